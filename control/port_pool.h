@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// The UDP ports of one interface's media addresses, handed out as even/odd pairs.
+//
+// RTP gets the even port and RTCP the odd one above it (RFC 3550 section 11). The next pair is
+// drawn at random over all free pairs of all addresses (RFC 6056: an attacker who sees one port
+// learns nothing of the next), and a released pair rests in quarantine before it is handed out
+// again, so that a late packet of the old call cannot reach the new one. All operations are O(1).
+// Thread-safe.
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "control/config.h"
+
+namespace millrace {
+
+// Holds a pair; the pair goes back to its pool (into quarantine) when this goes away.
+class PortPair;
+
+class PortPool {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  PortPool(const Interface& interface, std::chrono::seconds quarantine);
+  ~PortPool();
+  PortPool(const PortPool&) = delete;
+  PortPool& operator=(const PortPool&) = delete;
+
+  // A pair, or nothing when all are taken or resting.
+  [[nodiscard]] std::optional<PortPair> take(Clock::time_point now);
+  [[nodiscard]] std::uint64_t used() const;  // ports, not pairs
+  [[nodiscard]] std::uint64_t free() const;
+
+ private:
+  friend class PortPair;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+class PortPair {
+ public:
+  PortPair(PortPair&& other) noexcept;
+  PortPair& operator=(PortPair&& other) noexcept;
+  ~PortPair();
+
+  [[nodiscard]] LocalPort rtp() const { return rtp_; }
+  [[nodiscard]] LocalPort rtcp() const { return {rtp_.address, rtp_.port.next()}; }
+  [[nodiscard]] const IpAddress& address() const { return address_; }
+
+ private:
+  friend class PortPool;
+  PortPair(PortPool& pool, LocalPort rtp, const IpAddress& address)
+      : pool_(&pool), rtp_(rtp), address_(address) {}
+  PortPool* pool_;
+  LocalPort rtp_;
+  IpAddress address_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// What a SIP proxy asks of the relay, and what it is told: the common tongue of the control side.
+//
+// Each proxy protocol is a codec that turns bytes into a Request and a Reply into bytes; what a
+// call is, and what a request does to it, lives behind these types alone (calls.h). A Request
+// holds views into the bytes that it was parsed from: they must outlive it. A Reply owns its text.
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "dataplane/dataplane.h"
+#include "dataplane/net.h"
+
+namespace millrace {
+
+enum class Command : std::uint8_t { ping, offer, answer, remove, query, list, statistics };
+
+enum class IceHandling : std::uint8_t { keep, remove };
+
+struct Request {
+  Command command = Command::ping;
+  std::string_view call_id;
+  std::string_view from_tag;
+  std::string_view to_tag;
+  std::string_view via_branch;
+  std::string_view sdp;
+  std::optional<IpAddress> received_from;  // where the SIP message came from: a latch hint
+
+  std::string_view from_interface;         // direction[0]: the sender's side
+  std::string_view to_interface;           // direction[1]: the receiver's side
+  std::optional<IpAddress> media_address;  // printed in place of the interface's own
+  std::optional<std::uint8_t> dscp;        // from TOS
+  std::optional<std::chrono::seconds> delete_delay;
+  IceHandling ice = IceHandling::keep;
+  std::uint32_t limit = 32;  // list: how many call-ids
+
+  bool supports_load_limit = false;   // a refusal for load may be the result "load limit"
+  bool sip_source_address = false;    // the media address is received_from, not the SDP's
+  bool asymmetric = false;            // learn nothing, send to the SDP's address
+  bool replace_origin = false;        // o= address
+  bool replace_session_name = false;  // s=
+  bool match_to_tag = false;          // delete: the to-tag counts too (flag `to-tag`)
+  bool fatal = false;                 // delete: a miss is an error, not a warning
+  bool fast = false;                  // delete: no statistics in the reply
+};
+
+// ---- what query, delete and statistics tell -------------------------------------------------
+
+struct StreamReport {
+  LocalPort local;
+  Endpoint local_endpoint;             // as advertised
+  std::optional<Endpoint> advertised;  // where the party's SDP said it listens
+  bool rtcp = false;
+  bool rtcp_mux = false;
+  FlowReport flow;
+};
+
+struct MediaReport {
+  unsigned index = 1;  // 1-based, as m= lines are counted
+  std::string type;    // audio, video, image, application
+  std::string protocol;
+  std::string codec;  // main codec, e.g. "PCMU/8000"
+  std::uint32_t clock_hz = 8000;
+  bool sends = true, receives = true;  // by the party's direction attribute
+  std::vector<StreamReport> streams;
+};
+
+struct TagReport {
+  std::string tag;
+  std::string via_branch;
+  std::chrono::system_clock::time_point created;
+  std::string peer_tag;  // "" = not answered
+  std::vector<MediaReport> medias;
+};
+
+struct CallReport {
+  std::string call_id;
+  std::chrono::system_clock::time_point created;
+  std::chrono::system_clock::time_point last_signal;
+  std::vector<TagReport> tags;
+};
+
+struct StatisticsReport {
+  std::uint64_t sessions = 0;  // calls now
+  std::uint64_t sessions_total = 0;
+  std::uint64_t sessions_rejected = 0;  // refused for load or ports
+  std::uint64_t timeouts = 0, silent_timeouts = 0, offer_timeouts = 0, final_timeouts = 0;
+  std::uint64_t deleted = 0;  // ended by the proxy
+  std::uint64_t offers = 0, answers = 0, deletes = 0, pings = 0, queries = 0, lists = 0;
+  std::uint64_t errors = 0;  // error replies
+  std::uint64_t ports_used = 0, ports_free = 0;
+  std::uint64_t packets = 0, bytes = 0, packet_errors = 0;  // relayed, dropped
+  std::chrono::seconds uptime{};
+};
+
+// ---- replies --------------------------------------------------------------------------------
+
+namespace reply {
+struct Pong {};
+struct Sdp {
+  std::string body;
+};  // offer, answer
+struct Query {
+  CallReport call;
+};
+struct Deleted {
+  std::optional<CallReport> call;
+  std::string warning;
+};
+struct List {
+  std::vector<std::string> call_ids;
+};
+struct Statistics {
+  StatisticsReport report;
+};
+struct Failure {
+  std::string reason;
+};  // exact texts: the modules act on some
+struct LoadLimit {
+  std::string message;
+};
+}  // namespace reply
+
+using Reply = std::variant<reply::Pong, reply::Sdp, reply::Query, reply::Deleted, reply::List,
+                           reply::Statistics, reply::Failure, reply::LoadLimit>;
+
+}  // namespace millrace

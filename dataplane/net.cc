@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/net.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <charconv>
+
+namespace millrace {
+namespace {
+
+// Whether `address`, in host order, lies in network/length.
+constexpr bool in(std::uint32_t address, std::uint32_t network, unsigned length) {
+  return ((address ^ network) >> (32 - length)) == 0;
+}
+
+constexpr bool v4_sendable(std::uint32_t a) {
+  return !in(a, 0x00000000, 8)      // "this network" (RFC 1122)
+         && !in(a, 0x7f000000, 8)   // loopback
+         && !in(a, 0xa9fe0000, 16)  // link-local (RFC 3927)
+         && !in(a, 0xe0000000, 3);  // multicast, reserved, broadcast
+}
+
+constexpr std::uint32_t load_be32(const std::uint8_t* bytes) {
+  return static_cast<std::uint32_t>(bytes[0]) << 24 | static_cast<std::uint32_t>(bytes[1]) << 16 |
+         static_cast<std::uint32_t>(bytes[2]) << 8 | bytes[3];
+}
+
+bool starts_with(const std::array<std::uint8_t, 16>& bytes,
+                 std::initializer_list<std::uint8_t> prefix) {
+  return std::equal(prefix.begin(), prefix.end(), bytes.begin());
+}
+
+}  // namespace
+
+Result<IpAddress> IpAddress::parse(std::string_view text) {
+  // inet_pton needs a terminated string; the longest IPv6 text has 45 characters.
+  char buffer[INET6_ADDRSTRLEN];
+  if (text.size() < sizeof buffer) {
+    std::ranges::copy(text, buffer);
+    buffer[text.size()] = '\0';
+    std::uint32_t v4_raw = 0;
+    if (inet_pton(AF_INET, buffer, &v4_raw) == 1) return v4(Be32::from_raw(v4_raw));
+    std::array<std::uint8_t, 16> v6_bytes{};
+    if (inet_pton(AF_INET6, buffer, v6_bytes.data()) == 1) return v6(v6_bytes);
+  }
+  return fail("'" + std::string(text.substr(0, 64)) +
+              "' is not an IP address; write 192.0.2.1 or 2001:db8::1");
+}
+
+bool IpAddress::is_unspecified() const {
+  return is_v4() ? as_v4().raw() == 0 : bytes_ == std::array<std::uint8_t, 16>{};
+}
+
+bool IpAddress::is_loopback() const {
+  if (is_v4()) return in(as_v4().host(), 0x7f000000, 8);
+  return *this == v6({0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1});
+}
+
+bool IpAddress::is_link_local() const {
+  if (is_v4()) return in(as_v4().host(), 0xa9fe0000, 16);
+  return bytes_[0] == 0xfe && (bytes_[1] & 0xc0) == 0x80;
+}
+
+bool IpAddress::is_multicast_or_broadcast() const {
+  if (is_v4()) return in(as_v4().host(), 0xe0000000, 4) || as_v4().host() == 0xffffffff;
+  return bytes_[0] == 0xff;
+}
+
+bool IpAddress::is_private() const {
+  if (is_v4()) {
+    const std::uint32_t a = as_v4().host();
+    return in(a, 0x0a000000, 8) || in(a, 0xac100000, 12) || in(a, 0xc0a80000, 16) ||
+           in(a, 0x64400000, 10);
+  }
+  return (bytes_[0] & 0xfe) == 0xfc;
+}
+
+bool IpAddress::is_sendable() const {
+  if (is_v4()) return v4_sendable(as_v4().host());
+  if (is_unspecified() || is_loopback() || is_link_local() || is_multicast_or_broadcast()) {
+    return false;
+  }
+  // An IPv4 address inside must itself be one that may be sent to: IPv4-compatible (RFC 4291),
+  // 6to4 2002::/16 (RFC 3056), NAT64 64:ff9b::/96 (RFC 6052).
+  if (starts_with(bytes_, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}) ||
+      starts_with(bytes_, {0x00, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0})) {
+    return v4_sendable(load_be32(&bytes_[12]));
+  }
+  if (starts_with(bytes_, {0x20, 0x02})) return v4_sendable(load_be32(&bytes_[2]));
+  return true;
+}
+
+std::string IpAddress::text() const {
+  char buffer[INET6_ADDRSTRLEN];
+  if (is_v4()) {
+    const std::uint32_t raw = as_v4().raw();
+    return inet_ntop(AF_INET, &raw, buffer, sizeof buffer);
+  }
+  return inet_ntop(AF_INET6, bytes_.data(), buffer, sizeof buffer);
+}
+
+std::string Endpoint::text() const {
+  const std::string number = std::to_string(port.number());
+  return address.is_v4() ? address.text() + ":" + number : "[" + address.text() + "]:" + number;
+}
+
+Result<Prefix> Prefix::parse(std::string_view text) {
+  const auto wrong = [&] {
+    return fail("'" + std::string(text.substr(0, 64)) +
+                "' is not an address with its prefix length; write 192.0.2.1/24");
+  };
+  const std::size_t slash = text.find('/');
+  if (slash == std::string_view::npos) return wrong();
+  const Result<IpAddress> address = IpAddress::parse(text.substr(0, slash));
+  if (!address) return std::unexpected(address.error());
+  const std::string_view digits = text.substr(slash + 1);
+  unsigned length = 0;
+  const auto [end, error] = std::from_chars(digits.begin(), digits.end(), length);
+  if (error != std::errc{} || end != digits.end() || length > (address->is_v4() ? 32U : 128U)) {
+    return wrong();
+  }
+  return Prefix{*address, static_cast<std::uint8_t>(length)};
+}
+
+bool Prefix::contains(const IpAddress& other) const {
+  if (other.family() != address.family()) return false;
+  const unsigned skip = address.is_v4() ? 96 : 0;  // the mapped form's own prefix
+  const unsigned bits = skip + length;
+  const auto& a = address.bytes();
+  const auto& b = other.bytes();
+  if (!std::equal(a.begin(), a.begin() + bits / 8, b.begin())) return false;
+  if (bits % 8 == 0) return true;
+  const auto mask = static_cast<std::uint8_t>(0xff << (8 - bits % 8));
+  return ((a[bits / 8] ^ b[bits / 8]) & mask) == 0;
+}
+
+std::string Prefix::text() const { return address.text() + "/" + std::to_string(length); }
+
+std::string MacAddress::text() const {
+  static constexpr std::string_view kHex = "0123456789abcdef";
+  std::string out;
+  for (const std::uint8_t byte : bytes) {
+    if (!out.empty()) out += ':';
+    out += kHex[byte >> 4];
+    out += kHex[byte & 15];
+  }
+  return out;
+}
+
+}  // namespace millrace

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// Value types of the network, shared by both worlds (std only, no rte_*).
+//
+// Byte order is a type: Be16 and Be32 hold what is on the wire and give a number only by host().
+// An IpAddress is sixteen bytes: IPv6 as it is, IPv4 in its mapped form ::ffff:a.b.c.d (RFC 4291
+// section 2.5.5.2). One comparison serves both families, a flow slot stores two words, and the
+// mapped form, which must never appear on a wire, cannot be smuggled in as "another" address:
+// parsing ::ffff:127.0.0.1 yields 127.0.0.1.
+// "Port" alone is ambiguous in this field: UDP ports are UdpPort, NIC ports are EthPortId.
+
+#include <array>
+#include <bit>
+#include <compare>
+#include <cstdint>
+#include <cstring>
+#include <expected>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace millrace {
+
+// Why something was refused, in words for a person: the place, what is wrong, what would be right.
+struct Error {
+  std::string message;
+};
+
+template <typename T>
+using Result = std::expected<T, Error>;
+
+[[nodiscard]] inline std::unexpected<Error> fail(std::string message) {
+  return std::unexpected(Error{std::move(message)});
+}
+
+// Big-endian 16 bits as on the wire. No arithmetic, no implicit conversion.
+class Be16 {
+ public:
+  constexpr Be16() = default;
+  constexpr explicit Be16(std::uint16_t host) : raw_(swap(host)) {}
+  [[nodiscard]] static constexpr Be16 from_raw(std::uint16_t raw) {
+    Be16 v;
+    v.raw_ = raw;
+    return v;
+  }
+  [[nodiscard]] constexpr std::uint16_t host() const { return swap(raw_); }
+  [[nodiscard]] constexpr std::uint16_t raw() const { return raw_; }
+  friend constexpr bool operator==(Be16, Be16) = default;
+
+ private:
+  static constexpr std::uint16_t swap(std::uint16_t v) {
+    return std::endian::native == std::endian::little ? std::byteswap(v) : v;
+  }
+  std::uint16_t raw_ = 0;
+};
+
+// Big-endian 32 bits as on the wire.
+class Be32 {
+ public:
+  constexpr Be32() = default;
+  constexpr explicit Be32(std::uint32_t host) : raw_(swap(host)) {}
+  [[nodiscard]] static constexpr Be32 from_raw(std::uint32_t raw) {
+    Be32 v;
+    v.raw_ = raw;
+    return v;
+  }
+  [[nodiscard]] constexpr std::uint32_t host() const { return swap(raw_); }
+  [[nodiscard]] constexpr std::uint32_t raw() const { return raw_; }
+  friend constexpr bool operator==(Be32, Be32) = default;
+
+ private:
+  static constexpr std::uint32_t swap(std::uint32_t v) {
+    return std::endian::native == std::endian::little ? std::byteswap(v) : v;
+  }
+  std::uint32_t raw_ = 0;
+};
+
+// A UDP port in host byte order.
+class UdpPort {
+ public:
+  constexpr UdpPort() = default;
+  constexpr explicit UdpPort(std::uint16_t number) : number_(number) {}
+  [[nodiscard]] constexpr std::uint16_t number() const { return number_; }
+  [[nodiscard]] constexpr Be16 wire() const { return Be16(number_); }
+  [[nodiscard]] constexpr UdpPort next() const {
+    return UdpPort(static_cast<std::uint16_t>(number_ + 1));
+  }
+  friend constexpr auto operator<=>(UdpPort, UdpPort) = default;
+
+ private:
+  std::uint16_t number_ = 0;
+};
+
+enum class Family : std::uint8_t { ipv4 = 4, ipv6 = 6 };
+
+// An IPv4 or IPv6 address, in network byte order; default: the unspecified IPv6 address "::".
+class IpAddress {
+ public:
+  constexpr IpAddress() = default;
+
+  [[nodiscard]] static constexpr IpAddress v4(Be32 address) {
+    const auto raw = std::bit_cast<std::array<std::uint8_t, 4>>(address.raw());
+    IpAddress a;
+    a.bytes_ = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, raw[0], raw[1], raw[2], raw[3]};
+    return a;
+  }
+  [[nodiscard]] static constexpr IpAddress v4(std::uint8_t a, std::uint8_t b, std::uint8_t c,
+                                              std::uint8_t d) {
+    return v4(Be32(static_cast<std::uint32_t>(a) << 24 | static_cast<std::uint32_t>(b) << 16 |
+                   static_cast<std::uint32_t>(c) << 8 | d));
+  }
+  [[nodiscard]] static constexpr IpAddress v6(const std::array<std::uint8_t, 16>& bytes) {
+    IpAddress a;
+    a.bytes_ = bytes;
+    return a;
+  }
+  // Reads dotted IPv4 or RFC 4291 IPv6 text (no brackets, no zone).
+  [[nodiscard]] static Result<IpAddress> parse(std::string_view text);
+
+  [[nodiscard]] constexpr bool is_v4() const {
+    for (std::size_t i = 0; i < 10; ++i) {
+      if (bytes_[i] != 0) return false;
+    }
+    return bytes_[10] == 0xff && bytes_[11] == 0xff;
+  }
+  [[nodiscard]] constexpr Family family() const { return is_v4() ? Family::ipv4 : Family::ipv6; }
+  // The IPv4 address. Precondition: is_v4().
+  [[nodiscard]] constexpr Be32 as_v4() const {
+    return Be32::from_raw(
+        std::bit_cast<std::uint32_t>(std::array{bytes_[12], bytes_[13], bytes_[14], bytes_[15]}));
+  }
+  [[nodiscard]] constexpr const std::array<std::uint8_t, 16>& bytes() const { return bytes_; }
+  // The sixteen bytes as two words in memory order, the form kept in flow slots.
+  [[nodiscard]] constexpr std::array<std::uint64_t, 2> words() const {
+    return std::bit_cast<std::array<std::uint64_t, 2>>(bytes_);
+  }
+  [[nodiscard]] static constexpr IpAddress from_words(std::array<std::uint64_t, 2> words) {
+    return v6(std::bit_cast<std::array<std::uint8_t, 16>>(words));
+  }
+
+  // 0.0.0.0 or "::".
+  [[nodiscard]] bool is_unspecified() const;
+  [[nodiscard]] bool is_loopback() const;
+  [[nodiscard]] bool is_link_local() const;
+  // Multicast of either family, and the limited broadcast 255.255.255.255.
+  [[nodiscard]] bool is_multicast_or_broadcast() const;
+  // RFC 1918, RFC 6598 (100.64.0.0/10), RFC 4193 (fc00::/7).
+  [[nodiscard]] bool is_private() const;
+  // A relay may send media there: none of the forms above but private ones, not 0.0.0.0/8, not
+  // 240.0.0.0/4, and no forbidden IPv4 address inside IPv6 (compatible, 6to4, NAT64).
+  [[nodiscard]] bool is_sendable() const;
+
+  [[nodiscard]] std::string text() const;
+  friend constexpr bool operator==(const IpAddress&, const IpAddress&) = default;
+  friend constexpr auto operator<=>(const IpAddress&, const IpAddress&) = default;
+
+ private:
+  alignas(8) std::array<std::uint8_t, 16> bytes_{};
+};
+
+struct Endpoint {
+  IpAddress address;
+  UdpPort port;
+
+  // "192.0.2.1:4000" or "[2001:db8::1]:4000".
+  [[nodiscard]] std::string text() const;
+  friend constexpr bool operator==(const Endpoint&, const Endpoint&) = default;
+};
+
+// An address with its network's length: an interface's own address, or a network.
+struct Prefix {
+  IpAddress address;
+  std::uint8_t length = 0;  // bits of the address's own family: 0 to 32, or 0 to 128
+
+  // Reads "192.0.2.1/24" or "2001:db8::1/64"; host bits are kept.
+  [[nodiscard]] static Result<Prefix> parse(std::string_view text);
+  [[nodiscard]] bool contains(const IpAddress& address) const;
+  [[nodiscard]] std::string text() const;
+  friend constexpr bool operator==(const Prefix&, const Prefix&) = default;
+};
+
+struct MacAddress {
+  std::array<std::uint8_t, 6> bytes{};
+
+  [[nodiscard]] std::string text() const;
+  friend constexpr bool operator==(const MacAddress&, const MacAddress&) = default;
+};
+
+}  // namespace millrace
