@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/log.h"
+
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <iterator>
+#include <mutex>
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <spdlog/async.h>
+#include <spdlog/sinks/base_sink.h>
+
+namespace millrace {
+
+namespace {
+
+constexpr std::size_t kQueuedLines = 8192;
+constexpr std::array<std::string_view, kLevels> kNames = {"debug", "info", "warning", "error"};
+// The priorities that journald reads from the start of a line (sd-daemon(3)).
+constexpr std::array<std::string_view, kLevels> kPriorities = {"<7>", "<6>", "<4>", "<3>"};
+
+// Writes whole lines to stderr, but only while it takes them: a pipe that polls writable takes a
+// line (PIPE_BUF) without blocking, so that the logging thread can always be ended.
+class StderrSink final : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  // From now on nobody waits longer than half a second in all.
+  void hurry() {
+    deadline_.store((std::chrono::steady_clock::now() + std::chrono::milliseconds(500))
+                        .time_since_epoch()
+                        .count());
+  }
+  [[nodiscard]] std::uint64_t lost() { return lost_.exchange(0); }
+
+ protected:
+  void sink_it_(const spdlog::details::log_msg& msg) override {
+    std::string line(msg.payload.begin(), msg.payload.end());
+    line += '\n';
+    std::string_view rest = line;
+    while (!rest.empty()) {
+      if (!writable()) {
+        lost_.fetch_add(1);
+        return;
+      }
+      const ssize_t n = ::write(STDERR_FILENO, rest.data(), rest.size());
+      if (n < 0 && errno != EINTR && errno != EAGAIN) return;
+      if (n > 0) rest.remove_prefix(static_cast<std::size_t>(n));
+    }
+  }
+  void flush_() override {}
+
+ private:
+  [[nodiscard]] bool writable() const {
+    for (;;) {
+      const auto deadline = deadline_.load();
+      const bool late =
+          deadline != 0 && std::chrono::steady_clock::now().time_since_epoch().count() >= deadline;
+      pollfd stream{STDERR_FILENO, POLLOUT, 0};
+      if (::poll(&stream, 1, late ? 0 : 50) > 0) return (stream.revents & POLLOUT) != 0;
+      if (late) return false;
+    }
+  }
+  std::atomic<std::chrono::steady_clock::rep> deadline_{0};  // 0: none
+  std::atomic<std::uint64_t> lost_{0};
+};
+
+// JOURNAL_STREAM holds device and inode of the stream that journald gave us (systemd.exec(5)).
+bool stderr_is_journal() {
+  const char* stream = std::getenv("JOURNAL_STREAM");
+  struct stat status{};
+  return stream != nullptr && ::fstat(STDERR_FILENO, &status) == 0 &&
+         stream == fmt::format("{}:{}", status.st_dev, status.st_ino);
+}
+
+void append_text(std::string& line, std::string_view value) {
+  const bool bare = !value.empty() && std::ranges::all_of(value, [](char c) {
+    return c > ' ' && c < 0x7f && c != '"' && c != '=' && c != '\\';
+  });
+  if (bare) {
+    line += value;
+    return;
+  }
+  line += '"';
+  for (const char c : value) {
+    if (c == '"' || c == '\\') {
+      line += '\\';
+      line += c;
+    } else if (c >= ' ' && c < 0x7f) {
+      line += c;
+    } else {  // also all above ASCII: terminals act on C1 controls
+      fmt::format_to(std::back_inserter(line), "\\x{:02x}", static_cast<unsigned char>(c));
+    }
+  }
+  line += '"';
+}
+
+void append_json(std::string& line, std::string_view value) {
+  // ASCII only; bytes that are not UTF-8 become U+FFFD.
+  line += nlohmann::json(value).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+}
+
+}  // namespace
+
+struct Logging::State {
+  explicit State(const Log& config) : format(config.format), budget(config.lines_per_second) {
+    const auto* const name = std::ranges::find(kNames, config.level);
+    lowest = name == kNames.end() ? Level::info : static_cast<Level>(name - kNames.begin());
+    logger.set_pattern("%v");
+    logger.set_level(spdlog::level::trace);
+  }
+
+  LogFormat format;
+  Level lowest = Level::info;
+  bool journal = stderr_is_journal();
+  LineBudget budget;
+  std::size_t overruns = 0;  // of the queue, as told last
+  std::shared_ptr<StderrSink> sink = std::make_shared<StderrSink>();
+  std::shared_ptr<spdlog::details::thread_pool> pool =
+      std::make_shared<spdlog::details::thread_pool>(kQueuedLines, 1);
+  // An async_logger posts itself with each line, so it must be owned by a shared_ptr.
+  std::shared_ptr<spdlog::async_logger> owner = std::make_shared<spdlog::async_logger>(
+      "millrace", sink, pool, spdlog::async_overflow_policy::overrun_oldest);
+  spdlog::async_logger& logger = *owner;
+};
+
+namespace {
+std::atomic<Logging::State*> current{nullptr};
+}  // namespace
+
+Logging::Logging(const Log& config) : state_(std::make_unique<State>(config)) {
+  current.store(state_.get(), std::memory_order_release);
+}
+
+Logging::~Logging() {
+  current.store(nullptr, std::memory_order_release);
+  state_->sink->hurry();
+}
+
+std::string_view level_name(Level level) { return kNames[static_cast<std::size_t>(level)]; }
+
+bool log_enabled(Level level) {
+  const Logging::State* state = current.load(std::memory_order_acquire);
+  return state != nullptr && level >= state->lowest;
+}
+
+void log_event(Level level, std::string_view event, std::initializer_list<Field> fields) {
+  Logging::State* state = current.load(std::memory_order_acquire);
+  if (state == nullptr || level < state->lowest || !state->budget.take(level)) return;
+  std::string line;
+  if (state->journal) line = kPriorities[static_cast<std::size_t>(level)];
+  line += format_line(state->format, level, std::chrono::system_clock::now(), event, fields);
+  state->logger.log(spdlog::level::info, spdlog::string_view_t(line.data(), line.size()));
+}
+
+void log_tick() {
+  Logging::State* state = current.load(std::memory_order_acquire);
+  if (state == nullptr) return;
+  const auto refused = state->budget.refill();
+  const std::size_t overruns = state->pool->overrun_counter();
+  const std::uint64_t queue = overruns - state->overruns + state->sink->lost();
+  state->overruns = overruns;
+  if (queue == 0 && std::ranges::all_of(refused, [](auto n) { return n == 0; })) return;
+  log_event(Level::warning, "log-lines-lost",
+            {{"debug", refused[0]},
+             {"info", refused[1]},
+             {"warning", refused[2]},
+             {"error", refused[3]},
+             {"queue-full", queue}});
+}
+
+std::array<std::uint64_t, kLevels> LineBudget::refill() {
+  std::array<std::uint64_t, kLevels> refused{};
+  for (std::size_t i = 0; i < kLevels; ++i) {
+    const std::uint64_t used = used_[i].exchange(0, std::memory_order_relaxed);
+    refused[i] = used > lines_ ? used - lines_ : 0;
+  }
+  return refused;
+}
+
+std::string format_line(LogFormat format, Level level, std::chrono::system_clock::time_point time,
+                        std::string_view event, std::span<const Field> fields) {
+  const auto micros =
+      std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count();
+  const std::string stamp =
+      fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:06}Z",
+                  fmt::gmtime(std::chrono::system_clock::to_time_t(time)), micros % 1'000'000);
+  const bool json = format == LogFormat::json;
+  std::string line = json ? fmt::format(R"({{"time":"{}","level":"{}","event":"{}")", stamp,
+                                        level_name(level), event)
+                          : fmt::format("{} {} {}", stamp, level_name(level), event);
+  for (const Field& field : fields) {
+    if (json) {
+      fmt::format_to(std::back_inserter(line), ",\"{}\":", field.key);
+    } else {
+      fmt::format_to(std::back_inserter(line), " {}=", field.key);
+    }
+    if (const auto* number = std::get_if<std::int64_t>(&field.value)) {
+      fmt::format_to(std::back_inserter(line), "{}", *number);
+      continue;
+    }
+    std::string_view text = std::get<std::string_view>(field.value);
+    std::string cut;
+    if (text.size() > kMaxLogValue) {
+      cut = std::string(text.substr(0, kMaxLogValue)) + "...";
+      text = cut;
+    }
+    json ? append_json(line, text) : append_text(line, text);
+  }
+  if (json) line += '}';
+  return line;
+}
+
+}  // namespace millrace
