@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// DPDK's environment (EAL): started from the configuration, cleaned up by scope.
+//
+// EAL's own failures are terse and often end the process, so everything that can be checked is
+// checked before it starts: cores, device names, network interfaces, huge pages, memory and the
+// number of packet buffers. What then still fails is told with EAL's last log lines, which are
+// kept back from the terminal while it starts. Virtual devices are not handed to EAL's command
+// line: Ethdev::open probes them one by one, so that a failure has a device's name.
+// EAL pins the calling thread to the main core; Eal::start gives it back its own cores without
+// the workers', and every thread that it creates later inherits these. EAL's threads take no
+// signals. lcore 0 is the main thread; lcore i + 1 is the worker on worker_cores[i].
+
+#include <cstdio>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dataplane/dataplane.h"
+
+namespace millrace {
+
+// Descriptors of one receive or transmit queue.
+inline constexpr unsigned kRingSize = 1024;
+// Packet buffers that each lcore may keep for itself.
+inline constexpr unsigned kMempoolCache = 256;
+
+// The device's name among DPDK's ports: what stands before the first comma.
+[[nodiscard]] std::string_view device_name(std::string_view device);
+// The device's argument `key` ("iface" of "net_tap0,iface=x"); empty if it has none.
+[[nodiscard]] std::string_view device_argument(std::string_view device, std::string_view key);
+[[nodiscard]] bool is_pci(std::string_view device);
+
+// Refuses what cannot work, before any device is touched.
+[[nodiscard]] Result<void> check(const DataplaneConfig& config);
+
+// EAL's command line. Precondition: check() passed.
+[[nodiscard]] std::vector<std::string> eal_arguments(const DataplaneConfig& config);
+
+// Keeps DPDK's log lines of one step, to explain its failure.
+class DpdkLog {
+ public:
+  DpdkLog();
+  ~DpdkLog();
+  DpdkLog(const DpdkLog&) = delete;
+  DpdkLog& operator=(const DpdkLog&) = delete;
+
+  // " (DPDK: line; line)", the last few; empty if it said nothing.
+  [[nodiscard]] std::string explanation();
+
+ private:
+  char* text_ = nullptr;
+  std::size_t size_ = 0;
+  std::FILE* stream_;
+};
+
+class Eal {
+ public:
+  [[nodiscard]] static Result<Eal> start(const DataplaneConfig& config);
+  Eal(Eal&& other) noexcept;
+  Eal& operator=(Eal&&) = delete;
+  ~Eal();
+
+ private:
+  Eal() = default;
+  bool running_ = true;
+};
+
+}  // namespace millrace

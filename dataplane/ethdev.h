@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// The NIC ports and the packet buffers, owned by scope.
+//
+// An Ethdev is one DPDK port with one receive and one transmit queue for each worker, so that no
+// queue is shared and no lock is needed; a device with fewer queues is refused. Received packets
+// are spread by the NIC: by UDP destination port alone where it can (both sides of a call may then
+// land on one core), else by addresses and ports, else as the device does by itself. Nothing may
+// depend on which queue a packet comes in.
+// A device that has a network interface or a PCI function below it is held by an exclusive lock,
+// an abstract UNIX socket of its name: the kernel frees it with the process, however that ends,
+// and it is as local to the network namespace as the interface is.
+
+#include <cstdint>
+#include <string>
+
+#include "dataplane/dataplane.h"
+
+struct rte_mempool;
+
+namespace millrace {
+
+// A NIC port's number, not to be confused with a UdpPort.
+enum class EthPortId : std::uint16_t {};
+
+// Owns all packet buffers.
+class Mempool {
+ public:
+  [[nodiscard]] static Result<Mempool> create(unsigned mbufs);
+  Mempool(Mempool&& other) noexcept;
+  Mempool& operator=(Mempool&&) = delete;
+  ~Mempool();
+
+  [[nodiscard]] rte_mempool* get() const { return pool_; }
+  [[nodiscard]] unsigned available() const;  // free, those in the lcores' caches included
+  [[nodiscard]] unsigned size() const;
+
+ private:
+  explicit Mempool(rte_mempool* pool) : pool_(pool) {}
+  rte_mempool* pool_;
+};
+
+// No two processes hold the same one at a time.
+class DeviceLock {
+ public:
+  [[nodiscard]] static Result<DeviceLock> take(std::string_view device);
+  DeviceLock(DeviceLock&& other) noexcept;
+  DeviceLock& operator=(DeviceLock&&) = delete;
+  ~DeviceLock();
+
+ private:
+  explicit DeviceLock(int fd) : fd_(fd) {}
+  int fd_;  // -1: nothing to lock
+};
+
+// A running port.
+class Ethdev {
+ public:
+  // `device` as configured; `queues` = number of workers. The pool must outlive it.
+  [[nodiscard]] static Result<Ethdev> open(const std::string& device, std::uint16_t queues,
+                                           const Mempool& pool);
+  Ethdev(Ethdev&& other) noexcept;
+  Ethdev& operator=(Ethdev&&) = delete;
+  ~Ethdev();  // stops and closes it: no packet buffer is held any more
+
+  [[nodiscard]] EthPortId id() const { return id_; }
+  [[nodiscard]] MacAddress mac() const;
+
+ private:
+  Ethdev(DeviceLock lock, EthPortId id) : lock_(std::move(lock)), id_(id) {}
+  DeviceLock lock_;
+  EthPortId id_;
+  bool open_ = true;
+};
+
+// `device` with the arguments that `queues` queues need, where the operator gave none.
+[[nodiscard]] std::string with_queues(const std::string& device, std::uint16_t queues);
+
+}  // namespace millrace

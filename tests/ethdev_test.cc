@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/ethdev.h"
+
+#include <gmock/gmock.h>
+
+#include <gtest/gtest.h>
+
+namespace millrace {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+TEST(DeviceLock, IsExclusiveUntilReleased) {
+  {
+    const auto first = DeviceLock::take("net_af_packet0,iface=ethdev_test");
+    ASSERT_TRUE(first);
+    const auto second = DeviceLock::take("net_af_xdp7,iface=ethdev_test");
+    ASSERT_FALSE(second);
+    EXPECT_THAT(second.error().message,
+                AllOf(HasSubstr("device 'net_af_xdp7,iface=ethdev_test'"),
+                      HasSubstr("another millrace uses it"), HasSubstr("ss -xap")));
+    EXPECT_TRUE(DeviceLock::take("net_af_packet0,iface=ethdev_test2"));
+  }
+  EXPECT_TRUE(DeviceLock::take("net_af_packet0,iface=ethdev_test"));
+}
+
+TEST(DeviceLock, NeedsNoneWhereNothingIsShared) {
+  const auto first = DeviceLock::take("net_ring0");
+  const auto second = DeviceLock::take("net_ring0");
+  EXPECT_TRUE(first && second);
+}
+
+TEST(WithQueues, AsksForWhatTheWorkersNeed) {
+  EXPECT_EQ(with_queues("net_af_packet0,iface=x", 1), "net_af_packet0,iface=x");
+  EXPECT_EQ(with_queues("net_af_packet0,iface=x", 2), "net_af_packet0,iface=x,qpairs=2");
+  EXPECT_EQ(with_queues("net_af_xdp0,iface=x", 2),
+            "net_af_xdp0,iface=x,busy_budget=0,queue_count=2");
+  EXPECT_EQ(with_queues("net_tap0,iface=x", 2), "net_tap0,iface=x");
+}
+
+TEST(WithQueues, LeavesTheOperatorsChoice) {
+  EXPECT_EQ(with_queues("net_af_packet0,iface=x,qpairs=4", 2), "net_af_packet0,iface=x,qpairs=4");
+  EXPECT_EQ(with_queues("net_af_xdp0,iface=x,busy_budget=64", 1),
+            "net_af_xdp0,iface=x,busy_budget=64");
+}
+
+}  // namespace
+}  // namespace millrace
