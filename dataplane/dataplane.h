@@ -106,6 +106,7 @@ struct Path {
   Side b;
   Payload payload = Payload::rtp;
   bool rtcp_mux = false;             // rtp only: RTCP shares the port
+  bool encrypted = false;            // SRTP (RTP/SAVP): padding and RTCP bodies cannot be checked
   std::optional<std::uint8_t> dscp;  // 0 to 63; unset = as it came
 };
 

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// One slot: what to do with packets that arrive at one local port, and what was seen there.
+//
+// Theory of operation. A slot has two cache lines for every packet and a record for rare moments.
+//  Orders  what to do. Written by signalling and by the worker that latches, read by every packet.
+//          Its first word holds a sequence count: a writer makes it odd with one compare-exchange,
+//          release-stores the words it changes and makes it even with a release store. A reader
+//          acquire-loads the words between two loads of the count and starts again if it moved.
+//          (Acquire loads and release stores instead of fences: ThreadSanitizer checks them.)
+//  Seen    RFC 3550 state and counters. Written by the worker that gets the flow's packets with
+//          relaxed stores, read by control. Where a NIC spreads one flow over queues a count may be
+//          lost between two workers; forwarding never depends on it.
+//  Record  hints, payload types and rare counters. Written under the sequence count as well; the
+//          counters are atomic additions.
+// All values are words so that each is loaded and stored whole.
+
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+#include "dataplane/dataplane.h"
+#include "dataplane/neighbor.h"
+#include "dataplane/net.h"
+
+namespace millrace {
+
+// A slot among all slots: media address, then UDP port.
+struct SlotIndex {
+  std::uint32_t value = 0;
+
+  constexpr SlotIndex() = default;
+  constexpr explicit SlotIndex(std::uint32_t v) : value(v) {}
+  constexpr explicit SlotIndex(LocalPort local)
+      : value(static_cast<std::uint32_t>(local.address) << 16 | local.port.number()) {}
+  [[nodiscard]] constexpr LocalPort local() const {
+    return {MediaAddressId{static_cast<std::uint16_t>(value >> 16)},
+            UdpPort{static_cast<std::uint16_t>(value & 0xffff)}};
+  }
+  friend constexpr auto operator<=>(SlotIndex, SlotIndex) = default;
+};
+
+// The upper half of a slot's first word.
+namespace flow_flag {
+inline constexpr std::uint32_t kActive = 1U << 0;
+inline constexpr std::uint32_t kSource = 1U << 1;       // `source` is heard
+inline constexpr std::uint32_t kLatched = 1U << 2;      // and was learned from a packet
+inline constexpr std::uint32_t kProvisional = 1U << 3;  // until another hinted source arrives
+inline constexpr std::uint32_t kDestination = 1U << 4;  // `destination` is known
+inline constexpr std::uint32_t kHeld = 1U << 5;         // the other side gets nothing
+inline constexpr std::uint32_t kPeer = 1U << 6;         // `peer` is the other side's slot
+inline constexpr std::uint32_t kRtp = 1U << 7;          // Payload::rtp
+inline constexpr std::uint32_t kRtcp = 1U << 8;         // Payload::rtcp; neither: opaque
+inline constexpr std::uint32_t kMux = 1U << 9;          // RTCP shares the port (RFC 5761)
+inline constexpr std::uint32_t kCipher = 1U << 10;      // SRTP: only headers can be read
+inline constexpr std::uint32_t kMark = 1U << 11;        // write the DSCP below
+inline constexpr std::uint32_t kOpen = 1U << 12;        // Latching::open
+inline constexpr std::uint32_t kFixed = 1U << 13;       // Latching::off
+inline constexpr unsigned kDscpShift = 24;
+}  // namespace flow_flag
+
+// A consistent copy of a slot's orders.
+struct Orders {
+  std::uint32_t flags = 0;
+  Endpoint source;       // who is heard (kSource)
+  Endpoint destination;  // where it is sent (kDestination)
+  NextHop hop;
+  SlotIndex peer;                // the other side's slot; packets leave from its address and port
+  std::uint16_t ip_delta = 0;    // ones' complement change of the IPv4 header
+  std::uint16_t udp_delta = 0;   // and of what the UDP checksum covers
+  std::uint32_t clock_rate = 0;  // RTP timestamp units a tick, times 2^40
+
+  [[nodiscard]] bool has(std::uint32_t all) const { return (flags & all) == all; }
+};
+
+struct alignas(64) OrdersLine {
+  std::atomic<std::uint64_t> head{0};  // sequence count below, flags above
+  std::array<std::atomic<std::uint64_t>, 2> source{};
+  std::array<std::atomic<std::uint64_t>, 2> destination{};
+  std::atomic<std::uint64_t> ports{0};    // out port, destination port, source port: as on the wire
+  std::atomic<std::uint64_t> next{0};     // peer slot (32), hop index (16), hop tag (16)
+  std::atomic<std::uint64_t> rewrite{0};  // clock rate (32), IP delta (16), UDP delta (16)
+};
+static_assert(sizeof(OrdersLine) == 64);
+
+struct alignas(64) SeenLine {
+  std::atomic<std::uint64_t> packets{0};
+  std::atomic<std::uint64_t> bytes{0};
+  std::atomic<std::uint64_t> last{0};      // Tsc of the last admitted packet
+  std::atomic<std::uint64_t> stream{0};    // SSRC (32), extended highest sequence number (32)
+  std::atomic<std::uint64_t> timing{0};    // transit (32), jitter times 16 (32): RFC 3550 A.8
+  std::atomic<std::uint64_t> sequence{0};  // base (32), bad_seq of A.1 (32)
+  std::atomic<std::uint32_t> payload_type{0};
+  std::atomic<std::uint32_t> started{0};  // an SSRC is known
+  std::atomic<std::uint64_t> spare{0};
+};
+static_assert(sizeof(SeenLine) == 64);
+
+struct Slot {
+  OrdersLine orders;
+  SeenLine seen;
+};
+static_assert(sizeof(Slot) == 128);
+
+struct alignas(64) Record {
+  std::array<std::array<std::atomic<std::uint64_t>, 2>, kMaxHints> hints{};  // "::" = none
+  std::array<std::atomic<std::uint64_t>, 2> payload_types{};
+  std::array<std::atomic<std::uint64_t>, 2> remote{};  // of the SDP
+  std::atomic<std::uint64_t> remote_port{0};           // 0 = no remote
+
+  // Open latching: the source on probation, its SSRC (32) and sequence number (16).
+  std::array<std::atomic<std::uint64_t>, 2> candidate{};
+  std::atomic<std::uint64_t> candidate_port{0};
+  std::atomic<std::uint64_t> candidate_stream{0};
+
+  std::atomic<std::uint64_t> refused{0};
+  std::atomic<std::uint64_t> malformed{0};
+  std::atomic<std::uint64_t> not_sent{0};       // admitted, but not forwarded
+  std::atomic<std::uint64_t> not_received{0};   // admitted, but no RTP packet of A.1's "received"
+  std::atomic<std::uint64_t> past_expected{0};  // over former SSRCs and before restarts
+};
+static_assert(sizeof(Record) == 192);
+
+}  // namespace millrace

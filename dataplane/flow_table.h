@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// All slots: 65,536 for each media address, inline, for the life of the process.
+//
+// The local address and port of a packet are its slot's index, so there is no hash, no reference
+// count and nothing to reclaim (docs/adr/0001-port-indexed-slots.md). Signalling publishes a path
+// by locking both its slots, in the order of their indexes; a worker that latches tries both locks
+// and leaves it to the next packet if it fails. What a worker learns of side B it writes as B's
+// source and as the destination of A's slot, so that a packet never visits a second slot.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "dataplane/dataplane.h"
+#include "dataplane/flow.h"
+#include "dataplane/link.h"
+#include "dataplane/stats.h"
+#include "dataplane/tsc.h"
+
+namespace millrace {
+
+// Where the slots live. `allocate` returns memory aligned to 64 bytes, or null; it is called once
+// for each media address, for about 20 MB. The default is the process's own memory; the owner of
+// hugepages passes theirs.
+struct SlotMemory {
+  void* (*allocate)(std::size_t bytes);
+  void (*release)(void* memory);
+
+  [[nodiscard]] static SlotMemory of_process();
+};
+
+// What an admitted or would-be datagram proves of its sender.
+struct Evidence {
+  enum class Kind : std::uint8_t { rtp, rtcp, stun, datagram };
+  Kind kind = Kind::datagram;
+  std::uint8_t payload_type = 0;  // rtp
+  std::uint16_t sequence = 0;     // rtp
+  std::uint32_t ssrc = 0;         // rtp; of the sender: rtcp
+};
+
+class FlowTable {
+ public:
+  static constexpr std::size_t kPorts = 65536;
+
+  // `links` in the order of their indexes; they outlive the table. Throws std::bad_alloc.
+  FlowTable(std::span<Link* const> links, std::uint64_t tsc_hz,
+            SlotMemory memory = SlotMemory::of_process());
+  ~FlowTable();
+  FlowTable(const FlowTable&) = delete;
+  FlowTable& operator=(const FlowTable&) = delete;
+
+  // ---- signalling: any control thread ------------------------------------------------------
+  // The Dataplane functions of these names, with the time as a parameter.
+  void publish(const Path& path, Tsc now);
+  void withdraw(LocalPort port);
+  [[nodiscard]] FlowReport read(LocalPort port, Tsc now) const;
+
+  // ---- packets: any worker -----------------------------------------------------------------
+  // The slots of one media address, by UDP port.
+  [[nodiscard]] Slot* slots(MediaAddressId address) const {
+    return blocks_[static_cast<std::size_t>(address)].slots;
+  }
+  [[nodiscard]] Slot& slot(SlotIndex index) const {
+    return blocks_[index.value >> 16].slots[index.value & 0xffff];
+  }
+  [[nodiscard]] Record& record(SlotIndex index) const {
+    return blocks_[index.value >> 16].records[index.value & 0xffff];
+  }
+  // The address and link of a slot: what is sent from its port leaves from there.
+  struct Egress {
+    IpAddress address;
+    Be32 v4;
+    std::uint16_t link = 0;
+  };
+  [[nodiscard]] const Egress& egress(SlotIndex index) const { return egress_[index.value >> 16]; }
+
+  // A packet whose source is not the one that is heard: may it be, given what it proves? Then the
+  // slot has been changed and is to be read again; else the reason why not.
+  [[nodiscard]] std::optional<DropReason> latch(SlotIndex index, const Endpoint& source,
+                                                const Evidence& evidence, Tsc now);
+  // Whether `source` could latch at all, whatever it sends: asked before its content is looked at.
+  [[nodiscard]] std::optional<DropReason> may_latch(SlotIndex index, const Endpoint& source) const;
+  // The next hop stored in the slot is not usable: finds it again. The word to send with, or why
+  // there is none (yet).
+  [[nodiscard]] std::expected<NeighborWord, DropReason> rehop(SlotIndex index, Tsc now);
+
+ private:
+  struct Block {
+    Slot* slots;
+    Record* records;
+  };
+  struct Party;
+
+  void set_destination(SlotIndex index, Orders& orders, const std::optional<Endpoint>& destination,
+                       NextHop hop) const;
+  void detach(SlotIndex index, SlotIndex from);
+  [[nodiscard]] bool is_own(const IpAddress& address) const;
+
+  std::vector<Block> blocks_;
+  std::vector<Egress> egress_;
+  std::vector<Link*> links_;
+  std::uint64_t tsc_hz_;
+  SlotMemory memory_;
+};
+
+}  // namespace millrace

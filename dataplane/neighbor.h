@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// Who is next to us on one link: the bounded table of next hops and their MAC addresses (RFC 826,
+// RFC 1122 section 2.3.2).
+//
+// Theory of operation. A flow slot stores a NextHop: an entry's index and the tag that the entry
+// shows while it is this neighbour and reachable. Each entry publishes one atomic word, its MAC in
+// the low 48 bits in memory order and its tag above, so a packet needs one load and one compare.
+// The tag is a generation, which changes when the entry is given to another address, and a "used"
+// bit as in a page table: the clock hand clears it, the next packet's compare fails, and touch()
+// sets it again. Use is thus known without a write for each packet.
+// Everything else lies behind a try-lock. A worker that does not get it drops its packet as
+// neighbor_unresolved; control threads wait the few hundred nanoseconds it is ever held.
+// Entries come from resolve() alone (what we want to send to), never from what others say: a
+// flood of ARP cannot fill the table, and an unsolicited reply changes nothing.
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "dataplane/dataplane.h"
+#include "dataplane/net.h"
+#include "dataplane/tsc.h"
+
+namespace millrace {
+
+struct NextHop {
+  std::uint16_t index = 0;
+  std::uint16_t tag = 0xffff;  // the default matches no entry
+  friend constexpr bool operator==(NextHop, NextHop) = default;
+};
+
+// An entry's published word.
+class NeighborWord {
+ public:
+  constexpr explicit NeighborWord(std::uint64_t raw) : raw_(raw) {}
+  [[nodiscard]] constexpr bool matches(NextHop hop) const { return raw_ >> 48 == hop.tag; }
+  [[nodiscard]] constexpr std::uint64_t raw() const { return raw_; }
+  [[nodiscard]] MacAddress mac() const;
+
+ private:
+  std::uint64_t raw_;
+};
+
+// An ARP request that is due. An announcement (gratuitous ARP) asks for the sender's own address.
+struct ArpRequest {
+  IpAddress sender;
+  IpAddress target;
+  std::optional<MacAddress> to;  // unset: broadcast
+};
+
+enum class ResolveError : std::uint8_t { no_route, table_full, contended };
+
+class NeighborTable {
+ public:
+  static constexpr std::size_t kCapacity = 1024;
+
+  // `addresses` are the interface's own, each with its network's length.
+  NeighborTable(std::vector<Prefix> addresses, std::optional<IpAddress> gateway,
+                std::uint64_t tsc_hz);
+
+  [[nodiscard]] NeighborWord word(std::uint16_t index) const {
+    return NeighborWord(words_[index].load(std::memory_order_acquire));
+  }
+  // After a mismatch: marks a reachable entry as used again and returns its word, else nothing.
+  [[nodiscard]] std::optional<NeighborWord> touch(NextHop hop);
+
+  // The next hop towards `destination`: itself if on-link, else the gateway. Finds or makes its
+  // entry, which then is resolved by the following ticks. For control threads (waits).
+  [[nodiscard]] std::expected<NextHop, ResolveError> resolve(const IpAddress& destination, Tsc now);
+  // The same for workers: gives up with `contended` rather than wait.
+  [[nodiscard]] std::expected<NextHop, ResolveError> try_resolve(const IpAddress& destination,
+                                                                 Tsc now);
+
+  // An ARP reply came in. True if it answers a question of ours.
+  bool learn(const IpAddress& address, const MacAddress& mac, Tsc now);
+
+  // Whether tick() has something to do: about every 100 ms, or as soon as a new entry waits.
+  [[nodiscard]] bool due(Tsc now) const {
+    return now.ticks >= next_tick_.load(std::memory_order_relaxed);
+  }
+  // Retry, ageing, eviction, announcements. Fills `out` with the requests to send now and returns
+  // how many; what does not fit is due at the next tick. Called by one worker.
+  std::size_t tick(Tsc now, std::span<ArpRequest> out);
+
+  [[nodiscard]] std::vector<NeighborReport> report(Tsc now) const;  // without interface names
+
+ private:
+  enum class State : std::uint8_t {
+    free,
+    incomplete,  // asked, not answered; tries past a few: asked more slowly
+    reachable,
+    probing,  // reachable, and asked again because it is old
+  };
+  struct Entry {
+    IpAddress address;
+    State state = State::free;
+    std::uint8_t tries = 0;
+    std::uint16_t generation = 0;  // 15 bits, never 0 once used
+    Tsc asked, confirmed, used;
+  };
+  class Lock;
+
+  [[nodiscard]] std::expected<NextHop, ResolveError> find_or_make(const IpAddress& destination,
+                                                                  Tsc now);
+  [[nodiscard]] std::optional<IpAddress> route(const IpAddress& destination) const;
+  [[nodiscard]] const Prefix* source_for(const IpAddress& target) const;
+  std::optional<ArpRequest> age(std::size_t index, Tsc now);
+  void publish(std::size_t index, std::uint16_t tag, const MacAddress& mac);
+  void release(std::size_t index);
+
+  std::vector<Prefix> addresses_;
+  std::optional<IpAddress> gateway_;
+  std::uint64_t tsc_hz_;
+  std::atomic<std::uint64_t> next_tick_{0};
+  mutable std::atomic<bool> locked_{false};
+  std::size_t announced_ = 0;  // announcements sent, of kAnnouncements an address
+  Tsc announced_at_;
+  std::size_t hand_ = 0;  // where the next tick goes on
+  std::array<Entry, kCapacity> entries_{};
+  std::array<std::atomic<std::uint64_t>, kCapacity> words_{};
+};
+
+}  // namespace millrace

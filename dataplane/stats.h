@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// What the packet path counts.
+//
+// Every packet that is not sent on has one reason from the table below, which yields the enum, the
+// metric label and the help text: an unnamed drop cannot be written. Each worker has its own
+// WorkerStats, on cache lines of its own; it alone adds, with relaxed stores, and control threads
+// read with relaxed loads at any time.
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+#include "dataplane/dataplane.h"
+
+namespace millrace {
+
+// X(name, help): the one table. Names are metric labels: stable, only ever appended to.
+#define MILLRACE_DROP_REASONS(X)                                                                 \
+  X(multi_segment, "frame spans several buffers; raise the buffer size or lower the MTU")        \
+  X(frame_truncated, "frame ends before its headers do")                                         \
+  X(wrong_mac, "destination MAC is not this interface's")                                        \
+  X(vlan_tagged, "802.1Q or 802.1ad tag; give the relay an untagged port or VF")                 \
+  X(ethertype, "neither IPv4 nor ARP")                                                           \
+  X(ip_header, "IPv4 version, header length or total length is wrong")                           \
+  X(ip_checksum, "IPv4 header checksum is wrong")                                                \
+  X(ip_options, "IPv4 header carries options")                                                   \
+  X(ip_fragment, "IPv4 fragment; media and signalling must fit the path MTU")                    \
+  X(ttl_expired, "IPv4 time to live used up")                                                    \
+  X(not_local, "destination address is not one of this interface's")                             \
+  X(ip_protocol, "IP protocol is neither UDP nor ICMP")                                          \
+  X(udp_length, "UDP length does not match the IP length")                                       \
+  X(arp_malformed, "ARP packet of a wrong form")                                                 \
+  X(arp_not_for_us, "ARP request for another host's address")                                    \
+  X(arp_unsolicited, "ARP reply nobody asked for, or in conflict with an address of the relay")  \
+  X(arp_consumed, "ARP reply taken in; not a loss")                                              \
+  X(icmp_malformed, "ICMP message too short or with a wrong checksum")                           \
+  X(icmp_unsupported, "ICMP message other than an echo request; never acted upon")               \
+  X(icmp_rate_limited, "ICMP echo request beyond the rate the relay answers")                    \
+  X(port_inactive, "no flow at the destination port")                                            \
+  X(slot_busy, "flow was being rewritten for longer than a packet may wait")                     \
+  X(source_invalid, "source is multicast, loopback, unspecified, port 0 or the relay itself")    \
+  X(wrong_source, "source is neither latched nor allowed to latch")                              \
+  X(payload_type, "RTP from a hinted source with a payload type that was not negotiated")        \
+  X(latch_probation, "packet of a source in open-latching probation")                            \
+  X(latch_contended, "two workers or a worker and signalling latched at once; next packet wins") \
+  X(empty_datagram, "UDP datagram without payload: a keepalive (RFC 6263), not forwarded")       \
+  X(unknown_protocol, "first byte is of no protocol allowed on a media port (RFC 7983)")         \
+  X(rtp_malformed, "RTP version, CSRC list, extension or padding does not fit the datagram")     \
+  X(rtcp_malformed, "RTCP version, type or length does not fit the datagram")                    \
+  X(stun_malformed, "STUN length or magic cookie is wrong")                                      \
+  X(no_destination, "the other side's address is not known yet")                                 \
+  X(held, "the other side is on hold and gets nothing")                                          \
+  X(no_route, "destination is not on-link and the interface has no gateway")                     \
+  X(neighbor_unresolved, "next hop has not answered ARP yet")                                    \
+  X(neighbor_table_full, "no room for another next hop on this interface")                       \
+  X(no_buffer, "the relay had something of its own to send (ARP) and no packet buffer for it")   \
+  X(tx_full, "the transmit queue did not take the packet")
+
+enum class DropReason : std::uint8_t {
+#define MILLRACE_DROP_ENUM(name, help) name,
+  MILLRACE_DROP_REASONS(MILLRACE_DROP_ENUM)
+#undef MILLRACE_DROP_ENUM
+};
+
+inline constexpr auto kDropReasons = std::to_array<DropReasonInfo>({
+#define MILLRACE_DROP_INFO(name, help) {#name, help},
+    MILLRACE_DROP_REASONS(MILLRACE_DROP_INFO)
+#undef MILLRACE_DROP_INFO
+});
+
+// A counter with one writer: a plain addition for it, a whole value for any reader.
+class Counter {
+ public:
+  void add(std::uint64_t n) {
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::uint64_t value() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::uint64_t> value_{0};
+};
+
+// Relay and Host count rx, relayed and drops; the worker loop counts the rest.
+struct alignas(64) WorkerStats {
+  Counter rx_packets, rx_bytes;
+  Counter tx_packets, tx_bytes;
+  Counter relayed;
+  Counter busy_cycles, idle_cycles;
+  std::array<Counter, 33> bursts;  // polls by the number of packets they returned
+  std::array<Counter, kDropReasons.size()> drops;
+
+  void drop(DropReason reason, std::uint64_t n = 1) { drops[std::to_underlying(reason)].add(n); }
+  [[nodiscard]] std::uint64_t dropped(DropReason reason) const {
+    return drops[std::to_underlying(reason)].value();
+  }
+};
+
+}  // namespace millrace
