@@ -4,9 +4,11 @@
 // The UDP ports of one interface's media addresses, handed out as even/odd pairs.
 //
 // RTP gets the even port and RTCP the odd one above it (RFC 3550 section 11). The next pair is
-// drawn at random over all free pairs of all addresses (RFC 6056: an attacker who sees one port
-// learns nothing of the next), and a released pair rests in quarantine before it is handed out
-// again, so that a late packet of the old call cannot reach the new one. All operations are O(1).
+// drawn at random over all free pairs of all addresses, from the kernel's generator (RFC 6056: an
+// attacker who sees one port learns nothing of the next), and a released pair rests in quarantine
+// before it is handed out again, so that a late packet of the old call cannot reach the new one.
+// A pair's rest is counted from the first advance() or take() after its release: it is never
+// shorter than asked for. All operations are O(1), amortised over the pairs that leave quarantine.
 // Thread-safe.
 
 #include <chrono>
@@ -26,14 +28,17 @@ class PortPool {
   using Clock = std::chrono::steady_clock;
 
   PortPool(const Interface& interface, std::chrono::seconds quarantine);
-  ~PortPool();
+  ~PortPool();  // precondition: all its pairs are gone
   PortPool(const PortPool&) = delete;
   PortPool& operator=(const PortPool&) = delete;
 
   // A pair, or nothing when all are taken or resting.
   [[nodiscard]] std::optional<PortPair> take(Clock::time_point now);
+  // Lets rested pairs go free; call it once a second.
+  void advance(Clock::time_point now);
+
   [[nodiscard]] std::uint64_t used() const;  // ports, not pairs
-  [[nodiscard]] std::uint64_t free() const;
+  [[nodiscard]] std::uint64_t free() const;  // neither taken nor resting
 
  private:
   friend class PortPair;
@@ -53,9 +58,10 @@ class PortPair {
 
  private:
   friend class PortPool;
-  PortPair(PortPool& pool, LocalPort rtp, const IpAddress& address)
-      : pool_(&pool), rtp_(rtp), address_(address) {}
-  PortPool* pool_;
+  PortPair(PortPool& pool, std::uint32_t index, LocalPort rtp, const IpAddress& address)
+      : pool_(&pool), index_(index), rtp_(rtp), address_(address) {}
+  PortPool* pool_;       // null once moved from
+  std::uint32_t index_;  // among the pool's pairs
   LocalPort rtp_;
   IpAddress address_;
 };
