@@ -8,6 +8,12 @@
 // the port of m=, a=rtcp, and on request the address in o=, s= and the ICE attributes. A line that
 // it does not understand passes through byte for byte, and so does its line ending.
 // A media description over a transport that a UDP relay cannot carry (TCP, MSRP) passes untouched.
+//
+// Lenient where senders err and the meaning stays clear: CRLF and LF, also mixed; no newline at the
+// end, or empty lines there; repeated spaces; missing o=, s= and t=; lines in the wrong order;
+// unknown lower-case line types. Strict where two readers could disagree about where media goes:
+// NUL, a bare CR, an empty line inside, a second v=, o=, s= or c=, `port/count`, numbers out of
+// range, multicast, and host names (a relay must not wait for a resolver).
 
 #include <bitset>
 #include <cstdint>
@@ -21,24 +27,34 @@
 
 namespace millrace::sdp {
 
+inline constexpr std::size_t kMaxBody = 65536;  // bytes
+inline constexpr std::size_t kMaxLine = 8192;   // bytes, without its ending
+inline constexpr std::size_t kMaxLines = 4096;
+inline constexpr std::size_t kMaxMedias = 64;
+inline constexpr std::size_t kMaxCandidates =
+    16;  // addresses of one media; further ones are ignored
+
 enum class Direction : std::uint8_t { sendrecv, sendonly, recvonly, inactive };
 
 struct Media {
   std::string_view type;                // "audio", "video", "image", "application", ...
   std::string_view protocol;            // "RTP/AVP", "udptl", ...
   UdpPort port;                         // 0 = rejected or removed, unless bundle_only
-  bool relayable = false;               // a UDP transport with a usable connection address
+  bool relayable = false;               // a UDP transport; has a connection unless port is 0
   bool rtp = false;                     // RTP over UDP; else opaque datagrams
   std::optional<IpAddress> connection;  // c= of the media, else of the session; unset: none given
-  bool held_by_address = false;         // c= is 0.0.0.0 or "::" (RFC 3264 section 8.4)
-  Endpoint rtcp;                        // a=rtcp (RFC 3605), else connection address and port + 1
-  bool rtcp_mux = false;
+  bool own_connection = false;          // c= stands in this media description
+  bool held_by_address = false;         // c= is 0.0.0.0 or "::" (RFC 3264 section 8.4); with ICE it
+                                        // means "no default candidate yet" (RFC 8840), not a hold
+  Endpoint rtcp;                        // a=rtcp (RFC 3605), else connection address and port + 1;
+                                        // RTP only; port 0 = none
+  bool rtcp_mux = false;                // RFC 5761
   bool bundle_only = false;
   Direction direction = Direction::sendrecv;  // media level over session level
   std::bitset<128> payload_types;             // of m=; empty unless rtp
   std::string_view codec;                     // of the first payload type: "PCMU/8000"
   std::uint32_t clock_hz = 8000;              // of the first payload type (RFC 3551 table, rtpmap)
-  std::vector<IpAddress> candidates;          // addresses of UDP ICE candidates, without repeats
+  std::vector<IpAddress> candidates;          // of UDP ICE candidates, no repeats, kMaxCandidates
 };
 
 struct Line {
@@ -50,6 +66,7 @@ struct Session {
   std::vector<Line> lines;
   std::vector<Media> medias;
   std::vector<std::size_t> media_starts;  // index in lines of each m=
+  bool own_connection = false;            // there is a session-level c=
 };
 
 // Fails with "line N: ..." that says what is wrong and what would be right. Views into `body`.
@@ -69,6 +86,20 @@ struct Rewrite {
   bool remove_ice = false;            // drop candidate, ice-*, remote-candidates, ...
 };
 
+// What is printed:
+// - A relayed media has `port` in m= and `address` in its c=. One without a c= of its own relies on
+//   the session's, and gets its own (after m= and i=) only if the session's says something else.
+// - The session's c= names the address of the first relayed media that relies on it, else of the
+//   first relayed one. An untouched media that relied on it keeps the old one as its own c=. With
+//   nothing relayed it stays as it is.
+// - A hold by address stays a hold: c= keeps 0.0.0.0, or "::" if `address` is IPv6.
+// - A media whose port was 0 stays rejected, unless bundle-only. A rejected media has port 0 and,
+// in
+//   a c= of its own, 0.0.0.0 or "::"; its a=rtcp goes.
+// - a=rtcp gets the `rtcp` port, and `address` where it named one. It is added (at the end of the
+//   media) when RTCP is not at port + 1, unless a=rtcp-mux says that it is at `port`.
+// - An untouched media keeps its ICE attributes; `remove_ice` is for the others and the session.
+// Rewriting the result once more with the same values changes nothing.
 // Precondition: rewrite.medias.size() == session.medias.size().
 [[nodiscard]] std::string rewrite(const Session& session, const Rewrite& rewrite);
 

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <cassert>
+#include <string>
+#include <utility>
+
+#include "control/sdp.h"
+#include "control/sdp_text.h"
+
+namespace millrace::sdp {
+namespace {
+
+// RFC 8839, and what its predecessors and RFC 8840 added.
+bool is_ice(std::string_view name) {
+  return name == "candidate" || name == "remote-candidates" || name == "end-of-candidates" ||
+         name.starts_with("ice-");
+}
+
+std::string address_text(const IpAddress& address) {
+  return (address.is_v4() ? "IN IP4 " : "IN IP6 ") + address.text();
+}
+
+IpAddress unspecified(Family family) {
+  return family == Family::ipv4 ? IpAddress::v4(0, 0, 0, 0) : IpAddress();
+}
+
+class Writer {
+ public:
+  Writer(const Session& session, const Rewrite& rewrite)
+      : session_(session), rewrite_(rewrite), text_lines_(text_lines(session.lines)) {
+    newline_ = session.lines.empty() ? "\r\n" : session.lines.front().ending;
+    connection_ = session_connection();
+  }
+
+  std::string run() && {
+    std::size_t size = 0;
+    for (const Line& line : session_.lines) size += line.text.size() + line.ending.size();
+    out_.reserve(size + 64 * (session_.medias.size() + 1));
+    const std::size_t head = session_.medias.empty() ? text_lines_ : session_.media_starts[0];
+    for (std::size_t i = 0; i < head; ++i) write_session_line(session_.lines[i]);
+    for (std::size_t k = 0; k < session_.medias.size(); ++k) write_media(k);
+    for (std::size_t i = text_lines_; i < session_.lines.size(); ++i) copy(session_.lines[i]);
+    return std::move(out_);
+  }
+
+ private:
+  enum class Fate : std::uint8_t { relayed, rejected, untouched };
+
+  [[nodiscard]] Fate fate(std::size_t k) const {
+    const Media& media = session_.medias[k];
+    if (rewrite_.medias[k].untouched) return Fate::untouched;
+    const bool was_rejected = media.port == UdpPort(0) && !media.bundle_only;
+    return was_rejected || rewrite_.medias[k].port == UdpPort(0) ? Fate::rejected : Fate::relayed;
+  }
+
+  // What c= says of a relayed media.
+  [[nodiscard]] IpAddress connection(std::size_t k) const {
+    const IpAddress& address = rewrite_.medias[k].address;
+    return session_.medias[k].held_by_address ? unspecified(address.family()) : address;
+  }
+
+  // What the session's c= says; unset: as it is.
+  [[nodiscard]] std::optional<IpAddress> session_connection() const {
+    std::optional<IpAddress> first;
+    for (std::size_t k = 0; k < session_.medias.size(); ++k) {
+      if (fate(k) != Fate::relayed) continue;
+      if (!session_.medias[k].own_connection) return connection(k);
+      if (!first) first = connection(k);
+    }
+    return first;
+  }
+
+  // A line ends as it did; one that had no ending gets one when another follows.
+  void write(std::string_view text, std::string_view ending) {
+    if (!out_.empty() && out_.back() != '\n') out_ += newline_;
+    out_ += text;
+    out_ += ending;
+  }
+  void copy(const Line& line) { write(line.text, line.ending); }
+
+  void write_session_line(const Line& line) {
+    const std::string_view value = line.text.substr(2);
+    switch (line.text[0]) {
+      case 'c':
+        old_connection_ = line.text;
+        if (connection_) return write("c=" + address_text(*connection_), line.ending);
+        break;
+      case 'o':
+        if (rewrite_.origin) {
+          const std::string kept(line.text.substr(0, 2 + origin_address(value)));
+          return write(kept + address_text(*rewrite_.origin), line.ending);
+        }
+        break;
+      case 's':
+        if (rewrite_.replace_session_name) return write("s=-", line.ending);
+        break;
+      case 'a':
+        if (rewrite_.remove_ice && is_ice(attribute(value).name)) return;
+        break;
+      default:
+        break;
+    }
+    copy(line);
+  }
+
+  void write_media(std::size_t k) {
+    const std::size_t begin = session_.media_starts[k];
+    const std::size_t end =
+        k + 1 < session_.medias.size() ? session_.media_starts[k + 1] : text_lines_;
+    const bool title = begin + 1 < end && session_.lines[begin + 1].text.starts_with("i=");
+    bool rtcp_written = false;
+    for (std::size_t i = begin; i < end; ++i) {
+      const Line& line = session_.lines[i];
+      if (fate(k) == Fate::untouched)
+        copy(line);
+      else
+        write_media_line(k, line, rtcp_written);
+      // RFC 8866 section 9: m=, i=, c=, ...
+      if (i == begin + (title ? 1 : 0)) write_added_connection(k, line.ending);
+    }
+    if (fate(k) == Fate::relayed && !rtcp_written && needs_rtcp(k)) {
+      write(rtcp_line(k, false), session_.lines[end - 1].ending);
+    }
+  }
+
+  void write_added_connection(std::size_t k, std::string_view ending) {
+    if (session_.medias[k].own_connection || fate(k) == Fate::rejected) return;
+    if (fate(k) == Fate::relayed) {
+      if (session_.own_connection && connection(k) == connection_) return;
+      return write("c=" + address_text(connection(k)), ending);
+    }
+    if (connection_ && !old_connection_.empty()) write(old_connection_, ending);
+  }
+
+  void write_media_line(std::size_t k, const Line& line, bool& rtcp_written) {
+    const Media& media = session_.medias[k];
+    const bool rejected = fate(k) == Fate::rejected;
+    switch (line.text[0]) {
+      case 'm':
+        return write(media_line(k, line.text), line.ending);
+      case 'c': {
+        const Family old = media.connection.value_or(IpAddress::v4(0, 0, 0, 0)).family();
+        const IpAddress address = rejected ? unspecified(old) : connection(k);
+        return write("c=" + address_text(address), line.ending);
+      }
+      case 'a': {
+        const Attribute a = attribute(line.text.substr(2));
+        if (rewrite_.remove_ice && is_ice(a.name)) return;
+        if (a.name != "rtcp" || !media.rtp) break;
+        if (rejected) return;
+        rtcp_written = true;
+        Fields fields(a.value);
+        fields.next();
+        return write(rtcp_line(k, !fields.at_end()), line.ending);
+      }
+      default:
+        break;
+    }
+    copy(line);
+  }
+
+  [[nodiscard]] std::string media_line(std::size_t k, std::string_view text) const {
+    Fields fields(text);
+    fields.next();
+    const std::string_view old_port = fields.next();
+    const auto before = static_cast<std::size_t>(old_port.data() - text.data());
+    const UdpPort port = fate(k) == Fate::rejected ? UdpPort(0) : rewrite_.medias[k].port;
+    std::string out(text.substr(0, before));
+    out += std::to_string(port.number());
+    return out += fields.rest();
+  }
+
+  // RFC 3605: told whenever RTCP is not at port + 1; RFC 5761: a=rtcp-mux tells that it is at port.
+  [[nodiscard]] bool needs_rtcp(std::size_t k) const {
+    const MediaRewrite& to = rewrite_.medias[k];
+    if (!session_.medias[k].rtp || to.rtcp == to.port.next()) return false;
+    return to.rtcp != to.port || !session_.medias[k].rtcp_mux;
+  }
+
+  [[nodiscard]] std::string rtcp_line(std::size_t k, bool with_address) const {
+    const Media& media = session_.medias[k];
+    const MediaRewrite& to = rewrite_.medias[k];
+    std::string out = "a=rtcp:" + std::to_string(to.rtcp.number());
+    if (!with_address) return out;
+    const bool held = media.held_by_address && media.rtcp.address.is_unspecified();
+    return out += " " + address_text(held ? unspecified(to.address.family()) : to.address);
+  }
+
+  const Session& session_;
+  const Rewrite& rewrite_;
+  std::size_t text_lines_;
+  std::string_view newline_;
+  std::optional<IpAddress> connection_;  // the session's new one
+  std::string_view old_connection_;      // the session's c= line as it was
+  std::string out_;
+};
+
+}  // namespace
+
+std::string rewrite(const Session& session, const Rewrite& rewrite) {
+  assert(rewrite.medias.size() == session.medias.size());
+  return Writer(session, rewrite).run();
+}
+
+}  // namespace millrace::sdp
