@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Captures: tcpdump on one device, and the RTP found in its file.
+
+All captures are on one machine, so their time stamps share one clock and can be subtracted.
+"""
+
+import collections
+import signal
+import socket
+import struct
+import time
+
+from processes import Failure
+
+SNAP = 64  # Ethernet, IPv4, UDP and RTP headers
+
+# One RTP packet on the wire. `source` and `destination` are (address, port).
+Packet = collections.namedtuple(
+    "Packet", "time from_mac source destination ssrc sequence payload_type")
+
+
+class Capture:
+    def __init__(self, programs, namespace, device, path):
+        self.path = path
+        # -Z root: stay able to write the file. The buffer holds seconds of the busiest wire here.
+        self._program = programs.start(
+            f"tcpdump-{path.stem}",
+            ["tcpdump", "-Z", "root", "-n", "-i", device, "-s", SNAP, "-B", 32768,
+             "--time-stamp-precision=nano", "-w", path, "udp"],
+            namespace)
+
+    def started(self):
+        self._program.wait_until(lambda: "listening on" in self._program.log_text(), 5,
+                                 "its first word")
+        return self
+
+    def stop(self):
+        self._program.stop(number=signal.SIGINT)  # it empties its buffers and counts
+        lost = [line for line in self._program.log_text().splitlines()
+                if "dropped by kernel" in line]
+        if not lost or not lost[0].startswith("0 "):
+            raise self._program.failure("packets were lost in the capture itself")
+
+
+def stop_all(captures):
+    """Ends captures; tcpdump reads from the kernel but once a second, so leave it that time."""
+    time.sleep(1.2)
+    for capture in captures:
+        capture.stop()
+
+
+def datagrams(path):
+    """(time, source MAC, source, destination, first bytes of the payload) of each UDP datagram."""
+    data = path.read_bytes()
+    if len(data) < 24 or struct.unpack_from("<I", data)[0] != 0xA1B23C4D:
+        raise Failure(f"{path} is not a capture with nanoseconds")
+    at = 24
+    while at + 16 <= len(data):
+        seconds, nanoseconds, size, _ = struct.unpack_from("<IIII", data, at)
+        at += 16
+        frame = data[at:at + size]
+        at += size
+        if size < 42 or frame[12:14] != b"\x08\x00" or frame[23] != 17:
+            continue
+        udp = 14 + (frame[14] & 15) * 4
+        ports = struct.unpack_from("!HH", frame, udp)
+        yield (seconds + nanoseconds * 1e-9, frame[6:12], (frame[26:30], ports[0]),
+               (frame[30:34], ports[1]), frame[udp + 8:])
+
+
+def is_rtp(payload):
+    """RFC 7983: first byte 128..191; RFC 5761: second byte 192..223 is RTCP."""
+    return len(payload) >= 12 and 128 <= payload[0] <= 191 and not 192 <= payload[1] <= 223
+
+
+def rtp_packets(path):
+    return [Packet(time, mac, source, destination, int.from_bytes(payload[8:12], "big"),
+                   int.from_bytes(payload[2:4], "big"), payload[1] & 127)
+            for time, mac, source, destination, payload in datagrams(path) if is_rtp(payload)]
+
+
+def address(packed):
+    return socket.inet_ntoa(packed)

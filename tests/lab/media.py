@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What became of every RTP packet, told from three captures: both phones and the relay's wire.
+
+A relay does not know where a phone behind a NAT is before the phone has spoken, so what the first
+speaker sends before the second has spoken cannot arrive. Loss is therefore counted from the moment
+both sides of a call were heard until one of them fell silent, and what came before is told apart.
+"""
+
+import collections
+
+import topology
+from capture import address, rtp_packets
+
+
+class Stream:
+    """One direction of one call."""
+
+    def __init__(self, sender, ssrc, relay_in, relay_out):
+        self.sender, self.ssrc = sender, ssrc
+        self.relay_in, self.relay_out = relay_in, relay_out  # the relay's ports it enters, leaves by
+        self.early = self.sent = self.received = 0
+        self.delays = []  # seconds between the relay's wire in and out, sorted
+
+    def delay_us(self, share):
+        index = min(int(len(self.delays) * share), len(self.delays) - 1)
+        return self.delays[index] * 1e6
+
+
+class Media:
+    """All streams of a run: sent by phone A or B, across the relay, received by the other."""
+
+    def __init__(self, phone_a, phone_b, relay):
+        at_phone = {"A": rtp_packets(phone_a), "B": rtp_packets(phone_b)}
+        own = {"A": topology.PHONE_A, "B": topology.PHONE_B}
+        self.sent = {side: [p for p in packets if address(p.source[0]) == own[side]]
+                     for side, packets in at_phone.items()}
+        received = {side: [p for p in packets if address(p.source[0]) != own[side]]
+                    for side, packets in at_phone.items()}
+        # Who each phone heard, and whom it spoke to: {"A": {address, ...}, "B": ...}.
+        self.sources = {s: {address(p.source[0]) for p in ps} for s, ps in received.items()}
+        self.targets = {s: {address(p.destination[0]) for p in ps} for s, ps in self.sent.items()}
+        self.streams = self._follow(rtp_packets(relay), received)
+
+    def _follow(self, wire, received):
+        entered, left, heard = {}, {}, collections.defaultdict(list)
+        for packet in wire:
+            key = packet.ssrc, packet.sequence
+            if address(packet.destination[0]) == topology.RELAY:
+                entered.setdefault(key, packet)
+                heard[packet.destination[1]].append(packet.time)
+            else:
+                left.setdefault(key, packet)
+
+        streams = {}
+        for side in "AB":
+            for ssrc in {p.ssrc for p in self.sent[side]}:
+                streams[side, ssrc] = Stream(side, ssrc, None, None)
+        for key, out in left.items():
+            came = entered.get(key)
+            for side in "AB":
+                stream = streams.get((side, out.ssrc))
+                if came and stream:
+                    stream.relay_in, stream.relay_out = came.destination[1], out.source[1]
+                    stream.delays.append(out.time - came.time)
+
+        arrived = {side: {(p.ssrc, p.sequence) for p in ps} for side, ps in received.items()}
+        for side, other in ("AB", "BA"):
+            for packet in self.sent[side]:
+                stream = streams[side, packet.ssrc]
+                ways = heard.get(stream.relay_in), heard.get(stream.relay_out)
+                if not all(ways):  # one side was never heard
+                    stream.early += 1
+                elif packet.time < max(way[0] for way in ways):
+                    stream.early += 1
+                elif packet.time <= min(way[-1] for way in ways):
+                    stream.sent += 1
+                    stream.received += (packet.ssrc, packet.sequence) in arrived[other]
+        for stream in streams.values():
+            stream.delays.sort()
+        return list(streams.values())
+
+    def total(self, field):
+        return sum(getattr(stream, field) for stream in self.streams)
+
+    def delay_us(self, share):
+        delays = sorted(delay for stream in self.streams for delay in stream.delays)
+        return delays[min(int(len(delays) * share), len(delays) - 1)] * 1e6

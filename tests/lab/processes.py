@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Programs that the lab starts, and what it does when one fails or the person interrupts.
+
+Every child is remembered the moment it exists, writes to a log of its own, and dies with the lab:
+stopped by pid on the way out, or by the kernel (PDEATHSIG) should the lab itself be killed.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+
+
+class Failure(Exception):
+    """A step did not do what it had to; the text is for the person."""
+
+
+class Interrupted(Exception):
+    """SIGINT, SIGTERM or SIGHUP arrived."""
+
+
+class Signals:
+    """Turns signals into Interrupted, but never between a child's birth and its entry in a list."""
+
+    def __init__(self):
+        self._held = 0
+        self._received = 0
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._arrived)
+
+    def _arrived(self, number, _frame):
+        self._received = number
+        if not self._held:
+            raise Interrupted(signal.Signals(number).name)
+
+    @contextlib.contextmanager
+    def held(self):
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+        if self._received and not self._held:
+            raise Interrupted(signal.Signals(self._received).name)
+
+    def hold_for_good(self):
+        """From now on nothing interrupts: the lab is being taken down."""
+        self._held += 1
+
+
+class Program:
+    """One running child with its log."""
+
+    def __init__(self, name, popen, log):
+        self.name, self.popen, self.log = name, popen, log
+
+    @property
+    def running(self):
+        return self.popen.poll() is None
+
+    def log_text(self):
+        return self.log.read_text(errors="replace")
+
+    def failure(self, what):
+        tail = "\n".join("    " + line for line in self.log_text().splitlines()[-12:])
+        return Failure(f"{self.name}: {what}; its log is {self.log}, the end of it:\n{tail}")
+
+    def wait(self, timeout):
+        """Waits for its own end and returns the exit status."""
+        try:
+            return self.popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise self.failure(f"did not end within {timeout:g} s") from None
+
+    def wait_until(self, ready, timeout, what):
+        """Waits until ready() is true; the program must be alive meanwhile."""
+        deadline = time.monotonic() + timeout
+        while not ready():
+            if not self.running:
+                raise self.failure(f"ended with status {self.popen.returncode} before {what}")
+            if time.monotonic() > deadline:
+                raise self.failure(f"no sign of {what} within {timeout:g} s")
+            time.sleep(0.05)
+
+    def stop(self, timeout=5.0, number=signal.SIGTERM):
+        """Asks it to end, insists after `timeout`; returns its exit status, None if it insisted."""
+        asked = self.popen.poll() is not None
+        if not asked:
+            self.popen.send_signal(number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.popen.wait(timeout)
+                asked = True
+        with contextlib.suppress(ProcessLookupError):  # its own children, should any be left
+            os.killpg(self.popen.pid, signal.SIGKILL)
+        self.popen.wait()
+        return self.popen.returncode if asked else None
+
+
+class Programs:
+    """All children of one lab."""
+
+    def __init__(self, directory, signals):
+        self.directory, self.signals = directory, signals
+        self._started = []
+
+    def start(self, name, argv, namespace=None, cwd=None):
+        prefix = namespace.enter() if namespace else []
+        number = sum(p.name == name for p in self._started) + 1
+        log = self.directory / (f"{name}.log" if number == 1 else f"{name}-{number}.log")
+        with self.signals.held(), open(log, "wb") as out:
+            popen = subprocess.Popen(
+                [*prefix, "setpriv", "--pdeathsig", "KILL", *map(str, argv)],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+                cwd=cwd or self.directory, start_new_session=True)
+            program = Program(name, popen, log)
+            self._started.append(program)
+        return program
+
+    def stop_all(self):
+        running = [p for p in reversed(self._started) if p.running]
+        for program in running:
+            program.popen.terminate()
+        for program in running:
+            program.stop(timeout=3.0)
+
+
+def run(argv, namespace=None, timeout=10.0, check=True):
+    """Runs a short command to its end and returns its output."""
+    prefix = namespace.enter() if namespace else []
+    argv = [*prefix, *map(str, argv)]
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout,
+                              stdin=subprocess.DEVNULL, start_new_session=True)
+    except FileNotFoundError:
+        raise Failure(f"{argv[0]} is not installed: run `make deps`") from None
+    except subprocess.TimeoutExpired:
+        raise Failure(f"`{' '.join(argv)}` did not end within {timeout:g} s") from None
+    if check and done.returncode:
+        raise Failure(f"`{' '.join(argv)}` failed: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout

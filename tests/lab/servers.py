@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The two servers of the lab: Kamailio with the shipped example configuration, and Millrace."""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import time
+
+import ng
+import topology
+from processes import Failure, run
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+KAMAILIO_CONFIG = ROOT / "configs" / "kamailio-rtpengine.cfg"
+
+
+class Kamailio:
+    """One run of the proxy in the core namespace."""
+
+    def __init__(self, programs, directory, namespace, relay_socket=None):
+        """Without `relay_socket` the proxy does without a relay."""
+        self.runtime = directory / "kamailio"
+        shutil.rmtree(self.runtime, ignore_errors=True)
+        self.runtime.mkdir()
+        if relay_socket:
+            relay = f'MR_RTPENGINE="unix:{relay_socket}"'
+        else:
+            relay = "MR_NO_RELAY"
+        defines = [f"MR_LISTEN=udp:{topology.PROXY}:5060", "MR_WORKERS=2", "MR_PING_SECONDS=5",
+                   relay]
+        self.program = programs.start(
+            "kamailio",
+            ["kamailio", "-DD", "-E", "-f", KAMAILIO_CONFIG, "-Y", self.runtime,
+             "-P", self.runtime / "pid", "-m", "64", "-M", "8",
+             *(word for define in defines for word in ("-A", define))],
+            namespace)
+        self.program.wait_until(self._answers, 8, "an answer on its control socket")
+
+    def command(self, *words):
+        return run(["kamcmd", "-s", f"unix:{self.runtime / 'kamailio_ctl'}", *words], check=False)
+
+    def _answers(self):
+        return (self.runtime / "kamailio_ctl").exists() and "uptime" in self.command("core.uptime")
+
+    def stop(self):
+        self.program.stop()
+
+
+class Millrace:
+    """The relay, owner of its veth end (or tap) in the relay namespace."""
+
+    def __init__(self, programs, directory, topo, binary, nic):
+        self.programs, self.directory, self.topo, self.binary = programs, directory, topo, binary
+        self.socket = directory / "ng.sock"
+        self.config = directory / "millrace.toml"
+        self.nic = nic
+        self.config.write_text(self._configuration())
+        self.program = None
+
+    def _configuration(self):
+        cores = sorted(os.sched_getaffinity(0))
+        device = {
+            "af_packet": f"net_af_packet0,iface={topology.RELAY_DEVICE}",
+            # A veth needs the copy mode; busy polling would only spend the second core.
+            "af_xdp": f"net_af_xdp0,iface={topology.RELAY_DEVICE},force_copy=1,busy_budget=0",
+            "tap": f"net_tap0,iface={topology.RELAY_TAP}",
+        }[self.nic]
+        return f"""\
+# The lab's relay: no hugepages, one worker that naps when nothing comes.
+[dataplane]
+main_core = {cores[0]}
+worker_cores = [{cores[-1]}]
+hugepages = false
+memory_mb = 128
+mbufs = 16384
+idle_sleep_us = 50
+
+[[interface]]
+name = "internet"
+device = "{device}"
+addresses = ["{topology.RELAY}/24"]
+ports = [30000, 39999]
+
+[[control]]
+protocol = "ng"
+path = "{self.socket}"
+mode = 0o660
+
+[log]
+level = "info"
+"""
+
+    def start(self):
+        self.program = self.programs.start(
+            "millrace", [self.binary, "--config", self.config], self.topo["relay"])
+        self.program.wait_until(self._answers, 15, "an answer to a ping on its control socket")
+        if self.nic == "tap":
+            self.topo.bridge_tap()
+
+    def _answers(self):
+        with contextlib.suppress(OSError):
+            return self.ask("ping") == {"result": "pong"}
+        return False
+
+    def ask(self, command, **arguments):
+        return ng.request(self.socket, command, **arguments)
+
+    def call_report(self):
+        """What `query` tells of the only call there is."""
+        calls = self.ask("list").get("calls", [])
+        if len(calls) != 1:
+            raise self.program.failure(f"lists {len(calls)} calls where one is up")
+        reply = self.ask("query", call_id=calls[0])
+        if reply.get("result") != "ok":
+            raise self.program.failure(f"answers the query of a live call with {reply}")
+        return reply
+
+    def stop(self):
+        """SIGTERM; returns its exit status and the seconds that it took to leave."""
+        asked = time.monotonic()
+        status = self.program.stop(timeout=5)
+        return status, time.monotonic() - asked
+
+
+def find_millrace(path):
+    if not path.is_file() or not os.access(path, os.X_OK):
+        raise Failure(f"{path} is no program: build it (`make`), or name it by MILLRACE=PATH")
+    return path.resolve()
