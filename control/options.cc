@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/options.h"
+
+#include <sstream>
+
+#include <CLI/CLI.hpp>
+
+namespace millrace {
+
+std::expected<Options, Exit> parse_options(int argc, const char* const* argv) {
+  Options options;
+  std::string log_format;
+  std::string log_level;
+  CLI::App app(
+      "Millrace, a kernel-bypass media relay for SIP proxies.\n"
+      "Signals: TERM and INT end it at once; HUP drains it (no new calls, ends with the last).\n"
+      "Exit status: 0 ended by a signal, 1 could not start, 2 wrong command line or config file.",
+      "millrace");
+  app.set_version_flag("--version", "millrace " MILLRACE_VERSION, "Print the version and exit");
+  app.set_help_flag("-h,--help", "Print this help and exit");
+  app.add_option("-c,--config", options.config,
+                 "Config file, TOML (default: /etc/millrace/millrace.toml)")
+      ->type_name("FILE");
+  app.add_flag("--check", options.check,
+               "Validate the config file, touch nothing, and exit: 0 good, 2 wrong (default: off)");
+  app.add_option("--log-format", log_format,
+                 "Form of log lines on stderr, in place of log.format (default: text)")
+      ->type_name("text|json")
+      ->check(CLI::IsMember({"text", "json"}));
+  app.add_option("--log-level", log_level,
+                 "Lowest level that is logged, in place of log.level (default: info)")
+      ->type_name("debug|info|warning|error")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error"}));
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    std::ostringstream output;
+    std::ostringstream complaint;
+    const int status = app.exit(error, output, complaint) == 0 ? 0 : kExitConfiguration;
+    return std::unexpected(Exit{status, output.str(), complaint.str()});
+  }
+  if (!log_format.empty()) {
+    options.log_format = log_format == "json" ? LogFormat::json : LogFormat::text;
+  }
+  if (!log_level.empty()) options.log_level = log_level;
+  return options;
+}
+
+void apply(const Options& options, Config& config) {
+  if (options.log_format) config.log.format = *options.log_format;
+  if (options.log_level) config.log.level = *options.log_level;
+}
+
+}  // namespace millrace
