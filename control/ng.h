@@ -5,38 +5,43 @@
 //
 // A message is `COOKIE SP PAYLOAD`, or the bare payload on stream sockets (what the proxy modules
 // write to a UNIX socket). The payload is a bencoded dictionary ('d') or a JSON object ('{'); the
-// reply has the same cookie and the same encoding. Keys need not be sorted. A stream carries no
-// delimiter: a message ends where its payload ends, which frame() finds without building anything.
+// reply has the same cookie and the same encoding. Keys need not be sorted; of a key that comes
+// twice the last one counts. In names of keys and flags, space, hyphen and underscore are the
+// same, and so are upper and lower case. A stream carries no delimiter: a message ends where its
+// payload ends, which frame() finds without building anything.
 // Unknown commands get rtpengine's error text; unknown keys and flags are ignored and reported by
-// name so that the caller can log each name once.
+// name so that the caller can log each name once. What is known, but harmless to ignore, is not
+// reported.
 
 #include <cstdint>
-#include <deque>
 #include <expected>
-#include <span>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "control/bencode.h"
 #include "control/request.h"
 
 namespace millrace::ng {
 
 enum class Encoding : std::uint8_t { bencode, json };
 
-// Where the first message in `buffer` ends.
-struct Frame {
-  enum class State : std::uint8_t { incomplete, complete, malformed } state;
-  std::size_t size = 0;  // bytes of the whole message, if complete
-};
+// The longest message: twice what a datagram, and with it nearly every SIP message, can hold, so
+// that an SDP of that size still fits when JSON escapes its line ends.
+inline constexpr std::size_t kMaxMessage = 128 * 1024;
+inline constexpr std::size_t kMaxCookie = 256;
+
+// Where the first message in `buffer` ends; white space before it belongs to it.
+using Frame = Extent;
 [[nodiscard]] Frame frame(std::string_view buffer);
 
 struct Message {
   std::string_view cookie;  // empty: none
   Encoding encoding = Encoding::bencode;
-  Request request;                   // views into the message and into `storage`
-  std::deque<std::string> storage;   // strings that had to be unescaped (JSON)
-  std::vector<std::string> unknown;  // keys and flags without meaning here
+  Request request;                          // views into the message, or into `transcript`
+  std::unique_ptr<std::string> transcript;  // of a JSON message: the same in bencode
+  std::vector<std::string> unknown;         // keys and flags without meaning here, each once
 };
 
 // One whole message. The error is a reply that is ready to send (rtpengine's texts), with the

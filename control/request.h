@@ -85,6 +85,7 @@ struct CallReport {
   std::chrono::system_clock::time_point created;
   std::chrono::system_clock::time_point last_signal;
   std::vector<TagReport> tags;
+  std::chrono::system_clock::time_point reported;  // when this was read: FlowReport::idle ends here
 };
 
 struct StatisticsReport {

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The replies of the ng protocol, in rtpengine's layout: keys verbatim, what this relay does not
+// have left out. Always written as bencode; JSON is transcribed from it.
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "control/bencode.h"
+#include "control/json.h"
+#include "control/ng.h"
+
+namespace millrace::ng {
+namespace {
+
+using bencode::Writer;
+using std::chrono::system_clock;
+
+std::int64_t seconds(system_clock::time_point time) {
+  return std::chrono::floor<std::chrono::seconds>(time.time_since_epoch()).count();
+}
+
+std::string_view name(Family family) { return family == Family::ipv4 ? "IPv4" : "IPv6"; }
+
+struct Sums {
+  std::uint64_t packets = 0, bytes = 0, errors = 0;
+
+  void add(const FlowReport& flow) {
+    packets += flow.packets;
+    bytes += flow.bytes;
+    errors += flow.refused + flow.malformed;
+  }
+};
+
+void write(Writer& out, std::string_view key, const Sums& sums) {
+  out.dictionary(key);
+  out.entry("packets", sums.packets);
+  out.entry("bytes", sums.bytes);
+  out.entry("errors", sums.errors);
+  out.end();
+}
+
+// An unknown endpoint is 0.0.0.0 port 0, as readers expect the key.
+void write(Writer& out, std::string_view key, const std::optional<Endpoint>& endpoint) {
+  const Endpoint e = endpoint.value_or(Endpoint{IpAddress::v4(0, 0, 0, 0), UdpPort(0)});
+  out.dictionary(key);
+  out.entry("family", name(e.address.family()));
+  out.entry("address", e.address.text());
+  out.entry("port", std::int64_t{e.port.number()});
+  out.end();
+}
+
+void write(Writer& out, const StreamReport& stream, system_clock::time_point now) {
+  const FlowReport& flow = stream.flow;
+  const std::int64_t last_packet =
+      flow.idle ? seconds(now - std::chrono::duration_cast<system_clock::duration>(*flow.idle)) : 0;
+  out.dictionary();
+  out.entry("local port", std::int64_t{stream.local_endpoint.port.number()});
+  out.entry("local address", stream.local_endpoint.address.text());
+  out.entry("family", name(stream.local_endpoint.address.family()));
+  write(out, "endpoint", flow.latched ? flow.latched : stream.advertised);
+  write(out, "advertised endpoint", stream.advertised);
+  out.entry("last packet", last_packet);
+  out.entry("last user packet", last_packet);
+  if (flow.ssrc) out.entry("SSRC", std::int64_t{*flow.ssrc});
+  out.list("flags");
+  if (!stream.rtcp) out.string("RTP");
+  if (stream.rtcp || stream.rtcp_mux) out.string("RTCP");
+  if (stream.advertised) out.string("filled");
+  if (flow.latched) out.string("confirmed");
+  out.end();
+  Sums sums;
+  sums.add(flow);
+  write(out, "stats", sums);
+  out.end();
+}
+
+// The flags are the relay's view, as with rtpengine: it receives what the party sends.
+void write(Writer& out, const MediaReport& media, system_clock::time_point now) {
+  out.dictionary();
+  out.entry("index", std::int64_t{media.index});
+  out.entry("type", media.type);
+  out.entry("protocol", media.protocol);
+  if (!media.codec.empty()) out.entry("codec", media.codec);
+  out.list("streams");
+  for (const StreamReport& stream : media.streams) write(out, stream, now);
+  out.end();
+  out.list("flags");
+  out.string("initialized");
+  if (media.receives) out.string("send");
+  if (media.sends) out.string("recv");
+  if (std::ranges::any_of(media.streams, &StreamReport::rtcp_mux)) out.string("rtcp-mux");
+  out.end();
+  out.end();
+}
+
+// Who a tag sends its media to, and gets media from: its peer, both ways.
+void write_peer(Writer& out, std::string_view key, const std::string& peer) {
+  out.list(key);
+  if (!peer.empty()) {
+    out.dictionary();
+    out.entry("tag", peer);
+    out.entry("type", "offer/answer");
+    out.end();
+  }
+  out.end();
+}
+
+// A branch that has not answered yet has no tag: it goes by its via-branch.
+void write(Writer& out, const TagReport& tag, system_clock::time_point now) {
+  out.dictionary(tag.tag.empty() ? tag.via_branch : tag.tag);
+  out.entry("tag", tag.tag);
+  if (!tag.via_branch.empty()) out.entry("via-branch", tag.via_branch);
+  out.entry("created", seconds(tag.created));
+  write_peer(out, "subscriptions", tag.peer_tag);
+  write_peer(out, "subscribers", tag.peer_tag);
+  out.list("medias");
+  for (const MediaReport& media : tag.medias) write(out, media, now);
+  out.end();
+  out.end();
+}
+
+// All RTP sources of a call by SSRC; two parties may have drawn the same one.
+struct Source {
+  Sums sums;
+  std::uint32_t last_sequence = 0;
+  std::int64_t lost = 0;
+  std::uint64_t jitter_ms = 0;
+};
+
+void write_sources(Writer& out, const std::map<std::uint32_t, Source>& sources) {
+  out.dictionary("SSRC");
+  for (const auto& [ssrc, source] : sources) {
+    out.dictionary(std::to_string(ssrc));
+    out.entry("packets", source.sums.packets);
+    out.entry("bytes", source.sums.bytes);
+    out.entry("last RTP seq", std::int64_t{source.last_sequence});
+    out.entry("cumulative loss", source.lost);
+    out.entry("jitter", source.jitter_ms);
+    out.end();
+  }
+  out.end();
+}
+
+void write(Writer& out, const CallReport& call) {
+  Sums rtp;
+  Sums rtcp;
+  std::map<std::uint32_t, Source> sources;
+  for (const TagReport& tag : call.tags) {
+    for (const MediaReport& media : tag.medias) {
+      for (const StreamReport& stream : media.streams) {
+        (stream.rtcp ? rtcp : rtp).add(stream.flow);
+        if (stream.rtcp || !stream.flow.ssrc) continue;
+        Source& source = sources[*stream.flow.ssrc];
+        source.sums.add(stream.flow);
+        source.last_sequence = stream.flow.extended_highest_sequence;
+        source.lost += stream.flow.lost;
+        const std::uint32_t clock_hz = std::max(media.clock_hz, 1U);
+        source.jitter_ms = std::uint64_t{stream.flow.jitter} * 1000 / clock_hz;
+      }
+    }
+  }
+  const auto created =
+      std::chrono::floor<std::chrono::microseconds>(call.created.time_since_epoch()).count();
+  out.entry("created", seconds(call.created));
+  out.entry("created_us", std::int64_t{created - seconds(call.created) * 1'000'000});
+  out.entry("created_ts", std::int64_t{created});
+  out.entry("last signal", seconds(call.last_signal));
+  out.entry("last redis update", std::int64_t{0});
+  write_sources(out, sources);
+  out.dictionary("tags");
+  for (const TagReport& tag : call.tags) write(out, tag, call.reported);
+  out.end();
+  out.dictionary("totals");
+  write(out, "RTP", rtp);
+  write(out, "RTCP", rtcp);
+  out.end();
+}
+
+void write(Writer& out, const StatisticsReport& s) {
+  out.dictionary("statistics");
+  out.dictionary("currentstatistics");
+  out.entry("sessionsown", s.sessions);
+  out.entry("sessionsforeign", std::uint64_t{0});
+  out.entry("sessionstotal", s.sessions);
+  out.entry("transcodedmedia", std::uint64_t{0});
+  out.end();
+  out.dictionary("totalstatistics");
+  out.entry("uptime", std::to_string(s.uptime.count()));
+  out.entry("managedsessions", s.sessions_total);
+  out.entry("rejectedsessions", s.sessions_rejected);
+  out.entry("timeoutsessions", s.timeouts);
+  out.entry("silenttimeoutsessions", s.silent_timeouts);
+  out.entry("finaltimeoutsessions", s.final_timeouts);
+  out.entry("offertimeoutsessions", s.offer_timeouts);
+  out.entry("regularterminatedsessions", s.deleted);
+  out.entry("relayedpackets", s.packets);
+  out.entry("relayedbytes", s.bytes);
+  out.entry("relayedpacketerrors", s.packet_errors);
+  out.end();
+  out.dictionary("controlstatistics");
+  out.entry("totalpingcount", s.pings);
+  out.entry("totaloffercount", s.offers);
+  out.entry("totalanswercount", s.answers);
+  out.entry("totaldeletecount", s.deletes);
+  out.entry("totalquerycount", s.queries);
+  out.entry("totallistcount", s.lists);
+  out.entry("totalerrorcount", s.errors);
+  out.end();
+  out.dictionary("ports");
+  out.entry("used", s.ports_used);
+  out.entry("free", s.ports_free);
+  out.end();
+  out.end();
+}
+
+// The entries of each kind of reply, from `result` on.
+struct Entries {
+  Writer& out;
+
+  void operator()(const reply::Pong& /*pong*/) const { out.entry("result", "pong"); }
+  void operator()(const reply::Sdp& sdp) const {
+    out.entry("result", "ok");
+    out.entry("sdp", sdp.body);
+  }
+  void operator()(const reply::Query& query) const {
+    out.entry("result", "ok");
+    write(out, query.call);
+  }
+  void operator()(const reply::Deleted& deleted) const {
+    out.entry("result", "ok");
+    if (!deleted.warning.empty()) out.entry("warning", deleted.warning);
+    if (deleted.call) write(out, *deleted.call);
+  }
+  void operator()(const reply::List& list) const {
+    out.entry("result", "ok");
+    out.list("calls");
+    for (const std::string& call_id : list.call_ids) out.string(call_id);
+    out.end();
+  }
+  void operator()(const reply::Statistics& statistics) const {
+    out.entry("result", "ok");
+    write(out, statistics.report);
+  }
+  void operator()(const reply::Failure& failure) const {
+    out.entry("result", "error");
+    out.entry("error-reason", failure.reason);
+  }
+  void operator()(const reply::LoadLimit& refused) const {
+    out.entry("result", "load limit");
+    out.entry("message", refused.message);
+  }
+};
+
+}  // namespace
+
+std::string encode(std::string_view cookie, Encoding encoding, const Reply& reply) {
+  Writer writer;
+  writer.dictionary();
+  std::visit(Entries{writer}, reply);
+  writer.end();
+  std::string payload = std::move(writer).take();
+  if (encoding == Encoding::json) payload = json::from_bencode(*bencode::Value::read(payload));
+  if (cookie.empty()) return payload;
+  std::string message;
+  message.reserve(cookie.size() + 1 + payload.size());
+  return message.append(cookie).append(1, ' ').append(payload);
+}
+
+}  // namespace millrace::ng

@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/ng_request.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace millrace::ng {
+namespace {
+
+using bencode::Items;
+using bencode::Value;
+
+// ---- names ----------------------------------------------------------------------------------
+
+constexpr char fold(char c) {
+  if (c == ' ' || c == '_') return '-';
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+
+// `name` as it came against a name as it is written here: lower case, hyphens.
+constexpr bool same(std::string_view name, std::string_view folded) {
+  return std::ranges::equal(name, folded, {}, fold);
+}
+
+template <std::size_t N>
+bool among(std::string_view name, const std::array<std::string_view, N>& folded) {
+  return std::ranges::any_of(folded, [&](std::string_view f) { return same(name, f); });
+}
+
+template <typename T>
+struct Field {
+  std::string_view name;
+  T Request::* member;
+};
+
+template <typename T, std::size_t N>
+T* find(Request& request, std::string_view name, const std::array<Field<T>, N>& fields) {
+  const auto field =
+      std::ranges::find_if(fields, [&](const Field<T>& f) { return same(name, f.name); });
+  return field == fields.end() ? nullptr : &(request.*field->member);
+}
+
+constexpr auto kTexts = std::to_array<Field<std::string_view>>({
+    {"call-id", &Request::call_id},
+    {"from-tag", &Request::from_tag},
+    {"to-tag", &Request::to_tag},
+    {"via-branch", &Request::via_branch},
+    {"sdp", &Request::sdp},
+    {"from-interface", &Request::from_interface},
+    {"to-interface", &Request::to_interface},
+});
+constexpr auto kFlags = std::to_array<Field<bool>>({
+    {"sip-source-address", &Request::sip_source_address},
+    {"asymmetric", &Request::asymmetric},
+    {"replace-origin", &Request::replace_origin},
+    {"replace-session-name", &Request::replace_session_name},
+    {"to-tag", &Request::match_to_tag},
+    {"fatal", &Request::fatal},
+    {"fast", &Request::fast},
+});
+constexpr auto kReplacements = std::to_array<Field<bool>>({
+    {"origin", &Request::replace_origin},
+    {"session-name", &Request::replace_session_name},
+});
+constexpr auto kSupported = std::to_array<Field<bool>>({
+    {"load-limit", &Request::supports_load_limit},
+});
+
+// What asks for nothing else than is done anyway, or concerns the proxy or the operator only.
+constexpr auto kSilentKeys = std::to_array<std::string_view>({
+    "sip-message-type",
+    "sip-code",
+    "label",
+    "from-label",
+    "to-label",
+    "set-label",
+    "metadata",
+    "repacketize",
+});
+constexpr auto kSilentFlags = std::to_array<std::string_view>({
+    "trust-address",
+    "symmetric",
+    "port-latching",
+    "original-sendrecv",
+    "unidirectional",
+    "allow-no-codec-media",
+    "replace-session-connection",
+    "symmetric-codecs",
+    "asymmetric-codecs",
+    "reorder-codecs",
+    "no-redis-update",
+    "debug",
+});
+constexpr auto kSilentReplacements = std::to_array<std::string_view>({"session-connection"});
+
+struct CommandName {
+  std::string_view name;
+  Command command;
+};
+constexpr auto kCommands = std::to_array<CommandName>({
+    {"ping", Command::ping},
+    {"offer", Command::offer},
+    {"answer", Command::answer},
+    {"delete", Command::remove},
+    {"query", Command::query},
+    {"list", Command::list},
+    {"statistics", Command::statistics},
+});
+
+// ---- a dictionary to a Request --------------------------------------------------------------
+
+constexpr std::string_view kSpace = " \t\r\n";
+
+std::string_view trim(std::string_view text) {
+  text.remove_prefix(std::min(text.find_first_not_of(kSpace), text.size()));
+  return text.substr(0, text.find_last_not_of(kSpace) + 1);
+}
+
+// The texts of a list, or the parts of a text between commas; nothing if it is neither.
+std::optional<std::vector<std::string_view>> texts(Value value) {
+  std::vector<std::string_view> found;
+  if (auto text = value.text()) {
+    for (;;) {
+      const std::size_t comma = std::min(text->find(','), text->size());
+      const std::string_view part = trim(text->substr(0, comma));
+      if (!part.empty()) found.push_back(part);
+      if (comma == text->size()) return found;
+      text->remove_prefix(comma + 1);
+    }
+  }
+  if (value.kind() != Value::Kind::list) return std::nullopt;
+  Items items(value);
+  while (const auto item = items.next()) {
+    const auto text = item->text();
+    if (!text) return std::nullopt;
+    found.push_back(*text);
+  }
+  return found;
+}
+
+std::optional<IpAddress> address(std::string_view text) {
+  if (text.starts_with('[') && text.ends_with(']')) text = text.substr(1, text.size() - 2);
+  const auto parsed = IpAddress::parse(text);
+  return parsed ? std::optional(*parsed) : std::nullopt;
+}
+
+// Fills the Request from one key after the other.
+class Reader {
+ public:
+  Reader(Request& request, std::vector<std::string>& unknown)
+      : request_(request), unknown_(unknown) {}
+
+  void key(std::string_view name, Value value);
+  // Why the request cannot be carried out, in rtpengine's words where it has some.
+  [[nodiscard]] std::optional<std::string> refusal() const;
+
+ private:
+  // Each returns what its value should have been, if it is not that.
+  using Expected = std::optional<std::string_view>;
+  struct Special {
+    std::string_view name;
+    Expected (Reader::*read)(Value);
+  };
+  static const std::array<Special, 14> kSpecial;
+
+  Expected command(Value value);
+  Expected received_from(Value value);
+  Expected direction(Value value);
+  Expected media_address(Value value);
+  Expected tos(Value value);
+  Expected delete_delay(Value value);
+  Expected limit(Value value);
+  Expected flags(Value value);
+  Expected replace(Value value);
+  Expected supports(Value value);
+  Expected ice(Value value);
+  Expected transport_protocol(Value value);
+  Expected address_family(Value value);
+  Expected rtcp_mux(Value value);
+
+  // Names something that is not acted upon.
+  void unknown(std::string_view name, std::string_view value = {});
+
+  Request& request_;
+  std::vector<std::string>& unknown_;
+  std::optional<std::string_view> command_name_;
+  bool command_known_ = false;
+  std::string malformed_;  // the first value that is not what it should be
+};
+
+constexpr std::array<Reader::Special, 14> Reader::kSpecial{{
+    {"command", &Reader::command},
+    {"received-from", &Reader::received_from},
+    {"direction", &Reader::direction},
+    {"media-address", &Reader::media_address},
+    {"tos", &Reader::tos},
+    {"delete-delay", &Reader::delete_delay},
+    {"limit", &Reader::limit},
+    {"flags", &Reader::flags},
+    {"replace", &Reader::replace},
+    {"supports", &Reader::supports},
+    {"ice", &Reader::ice},
+    {"transport-protocol", &Reader::transport_protocol},
+    {"address-family", &Reader::address_family},
+    {"rtcp-mux", &Reader::rtcp_mux},
+}};
+
+void Reader::key(std::string_view name, Value value) {
+  Expected expected;
+  if (std::string_view* const field = find(request_, name, kTexts)) {
+    const auto text = value.text();
+    if (text) *field = *text;
+    if (!text) expected = "a string";
+  } else if (const auto special = std::ranges::find_if(
+                 kSpecial, [&](const Special& s) { return same(name, s.name); });
+             special != kSpecial.end()) {
+    expected = (this->*special->read)(value);
+  } else if (!among(name, kSilentKeys)) {
+    unknown(name);
+  }
+  if (expected && malformed_.empty()) {
+    malformed_ = "Invalid value of key \"" + std::string(name) + "\": expected ";
+    malformed_ += *expected;
+  }
+}
+
+std::optional<std::string> Reader::refusal() const {
+  const Request& r = request_;
+  const bool sets_up = r.command == Command::offer || r.command == Command::answer;
+  const bool names_call = sets_up || r.command == Command::remove || r.command == Command::query;
+  if (!command_name_) return "Dictionary contains no key \"command\"";
+  if (!command_known_) return "Unrecognized command";
+  if (!malformed_.empty()) return malformed_;
+  if (sets_up && r.sdp.empty()) return "No SDP body in message";
+  if (names_call && r.call_id.empty()) return "No call-id in message";
+  if (sets_up && r.from_tag.empty()) return "No from-tag in message";
+  if (r.command == Command::answer && r.to_tag.empty()) return "No to-tag in message";
+  return std::nullopt;
+}
+
+void Reader::unknown(std::string_view name, std::string_view value) {
+  constexpr std::size_t kMostNames = 32;
+  constexpr std::size_t kLongestName = 64;
+  std::string text(name);
+  if (!value.empty()) (text += '=') += value;
+  text.resize(std::min(text.size(), kLongestName));
+  if (unknown_.size() < kMostNames && std::ranges::find(unknown_, text) == unknown_.end()) {
+    unknown_.push_back(std::move(text));
+  }
+}
+
+Reader::Expected Reader::command(Value value) {
+  command_name_ = value.text().value_or("");
+  const auto known = std::ranges::find(kCommands, *command_name_, &CommandName::name);
+  command_known_ = known != kCommands.end();
+  if (command_known_) request_.command = known->command;
+  return {};
+}
+
+Reader::Expected Reader::received_from(Value value) {
+  constexpr std::string_view kExpected = "IP4 or IP6, and an IP address";
+  const auto parts = texts(value);
+  if (!parts || parts->size() != 2) return kExpected;
+  if (!same(parts->at(0), "ip4") && !same(parts->at(0), "ip6")) return kExpected;
+  request_.received_from = address(parts->at(1));
+  return request_.received_from ? Expected() : kExpected;
+}
+
+Reader::Expected Reader::direction(Value value) {
+  const auto names = texts(value);
+  if (!names || names->size() > 2) return "the names of two interfaces";
+  request_.from_interface = !names->empty() ? names->at(0) : std::string_view();
+  request_.to_interface = names->size() == 2 ? names->at(1) : std::string_view();
+  return {};
+}
+
+Reader::Expected Reader::media_address(Value value) {
+  request_.media_address = address(value.text().value_or(""));
+  return request_.media_address ? Expected() : "an IP address";
+}
+
+// Negative and 256 and above: the packet's own DSCP stays, as without this key.
+Reader::Expected Reader::tos(Value value) {
+  const auto tos = value.integer();
+  if (!tos) return "an integer";
+  request_.dscp.reset();
+  if (*tos >= 0 && *tos < 256) request_.dscp = static_cast<std::uint8_t>(*tos >> 2);
+  return {};
+}
+
+// Negative: the configured delay, as without this key.
+Reader::Expected Reader::delete_delay(Value value) {
+  constexpr std::int64_t kLongest = 86'400;
+  const auto seconds = value.integer();
+  if (!seconds || *seconds > kLongest) return "seconds, 86400 at most";
+  request_.delete_delay.reset();
+  if (*seconds >= 0) request_.delete_delay = std::chrono::seconds(*seconds);
+  return {};
+}
+
+Reader::Expected Reader::limit(Value value) {
+  const auto limit = value.integer();
+  if (!limit || !std::in_range<std::uint32_t>(*limit)) return "how many calls to list";
+  request_.limit = static_cast<std::uint32_t>(*limit);
+  return {};
+}
+
+Reader::Expected Reader::flags(Value value) {
+  const auto names = texts(value);
+  if (!names) return "a list of strings";
+  for (const std::string_view name : *names) {
+    if (bool* const flag = find(request_, name, kFlags)) {
+      *flag = true;
+    } else if (!among(name, kSilentFlags)) {
+      unknown(name);
+    }
+  }
+  return {};
+}
+
+Reader::Expected Reader::replace(Value value) {
+  const auto names = texts(value);
+  if (!names) return "a list of strings";
+  for (const std::string_view name : *names) {
+    if (bool* const flag = find(request_, name, kReplacements)) {
+      *flag = true;
+    } else if (!among(name, kSilentReplacements)) {
+      unknown("replace", name);
+    }
+  }
+  return {};
+}
+
+Reader::Expected Reader::supports(Value value) {
+  const auto names = texts(value);
+  if (!names) return "a list of strings";
+  for (const std::string_view name : *names) {
+    if (bool* const flag = find(request_, name, kSupported)) *flag = true;
+  }
+  return {};
+}
+
+Reader::Expected Reader::ice(Value value) {
+  const auto text = value.text();
+  if (!text) return "a string";
+  request_.ice = same(*text, "remove") ? IceHandling::remove : IceHandling::keep;
+  if (request_.ice == IceHandling::keep) unknown("ICE", *text);
+  return {};
+}
+
+Reader::Expected Reader::transport_protocol(Value value) {
+  const auto text = value.text();
+  if (!text) return "a string";
+  if (!same(*text, "rtp/avp")) unknown("transport-protocol", *text);
+  return {};
+}
+
+Reader::Expected Reader::address_family(Value value) {
+  const auto text = value.text();
+  if (!text) return "a string";
+  unknown("address-family", *text);
+  return {};
+}
+
+Reader::Expected Reader::rtcp_mux(Value value) {
+  const auto names = texts(value);
+  if (!names) return "a list of strings";
+  for (const std::string_view name : *names) unknown("rtcp-mux", name);
+  return {};
+}
+
+}  // namespace
+
+Result<void> read_request(Value dictionary, Request& request, std::vector<std::string>& unknown) {
+  Reader reader(request, unknown);
+  Items items(dictionary);
+  while (const auto key = items.next()) reader.key(*key->text(), *items.next());
+  if (auto reason = reader.refusal()) return fail(std::move(*reason));
+  return {};
+}
+
+}  // namespace millrace::ng

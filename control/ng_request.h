@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// The vocabulary of ng requests: an ng dictionary to a Request. Private to the ng codec (ng.h).
+//
+// Tables say which key or flag fills which field, which ones ask for nothing else than is done
+// anyway, and which commands there are. Everything else is named in `unknown`, and so is what
+// rtpengine would act upon and this relay does not.
+
+#include <string>
+#include <vector>
+
+#include "control/bencode.h"
+#include "control/request.h"
+
+namespace millrace::ng {
+
+// Fills `request` with views into the dictionary. The error is in rtpengine's words where it has
+// some. Precondition: `dictionary` is one.
+[[nodiscard]] Result<void> read_request(bencode::Value dictionary, Request& request,
+                                        std::vector<std::string>& unknown);
+
+}  // namespace millrace::ng
