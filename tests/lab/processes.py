@@ -21,7 +21,7 @@ class Interrupted(Exception):
 
 
 class Signals:
-    """Turns signals into Interrupted, but never between a child's birth and its entry in a list."""
+    """Turns the first signal into Interrupted, but never between a child's birth and its listing."""
 
     def __init__(self):
         self._held = 0
@@ -30,6 +30,8 @@ class Signals:
             signal.signal(number, self._arrived)
 
     def _arrived(self, number, _frame):
+        if self._received:
+            return
         self._received = number
         if not self._held:
             raise Interrupted(signal.Signals(number).name)
@@ -110,7 +112,7 @@ class Programs:
         log = self.directory / (f"{name}.log" if number == 1 else f"{name}-{number}.log")
         with self.signals.held(), open(log, "wb") as out:
             popen = subprocess.Popen(
-                [*prefix, "setpriv", "--pdeathsig", "KILL", *map(str, argv)],
+                [*prefix, "setpriv", "--pdeathsig", "TERM", *map(str, argv)],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
                 cwd=cwd or self.directory, start_new_session=True)
             program = Program(name, popen, log)
