@@ -22,12 +22,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <utility>
 
 #include "dataplane/dataplane.h"
 #include "dataplane/neighbor.h"
 #include "dataplane/net.h"
 
 namespace millrace {
+
+// Tells the core that it waits in a loop.
+inline void cpu_pause() { __builtin_ia32_pause(); }
 
 // A slot among all slots: media address, then UDP port.
 struct SlotIndex {
@@ -86,6 +90,51 @@ struct alignas(64) OrdersLine {
   std::atomic<std::uint64_t> rewrite{0};  // clock rate (32), IP delta (16), UDP delta (16)
 };
 static_assert(sizeof(OrdersLine) == 64);
+
+// How often a reader starts again before it gives up: some microseconds, longer than any writer
+// needs that is not preempted.
+inline constexpr int kReadTries = 64;
+
+// Copies by `copy(head)` between two loads of the sequence count. False if a writer was in the way
+// all the time. `copy` loads words with memory_order_acquire, which keeps the last load behind it.
+template <typename Copy>
+[[nodiscard]] inline bool read_consistent(const OrdersLine& line, Copy&& copy) {
+  for (int i = 0; i < kReadTries; ++i) {
+    const std::uint64_t head = line.head.load(std::memory_order_acquire);
+    if ((head & 1) == 0) {
+      copy(head);
+      if (line.head.load(std::memory_order_relaxed) == head) return true;
+    }
+    cpu_pause();
+  }
+  return false;
+}
+
+// A consistent copy of all orders, or nothing if a writer was in the way all the time.
+[[nodiscard]] std::optional<Orders> read_orders(const OrdersLine& line);
+
+// The right to write a slot's orders: its sequence count is odd as long as this lives. A lock that
+// goes away without commit() leaves the slot as it was.
+class OrdersLock {
+ public:
+  // At once or not at all.
+  [[nodiscard]] static std::optional<OrdersLock> try_lock(OrdersLine& line);
+  // Waits for another writer. Control threads only.
+  [[nodiscard]] static OrdersLock lock(OrdersLine& line);
+  OrdersLock(OrdersLock&& other) noexcept : line_(std::exchange(other.line_, nullptr)) {
+    head_ = other.head_;
+  }
+  OrdersLock& operator=(OrdersLock&&) = delete;
+  ~OrdersLock();
+
+  [[nodiscard]] Orders orders() const;
+  void commit(const Orders& orders);
+
+ private:
+  OrdersLock(OrdersLine& line, std::uint64_t head) : line_(&line), head_(head) {}
+  OrdersLine* line_;
+  std::uint64_t head_;  // before it was locked
+};
 
 struct alignas(64) SeenLine {
   std::atomic<std::uint64_t> packets{0};

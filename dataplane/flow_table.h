@@ -34,9 +34,9 @@ struct SlotMemory {
   [[nodiscard]] static SlotMemory of_process();
 };
 
-// What an admitted or would-be datagram proves of its sender.
+// What a datagram proves of its sender.
 struct Evidence {
-  enum class Kind : std::uint8_t { rtp, rtcp, stun, datagram };
+  enum class Kind : std::uint8_t { rtp, rtcp, stun, dtls, datagram, keepalive };
   Kind kind = Kind::datagram;
   std::uint8_t payload_type = 0;  // rtp
   std::uint16_t sequence = 0;     // rtp
@@ -94,12 +94,24 @@ class FlowTable {
     Slot* slots;
     Record* records;
   };
-  struct Party;
 
+  // The orders of `index` so far, brought in line with what signalling says of its side.
+  [[nodiscard]] Orders adopt(SlotIndex index, Orders orders, const Side& side, const Path& path);
   void set_destination(SlotIndex index, Orders& orders, const std::optional<Endpoint>& destination,
                        NextHop hop) const;
+  void set_deltas(SlotIndex index, Orders& orders) const;
   void detach(SlotIndex index, SlotIndex from);
-  [[nodiscard]] bool is_own(const IpAddress& address) const;
+  [[nodiscard]] std::optional<Endpoint> remote_of(SlotIndex index) const;
+  // Whether media may go to or come from there: sendable, of the slot's family, not our own.
+  [[nodiscard]] bool is_reachable(SlotIndex index, const IpAddress& address) const;
+  [[nodiscard]] std::optional<DropReason> judge(SlotIndex index, const Orders& orders,
+                                                const Endpoint& source, const Evidence& evidence,
+                                                Tsc now) const;
+  [[nodiscard]] std::optional<DropReason> probation(SlotIndex index, const Endpoint& source,
+                                                    const Evidence& evidence) const;
+  [[nodiscard]] NeighborTable& neighbors_of(SlotIndex index) const {
+    return links_[egress(index).link]->neighbors;
+  }
 
   std::vector<Block> blocks_;
   std::vector<Egress> egress_;

@@ -9,9 +9,10 @@
 // the low 48 bits in memory order and its tag above, so a packet needs one load and one compare.
 // The tag is a generation, which changes when the entry is given to another address, and a "used"
 // bit as in a page table: the clock hand clears it, the next packet's compare fails, and touch()
-// sets it again. Use is thus known without a write for each packet.
+// sets it again. Use is thus known without a write for each packet. An entry that is still being
+// resolved shows its generation without the bit and, for a MAC, whether anyone waits for it.
 // Everything else lies behind a try-lock. A worker that does not get it drops its packet as
-// neighbor_unresolved; control threads wait the few hundred nanoseconds it is ever held.
+// neighbor_unresolved; control threads wait for the few microseconds it is ever held.
 // Entries come from resolve() alone (what we want to send to), never from what others say: a
 // flood of ARP cannot fill the table, and an unsolicited reply changes nothing.
 
@@ -48,6 +49,12 @@ class NeighborWord {
   std::uint64_t raw_;
 };
 
+enum class HopState : std::uint8_t {
+  reachable,  // the entry's word now matches
+  waiting,    // asked, not answered yet
+  stale,      // the entry is someone else's: resolve again
+};
+
 // An ARP request that is due. An announcement (gratuitous ARP) asks for the sender's own address.
 struct ArpRequest {
   IpAddress sender;
@@ -68,8 +75,8 @@ class NeighborTable {
   [[nodiscard]] NeighborWord word(std::uint16_t index) const {
     return NeighborWord(words_[index].load(std::memory_order_acquire));
   }
-  // After a mismatch: marks a reachable entry as used again and returns its word, else nothing.
-  [[nodiscard]] std::optional<NeighborWord> touch(NextHop hop);
+  // After a mismatch: marks the entry as used, if it still is this neighbour.
+  [[nodiscard]] HopState touch(NextHop hop);
 
   // The next hop towards `destination`: itself if on-link, else the gateway. Finds or makes its
   // entry, which then is resolved by the following ticks. For control threads (waits).
@@ -103,16 +110,19 @@ class NeighborTable {
     State state = State::free;
     std::uint8_t tries = 0;
     std::uint16_t generation = 0;  // 15 bits, never 0 once used
-    Tsc asked, confirmed, used;
+    Tsc asked, confirmed;
+    Tsc used;     // as the clock hand saw it last
+    Tsc checked;  // when the hand last cleared the used bit
   };
   class Lock;
 
   [[nodiscard]] std::expected<NextHop, ResolveError> find_or_make(const IpAddress& destination,
                                                                   Tsc now);
   [[nodiscard]] std::optional<IpAddress> route(const IpAddress& destination) const;
-  [[nodiscard]] const Prefix* source_for(const IpAddress& target) const;
-  std::optional<ArpRequest> age(std::size_t index, Tsc now);
-  void publish(std::size_t index, std::uint16_t tag, const MacAddress& mac);
+  [[nodiscard]] const IpAddress& source_for(const IpAddress& target) const;
+  std::optional<ArpRequest> announcement(Tsc now);
+  void note_use(std::size_t index, Tsc now);
+  [[nodiscard]] std::optional<ArpRequest> age(std::size_t index, Tsc now);
   void release(std::size_t index);
 
   std::vector<Prefix> addresses_;
@@ -120,9 +130,9 @@ class NeighborTable {
   std::uint64_t tsc_hz_;
   std::atomic<std::uint64_t> next_tick_{0};
   mutable std::atomic<bool> locked_{false};
-  std::size_t announced_ = 0;  // announcements sent, of kAnnouncements an address
-  Tsc announced_at_;
-  std::size_t hand_ = 0;  // where the next tick goes on
+  std::size_t announced_ = 0;  // announcements sent: kAnnouncements for each address
+  Tsc announced_at_;           // when the present round of them began
+  std::size_t hand_ = 0;       // where the next tick goes on
   std::array<Entry, kCapacity> entries_{};
   std::array<std::atomic<std::uint64_t>, kCapacity> words_{};
 };

@@ -13,6 +13,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -34,8 +35,9 @@ class Relay {
   // One a worker. `links` in the order of their indexes. All outlive the relay.
   Relay(FlowTable& flows, std::span<Link* const> links, Host& host, WorkerStats& stats);
 
-  // Packets received on interface `link`: at most kBurst. `tx` has one batch an interface, each
-  // with room for a whole burst. Afterwards every packet is in a batch or freed.
+  // Packets received on interface `link`. Preconditions: they are at most kBurst, and `tx` has one
+  // batch an interface, each with room for all of them. Afterwards every packet is in a batch or
+  // freed.
   void burst(std::size_t link, std::span<rte_mbuf*> rx, Tsc now, std::span<TxBatch> tx);
 
  private:
@@ -45,21 +47,40 @@ class Relay {
     LocalAddresses(const Link& link, const FlowTable& flows);
     struct Found {
       std::uint32_t v4_raw = 0;  // 0 = nothing here
-      std::uint32_t first_slot = 0;
+      SlotIndex first;           // of port 0
       Slot* slots = nullptr;
     };
     [[nodiscard]] const Found* find(std::uint32_t v4_raw) const;
 
    private:
-    std::vector<Found> table_;  // open addressing, at most half full
+    static constexpr std::uint32_t kHash = 0x9e37'79b1;
+    std::vector<Found> table_;  // open addressing, less than half full
     unsigned shift_;
   };
+  // How to leave from a media address. The link's MAC is split as the frame header needs it.
+  struct Exit {
+    std::uint64_t mac_head;  // its first two bytes, above a destination's six
+    std::uint32_t mac_tail;
+    std::uint32_t v4_raw;
+    const NeighborTable* neighbors;
+    std::size_t link;
+  };
+  struct Arrival;
+
+  [[nodiscard]] std::optional<DropReason> forward(const Arrival& arrival, Tsc now,
+                                                  std::span<TxBatch> tx);
+  [[nodiscard]] std::optional<DropReason> stranger(const Arrival& arrival, std::uint32_t flags,
+                                                   Tsc now);
+  [[nodiscard]] std::optional<DropReason> note_other(const Arrival& arrival, std::uint32_t flags,
+                                                     Tsc now, std::uint32_t clock_rate);
+  [[nodiscard]] DropReason not_sent(const Arrival& arrival, DropReason reason);
 
   FlowTable& flows_;
   Host& host_;
   WorkerStats& stats_;
-  std::vector<Link*> links_;
+  std::vector<std::uint64_t> macs_;    // by link, as mac_word()
   std::vector<LocalAddresses> local_;  // by link
+  std::vector<Exit> exits_;            // by media address
 };
 
 }  // namespace millrace

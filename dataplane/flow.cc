@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/flow.h"
+
+namespace millrace {
+namespace {
+
+constexpr auto kAcquire = std::memory_order_acquire;
+constexpr auto kRelease = std::memory_order_release;
+
+IpAddress load_address(const std::array<std::atomic<std::uint64_t>, 2>& words) {
+  return IpAddress::from_words({words[0].load(kAcquire), words[1].load(kAcquire)});
+}
+
+void store_address(std::array<std::atomic<std::uint64_t>, 2>& words, const IpAddress& address) {
+  const auto [first, second] = address.words();
+  words[0].store(first, kRelease);
+  words[1].store(second, kRelease);
+}
+
+UdpPort port_at(std::uint64_t word, unsigned shift) {
+  return UdpPort(Be16::from_raw(static_cast<std::uint16_t>(word >> shift)).host());
+}
+
+Orders unpack(const OrdersLine& line, std::uint64_t head) {
+  Orders orders;
+  orders.flags = static_cast<std::uint32_t>(head >> 32);
+  const std::uint64_t ports = line.ports.load(kAcquire);
+  orders.source = {load_address(line.source), port_at(ports, 32)};
+  orders.destination = {load_address(line.destination), port_at(ports, 16)};
+  const std::uint64_t next = line.next.load(kAcquire);
+  orders.peer = SlotIndex(static_cast<std::uint32_t>(next));
+  orders.hop = {static_cast<std::uint16_t>(next >> 32), static_cast<std::uint16_t>(next >> 48)};
+  const std::uint64_t rewrite = line.rewrite.load(kAcquire);
+  orders.clock_rate = static_cast<std::uint32_t>(rewrite);
+  orders.ip_delta = static_cast<std::uint16_t>(rewrite >> 32);
+  orders.udp_delta = static_cast<std::uint16_t>(rewrite >> 48);
+  return orders;
+}
+
+}  // namespace
+
+std::optional<Orders> read_orders(const OrdersLine& line) {
+  Orders orders;
+  if (!read_consistent(line, [&](std::uint64_t head) { orders = unpack(line, head); })) {
+    return std::nullopt;
+  }
+  return orders;
+}
+
+std::optional<OrdersLock> OrdersLock::try_lock(OrdersLine& line) {
+  std::uint64_t head = line.head.load(std::memory_order_relaxed);
+  if ((head & 1) != 0) return std::nullopt;
+  if (!line.head.compare_exchange_strong(head, head | 1, std::memory_order_acq_rel,
+                                         std::memory_order_relaxed)) {
+    return std::nullopt;
+  }
+  return OrdersLock(line, head);
+}
+
+OrdersLock OrdersLock::lock(OrdersLine& line) {
+  for (;;) {
+    if (std::optional<OrdersLock> held = try_lock(line)) return std::move(*held);
+    cpu_pause();
+  }
+}
+
+OrdersLock::~OrdersLock() {
+  if (line_ != nullptr) line_->head.store(head_, kRelease);
+}
+
+Orders OrdersLock::orders() const { return unpack(*line_, head_); }
+
+void OrdersLock::commit(const Orders& orders) {
+  store_address(line_->source, orders.source.address);
+  store_address(line_->destination, orders.destination.address);
+  const LocalPort out = orders.peer.local();
+  line_->ports.store(std::uint64_t{out.port.wire().raw()} |
+                         std::uint64_t{orders.destination.port.wire().raw()} << 16 |
+                         std::uint64_t{orders.source.port.wire().raw()} << 32,
+                     kRelease);
+  line_->next.store(std::uint64_t{orders.peer.value} | std::uint64_t{orders.hop.index} << 32 |
+                        std::uint64_t{orders.hop.tag} << 48,
+                    kRelease);
+  line_->rewrite.store(std::uint64_t{orders.clock_rate} | std::uint64_t{orders.ip_delta} << 32 |
+                           std::uint64_t{orders.udp_delta} << 48,
+                       kRelease);
+  // The count is the head's low half and wraps there.
+  const auto count = static_cast<std::uint32_t>(head_) + 2;
+  line_->head.store(std::uint64_t{orders.flags} << 32 | count, kRelease);
+  line_ = nullptr;
+}
+
+}  // namespace millrace

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/flow_table.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+
+#include "dataplane/checksum.h"
+#include "dataplane/stream.h"
+
+namespace millrace {
+namespace {
+
+using namespace flow_flag;
+
+constexpr auto kRelaxed = std::memory_order_relaxed;
+constexpr std::size_t kBlockBytes = FlowTable::kPorts * (sizeof(Slot) + sizeof(Record));
+
+void store_address(std::array<std::atomic<std::uint64_t>, 2>& words, const IpAddress& address) {
+  const auto [first, second] = address.words();
+  words[0].store(first, std::memory_order_release);
+  words[1].store(second, std::memory_order_release);
+}
+
+void forget(SeenLine& seen) {
+  for (auto* word :
+       {&seen.packets, &seen.bytes, &seen.last, &seen.stream, &seen.timing, &seen.sequence}) {
+    word->store(0, kRelaxed);
+  }
+  seen.payload_type.store(0, kRelaxed);
+  seen.started.store(0, kRelaxed);
+}
+
+void forget(Record& record) {
+  for (auto* word :
+       {&record.candidate_port, &record.candidate_stream, &record.refused, &record.malformed,
+        &record.not_sent, &record.not_received, &record.past_expected}) {
+    word->store(0, kRelaxed);
+  }
+}
+
+std::uint32_t kind_flags(const Path& path, const Side& side) {
+  std::uint32_t flags = kActive;
+  if (path.payload == Payload::rtp) flags |= path.rtcp_mux ? kRtp | kMux : kRtp;
+  if (path.payload == Payload::rtcp) flags |= kRtcp;
+  if (path.encrypted) flags |= kCipher;
+  if (path.dscp) flags |= kMark | static_cast<std::uint32_t>(*path.dscp & 0x3f) << kDscpShift;
+  if (side.latching == Latching::open) flags |= kOpen;
+  if (side.latching == Latching::off) flags |= kFixed;
+  return flags;
+}
+
+// Where media for a side goes, given its own orders: to where it was heard, unless signalling has
+// since moved it and nothing was heard from the new place.
+std::optional<Endpoint> target(const Orders& orders, const std::optional<Endpoint>& remote) {
+  const bool moved = orders.has(kProvisional) && remote;
+  if (orders.has(kLatched) && !moved) return orders.source;
+  return remote;
+}
+
+}  // namespace
+
+SlotMemory SlotMemory::of_process() {
+  return {[](std::size_t bytes) { return std::aligned_alloc(64, bytes); }, std::free};
+}
+
+FlowTable::FlowTable(std::span<Link* const> links, std::uint64_t tsc_hz, SlotMemory memory)
+    : links_(links.begin(), links.end()), tsc_hz_(tsc_hz), memory_(memory) {
+  for (std::size_t link = 0; link < links.size(); ++link) {
+    for (const Prefix& prefix : links[link]->addresses) {
+      const Be32 v4 = prefix.address.is_v4() ? prefix.address.as_v4() : Be32();
+      egress_.push_back({prefix.address, v4, static_cast<std::uint16_t>(link)});
+    }
+  }
+  blocks_.reserve(egress_.size());
+  for (std::size_t i = 0; i < egress_.size(); ++i) {
+    void* const block = memory_.allocate(kBlockBytes);
+    if (block == nullptr) {
+      for (const Block& b : blocks_) memory_.release(b.slots);
+      throw std::bad_alloc();
+    }
+    // Constructing touches every page now rather than under the first packet.
+    auto* const slots = ::new (block) Slot[kPorts];
+    auto* const records = ::new (static_cast<void*>(slots + kPorts)) Record[kPorts];
+    blocks_.push_back({slots, records});
+  }
+}
+
+FlowTable::~FlowTable() {
+  for (const Block& block : blocks_) memory_.release(block.slots);
+}
+
+bool FlowTable::is_reachable(SlotIndex index, const IpAddress& address) const {
+  return address.is_sendable() && address.family() == egress(index).address.family() &&
+         std::ranges::none_of(egress_, [&](const Egress& own) { return own.address == address; });
+}
+
+// What the rewrite of an IPv4 packet changes, summed up: source (checked to be orders.source),
+// destination (this port), both replaced; one off the TTL, the high byte of its word.
+void FlowTable::set_deltas(SlotIndex index, Orders& orders) const {
+  if (!orders.has(kSource | kDestination) || !orders.source.address.is_v4() ||
+      !orders.destination.address.is_v4()) {
+    return;
+  }
+  const LocalPort in = index.local();
+  const LocalPort out = orders.peer.local();
+  const std::uint32_t addresses =
+      dword_delta(orders.source.address.as_v4().raw(), egress(orders.peer).v4.raw()) +
+      dword_delta(egress(index).v4.raw(), orders.destination.address.as_v4().raw());
+  const std::uint32_t ports =
+      word_delta(orders.source.port.wire().raw(), out.port.wire().raw()) +
+      word_delta(in.port.wire().raw(), orders.destination.port.wire().raw());
+  const std::uint32_t ttl = word_delta(Be16(0x0100).raw(), 0);
+  orders.ip_delta = fold(std::uint64_t{addresses} + ttl);
+  orders.udp_delta = fold(std::uint64_t{addresses} + ports);
+}
+
+void FlowTable::set_destination(SlotIndex index, Orders& orders,
+                                const std::optional<Endpoint>& destination, NextHop hop) const {
+  orders.flags &= ~kDestination;
+  if (destination && !orders.has(kHeld)) orders.flags |= kDestination;
+  orders.destination = destination.value_or(Endpoint{});
+  orders.hop = hop;
+  set_deltas(index, orders);
+}
+
+Orders FlowTable::adopt(SlotIndex index, Orders orders, const Side& side, const Path& path) {
+  Record& rec = record(index);
+  const bool fresh = !orders.has(kActive);
+  if (fresh) {
+    forget(slot(index).seen);
+    forget(rec);
+  }
+  std::optional<Endpoint> remote = side.remote;
+  if (remote && (remote->port.number() == 0 || !is_reachable(index, remote->address))) {
+    remote.reset();
+  }
+  const bool was_learning = !fresh && !orders.has(kFixed);
+  const std::uint32_t kept = was_learning ? kSource | kLatched | kProvisional : 0;
+  orders.flags = (orders.flags & kept) | kind_flags(path, side);
+  if (orders.has(kFixed)) {
+    orders.flags &= ~(kSource | kLatched | kProvisional);
+    if (remote) orders.flags |= kSource;
+    orders.source = remote.value_or(Endpoint{});
+  } else if (orders.has(kLatched) && side.on_publish == OnPublish::reopen) {
+    orders.flags |= kProvisional;
+  }
+  // Signalling has caught up with where the side already is.
+  if (orders.has(kLatched) && remote == orders.source) orders.flags &= ~kProvisional;
+  orders.clock_rate = clock_rate_of(side.clock_hz, tsc_hz_);
+
+  std::size_t hints = 0;
+  for (const IpAddress& hint : side.hints) {
+    if (hints < kMaxHints && is_reachable(index, hint)) store_address(rec.hints[hints++], hint);
+  }
+  while (hints < kMaxHints) store_address(rec.hints[hints++], IpAddress{});
+  for (std::size_t i = 0; i < 2; ++i) {
+    const std::bitset<128> half = (side.payload_types >> (64 * i)) & std::bitset<128>(~0ULL);
+    rec.payload_types[i].store(half.to_ullong(), std::memory_order_release);
+  }
+  store_address(rec.remote, remote ? remote->address : IpAddress{});
+  rec.remote_port.store(remote ? remote->port.number() : 0, std::memory_order_release);
+  return orders;
+}
+
+// `index` was joined to another port before: what arrives there no longer leaves from here.
+void FlowTable::detach(SlotIndex index, SlotIndex from) {
+  OrdersLock lock = OrdersLock::lock(slot(index).orders);
+  Orders orders = lock.orders();
+  if (!orders.has(kPeer) || orders.peer != from) return;
+  orders.flags &= ~(kPeer | kDestination | kHeld);
+  lock.commit(orders);
+}
+
+void FlowTable::publish(const Path& path, Tsc now) {
+  const std::array<SlotIndex, 2> index{SlotIndex(path.a.local), SlotIndex(path.b.local)};
+  const std::array<const Side*, 2> side{&path.a, &path.b};
+  for (const std::size_t i : {0, 1}) {
+    std::optional<Orders> before;
+    while (!(before = read_orders(slot(index[i]).orders))) {
+    }
+    if (before->has(kPeer) && before->peer != index[1 - i]) detach(before->peer, index[i]);
+  }
+
+  const std::size_t low = index[0] < index[1] ? 0 : 1;
+  OrdersLock first = OrdersLock::lock(slot(index[low]).orders);
+  OrdersLock second = OrdersLock::lock(slot(index[1 - low]).orders);
+  const std::array<OrdersLock*, 2> lock =
+      low == 0 ? std::array{&first, &second} : std::array{&second, &first};
+  std::array<Orders, 2> orders;
+  for (const std::size_t i : {0, 1}) {
+    orders[i] = adopt(index[i], lock[i]->orders(), *side[i], path);
+    orders[i].flags |= side[1 - i]->deliver ? kPeer : kPeer | kHeld;
+    orders[i].peer = index[1 - i];
+  }
+  for (const std::size_t i : {0, 1}) {
+    const std::size_t other = 1 - i;
+    const std::optional<Endpoint> to = target(orders[other], remote_of(index[other]));
+    NextHop hop;
+    if (to) hop = neighbors_of(index[other]).resolve(to->address, now).value_or(NextHop{});
+    set_destination(index[i], orders[i], to, hop);
+  }
+  for (const std::size_t i : {0, 1}) lock[i]->commit(orders[i]);
+}
+
+void FlowTable::withdraw(LocalPort port) {
+  const SlotIndex index(port);
+  std::optional<SlotIndex> peer;
+  {
+    OrdersLock lock = OrdersLock::lock(slot(index).orders);
+    const Orders orders = lock.orders();
+    if (orders.has(kPeer)) peer = orders.peer;
+    forget(slot(index).seen);
+    forget(record(index));
+    lock.commit(Orders{});
+  }
+  if (peer) detach(*peer, index);
+}
+
+std::optional<Endpoint> FlowTable::remote_of(SlotIndex index) const {
+  const Record& rec = record(index);
+  const auto port = static_cast<std::uint16_t>(rec.remote_port.load(std::memory_order_acquire));
+  if (port == 0) return std::nullopt;
+  return Endpoint{IpAddress::from_words({rec.remote[0].load(std::memory_order_acquire),
+                                         rec.remote[1].load(std::memory_order_acquire)}),
+                  UdpPort(port)};
+}
+
+FlowReport FlowTable::read(LocalPort port, Tsc now) const {
+  const SlotIndex index(port);
+  std::optional<Orders> orders;
+  while (!(orders = read_orders(slot(index).orders))) {
+  }
+  FlowReport report;
+  if (!orders->has(kActive)) return report;
+  const SeenLine& seen = slot(index).seen;
+  const Record& rec = record(index);
+  report.active = true;
+  report.packets = seen.packets.load(kRelaxed);
+  report.bytes = seen.bytes.load(kRelaxed);
+  const auto minus = [](std::uint64_t a, std::uint64_t b) { return a > b ? a - b : 0; };
+  report.forwarded = minus(report.packets, rec.not_sent.load(kRelaxed));
+  report.refused = rec.refused.load(kRelaxed);
+  report.malformed = rec.malformed.load(kRelaxed);
+  const bool heard = report.packets > 0;
+  if (orders->has(kLatched) || (orders->has(kFixed | kSource) && heard)) {
+    report.latched = orders->source;
+  }
+  if (orders->has(kDestination)) report.destination = orders->destination;
+  if (heard) {
+    const double ticks = static_cast<double>(elapsed(Tsc{seen.last.load(kRelaxed)}, now));
+    report.idle = std::chrono::duration_cast<std::chrono::nanoseconds>(
+        std::chrono::duration<double>(ticks / static_cast<double>(tsc_hz_)));
+  }
+  if (!orders->has(kRtp) || seen.started.load(kRelaxed) == 0) return report;
+
+  const std::uint64_t stream = seen.stream.load(kRelaxed);
+  const auto base = static_cast<std::uint32_t>(seen.sequence.load(kRelaxed));
+  report.ssrc = static_cast<std::uint32_t>(stream);
+  report.extended_highest_sequence = static_cast<std::uint32_t>(stream >> 32);
+  const std::uint32_t current = report.extended_highest_sequence - base + 1;
+  report.expected = rec.past_expected.load(kRelaxed) + current;
+  report.lost = static_cast<std::int64_t>(report.expected -
+                                          minus(report.packets, rec.not_received.load(kRelaxed)));
+  report.jitter = static_cast<std::uint32_t>(seen.timing.load(kRelaxed) >> 32) >> 4;
+  report.payload_type = static_cast<std::uint8_t>(seen.payload_type.load(kRelaxed));
+  return report;
+}
+
+}  // namespace millrace

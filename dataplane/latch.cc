@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Who may be heard (RFC 4961, RFC 7362): the rare half of the flow table, run by workers for
+// packets whose source is not the latched one. See docs/adr/0003-restricted-latching.md.
+//
+// A source is judged on a consistent copy first, so that refusing a flood locks nothing, and once
+// more under both slots' locks before anything changes.
+
+#include <algorithm>
+
+#include "dataplane/flow_table.h"
+
+namespace millrace {
+namespace {
+
+using namespace flow_flag;
+
+constexpr auto kRelaxed = std::memory_order_relaxed;
+constexpr auto kAcquire = std::memory_order_acquire;
+
+// A rebound source goes on where the old one stopped: forward by less than RFC 3550's MAX_DROPOUT.
+constexpr std::uint16_t kRebindSequence = 3000;
+constexpr std::uint64_t kRebindSilenceRtp = 10;  // a tenth of a second
+constexpr std::uint64_t kRebindSilenceRtcp = 1;  // one second
+
+bool is_hint(const Record& record, const IpAddress& address) {
+  const auto [first, second] = address.words();
+  return std::ranges::any_of(record.hints, [&](const auto& hint) {
+    return hint[0].load(kAcquire) == first && hint[1].load(kAcquire) == second;
+  });
+}
+
+bool is_negotiated(const Record& record, std::uint8_t payload_type) {
+  const std::uint64_t low = record.payload_types[0].load(kAcquire);
+  const std::uint64_t high = record.payload_types[1].load(kAcquire);
+  if ((low | high) == 0) return true;
+  return ((payload_type < 64 ? low : high) >> (payload_type % 64) & 1) != 0;
+}
+
+// Which packets can latch at all: on an RTP or RTCP path not those that anyone can make up without
+// knowing what the path carries.
+bool proves_enough(const Orders& orders, Evidence::Kind kind) {
+  switch (kind) {
+    case Evidence::Kind::rtp:
+      return orders.has(kRtp);
+    case Evidence::Kind::rtcp:
+      return orders.has(kRtcp) || orders.has(kRtp | kMux);
+    case Evidence::Kind::stun:
+      return true;
+    case Evidence::Kind::dtls:
+      return orders.has(kCipher) || !(orders.has(kRtp) || orders.has(kRtcp));
+    case Evidence::Kind::keepalive:
+      return false;
+    case Evidence::Kind::datagram:
+      return !(orders.has(kRtp) || orders.has(kRtcp));
+  }
+  return false;
+}
+
+// Whether a packet goes on where the latched source stopped: a NAT has moved the same sender.
+bool continues(const SeenLine& seen, const Evidence& evidence, Tsc now, std::uint64_t tsc_hz) {
+  if (seen.started.load(kRelaxed) == 0) return false;
+  const std::uint64_t stream = seen.stream.load(kRelaxed);
+  if (static_cast<std::uint32_t>(stream) != evidence.ssrc) return false;
+  const std::uint64_t silence = elapsed(Tsc{seen.last.load(kRelaxed)}, now);
+  if (evidence.kind == Evidence::Kind::rtcp) return silence >= tsc_hz / kRebindSilenceRtcp;
+  if (evidence.kind != Evidence::Kind::rtp) return false;
+  const auto ahead =
+      static_cast<std::uint16_t>(evidence.sequence - static_cast<std::uint16_t>(stream >> 32));
+  return ahead >= 1 && ahead <= kRebindSequence && silence >= tsc_hz / kRebindSilenceRtp;
+}
+
+}  // namespace
+
+std::optional<DropReason> FlowTable::may_latch(SlotIndex index, const Endpoint& source) const {
+  const std::optional<Orders> orders = read_orders(slot(index).orders);
+  if (!orders) return DropReason::slot_busy;
+  if (!orders->has(kActive)) return DropReason::port_inactive;
+  if (source.port.number() == 0 || !is_reachable(index, source.address)) {
+    return DropReason::source_invalid;
+  }
+  if (orders->has(kFixed)) return DropReason::wrong_source;
+  if (orders->has(kOpen) || is_hint(record(index), source.address)) return std::nullopt;
+  return DropReason::wrong_source;
+}
+
+// Open latching: two packets in a row of one source and one SSRC (RFC 3550 A.1, MIN_SEQUENTIAL).
+// Two workers may mix up two candidates here, which at worst prolongs a probation.
+std::optional<DropReason> FlowTable::probation(SlotIndex index, const Endpoint& source,
+                                               const Evidence& evidence) const {
+  Record& rec = record(index);
+  const auto [first, second] = source.address.words();
+  const std::uint64_t port = source.port.number();
+  const std::uint64_t stream = std::uint64_t{evidence.ssrc} << 32 | evidence.sequence;
+  const std::uint64_t before = rec.candidate_stream.load(kRelaxed);
+  const auto step = static_cast<std::uint16_t>(evidence.kind == Evidence::Kind::rtp ? 1 : 0);
+  const bool same = rec.candidate_port.load(kRelaxed) == port &&
+                    rec.candidate[0].load(kRelaxed) == first &&
+                    rec.candidate[1].load(kRelaxed) == second && before >> 32 == evidence.ssrc &&
+                    static_cast<std::uint16_t>(before + step) == evidence.sequence;
+  if (same) return std::nullopt;
+  rec.candidate[0].store(first, kRelaxed);
+  rec.candidate[1].store(second, kRelaxed);
+  rec.candidate_port.store(port, kRelaxed);
+  rec.candidate_stream.store(stream, kRelaxed);
+  return DropReason::latch_probation;
+}
+
+std::optional<DropReason> FlowTable::judge(SlotIndex index, const Orders& orders,
+                                           const Endpoint& source, const Evidence& evidence,
+                                           Tsc now) const {
+  const Record& rec = record(index);
+  const SeenLine& seen = slot(index).seen;
+  const bool open = orders.has(kOpen);
+  if (!orders.has(kActive)) return DropReason::port_inactive;
+  if (orders.has(kFixed) || !(open || is_hint(rec, source.address)) ||
+      !proves_enough(orders, evidence.kind)) {
+    return DropReason::wrong_source;
+  }
+  if (evidence.kind == Evidence::Kind::rtp && !is_negotiated(rec, evidence.payload_type)) {
+    return DropReason::payload_type;
+  }
+  if (orders.has(kLatched) && !orders.has(kProvisional)) {
+    // STUN and DTLS may come from another of the side's addresses than its media will: the first
+    // RTP packet of all decides. Afterwards only a NAT rebinding counts.
+    const bool first_rtp = evidence.kind == Evidence::Kind::rtp && seen.started.load(kRelaxed) == 0;
+    if (continues(seen, evidence, now, tsc_hz_)) return std::nullopt;
+    if (!first_rtp) return DropReason::wrong_source;
+  }
+  return open ? probation(index, source, evidence) : std::nullopt;
+}
+
+std::optional<DropReason> FlowTable::latch(SlotIndex index, const Endpoint& source,
+                                           const Evidence& evidence, Tsc now) {
+  const std::optional<Orders> glance = read_orders(slot(index).orders);
+  if (!glance) return DropReason::slot_busy;
+  if (const auto refused = judge(index, *glance, source, evidence, now)) return refused;
+
+  std::optional<OrdersLock> lock = OrdersLock::try_lock(slot(index).orders);
+  if (!lock) return DropReason::latch_contended;
+  Orders orders = lock->orders();
+  // Signalling may have changed its mind since.
+  if (const auto refused = judge(index, orders, source, evidence, now)) return refused;
+  std::optional<OrdersLock> peer_lock =
+      orders.has(kPeer) ? OrdersLock::try_lock(slot(orders.peer).orders) : std::nullopt;
+  if (orders.has(kPeer) && !peer_lock) return DropReason::latch_contended;
+  orders.source = source;
+  orders.flags = (orders.flags | kSource | kLatched) & ~kProvisional;
+  set_deltas(index, orders);
+  if (peer_lock) {
+    Orders peer = peer_lock->orders();
+    if (peer.has(kPeer) && peer.peer == index) {
+      // Without a next hop yet, the first packet that needs it looks again.
+      const auto hop = neighbors_of(index).try_resolve(source.address, now);
+      set_destination(orders.peer, peer, source, hop.value_or(NextHop{}));
+      peer_lock->commit(peer);
+    }
+  }
+  lock->commit(orders);
+  return std::nullopt;
+}
+
+std::expected<NeighborWord, DropReason> FlowTable::rehop(SlotIndex index, Tsc now) {
+  const std::optional<Orders> orders = read_orders(slot(index).orders);
+  if (!orders) return std::unexpected(DropReason::slot_busy);
+  if (!orders->has(kDestination)) return std::unexpected(DropReason::no_destination);
+  NeighborTable& neighbors = neighbors_of(orders->peer);
+  NextHop hop = orders->hop;
+  HopState state = neighbors.touch(hop);
+  if (state == HopState::stale) {
+    const auto found = neighbors.try_resolve(orders->destination.address, now);
+    if (!found) {
+      switch (found.error()) {
+        case ResolveError::no_route:
+          return std::unexpected(DropReason::no_route);
+        case ResolveError::table_full:
+          return std::unexpected(DropReason::neighbor_table_full);
+        case ResolveError::contended:
+          return std::unexpected(DropReason::neighbor_unresolved);
+      }
+    }
+    hop = *found;
+    if (auto lock = OrdersLock::try_lock(slot(index).orders)) {
+      Orders changed = lock->orders();
+      if (changed.has(kDestination) && changed.destination == orders->destination &&
+          changed.peer == orders->peer) {
+        changed.hop = hop;
+        lock->commit(changed);
+      }
+    }
+    state = neighbors.touch(hop);
+  }
+  const NeighborWord word = neighbors.word(hop.index);
+  if (state != HopState::reachable || !word.matches(hop)) {
+    return std::unexpected(DropReason::neighbor_unresolved);
+  }
+  return word;
+}
+
+}  // namespace millrace
