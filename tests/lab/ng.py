@@ -1,7 +1,13 @@
+#!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""A client of the relay's control socket: rtpengine's ng protocol, bencode over a UNIX stream."""
+"""A client of the relay's control socket: rtpengine's ng protocol, bencode over a UNIX stream.
 
+  tests/lab/ng.py SOCKET COMMAND [KEY=VALUE ...]
+"""
+
+import json
 import socket
+import sys
 
 
 def encode(value):
@@ -52,3 +58,10 @@ def request(path, command, timeout=2.0, **arguments):
             except ValueError:
                 continue
     raise ConnectionError(f"{path}: the relay closed the connection without a whole reply")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    words = dict(word.split("=", 1) for word in sys.argv[3:])
+    print(json.dumps(request(sys.argv[1], sys.argv[2], **words), indent=2))
