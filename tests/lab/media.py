@@ -15,9 +15,9 @@ from capture import address, rtp_packets
 class Stream:
     """One direction of one call."""
 
-    def __init__(self, sender, ssrc, relay_in, relay_out):
+    def __init__(self, sender, ssrc):
         self.sender, self.ssrc = sender, ssrc
-        self.relay_in, self.relay_out = relay_in, relay_out  # the relay's ports it enters, leaves by
+        self.relay_in = self.relay_out = None  # the relay's ports that it enters and leaves by
         self.early = self.sent = self.received = 0
         self.delays = []  # seconds between the relay's wire in and out, sorted
 
@@ -42,37 +42,38 @@ class Media:
         self.streams = self._follow(rtp_packets(relay), received)
 
     def _follow(self, wire, received):
+        # By side, since both ends may draw the same SSRC (SIPp counts from one number).
+        side_of = {topology.NAT_A: "A", topology.NAT_B: "B"}
         entered, left, heard = {}, {}, collections.defaultdict(list)
         for packet in wire:
             key = packet.ssrc, packet.sequence
             if address(packet.destination[0]) == topology.RELAY:
-                entered.setdefault(key, packet)
+                entered.setdefault((side_of.get(address(packet.source[0])), *key), packet)
                 heard[packet.destination[1]].append(packet.time)
             else:
-                left.setdefault(key, packet)
+                left.setdefault((side_of.get(address(packet.destination[0])), *key), packet)
 
-        streams = {}
-        for side in "AB":
-            for ssrc in {p.ssrc for p in self.sent[side]}:
-                streams[side, ssrc] = Stream(side, ssrc, None, None)
-        for key, out in left.items():
-            came = entered.get(key)
-            for side in "AB":
-                stream = streams.get((side, out.ssrc))
-                if came and stream:
-                    stream.relay_in, stream.relay_out = came.destination[1], out.source[1]
+        streams = {(side, ssrc): Stream(side, ssrc)
+                   for side in "AB" for ssrc in {p.ssrc for p in self.sent[side]}}
+        for side, other in ("AB", "BA"):
+            for packet in self.sent[side]:
+                key = packet.ssrc, packet.sequence
+                came, out = entered.get((side, *key)), left.get((other, *key))
+                stream = streams[side, packet.ssrc]
+                if came:
+                    stream.relay_in = came.destination[1]
+                if came and out:
+                    stream.relay_out = out.source[1]
                     stream.delays.append(out.time - came.time)
 
         arrived = {side: {(p.ssrc, p.sequence) for p in ps} for side, ps in received.items()}
         for side, other in ("AB", "BA"):
             for packet in self.sent[side]:
                 stream = streams[side, packet.ssrc]
-                ways = heard.get(stream.relay_in), heard.get(stream.relay_out)
-                if not all(ways):  # one side was never heard
+                ways = [heard[port] for port in (stream.relay_in, stream.relay_out) if port]
+                if packet.time < max((way[0] for way in ways), default=0):
                     stream.early += 1
-                elif packet.time < max(way[0] for way in ways):
-                    stream.early += 1
-                elif packet.time <= min(way[-1] for way in ways):
+                elif packet.time <= min((way[-1] for way in ways), default=packet.time):
                     stream.sent += 1
                     stream.received += (packet.ssrc, packet.sequence) in arrived[other]
         for stream in streams.values():
