@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Network namespaces without names: held by a file descriptor, gone with this process.
+
+Nothing is left behind by a test that is killed, and two runs at a time cannot meet. A namespace
+is entered by a thread for the length of a `with` block; sockets and processes made in the block
+stay in it.
+"""
+
+import ctypes
+import os
+import subprocess
+import threading
+
+CLONE_NEWNET = 0x40000000
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _setns(fd):
+    if libc.setns(fd, CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+class Namespace:
+    def __init__(self):
+        # Made by a thread of its own, so that this one stays where it is.
+        maker = threading.Thread(target=self._make)
+        maker.start()
+        maker.join()
+        self._home = None
+        with self:
+            _write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1")
+            _write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")
+        self.ip("link set lo up")
+
+    def _make(self):
+        if libc.unshare(CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), "unshare")
+        self.fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+
+    def __enter__(self):
+        self._home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        _setns(self.fd)
+        return self
+
+    def __exit__(self, *_):
+        _setns(self._home)
+        os.close(self._home)
+
+    @property
+    def path(self):
+        return f"/proc/{os.getpid()}/fd/{self.fd}"
+
+    def ip(self, *commands):
+        """Runs commands of iproute2's `ip`, one a string."""
+        with self:
+            subprocess.run(["ip", "-batch", "-"], input="\n".join(commands) + "\n", text=True,
+                           check=True)
+
+    def forward(self):
+        with self:
+            _write("/proc/sys/net/ipv4/ip_forward", "1")
+
+    def close(self):
+        os.close(self.fd)
+
+
+def cable(left, left_name, right, right_name):
+    """Joins two namespaces by a veth pair, both ends up."""
+    left.ip(f"link add {left_name} type veth peer name {right_name} netns {right.path}")
+    for space, name in ((left, left_name), (right, right_name)):
+        with space:
+            # veth hands out half-made UDP checksums, which only another kernel can finish.
+            subprocess.run(["ethtool", "-K", name, "tx", "off"], check=True,
+                           stdout=subprocess.DEVNULL)
+        space.ip(f"link set {name} up")
+
+
+def _write(path, text):
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A party of a call: plain UDP sockets in a namespace that send and check RTP and RTCP."""
+
+import collections
+import itertools
+import random
+import re
+import select
+import socket
+import struct
+import time
+
+Packet = collections.namedtuple("Packet", "data source")
+_ports = itertools.count(20000, 2)
+
+
+class Phone:
+    """`address` is in `space`; the SDP may name another one (`sdp_address`), as behind a NAT."""
+
+    def __init__(self, space, address, sdp_address=None):
+        self.space, self.address = space, address
+        self.sdp_address = sdp_address or address
+        self.port = next(_ports)
+        self.rtp, self.rtcp = self._bind(self.port), self._bind(self.port + 1)
+        self.ssrc = random.getrandbits(32)
+        self.sequence = random.getrandbits(15)
+        self.timestamp = random.getrandbits(31)
+        self.to = self.rtcp_to = None
+
+    def _bind(self, port):
+        with self.space:
+            made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 21)
+        made.bind((self.address, port))
+        made.setblocking(False)
+        return made
+
+    def sdp(self, direction="sendrecv", address=None, mux=False, media=None):
+        """An SDP body of one stream; `media` replaces the m= line's words after the port."""
+        address = address or self.sdp_address
+        lines = ["v=0", f"o=- 1 1 IN IP4 {address}", "s=call", f"c=IN IP4 {address}", "t=0 0",
+                 f"m=audio {self.port} RTP/AVP 0" if media is None
+                 else f"m={media.replace('PORT', str(self.port))}",
+                 f"a={direction}"] + (["a=rtcp-mux"] if mux else [])
+        return "\r\n".join(lines) + "\r\n"
+
+    def connect(self, sdp):
+        """Sends where the relay's SDP says from now on."""
+        self.to, self.rtcp_to = endpoints(sdp)
+
+    def rebind(self):
+        """As a NAT that gives a new port: same address, same stream."""
+        self.rtp.close()
+        self.port = next(_ports)
+        self.rtp = self._bind(self.port)
+
+    def packet(self, payload=None, payload_type=0):
+        """The next RTP packet of this phone's stream, 20 ms of G.711."""
+        self.sequence = (self.sequence + 1) % 65536
+        self.timestamp = (self.timestamp + 160) % 2**32
+        header = struct.pack("!BBHII", 0x80, payload_type, self.sequence, self.timestamp, self.ssrc)
+        return header + (payload if payload is not None else random.randbytes(160))
+
+    def report(self):
+        """An RTCP compound: an empty receiver report and a CNAME (RFC 3550 section 6.1)."""
+        cname = b"phone@" + self.address.encode()
+        item = struct.pack("!IBB", self.ssrc, 1, len(cname)) + cname + b"\0"
+        item += bytes(-len(item) % 4)
+        return (struct.pack("!BBHI", 0x80, 201, 1, self.ssrc) +
+                struct.pack("!BBH", 0x81, 202, len(item) // 4) + item)
+
+    def send(self, data=None):
+        data = data if data is not None else self.packet()
+        self.rtp.sendto(data, self.to)
+        return data
+
+    def send_rtcp(self, data=None):
+        data = data if data is not None else self.report()
+        self.rtcp.sendto(data, self.rtcp_to)
+        return data
+
+    def drain(self):
+        """What has arrived on both sockets, thrown away."""
+        receive(self.rtp, 0)
+        receive(self.rtcp, 0)
+
+    def close(self):
+        self.rtp.close()
+        self.rtcp.close()
+
+
+def endpoints(sdp):
+    """Where the first stream of an SDP body wants its RTP and its RTCP."""
+    address = re.search(r"^c=IN IP4 (\S+)", sdp, re.MULTILINE)[1]
+    port = int(re.search(r"^m=\w+ (\d+)", sdp, re.MULTILINE)[1])
+    rtcp = re.search(r"^a=rtcp:(\d+)", sdp, re.MULTILINE)
+    return (address, port), (address, int(rtcp[1]) if rtcp else port + 1)
+
+
+def receive(sock, seconds, count=None):
+    """Packets until `count` are there or `seconds` are over."""
+    packets, deadline = [], time.monotonic() + seconds
+    while count is None or len(packets) < count:
+        try:
+            packets.append(Packet(*sock.recvfrom(65536)))
+        except BlockingIOError:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([sock], [], [], left)[0]:
+                break
+    return packets
+
+
+def heard(sender, receiver, count=20, patience=2.0, pace=0.002):
+    """Sends `count` RTP packets; returns them and what the receiver heard of them."""
+    sent, got = [], []
+    for _ in range(count):
+        sent.append(sender.send())
+        got += receive(receiver.rtp, pace, 1)
+    return sent, got + receive(receiver.rtp, patience, count - len(got))
+
+
+def open_path(sender, receiver, seconds=3.0):
+    """Sends until the receiver hears it: latched, neighbours resolved. False: it never did."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        sender.send()
+        if receive(receiver.rtp, 0.02, 1):
+            receive(receiver.rtp, 0.02)
+            return True
+    return False
