@@ -6,46 +6,11 @@ import json
 import os
 import socket
 
+from lab.ng import decode, encode
+
 
 class Refused(Exception):
     """The relay answered with an error; the text is its error-reason."""
-
-
-def encode(value):
-    if isinstance(value, int):
-        return b"i%de" % value
-    if isinstance(value, str):
-        value = value.encode()
-    if isinstance(value, bytes):
-        return b"%d:%s" % (len(value), value)
-    if isinstance(value, list):
-        return b"l" + b"".join(map(encode, value)) + b"e"
-    return b"d" + b"".join(encode(key) + encode(item) for key, item in value.items()) + b"e"
-
-
-def decode(data):
-    value, end = _decode(data, 0)
-    if end != len(data):
-        raise ValueError(f"{len(data) - end} bytes after the message")
-    return value
-
-
-def _decode(data, at):
-    kind = data[at:at + 1]
-    if kind == b"i":
-        end = data.index(b"e", at)
-        return int(data[at + 1:end]), end + 1
-    if kind in (b"l", b"d"):
-        items, at = [], at + 1
-        while data[at:at + 1] != b"e":
-            item, at = _decode(data, at)
-            items.append(item)
-        return (items if kind == b"l" else dict(zip(items[::2], items[1::2]))), at + 1
-    colon = data.index(b":", at)
-    end = colon + 1 + int(data[at:colon])
-    if end > len(data):
-        raise ValueError("cut off")
-    return data[colon + 1:end].decode(), end
 
 
 class Client:
@@ -77,7 +42,7 @@ class UnixClient(Client):
             return connection.recv(262144)
 
     def exchange(self, message):
-        return decode(self.raw(encode(message)))
+        return decode(self.raw(encode(message)))[0]
 
 
 class UdpClient(Client):
@@ -102,7 +67,7 @@ class UdpClient(Client):
         if not reply.startswith(cookie + b" "):
             raise ValueError(f"reply to {cookie}: {reply[:40]}")
         text = reply[len(cookie) + 1:]
-        return json.loads(text) if self.as_json else decode(text)
+        return json.loads(text) if self.as_json else decode(text)[0]
 
     def close(self):
         self.socket.close()

@@ -8,6 +8,7 @@ import re
 import select
 import socket
 import struct
+import threading
 import time
 
 Packet = collections.namedtuple("Packet", "data source")
@@ -110,21 +111,56 @@ def receive(sock, seconds, count=None):
     return packets
 
 
-def heard(sender, receiver, count=20, patience=2.0, pace=0.002):
-    """Sends `count` RTP packets; returns them and what the receiver heard of them."""
+def heard(sender, receiver, count=20, patience=2.0, pace=0.002, datagrams=None):
+    """Sends RTP packets, or these datagrams; returns them and what the receiver heard of them."""
     sent, got = [], []
-    for _ in range(count):
-        sent.append(sender.send())
+    for data in datagrams or [None] * count:
+        sent.append(sender.send(data))
         got += receive(receiver.rtp, pace, 1)
-    return sent, got + receive(receiver.rtp, patience, count - len(got))
+    return sent, got + receive(receiver.rtp, patience, len(sent) - len(got))
 
 
-def open_path(sender, receiver, seconds=3.0):
+def open_path(sender, receiver, seconds=3.0, datagram=None):
     """Sends until the receiver hears it: latched, neighbours resolved. False: it never did."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        sender.send()
+        sender.send(datagram)
         if receive(receiver.rtp, 0.02, 1):
             receive(receiver.rtp, 0.02)
             return True
     return False
+
+
+class Traffic:
+    """Media both ways for as long as a `with` block lasts: a packet each 5 ms and direction."""
+
+    def __init__(self, call):
+        self.pair = (call.caller, call.callee)
+        self.sent = {phone: [] for phone in self.pair}
+        self.heard = {phone: [] for phone in self.pair}
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self):
+        while not self._end.wait(0.005):
+            for phone in self.pair:
+                self.sent[phone].append(phone.send())
+                self.heard[phone] += receive(phone.rtp, 0)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._end.set()
+        self._thread.join()
+        for phone, other in (self.pair, self.pair[::-1]):
+            self.heard[phone] += receive(phone.rtp, 1.0,
+                                         len(self.sent[other]) - len(self.heard[phone]))
+
+    @property
+    def lost(self):
+        """Packets sent and not heard, in both directions."""
+        caller, callee = self.pair
+        return sum(len(set(self.sent[a]) - {packet.data for packet in self.heard[b]})
+                   for a, b in ((caller, callee), (callee, caller)))

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Who is heard (RFC 4961, RFC 7362): the right source, never another one."""
+
+import random
+import time
+
+from smoke.bed import ATTACKER, CALLEE, CALLER, Call, RelayCase
+from smoke.frames import is_udp_from
+from smoke.phone import Phone, heard, open_path, receive
+from smoke.relay import ADDRESS, SECOND_ADDRESS
+
+
+class LatchTest(RelayCase):
+    def test_party_behind_nat_is_heard_where_it_really_is(self):
+        """Its SDP says a private address; the signalling came from where its media comes from."""
+        caller = self.phone(self.bed.caller, CALLER, sdp_address="192.168.7.7")
+        callee = self.phone(self.bed.callee, CALLEE, sdp_address="10.0.0.9")
+        call = Call(self.ng, caller, callee)
+        call.offer()
+        call.answer()
+        caller.rebind()  # the NAT's port is not the one in the SDP
+        # Neither hears until it has spoken itself.
+        caller.send()
+        self.assertTrue(open_path(callee, caller), "caller hears nothing")
+        self.assertTrue(open_path(caller, callee), "callee hears nothing")
+        for sender, receiver in ((caller, callee), (callee, caller)):
+            self.assert_heard(*heard(sender, receiver), source=receiver.to)
+
+    def test_wrong_source_is_never_heard(self):
+        caller, callee = self.phones()
+        thief = self.phone(self.bed.attacker, ATTACKER)
+        wire = self.sniff(self.bed.attacker)
+        call = Call(self.ng, caller, callee)
+        call.offer()
+        attacked = [callee.to, callee.rtcp_to]
+        self.spray(thief, attacked)
+        call.answer()
+        attacked += [caller.to, caller.rtcp_to]
+        self.spray(thief, attacked)
+        self.assertEqual(self.arrived(caller, callee), [], "before anyone latched")
+        self.assert_open(call)
+        self.spray(thief, attacked)
+        self.assertEqual(self.arrived(caller, callee), [], "after both latched")
+        for sender, receiver in ((caller, callee), (callee, caller)):
+            self.assert_heard(*heard(sender, receiver))
+        ours = [is_udp_from(ADDRESS), is_udp_from(SECOND_ADDRESS)]
+        leaked = wire.receive(0.1, lambda frame: any(test(frame) for test in ours))
+        self.assertEqual(leaked, [], "sent to the attacker")
+        totals = call.query()["totals"]
+        self.assertGreaterEqual(totals["RTP"]["errors"], 10, "refusals are counted")
+        self.assertGreaterEqual(totals["RTCP"]["errors"], 10, "refusals are counted")
+
+    @staticmethod
+    def spray(thief, targets, count=10):
+        for _ in range(count):
+            for target in targets:
+                thief.rtp.sendto(thief.packet(), target)
+                thief.rtp.sendto(thief.report(), target)
+
+    @staticmethod
+    def arrived(*phones):
+        return [packet for phone in phones for packet in
+                receive(phone.rtp, 0.1) + receive(phone.rtcp, 0)]
+
+    def test_rebind_is_followed_within_200_ms(self):
+        call = self.call(self.ng)
+        caller, callee = call.caller, call.callee
+        heard(caller, callee, 10)
+        caller.rebind()
+        moved = time.monotonic()
+        while not heard(caller, callee, 1, patience=0.02)[1]:
+            self.assertLess(time.monotonic() - moved, 2, "the new port is never heard")
+        recovered = time.monotonic() - moved
+        self.assertLess(recovered, 0.25)
+        self.assert_heard(*heard(callee, caller), source=caller.to)
+        self.assert_heard(*heard(caller, callee), source=callee.to)
+
+    def test_other_stream_of_the_same_address_takes_nothing_over(self):
+        """Carrier-grade NAT: the attacker shares the caller's address, not its stream."""
+        call = self.call(self.ng)
+        neighbour = self.phone(self.bed.caller, CALLER)
+        neighbour.to = call.caller.to
+        heard(call.caller, call.callee, 10)
+        for _ in range(300):
+            neighbour.ssrc, neighbour.sequence = random.getrandbits(32), random.getrandbits(16)
+            neighbour.send()
+        _, packets = heard(neighbour, call.callee, 200, patience=0.1)
+        self.assertEqual(packets, [])
+        self.assert_heard(*heard(call.callee, call.caller))
+        self.assertEqual(receive(neighbour.rtp, 0.05), [])
+        self.assert_heard(*heard(call.caller, call.callee))
+
+    def test_malformed_packets_change_no_latch_and_go_nowhere(self):
+        caller, callee = self.phones()
+        call = Call(self.ng, caller, callee)
+        call.offer()
+        call.answer()
+        whole = caller.packet(bytes(20))
+        broken = [whole[:length] for length in range(0, 12)]             # header cut off
+        broken += [bytes([0x8F]) + whole[1:30]]                          # 15 CSRCs do not fit
+        broken += [bytes([0x90]) + whole[1:12] + b"\0\0\xff\xff"]        # extension too long
+        broken += [bytes([0xA0]) + whole[1:-1] + b"\xff"]                # more padding than packet
+        broken += [bytes([first]) + whole[1:] for first in (0xC0, 0xFF)]  # version 3
+        reports = [caller.report()[:length] for length in range(1, 8)]
+        for _ in ("unlatched", "latched"):
+            other = Phone(self.bed.caller, CALLER)  # a hinted address, another port
+            self.addCleanup(other.close)
+            other.connect(f"c=IN IP4 {caller.to[0]}\r\nm=audio {caller.to[1]} RTP/AVP 0\r\n")
+            for phone in (caller, other):
+                _, packets = heard(phone, callee, patience=0.1, datagrams=broken)
+                self.assertEqual(packets, [])
+                for report in reports:
+                    phone.send_rtcp(report)
+                self.assertEqual(receive(callee.rtcp, 0.1), [])
+            self.assert_open(call)
+            self.assert_heard(*heard(callee, caller), source=caller.to)
+            self.assertEqual(receive(other.rtp, 0.05), [])
+
+    def test_reoffer_from_a_new_address_moves_the_call(self):
+        call = self.call(self.ng)
+        new = self.phone(self.bed.far, "203.0.113.20")
+        moved = Call(self.ng, new, call.callee)
+        moved.call_id, moved.from_tag, moved.to_tag = call.call_id, call.from_tag, call.to_tag
+        moved.offer()
+        moved.answer()
+        self.assert_open(moved)
+        self.assert_heard(*heard(call.callee, new), source=new.to)
+        receive(call.caller.rtp, 0)
+        _, packets = heard(call.caller, call.callee, patience=0.1)
+        self.assertEqual(packets, [], "the old address is heard")
+        self.assertEqual(receive(call.caller.rtp, 0.05), [])

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Start, stop and restart of the daemon."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+
+from smoke.bed import Call, Case
+from smoke.phone import Traffic
+from smoke.relay import PROGRAM, SLOWNESS
+
+
+class LifecycleTest(Case):
+    def test_wrong_file_exits_2_and_names_the_place(self):
+        relay = self.new_relay({"timeouts": {"media": "soon"}})
+        line = relay.config.read_text().split("\n").index('media = "soon"') + 1
+        self.assertEqual(relay.spawn().wait(10), 2)
+        self.assertRegex(relay.text(), rf"millrace\.toml:{line}:\d+: .*media")
+
+    def test_check_validates_and_exits(self):
+        good = self.new_relay()
+        result = subprocess.run([PROGRAM, "--config", good.config, "--check"], timeout=10,
+                                capture_output=True, text=True, check=False)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertFalse(good.socket.exists())
+
+    def test_missing_device_is_named(self):
+        relay = self.new_relay({"interface": {"device": "net_af_packet0,iface=nosuch0"}})
+        self.assertNotEqual(relay.spawn().wait(10 * SLOWNESS), 0)
+        self.assertIn("nosuch0", relay.text())
+
+    def test_sigterm_under_traffic(self):
+        relay = self.new_relay().start()
+        with Traffic(self.call(relay.ng)):
+            time.sleep(0.2)
+            start = time.monotonic()
+            relay.check_stop()
+            self.assertLess(time.monotonic() - start, 2 * SLOWNESS)
+        self.assertFalse(relay.socket.exists(), "the socket file is left behind")
+
+    def test_sigint_ends_it_too(self):
+        relay = self.new_relay().start()
+        relay.process.send_signal(signal.SIGINT)
+        self.assertEqual(relay.process.wait(2 * SLOWNESS), 0)
+
+    def test_second_instance_is_refused_and_the_first_goes_on(self):
+        first = self.new_relay().start()
+        with Traffic(self.call(first.ng)) as traffic:
+            same_socket = self.new_relay(folder=first.folder)
+            self.assertNotIn(same_socket.spawn().wait(10 * SLOWNESS), (0, None))
+            self.assertIn(str(first.socket), same_socket.text())
+            same_device = self.new_relay()
+            self.assertNotIn(same_device.spawn().wait(10 * SLOWNESS), (0, None))
+            self.assertRegex(same_device.text(), "relay0|2223")
+            self.assertEqual(first.ng.command("ping")["result"], "pong")
+        self.assertEqual(traffic.lost, 0)
+        first.check_stop()
+
+    def test_stale_socket_is_replaced(self):
+        killed = self.new_relay().start()
+        killed.process.kill()
+        killed.process.wait()
+        self.assertTrue(killed.socket.exists())
+        again = self.new_relay(folder=killed.folder).start()
+        self.call(again.ng)
+        again.check_stop()
+
+    def test_other_file_in_place_of_the_socket_is_kept(self):
+        relay = self.new_relay()
+        relay.socket.write_text("precious")
+        self.assertNotIn(relay.spawn().wait(10 * SLOWNESS), (0, None))
+        self.assertEqual(relay.socket.read_text(), "precious")
+        self.assertIn(str(relay.socket), relay.text())
+
+    def test_restart_forgets_calls_and_carries_new_ones(self):
+        relay = self.new_relay().start()
+        old = self.call(relay.ng)
+        relay.check_stop()
+        relay.start()
+        self.assertIn("warning", old.delete(), "an unknown call: told, not an error")
+        self.call(relay.ng)
+        relay.check_stop()
+
+    def test_dead_proxy_changes_nothing_for_live_calls(self):
+        """Clients that vanish in the middle of a request or before reading the reply."""
+        relay = self.new_relay().start()
+        call = self.call(relay.ng)
+        with Traffic(call) as traffic:
+            for number in range(50):
+                client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                client.connect(str(relay.socket))
+                client.send(b"d7:command4:ping" + (b"e" if number % 2 else b""))
+                client.close()
+        self.assertEqual(traffic.lost, 0)
+        self.assertLess(len(os.listdir(f"/proc/{relay.process.pid}/fd")), 100)
+        relay.check_stop()
+
+    def test_control_socket_is_for_its_owner_and_group(self):
+        relay = self.new_relay().start()
+        self.assertEqual(relay.socket.stat().st_mode & 0o777, 0o660)
+        relay.check_stop()
+
+    def test_offer_names_the_call_in_the_log(self):
+        relay = self.new_relay().start()
+        call = Call(relay.ng, *self.phones())
+        call.offer()
+        relay.check_stop()
+        self.assertIn(call.call_id, relay.log.read_text())

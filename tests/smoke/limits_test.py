@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What ends a call besides its proxy, and what happens when there is no room for one."""
+
+import time
+
+from smoke.bed import Call, Case, RelayCase
+from smoke.ng import Refused
+from smoke.phone import Traffic, heard
+from smoke.relay import SLOWNESS
+
+
+class TimeoutTest(RelayCase):
+    settings = {"timeouts": {"media": 2, "silent": 5, "offer": 3}}
+
+    def test_calls_without_media_end_each_at_its_time(self):
+        began = time.monotonic()
+        live = self.call(self.ng)
+        quiet, held = self.call(self.ng), self.call(self.ng)
+        held.offer(held.caller.sdp("inactive"))
+        held.answer(held.callee.sdp("inactive"))
+        unanswered = Call(self.ng, *self.phones())
+        unanswered.offer()
+        names = {live.call_id: "live", quiet.call_id: "quiet", held.call_id: "held",
+                 unanswered.call_id: "unanswered"}
+        ended = {}
+        with Traffic(live) as traffic:
+            while len(ended) < 3:
+                here = set(self.ng.command("list", limit=1000)["calls"])
+                now = time.monotonic() - began
+                for call_id in set(names) - here - set(ended):
+                    ended[call_id] = now
+                self.assertLess(now, 15 * SLOWNESS, f"ended so far: {ended}")
+                time.sleep(0.05)
+        at = {names[call_id]: seconds for call_id, seconds in ended.items()}
+        self.assertEqual(set(at), {"quiet", "unanswered", "held"})
+        for name, due in (("quiet", 2), ("unanswered", 3), ("held", 5)):
+            self.assertGreater(at[name], due - 0.5, name)
+            self.assertLess(at[name], due + 3 * SLOWNESS, name)
+        self.assertEqual(traffic.lost, 0)
+        totals = self.ng.command("statistics")["statistics"]["totalstatistics"]
+        self.assertEqual([totals["timeoutsessions"], totals["silenttimeoutsessions"],
+                          totals["offertimeoutsessions"]], [1, 1, 1])
+
+
+class PortsTest(RelayCase):
+    # Three pairs on each of two addresses: three calls.
+    settings = {"interface": {"ports": [30000, 30005]}}
+
+    def ports(self):
+        return self.ng.command("statistics")["statistics"]["ports"]
+
+    def test_exhaustion_is_told_and_leaks_nothing(self):
+        free = self.ports()
+        self.assertEqual(free["used"], 0)
+        calls = [self.call(self.ng) for _ in range(3)]
+        self.assertEqual(self.ports()["free"], 0)
+        with Traffic(calls[0]) as traffic:
+            for _ in range(20):
+                with self.assertRaisesRegex(Refused, "^Ran out of ports$"):
+                    Call(self.ng, *self.phones()).offer()
+        self.assertEqual(traffic.lost, 0)
+        self.assertEqual(len(self.ng.command("list")["calls"]), 3)
+        calls[2].delete()
+        self.wait_for_free(4)
+        self.assert_heard(*heard(calls[1].caller, calls[1].callee))
+        calls[2] = self.call(self.ng)
+        for call in calls:
+            call.delete()
+        self.wait_for_free(12)
+        self.assertEqual(self.ports(), free)
+
+    def wait_for_free(self, count):
+        deadline = time.monotonic() + 3
+        while self.ports()["free"] < count and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.assertEqual(self.ports()["free"], count)
+
+
+class CallLimitTest(Case):
+    def test_load_limit_is_a_result_where_it_is_understood(self):
+        relay = self.new_relay({"limits": {"calls": 1}}).start()
+        call = self.call(relay.ng)
+        other = Call(relay.ng, *self.phones())
+        reply = relay.ng.command("offer", call_id=other.call_id, from_tag="a",
+                                 sdp=other.caller.sdp(), supports=["load limit"])
+        self.assertEqual(reply["result"], "load limit")
+        with self.assertRaisesRegex(Refused, "^Parallel session limit reached$"):
+            other.offer()
+        call.offer()  # a call that exists is never limited
+        relay.check_stop()

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the relay is for: media between two parties, through the whole life of a call."""
+
+import os
+import struct
+import time
+
+from smoke.bed import CALLEE, CALLER, FAR, Call, RelayCase
+from smoke.phone import Traffic, endpoints, heard, open_path, receive
+from smoke.relay import ADDRESS, SECOND_ADDRESS
+
+STUN_BINDING = struct.pack("!HHI", 0x0001, 0, 0x2112A442) + os.urandom(12)
+
+
+class RelayTest(RelayCase):
+    def test_media_passes_both_ways_unchanged(self):
+        call = self.call(self.ng)
+        for sender, receiver in ((call.caller, call.callee), (call.callee, call.caller)):
+            sent, packets = heard(sender, receiver, 100)
+            # Symmetric RTP (RFC 4961): it comes from where the receiver sends to.
+            self.assert_heard(sent, packets, source=receiver.to)
+
+    def test_rtcp_passes_on_its_own_ports(self):
+        call = self.call(self.ng)
+        for sender, receiver in ((call.caller, call.callee), (call.callee, call.caller)):
+            report = sender.send_rtcp()
+            packets = receive(receiver.rtcp, 2.0, 1)
+            self.assert_heard([report], packets, source=receiver.rtcp_to)
+        self.assertEqual(receive(call.caller.rtp, 0) + receive(call.callee.rtp, 0), [])
+
+    def test_rtcp_multiplexed_on_the_rtp_port(self):
+        caller, callee = self.phones()
+        call = Call(self.ng, caller, callee)
+        call.offer(caller.sdp(mux=True))
+        answer = call.answer(callee.sdp(mux=True))
+        self.assertIn("a=rtcp-mux", answer)
+        self.assert_open(call)
+        sent, packets = heard(caller, callee, datagrams=[caller.report()])
+        self.assert_heard(sent, packets, source=callee.to)
+        sent, packets = heard(callee, caller, datagrams=[callee.packet(), callee.report()])
+        self.assert_heard(sent, packets, source=caller.to)
+
+    def test_peer_behind_the_gateway(self):
+        caller = self.phone(self.bed.caller, CALLER)
+        call = self.call(self.ng, caller, self.phone(self.bed.far, FAR))
+        for sender, receiver in ((call.caller, call.callee), (call.callee, call.caller)):
+            sent, packets = heard(sender, receiver, 20)
+            self.assert_heard(sent, packets, source=receiver.to)
+
+    def test_every_media_address_relays(self):
+        open_calls = {}
+        for _ in range(16):
+            call = self.call(self.ng)
+            open_calls[call.caller.to[0]] = call
+            if len(open_calls) == 2:
+                break
+        self.assertEqual(set(open_calls), {ADDRESS, SECOND_ADDRESS})
+
+    def test_hold_by_zero_address_and_resume(self):
+        call = self.call(self.ng)
+        before = call.callee.to
+        call.offer(call.caller.sdp("sendonly", address="0.0.0.0"))
+        call.answer(call.callee.sdp("recvonly"))
+        sent, packets = heard(call.caller, call.callee)  # music on hold
+        self.assert_heard(sent, packets)
+        _, packets = heard(call.callee, call.caller, patience=0.2)
+        self.assertEqual(packets, [], "held, but sent media")
+        call.offer()
+        call.answer()
+        self.assertEqual(call.callee.to, before, "resumed on another port")
+        for sender, receiver in ((call.caller, call.callee), (call.callee, call.caller)):
+            self.assert_heard(*heard(sender, receiver))
+
+    def test_hold_by_direction_and_resume(self):
+        call = self.call(self.ng)
+        before = call.callee.to, call.caller.to
+        self.assertIn("a=sendonly", call.offer(call.caller.sdp("sendonly")))
+        self.assertIn("a=recvonly", call.answer(call.callee.sdp("recvonly")))
+        self.assert_heard(*heard(call.caller, call.callee))
+        call.offer()
+        call.answer()
+        self.assertEqual((call.callee.to, call.caller.to), before)
+        self.assert_heard(*heard(call.callee, call.caller))
+
+    def test_reoffer_keeps_ports_and_latch(self):
+        call = self.call(self.ng)
+        ports = call.callee.to, call.callee.rtcp_to, call.caller.to, call.caller.rtcp_to
+        with Traffic(call) as traffic:
+            for _ in range(20):
+                call.offer()
+                call.answer()
+                now = call.callee.to, call.callee.rtcp_to, call.caller.to, call.caller.rtcp_to
+                self.assertEqual(now, ports)
+                time.sleep(0.02)
+        self.assertEqual(traffic.lost, 0)
+
+    def test_reoffer_from_the_other_side(self):
+        call = self.call(self.ng)
+        reverse = Call(self.ng, call.callee, call.caller)
+        reverse.call_id = call.call_id
+        reverse.from_tag, reverse.to_tag = call.to_tag, call.from_tag
+        ports = call.caller.to, call.callee.to
+        with Traffic(call) as traffic:
+            reverse.offer()
+            reverse.answer()
+        self.assertEqual((call.caller.to, call.callee.to), ports)
+        self.assertEqual(traffic.lost, 0)
+
+    def test_repeated_offer_is_idempotent(self):
+        caller, callee = self.phones()
+        call = Call(self.ng, caller, callee)
+        used = self.ports_used()
+        first = call.offer()
+        taken = self.ports_used() - used
+        self.assertEqual({call.offer() for _ in range(5)}, {first})
+        self.assertEqual(self.ports_used() - used, taken)
+        call.delete()
+        self.assertEqual(self.ports_used(), used)
+
+    def ports_used(self):
+        return self.ng.command("statistics")["statistics"]["ports"]["used"]
+
+    def test_delete_stops_media(self):
+        call = self.call(self.ng)
+        call.delete()
+        for sender, receiver in ((call.caller, call.callee), (call.callee, call.caller)):
+            _, packets = heard(sender, receiver, patience=0.2)
+            self.assertEqual(packets, [])
+            sender.send_rtcp()
+            self.assertEqual(receive(receiver.rtcp, 0.1), [])
+        self.assertNotIn(call.call_id, self.ng.command("list", limit=1000)["calls"])
+
+    def test_delete_delay_lets_media_end_in_peace(self):
+        call = self.call(self.ng)
+        call.delete(delete_delay=1)
+        start = time.monotonic()
+        self.assert_heard(*heard(call.caller, call.callee))
+        self.assertLess(time.monotonic() - start, 1, "too slow to tell")
+        while heard(call.caller, call.callee, 1, patience=0.1)[1]:
+            self.assertLess(time.monotonic() - start, 5, "media still flows")
+        self.assertGreater(time.monotonic() - start, 0.9)
+
+    def test_fax_datagrams_pass(self):
+        caller, callee = self.phones()
+        call = Call(self.ng, caller, callee)
+        self.assertRegex(call.offer(caller.sdp(media="image PORT udptl t38")),
+                         r"m=image \d+ udptl t38\r\n")
+        call.answer(callee.sdp(media="image PORT udptl t38"))
+        datagrams = [bytes([0, n]) + os.urandom(n) for n in range(1, 60)]
+        for sender, receiver in ((caller, callee), (callee, caller)):
+            self.assertTrue(open_path(sender, receiver, datagram=b"\x00\x00\x06"))
+            sent, packets = heard(sender, receiver, datagrams=datagrams)
+            self.assert_heard(sent, packets, source=receiver.to)
+
+    def test_stun_passes_on_the_rtp_port(self):
+        call = self.call(self.ng)
+        sent, packets = heard(call.caller, call.callee,
+                              datagrams=[STUN_BINDING, call.caller.packet()])
+        self.assert_heard(sent, packets, source=call.callee.to)
+
+    def test_two_streams_of_one_call(self):
+        caller, callee = self.phones()
+        video = self.phone(self.bed.caller, CALLER), self.phone(self.bed.callee, CALLEE)
+        call = Call(self.ng, caller, callee)
+        offer = call.offer(caller.sdp() + f"m=video {video[0].port} RTP/AVP 96\r\n"
+                                          "a=rtpmap:96 H264/90000\r\n")
+        answer = call.answer(callee.sdp() + f"m=video {video[1].port} RTP/AVP 96\r\n"
+                                            "a=rtpmap:96 H264/90000\r\n")
+        for phone, sdp in ((video[1], offer), (video[0], answer)):
+            head, _, tail = sdp.partition("m=video")
+            address = endpoints(head)[0][0]
+            phone.to = (address, int(tail.split()[0]))
+        self.assert_open(call)
+        frames = [video[0].packet(payload_type=96) for _ in range(20)]
+        self.assertTrue(open_path(video[0], video[1], datagram=video[0].packet(payload_type=96)))
+        self.assert_heard(*heard(video[0], video[1], datagrams=frames), source=video[1].to)
+        self.assertEqual(receive(callee.rtp, 0), [])
