@@ -141,6 +141,7 @@ class Parser {
   // What a media description said that only its end can settle.
   struct Pending {
     std::optional<std::uint32_t> first_format;
+    std::string format_fault;  // means nothing in a rejected media (RFC 3264 section 6)
     std::optional<UdpPort> rtcp_port;
     std::optional<IpAddress> rtcp_address;
     bool ice = false;
@@ -240,12 +241,10 @@ class Parser {
     media.relayable = carried != Transport::other;
     media.rtp = carried == Transport::rtp;
     if (auto ok = read_port(media, port); !ok) return ok;
-    if (media.rtp) {
-      if (auto ok = read_formats(media, pending, fields); !ok) return ok;
-    }
+    if (media.rtp) read_formats(media, pending, fields);
     session_.media_starts.push_back(index);
     session_.medias.push_back(std::move(media));
-    pending_.push_back(pending);
+    pending_.push_back(std::move(pending));
     return {};
   }
 
@@ -260,15 +259,15 @@ class Parser {
     return {};
   }
 
-  // Of a rejected media (RFC 3264 section 6) the formats mean nothing, so no fault is found there.
-  static Result<void> read_formats(Media& media, Pending& pending, Fields fields) {
-    const bool rejected = media.port == UdpPort(0);
-    if (fields.at_end() && !rejected) return fail("m= without formats; write its payload types");
+  static void read_formats(Media& media, Pending& pending, Fields fields) {
+    if (fields.at_end()) pending.format_fault = "m= without formats; write its payload types";
     while (!fields.at_end()) {
       const std::string_view text = fields.next();
       const auto format = number(text, 127);
-      if (!format && rejected) continue;
-      if (!format) return fail(quote(text) + " is not a payload type; write 0 to 127");
+      if (!format) {
+        pending.format_fault = quote(text) + " is not a payload type; write 0 to 127";
+        continue;
+      }
       media.payload_types.set(*format);
       if (!pending.first_format) pending.first_format = format;
     }
@@ -277,7 +276,6 @@ class Parser {
       media.codec = codec.name;
       media.clock_hz = codec.clock_hz;
     }
-    return {};
   }
 
   Result<void> read_attribute(Attribute a) {
@@ -349,6 +347,9 @@ class Parser {
     if (!media.relayable) return {};
     if (!media.own_connection) media.connection = connection_;
     const bool rejected = media.port == UdpPort(0);
+    if (!pending.format_fault.empty() && (!rejected || media.bundle_only)) {
+      return fail(pending.format_fault);
+    }
     if (!media.connection) {
       if (rejected) return {};
       return fail("m=" + std::string(media.type) +

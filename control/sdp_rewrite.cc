@@ -159,7 +159,7 @@ class Writer {
   }
 
   [[nodiscard]] std::string media_line(std::size_t k, std::string_view text) const {
-    Fields fields(text);
+    Fields fields(text.substr(2));
     fields.next();
     const std::string_view old_port = fields.next();
     const auto before = static_cast<std::size_t>(old_port.data() - text.data());

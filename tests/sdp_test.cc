@@ -17,15 +17,16 @@
 #include <gtest/gtest.h>
 
 namespace millrace::sdp {
+namespace {
 
-// For gtest's parameter names.
 struct Fixture {
   std::string name, in, out;
   Rewrite to;
-};
-void PrintTo(const Fixture& fixture, std::ostream* os) { *os << fixture.name; }
 
-namespace {
+  friend std::ostream& operator<<(std::ostream& os, const Fixture& fixture) {
+    return os << fixture.name;
+  }
+};
 
 constexpr std::string_view kHead =
     "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n";
@@ -104,7 +105,7 @@ Rewrite read_rewrite(const std::filesystem::path& file) {
 }
 
 std::vector<Fixture> fixtures() {
-  const char* data = std::getenv("TEST_DATA");
+  const char* data = std::getenv("TEST_DATA");  // NOLINT(concurrency-mt-unsafe): one thread
   std::vector<Fixture> all;
   if (data == nullptr) return all;
   for (const auto& entry : std::filesystem::directory_iterator(std::string(data) + "/sdp")) {
@@ -411,7 +412,8 @@ TEST(SdpParse, AcceptsWhatIsClear) {
 }
 
 TEST(SdpParse, NamesTheLineAndTheRemedy) {
-  const std::string nul("m=audio 4 RTP/AVP 0\na=fmtp:0 a\0b\n", 34);
+  using std::string_view_literals::operator""sv;
+  const std::string_view nul = "m=audio 4 RTP/AVP 0\na=fmtp:0 a\0b\n"sv;
   const std::map<std::string, std::string> cases = {
       {"", "line 1: the body is empty; write v=0 first"},
       {"\r\n\r\n", "line 1: the body is empty; write v=0 first"},
@@ -475,6 +477,8 @@ TEST(SdpParse, NamesTheLineAndTheRemedy) {
        "line 6: '4294967296' is not a payload type; write 0 to 127"},
       {with_head("m=audio 4 RTP/AVP 0\ta\n"),
        "line 6: '0?a' is not a payload type; write 0 to 127"},
+      {with_head("m=audio 0 RTP/AVP x\na=bundle-only\n"),
+       "line 6: 'x' is not a payload type; write 0 to 127"},
       {with_head("m=audio 4 RTP/AVP 0\na=rtcp:\n"),
        "line 7: a=rtcp:'' is not a port; write 0 to 65535"},
       {with_head("m=audio 4 RTP/AVP 0\na=rtcp:70000\n"),

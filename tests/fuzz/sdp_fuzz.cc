@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A body from a SIP message: what parse() accepts, rewrite() turns into a body that parse() accepts
+// too, that says what was asked, and that a second rewrite() leaves as it is.
+
+#include "control/sdp.h"
+#include "tests/fuzz/check.h"
+
+namespace {
+
+using namespace millrace;
+using namespace millrace::sdp;
+
+// Fixed values, one sort of media after the other.
+Rewrite values(const Session& session, bool remove_ice) {
+  Rewrite to;
+  to.origin = IpAddress::v4(203, 0, 113, 9);
+  to.replace_session_name = true;
+  to.remove_ice = remove_ice;
+  for (std::size_t k = 0; k < session.medias.size(); ++k) {
+    MediaRewrite media{.address = k % 3 == 1 ? IpAddress::v6({0x20, 1, 0xd, 0xb8, 9})
+                                             : IpAddress::v4(203, 0, 113, 9),
+                       .port = UdpPort(static_cast<std::uint16_t>(30000 + 4 * k)),
+                       .rtcp = UdpPort(static_cast<std::uint16_t>(30000 + 4 * k + k % 4)),
+                       .untouched = !session.medias[k].relayable};
+    if (k % 5 == 4) media.port = UdpPort(0);
+    to.medias.push_back(media);
+  }
+  return to;
+}
+
+void check_media(const Media& before, const MediaRewrite& to, const Media& after) {
+  FUZZ_CHECK(after.type == before.type && after.protocol == before.protocol);
+  FUZZ_CHECK(after.relayable == before.relayable && after.rtp == before.rtp);
+  FUZZ_CHECK(after.direction == before.direction && after.rtcp_mux == before.rtcp_mux);
+  FUZZ_CHECK(after.payload_types == before.payload_types && after.codec == before.codec);
+  if (to.untouched) {
+    FUZZ_CHECK(after.port == before.port);
+    return;
+  }
+  const bool rejected = to.port == UdpPort(0) || (before.port == UdpPort(0) && !before.bundle_only);
+  FUZZ_CHECK(after.port == (rejected ? UdpPort(0) : to.port));
+  if (rejected) {
+    if (!after.own_connection) return;
+    FUZZ_CHECK(after.connection && after.connection->is_unspecified());
+    return;
+  }
+  FUZZ_CHECK(after.connection && after.connection->family() == to.address.family());
+  FUZZ_CHECK(before.held_by_address ? after.connection->is_unspecified()
+                                    : after.connection == to.address);
+  if (!after.rtp) return;
+  FUZZ_CHECK(after.rtcp.port == to.rtcp || (to.rtcp == to.port && after.rtcp_mux));
+  FUZZ_CHECK(before.held_by_address || after.rtcp.address == to.address);
+}
+
+void check(std::string_view body, const Session& session, bool remove_ice) {
+  const Rewrite to = values(session, remove_ice);
+  const std::string out = rewrite(session, to);
+  const Result<Session> after = parse(out);
+  FUZZ_CHECK(after);
+  FUZZ_CHECK(after->medias.size() == session.medias.size());
+  for (std::size_t k = 0; k < session.medias.size(); ++k) {
+    check_media(session.medias[k], to.medias[k], after->medias[k]);
+  }
+  FUZZ_CHECK(rewrite(*after, to) == out);
+  FUZZ_CHECK(out.ends_with('\n') || !body.ends_with('\n'));
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string_view body(reinterpret_cast<const char*>(data), size);
+  const Result<Session> session = parse(body);
+  if (!session) {
+    FUZZ_CHECK(session.error().message.starts_with("line "));
+    return 0;
+  }
+  // Close to a limit, the longer result may pass it.
+  if (size > kMaxLine / 2) return 0;
+  check(body, *session, false);
+  check(body, *session, true);
+  return 0;
+}
