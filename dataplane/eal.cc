@@ -192,12 +192,14 @@ Result<void> check_memory(const DataplaneConfig& config) {
   return {};
 }
 
-// Keeps all signals from this thread and from those it starts meanwhile.
+// Keeps all signals from this thread and from those it starts meanwhile, but the one by which the
+// process has every thread give up its capabilities (control/process.h).
 class SignalsBlocked {
  public:
   SignalsBlocked() {
     sigset_t all;
     sigfillset(&all);
+    sigdelset(&all, SIGRTMIN);
     pthread_sigmask(SIG_SETMASK, &all, &before_);
   }
   ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// A control socket that is ours: bound, with its owner and mode, but not served yet.
+//
+// Sockets are bound before any NIC is touched, so that a second instance fails first and cheaply.
+// A UNIX socket is not listening until listen(): a proxy that connects while the relay starts is
+// refused at once and asks another relay, instead of waiting. A socket file left behind by a dead
+// process is replaced, one that somebody listens on is not; a lock file beside it, held as long as
+// the socket, decides between two instances that start together. Both files are removed at the end.
+
+#include <string>
+
+#include "control/config.h"
+#include "control/file_descriptor.h"
+#include "dataplane/net.h"
+
+namespace millrace {
+
+class Listener {
+ public:
+  [[nodiscard]] static Result<Listener> bind(const ControlSocket& config);
+  ~Listener();
+  Listener(Listener&&) noexcept = default;
+  Listener& operator=(Listener&&) = delete;
+
+  // UNIX sockets: connections are taken from now on.
+  [[nodiscard]] Result<void> listen() const;
+  [[nodiscard]] int fd() const { return socket_.get(); }
+  [[nodiscard]] const ControlSocket& config() const { return config_; }
+  // "unix:/run/millrace/ng.sock" or "udp:127.0.0.1:2223", as Kamailio writes it.
+  [[nodiscard]] std::string name() const;
+
+ private:
+  explicit Listener(const ControlSocket& config) : config_(config) {}
+  [[nodiscard]] Result<void> bind_unix();
+  [[nodiscard]] Result<void> bind_udp();
+
+  ControlSocket config_;
+  FileDescriptor lock_;
+  FileDescriptor socket_;
+};
+
+// Keeps another instance off a NIC port while it lives. The kernel lets two processes open the same
+// interface by AF_PACKET, and both would answer; so the claim is a name of the abstract socket
+// namespace, which is as wide as that of interfaces (the network namespace) and dies with us.
+class DeviceClaim {
+ public:
+  [[nodiscard]] static Result<DeviceClaim> take(const InterfaceConfig& interface);
+
+ private:
+  FileDescriptor socket_;
+};
+
+}  // namespace millrace
