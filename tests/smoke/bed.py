@@ -131,10 +131,15 @@ class Case(unittest.TestCase):
         self.assertTrue(open_path(call.caller, call.callee, patience), "callee hears nothing")
         self.assertTrue(open_path(call.callee, call.caller, patience), "caller hears nothing")
 
+    def assert_silent(self, packets, message="heard"):
+        """Nothing has arrived."""
+        if packets:
+            self.fail(f"{message}: {len(packets)} packets, the first {packets[0]}"[:200])
+
     def assert_heard(self, sent, packets, source=None):
         """Everything sent has arrived, unchanged and in order, from `source`."""
         self.assertEqual(len(packets), len(sent), "packets heard")
-        self.assertEqual([packet.data for packet in packets], sent)
+        self.assertTrue([packet.data for packet in packets] == sent, "changed or out of order")
         if source:
             self.assertEqual({packet.source for packet in packets}, {source})
 

@@ -37,15 +37,15 @@ class LatchTest(RelayCase):
         call.answer()
         attacked += [caller.to, caller.rtcp_to]
         self.spray(thief, attacked)
-        self.assertEqual(self.arrived(caller, callee), [], "before anyone latched")
+        self.assert_silent(self.arrived(caller, callee), "before anyone latched")
         self.assert_open(call)
         self.spray(thief, attacked)
-        self.assertEqual(self.arrived(caller, callee), [], "after both latched")
+        self.assert_silent(self.arrived(caller, callee), "after both latched")
         for sender, receiver in ((caller, callee), (callee, caller)):
             self.assert_heard(*heard(sender, receiver))
         ours = [is_udp_from(ADDRESS), is_udp_from(SECOND_ADDRESS)]
         leaked = wire.receive(0.1, lambda frame: any(test(frame) for test in ours))
-        self.assertEqual(leaked, [], "sent to the attacker")
+        self.assert_silent(leaked, "sent to the attacker")
         totals = call.query()["totals"]
         self.assertGreaterEqual(totals["RTP"]["errors"], 10, "refusals are counted")
         self.assertGreaterEqual(totals["RTCP"]["errors"], 10, "refusals are counted")
@@ -85,9 +85,9 @@ class LatchTest(RelayCase):
             neighbour.ssrc, neighbour.sequence = random.getrandbits(32), random.getrandbits(16)
             neighbour.send()
         _, packets = heard(neighbour, call.callee, 200, patience=0.1)
-        self.assertEqual(packets, [])
+        self.assert_silent(packets)
         self.assert_heard(*heard(call.callee, call.caller))
-        self.assertEqual(receive(neighbour.rtp, 0.05), [])
+        self.assert_silent(receive(neighbour.rtp, 0.05))
         self.assert_heard(*heard(call.caller, call.callee))
 
     def test_malformed_packets_change_no_latch_and_go_nowhere(self):
@@ -108,13 +108,13 @@ class LatchTest(RelayCase):
             other.connect(f"c=IN IP4 {caller.to[0]}\r\nm=audio {caller.to[1]} RTP/AVP 0\r\n")
             for phone in (caller, other):
                 _, packets = heard(phone, callee, patience=0.1, datagrams=broken)
-                self.assertEqual(packets, [])
+                self.assert_silent(packets)
                 for report in reports:
                     phone.send_rtcp(report)
-                self.assertEqual(receive(callee.rtcp, 0.1), [])
+                self.assert_silent(receive(callee.rtcp, 0.1))
             self.assert_open(call)
             self.assert_heard(*heard(callee, caller), source=caller.to)
-            self.assertEqual(receive(other.rtp, 0.05), [])
+            self.assert_silent(receive(other.rtp, 0.05))
 
     def test_reoffer_from_a_new_address_moves_the_call(self):
         call = self.call(self.ng)
@@ -127,5 +127,5 @@ class LatchTest(RelayCase):
         self.assert_heard(*heard(call.callee, new), source=new.to)
         receive(call.caller.rtp, 0)
         _, packets = heard(call.caller, call.callee, patience=0.1)
-        self.assertEqual(packets, [], "the old address is heard")
-        self.assertEqual(receive(call.caller.rtp, 0.05), [])
+        self.assert_silent(packets, "the old address is heard")
+        self.assert_silent(receive(call.caller.rtp, 0.05))

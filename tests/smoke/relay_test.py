@@ -26,7 +26,7 @@ class RelayTest(RelayCase):
             report = sender.send_rtcp()
             packets = receive(receiver.rtcp, 2.0, 1)
             self.assert_heard([report], packets, source=receiver.rtcp_to)
-        self.assertEqual(receive(call.caller.rtp, 0) + receive(call.callee.rtp, 0), [])
+        self.assert_silent(receive(call.caller.rtp, 0) + receive(call.callee.rtp, 0))
 
     def test_rtcp_multiplexed_on_the_rtp_port(self):
         caller, callee = self.phones()
@@ -64,7 +64,7 @@ class RelayTest(RelayCase):
         sent, packets = heard(call.caller, call.callee)  # music on hold
         self.assert_heard(sent, packets)
         _, packets = heard(call.callee, call.caller, patience=0.2)
-        self.assertEqual(packets, [], "held, but sent media")
+        self.assert_silent(packets, "held, but sent media")
         call.offer()
         call.answer()
         self.assertEqual(call.callee.to, before, "resumed on another port")
@@ -125,9 +125,9 @@ class RelayTest(RelayCase):
         call.delete()
         for sender, receiver in ((call.caller, call.callee), (call.callee, call.caller)):
             _, packets = heard(sender, receiver, patience=0.2)
-            self.assertEqual(packets, [])
+            self.assert_silent(packets)
             sender.send_rtcp()
-            self.assertEqual(receive(receiver.rtcp, 0.1), [])
+            self.assert_silent(receive(receiver.rtcp, 0.1))
         self.assertNotIn(call.call_id, self.ng.command("list", limit=1000)["calls"])
 
     def test_delete_delay_lets_media_end_in_peace(self):
@@ -174,4 +174,4 @@ class RelayTest(RelayCase):
         frames = [video[0].packet(payload_type=96) for _ in range(20)]
         self.assertTrue(open_path(video[0], video[1], datagram=video[0].packet(payload_type=96)))
         self.assert_heard(*heard(video[0], video[1], datagrams=frames), source=video[1].to)
-        self.assertEqual(receive(callee.rtp, 0), [])
+        self.assert_silent(receive(callee.rtp, 0))
