@@ -239,7 +239,8 @@ Result<void> check(const DataplaneConfig& config) {
 std::vector<std::string> eal_arguments(const DataplaneConfig& config) {
   std::string lcores = "0@" + std::to_string(config.main_core);
   for (std::size_t i = 0; i < config.worker_cores.size(); ++i) {
-    lcores += "," + std::to_string(i + 1) + "@" + std::to_string(config.worker_cores[i]);
+    lcores +=
+        "," + std::to_string(lcore_of_worker(i)) + "@" + std::to_string(config.worker_cores[i]);
   }
   std::vector<std::string> arguments{
       "millrace",        "--lcores", lcores,

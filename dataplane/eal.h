@@ -55,6 +55,11 @@ class DpdkLog {
   std::FILE* stream_;
 };
 
+// The lcore of the worker on worker_cores[index]; lcore 0 is the main thread.
+[[nodiscard]] constexpr unsigned lcore_of_worker(std::size_t index) {
+  return static_cast<unsigned>(index) + 1;
+}
+
 class Eal {
  public:
   [[nodiscard]] static Result<Eal> start(const DataplaneConfig& config);

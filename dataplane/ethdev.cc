@@ -32,8 +32,10 @@ std::unexpected<Error> device_failure(const std::string& device, std::string_vie
 Result<std::uint16_t> probe(const std::string& device, std::uint16_t queues, DpdkLog& log) {
   const std::string name(device_name(device));
   if (!is_pci(device)) {
-    const int error = rte_dev_probe(("vdev:" + with_queues(device, queues)).c_str());
-    if (error != 0) return device_failure(device, "cannot be opened", error, log);
+    const std::string complete = with_queues(device, queues);
+    const int error = rte_dev_probe(("vdev:" + complete).c_str());
+    if (error != 0)
+      return device_failure(device, "cannot be opened as '" + complete + "'", error, log);
   }
   std::uint16_t id = 0;
   if (rte_eth_dev_get_port_by_name(name.c_str(), &id) == 0) return id;

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/dataplane.h"
+
+#include <algorithm>
+#include <atomic>
+#include <deque>
+#include <new>
+#include <set>
+#include <utility>
+
+#include <rte_cycles.h>
+#include <rte_launch.h>
+#include <rte_malloc.h>
+
+#include "dataplane/eal.h"
+#include "dataplane/ethdev.h"
+#include "dataplane/flow_table.h"
+#include "dataplane/link.h"
+#include "dataplane/stats.h"
+#include "dataplane/worker.h"
+
+namespace millrace {
+namespace {
+
+Tsc tsc_now() { return Tsc{rte_rdtsc()}; }
+
+Result<void> check_addresses(const DataplaneConfig& config) {
+  std::set<IpAddress> seen;
+  for (const InterfaceConfig& interface : config.interfaces) {
+    const std::string place = "interface '" + interface.name + "': ";
+    if (interface.addresses.empty()) return fail(place + "has no media address");
+    for (const Prefix& prefix : interface.addresses) {
+      if (!prefix.address.is_v4()) {
+        return fail(place + prefix.text() + ": media addresses must be IPv4 for now");
+      }
+      if (!seen.insert(prefix.address).second) {
+        return fail(place + prefix.address.text() + " is configured twice");
+      }
+    }
+    const auto on_link = [&](const Prefix& own) { return own.contains(*interface.gateway); };
+    if (interface.gateway && std::ranges::none_of(interface.addresses, on_link)) {
+      return fail(place + "gateway " + interface.gateway->text() +
+                  " is in none of the interface's networks");
+    }
+  }
+  return {};
+}
+
+SlotMemory hugepage_memory() {
+  return {.allocate = [](std::size_t bytes) { return rte_zmalloc("flows", bytes, 64); },
+          .release = rte_free};
+}
+
+WorkerReport worker_report(const WorkerStats& stats, unsigned core, std::uint64_t tsc_hz) {
+  WorkerReport report;
+  report.core = core;
+  report.rx_packets = stats.rx_packets.value();
+  report.rx_bytes = stats.rx_bytes.value();
+  report.tx_packets = stats.tx_packets.value();
+  report.tx_bytes = stats.tx_bytes.value();
+  report.relayed = stats.relayed.value();
+  report.busy_cycles = stats.busy_cycles.value();
+  report.idle_cycles = stats.idle_cycles.value();
+  report.cycles_per_second = tsc_hz;
+  std::ranges::transform(stats.bursts, report.bursts.begin(), &Counter::value);
+  for (const Counter& drop : stats.drops) report.drops.push_back(drop.value());
+  return report;
+}
+
+}  // namespace
+
+// Members are destroyed in reverse order: workers stand still first, EAL goes last.
+struct Dataplane::Impl {
+  Impl(const DataplaneConfig& configuration, Eal environment, Mempool buffers)
+      : config(configuration), eal(std::move(environment)), pool(std::move(buffers)) {}
+  ~Impl();
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
+  Result<void> open_ports();
+  Result<void> make_flows();
+  Result<void> launch_workers();
+
+  DataplaneConfig config;
+  Eal eal;
+  Mempool pool;
+  std::uint64_t tsc_hz = rte_get_tsc_hz();
+  std::vector<Ethdev> ports;
+  std::vector<std::unique_ptr<Link>> links;
+  std::vector<Link*> link_list;  // the same
+  std::unique_ptr<FlowTable> flows;
+  std::atomic<bool> stop{false};
+  std::deque<Worker> workers;
+};
+
+Result<void> Dataplane::Impl::open_ports() {
+  const auto queues = static_cast<std::uint16_t>(config.worker_cores.size());
+  std::uint16_t first_address = 0;
+  for (const InterfaceConfig& interface : config.interfaces) {
+    auto port = Ethdev::open(interface.device, queues, pool);
+    if (!port) return std::unexpected(port.error());
+    links.push_back(std::make_unique<Link>(port->mac(), interface.addresses,
+                                           MediaAddressId{first_address}, interface.gateway,
+                                           tsc_hz));
+    link_list.push_back(links.back().get());
+    ports.push_back(std::move(*port));
+    first_address = static_cast<std::uint16_t>(first_address + interface.addresses.size());
+  }
+  return {};
+}
+
+Result<void> Dataplane::Impl::make_flows() {
+  try {
+    flows = config.hugepages ? std::make_unique<FlowTable>(link_list, tsc_hz, hugepage_memory())
+                             : std::make_unique<FlowTable>(link_list, tsc_hz);
+  } catch (const std::bad_alloc&) {
+    return fail(
+        "no memory for the flow table, about 20 MB for each media address; configure fewer "
+        "addresses, or reserve more memory (hugepages: /proc/sys/vm/nr_hugepages)");
+  }
+  return {};
+}
+
+Result<void> Dataplane::Impl::launch_workers() {
+  std::vector<EthPortId> ids;
+  for (const Ethdev& port : ports) ids.push_back(port.id());
+  for (std::size_t i = 0; i < config.worker_cores.size(); ++i) {
+    const Worker::Duty duty{.queue = static_cast<std::uint16_t>(i),
+                            .longest_nap = std::chrono::microseconds(config.idle_sleep_us),
+                            .housekeeping = i == 0};
+    Worker& worker = workers.emplace_back(duty, ids, link_list, *flows, *pool.get(), stop, tsc_hz);
+    const auto run = [](void* argument) {
+      static_cast<Worker*>(argument)->run();
+      return 0;
+    };
+    if (rte_eal_remote_launch(run, &worker, lcore_of_worker(i)) != 0) {
+      return fail("worker_cores[" + std::to_string(i) + "]: the worker on core " +
+                  std::to_string(config.worker_cores[i]) + " does not start");
+    }
+  }
+  return {};
+}
+
+Dataplane::Impl::~Impl() {
+  stop.store(true, std::memory_order_relaxed);
+  rte_eal_mp_wait_lcore();
+}
+
+Result<std::unique_ptr<Dataplane>> Dataplane::start(const DataplaneConfig& config) {
+  if (auto ok = check(config); !ok) return std::unexpected(ok.error());
+  if (auto ok = check_addresses(config); !ok) return std::unexpected(ok.error());
+  auto eal = Eal::start(config);
+  if (!eal) return std::unexpected(eal.error());
+  auto pool = Mempool::create(config.mbufs);
+  if (!pool) return std::unexpected(pool.error());
+  auto impl = std::make_unique<Impl>(config, std::move(*eal), std::move(*pool));
+  if (auto ok = impl->open_ports(); !ok) return std::unexpected(ok.error());
+  if (auto ok = impl->make_flows(); !ok) return std::unexpected(ok.error());
+  if (auto ok = impl->launch_workers(); !ok) return std::unexpected(ok.error());
+  return std::unique_ptr<Dataplane>(new Dataplane(std::move(impl)));
+}
+
+Dataplane::Dataplane(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Dataplane::~Dataplane() = default;
+
+void Dataplane::publish(const Path& path) { impl_->flows->publish(path, tsc_now()); }
+void Dataplane::withdraw(LocalPort port) { impl_->flows->withdraw(port); }
+FlowReport Dataplane::read(LocalPort port) const { return impl_->flows->read(port, tsc_now()); }
+
+DataplaneReport Dataplane::report() const {
+  DataplaneReport report;
+  for (std::size_t i = 0; i < impl_->workers.size(); ++i) {
+    report.workers.push_back(
+        worker_report(impl_->workers[i].stats(), impl_->config.worker_cores[i], impl_->tsc_hz));
+  }
+  const Tsc now = tsc_now();
+  for (std::size_t i = 0; i < impl_->links.size(); ++i) {
+    for (NeighborReport& neighbor : impl_->links[i]->neighbors.report(now)) {
+      neighbor.interface = impl_->config.interfaces[i].name;
+      report.neighbors.push_back(std::move(neighbor));
+    }
+  }
+  report.mbufs_free = impl_->pool.available();
+  report.mbufs = impl_->pool.size();
+  return report;
+}
+
+std::span<const DropReasonInfo> Dataplane::drop_reasons() { return kDropReasons; }
+
+}  // namespace millrace
