@@ -21,7 +21,7 @@ class Interrupted(Exception):
 
 
 class Signals:
-    """Turns the first signal into Interrupted, but never between a child's birth and its listing."""
+    """Turns the first signal into Interrupted, never between a child's birth and its listing."""
 
     def __init__(self):
         self._held = 0

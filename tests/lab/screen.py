@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the person sees: numbered steps with their time, checks, tables."""
 
+import os
 import sys
 import time
 
-from processes import Failure
+from processes import Failure, Interrupted
 
 
 class Screen:
@@ -15,8 +16,12 @@ class Screen:
         self._live = sys.stdout.isatty()
         self._colour = {"ok": "\033[32m", "FAIL": "\033[31m"} if self._live else {}
 
-    def line(self, text=""):
-        print(text, flush=True)
+    def line(self, text="", end="\n"):
+        try:
+            print(text, end=end, flush=True)
+        except BrokenPipeError:
+            sys.stdout = open(os.devnull, "w")
+            raise Interrupted("nobody reads on") from None
 
     def step(self, title):
         self.end_step()
@@ -49,11 +54,11 @@ class Screen:
         while (passed := time.monotonic() - began) < seconds:
             if self._live:
                 done = int(30 * passed / seconds)
-                print(f"\r      {what} [{'#' * done}{'.' * (30 - done)}] "
-                      f"{passed:.0f}/{seconds:g} s", end="", flush=True)
+                self.line(f"\r      {what} [{'#' * done}{'.' * (30 - done)}] "
+                          f"{passed:.0f}/{seconds:g} s", end="")
             time.sleep(min(0.2, max(seconds - passed, 0.01)))
         if self._live:
-            print("\r\033[K", end="", flush=True)
+            self.line("\r\033[K", end="")
 
     def table(self, heads, rows):
         rows = [list(map(str, row)) for row in rows]

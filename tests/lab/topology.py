@@ -47,7 +47,7 @@ class Namespace:
     def create(self):
         run(["ip", "netns", "add", self.name])
         # No IPv6 chatter, no answers to ARP by another interface than the one asked.
-        self.run(["sysctl", "-q", "-w", "net.ipv6.conf.all.disable_ipv6=1",
+        self.run(["sysctl", "-q", "-e", "-w", "net.ipv6.conf.all.disable_ipv6=1",
                   "net.ipv6.conf.default.disable_ipv6=1", "net.ipv4.conf.all.arp_ignore=1"])
         self.run("ip link set lo up")
 
