@@ -40,9 +40,9 @@ def media_crossed(screen, media, streams):
                  f"{100 * (1 - received / max(sent, 1)):.3f} % "
                  f"(besides {media.total('early')} sent before both sides were heard)")
     for side in "AB":
+        seen = ", ".join(sorted(media.sources[side])) or "nobody"
         screen.check(media.sources[side] == {topology.RELAY},
-                     f"phone {side} saw RTP from {', '.join(sorted(media.sources[side])) or 'nobody'}"
-                     f"; Millrace is {topology.RELAY}")
+                     f"phone {side} saw RTP from {seen}; Millrace is {topology.RELAY}")
 
 
 def no_other_way(screen, topo):
