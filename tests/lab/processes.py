@@ -106,15 +106,15 @@ class Programs:
         self.directory, self.signals = directory, signals
         self._started = []
 
-    def start(self, name, argv, namespace=None, cwd=None):
-        prefix = namespace.enter() if namespace else []
+    def start(self, name, argv, namespace, orphaned="KILL"):
+        """`orphaned`: the signal it gets should the lab be killed."""
         number = sum(p.name == name for p in self._started) + 1
         log = self.directory / (f"{name}.log" if number == 1 else f"{name}-{number}.log")
         with self.signals.held(), open(log, "wb") as out:
             popen = subprocess.Popen(
-                [*prefix, "setpriv", "--pdeathsig", "TERM", *map(str, argv)],
+                [*namespace.enter(), "setpriv", "--pdeathsig", orphaned, *map(str, argv)],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-                cwd=cwd or self.directory, start_new_session=True)
+                cwd=self.directory, start_new_session=True)
             program = Program(name, popen, log)
             self._started.append(program)
         return program

@@ -34,7 +34,7 @@ class Kamailio:
             ["kamailio", "-DD", "-E", "-f", KAMAILIO_CONFIG, "-Y", self.runtime,
              "-P", self.runtime / "pid", "-m", "64", "-M", "8",
              *(word for define in defines for word in ("-A", define))],
-            namespace)
+            namespace, orphaned="TERM")  # ends its own children then
         self.program.wait_until(self._answers, 8, "an answer on its control socket")
 
     def command(self, *words):
