@@ -161,6 +161,18 @@ std::optional<Value> Items::next() {
   return item;
 }
 
+Entries::Entries(Value dictionary) {
+  if (dictionary.kind() == Value::Kind::dictionary) items_.emplace(dictionary);
+}
+
+std::optional<Entry> Entries::next() {
+  if (!items_) return std::nullopt;
+  const auto key = items_->next();
+  const auto value = items_->next();
+  if (!key || !value) return std::nullopt;
+  return Entry{key->text().value_or(""), *value};
+}
+
 void Writer::string(std::string_view bytes) {
   out_ += std::to_string(bytes.size());
   out_ += ':';

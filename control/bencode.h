@@ -22,7 +22,8 @@ namespace millrace {
 
 // Where the first message or value of a buffer ends.
 struct Extent {
-  enum class State : std::uint8_t { incomplete, complete, malformed } state;
+  enum class State : std::uint8_t { incomplete, complete, malformed };
+  State state = State::incomplete;
   std::size_t size = 0;  // if complete
   friend constexpr bool operator==(const Extent&, const Extent&) = default;
 };
@@ -63,6 +64,20 @@ class Items {
 
  private:
   std::string_view rest_;
+};
+
+// The entries of a dictionary in order; of others, nothing.
+struct Entry {
+  std::string_view key;
+  Value value;
+};
+class Entries {
+ public:
+  explicit Entries(Value dictionary);
+  [[nodiscard]] std::optional<Entry> next();
+
+ private:
+  std::optional<Items> items_;
 };
 
 // Appends values in the order of the calls. Precondition of a well-formed result: what is opened

@@ -19,22 +19,19 @@ class Transcriber {
     if (std::in_range<std::int64_t>(value)) return write(static_cast<std::int64_t>(value));
     return write(std::to_string(value));
   }
-  bool number_float(Json::number_float_t /*value*/, const Json::string_t& digits) {
-    return write(digits);
-  }
+  bool number_float(Json::number_float_t, const Json::string_t& digits) { return write(digits); }
   bool string(Json::string_t& value) { return write(value); }
   bool key(Json::string_t& value) { return write(value); }
-  bool binary(Json::binary_t& /*value*/) { return false; }  // no such event in JSON text
-  bool start_object(std::size_t /*size*/) {
+  bool binary(Json::binary_t&) { return false; }  // no such event in JSON text
+  bool start_object(std::size_t) {
     return open([this] { out_.dictionary(); });
   }
-  bool start_array(std::size_t /*size*/) {
+  bool start_array(std::size_t) {
     return open([this] { out_.list(); });
   }
   bool end_object() { return close(); }
   bool end_array() { return close(); }
-  bool parse_error(std::size_t /*at*/, const std::string& /*token*/,
-                   const nlohmann::detail::exception& /*what*/) {
+  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) {
     return false;
   }
 
@@ -72,29 +69,38 @@ void quote(std::string_view text, std::string& out) {
   out += Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-// Recurses as deep as a Value can be: bencode::kMaxDepth.
+// NOLINTNEXTLINE(misc-no-recursion): no deeper than a Value can be, bencode::kMaxDepth
 void write(bencode::Value value, std::string& out) {
   using Kind = bencode::Value::Kind;
-  const Kind kind = value.kind();
-  if (kind == Kind::string) return quote(*value.text(), out);
-  if (kind == Kind::integer) {
-    out += *value.text();
-    return;
-  }
-  out += kind == Kind::dictionary ? '{' : '[';
-  bencode::Items items(value);
-  bool first = true;
-  while (auto item = items.next()) {
-    if (!first) out += ',';
-    first = false;
-    if (kind == Kind::dictionary) {
-      quote(*item->text(), out);
-      out += ':';
-      item = items.next();
+  switch (value.kind()) {
+    case Kind::string:
+      return quote(value.text().value_or(""), out);
+    case Kind::integer:
+      out += value.text().value_or("0");
+      return;
+    case Kind::list: {
+      out += '[';
+      bencode::Items items(value);
+      for (bool first = true; const auto item = items.next(); first = false) {
+        if (!first) out += ',';
+        write(*item, out);
+      }
+      out += ']';
+      return;
     }
-    write(*item, out);
+    case Kind::dictionary: {
+      out += '{';
+      bencode::Entries entries(value);
+      for (bool first = true; const auto entry = entries.next(); first = false) {
+        if (!first) out += ',';
+        quote(entry->key, out);
+        out += ':';
+        write(entry->value, out);
+      }
+      out += '}';
+      return;
+    }
   }
-  out += kind == Kind::dictionary ? '}' : ']';
 }
 
 // The end of the string whose first character is at `at`, past its closing quote; the buffer's
@@ -122,15 +128,13 @@ Extent scan(std::string_view buffer, std::size_t limit) {
       if (depth == bencode::kMaxDepth || (depth == 0 && c == '[')) return {State::malformed};
       ++depth;
       objects = objects << 1 | (c == '{' ? 1U : 0U);
-    } else if (depth == 0) {
-      return {State::malformed};
-    } else if (c == '}' || c == ']') {
+    } else if (depth > 0 && (c == '}' || c == ']')) {
       if (((objects & 1) != 0) != (c == '}')) return {State::malformed};
       objects >>= 1;
       if (--depth == 0) return {State::complete, at};
-    } else if (c == '"') {
+    } else if (depth > 0 && c == '"') {
       at = skip_string(seen, at);
-    } else if (kBetweenStrings.find(c) == std::string_view::npos) {
+    } else if (depth == 0 || kBetweenStrings.find(c) == std::string_view::npos) {
       return {State::malformed};
     }
   }
@@ -138,6 +142,8 @@ Extent scan(std::string_view buffer, std::size_t limit) {
 }
 
 std::expected<std::string, Refusal> to_bencode(std::string_view document) {
+  // nlohmann's parser takes a NUL for the end of the text, whatever follows it.
+  if (document.find('\0') != std::string_view::npos) return std::unexpected(Refusal::syntax);
   Transcriber transcriber;
   if (!Json::sax_parse(document.begin(), document.end(), &transcriber)) {
     return std::unexpected(transcriber.too_deep() ? Refusal::too_deep : Refusal::syntax);
@@ -145,9 +151,11 @@ std::expected<std::string, Refusal> to_bencode(std::string_view document) {
   return std::move(transcriber).take();
 }
 
-std::string from_bencode(bencode::Value value) {
+std::string from_bencode(std::string_view value) {
+  const auto read = bencode::Value::read(value);
+  if (!read) return "null";
   std::string out;
-  write(value, out);
+  write(*read, out);
   return out;
 }
 

@@ -25,6 +25,7 @@ namespace millrace::json {
 enum class Refusal : std::uint8_t { syntax, too_deep };
 [[nodiscard]] std::expected<std::string, Refusal> to_bencode(std::string_view document);
 
-[[nodiscard]] std::string from_bencode(bencode::Value value);
+// `value` is one whole bencoded value; of anything else comes null.
+[[nodiscard]] std::string from_bencode(std::string_view value);
 
 }  // namespace millrace::json

@@ -80,7 +80,9 @@ std::expected<Value, std::string_view> dictionary(std::string_view payload, Mess
                                : "Could not decode JSON dictionary");
   }
   message.transcript = std::make_unique<std::string>(std::move(*transcript));
-  return *Value::read(*message.transcript);
+  const auto value = Value::read(*message.transcript);
+  if (!value) return std::unexpected("Could not decode JSON dictionary");
+  return *value;
 }
 
 }  // namespace

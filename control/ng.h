@@ -29,7 +29,7 @@ enum class Encoding : std::uint8_t { bencode, json };
 
 // The longest message: twice what a datagram, and with it nearly every SIP message, can hold, so
 // that an SDP of that size still fits when JSON escapes its line ends.
-inline constexpr std::size_t kMaxMessage = 128 * 1024;
+inline constexpr std::size_t kMaxMessage = std::size_t{128} * 1024;
 inline constexpr std::size_t kMaxCookie = 256;
 
 // Where the first message in `buffer` ends; white space before it belongs to it.

@@ -218,7 +218,7 @@ void write(Writer& out, const StatisticsReport& s) {
 struct Entries {
   Writer& out;
 
-  void operator()(const reply::Pong& /*pong*/) const { out.entry("result", "pong"); }
+  void operator()(const reply::Pong&) const { out.entry("result", "pong"); }
   void operator()(const reply::Sdp& sdp) const {
     out.entry("result", "ok");
     out.entry("sdp", sdp.body);
@@ -260,7 +260,7 @@ std::string encode(std::string_view cookie, Encoding encoding, const Reply& repl
   std::visit(Entries{writer}, reply);
   writer.end();
   std::string payload = std::move(writer).take();
-  if (encoding == Encoding::json) payload = json::from_bencode(*bencode::Value::read(payload));
+  if (encoding == Encoding::json) payload = json::from_bencode(payload);
   if (cookie.empty()) return payload;
   std::string message;
   message.reserve(cookie.size() + 1 + payload.size());

@@ -158,11 +158,9 @@ class Reader {
  private:
   // Each returns what its value should have been, if it is not that.
   using Expected = std::optional<std::string_view>;
-  struct Special {
-    std::string_view name;
-    Expected (Reader::*read)(Value);
-  };
-  static const std::array<Special, 14> kSpecial;
+  using Read = Expected (Reader::*)(Value);
+  // Who reads a key that is more than a text; null if nobody does.
+  static Read special(std::string_view name);
 
   Expected command(Value value);
   Expected received_from(Value value);
@@ -189,22 +187,31 @@ class Reader {
   std::string malformed_;  // the first value that is not what it should be
 };
 
-constexpr std::array<Reader::Special, 14> Reader::kSpecial{{
-    {"command", &Reader::command},
-    {"received-from", &Reader::received_from},
-    {"direction", &Reader::direction},
-    {"media-address", &Reader::media_address},
-    {"tos", &Reader::tos},
-    {"delete-delay", &Reader::delete_delay},
-    {"limit", &Reader::limit},
-    {"flags", &Reader::flags},
-    {"replace", &Reader::replace},
-    {"supports", &Reader::supports},
-    {"ice", &Reader::ice},
-    {"transport-protocol", &Reader::transport_protocol},
-    {"address-family", &Reader::address_family},
-    {"rtcp-mux", &Reader::rtcp_mux},
-}};
+Reader::Read Reader::special(std::string_view name) {
+  struct Special {
+    std::string_view name;
+    Read read;
+  };
+  static constexpr auto kSpecial = std::to_array<Special>({
+      {"command", &Reader::command},
+      {"received-from", &Reader::received_from},
+      {"direction", &Reader::direction},
+      {"media-address", &Reader::media_address},
+      {"tos", &Reader::tos},
+      {"delete-delay", &Reader::delete_delay},
+      {"limit", &Reader::limit},
+      {"flags", &Reader::flags},
+      {"replace", &Reader::replace},
+      {"supports", &Reader::supports},
+      {"ice", &Reader::ice},
+      {"transport-protocol", &Reader::transport_protocol},
+      {"address-family", &Reader::address_family},
+      {"rtcp-mux", &Reader::rtcp_mux},
+  });
+  const auto found =
+      std::ranges::find_if(kSpecial, [&](const Special& s) { return same(name, s.name); });
+  return found == kSpecial.end() ? nullptr : found->read;
+}
 
 void Reader::key(std::string_view name, Value value) {
   Expected expected;
@@ -212,10 +219,8 @@ void Reader::key(std::string_view name, Value value) {
     const auto text = value.text();
     if (text) *field = *text;
     if (!text) expected = "a string";
-  } else if (const auto special = std::ranges::find_if(
-                 kSpecial, [&](const Special& s) { return same(name, s.name); });
-             special != kSpecial.end()) {
-    expected = (this->*special->read)(value);
+  } else if (const Read read = special(name)) {
+    expected = (this->*read)(value);
   } else if (!among(name, kSilentKeys)) {
     unknown(name);
   }
@@ -374,8 +379,8 @@ Reader::Expected Reader::rtcp_mux(Value value) {
 
 Result<void> read_request(Value dictionary, Request& request, std::vector<std::string>& unknown) {
   Reader reader(request, unknown);
-  Items items(dictionary);
-  while (const auto key = items.next()) reader.key(*key->text(), *items.next());
+  bencode::Entries entries(dictionary);
+  while (const auto entry = entries.next()) reader.key(entry->key, entry->value);
   if (auto reason = reader.refusal()) return fail(std::move(*reason));
   return {};
 }

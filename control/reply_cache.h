@@ -30,7 +30,7 @@ class ReplyCache {
 
   struct Limits {
     std::size_t entries = 65'536;
-    std::size_t bytes = 64 * 1024 * 1024;  // of replies, cookies and bookkeeping
+    std::size_t bytes = std::size_t{64} * 1024 * 1024;  // of replies, cookies and bookkeeping
   };
 
   ReplyCache() : ReplyCache(Limits()) {}

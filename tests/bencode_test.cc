@@ -122,15 +122,21 @@ TEST(BencodeValue, ReadsLeaves) {
 }
 
 TEST(BencodeValue, IteratesInOrder) {
-  Items items(*Value::read("d1:bi1e1:al0:e1:bdee"));
+  const std::string_view dictionary = "d1:bi1e1:al0:e1:bdee";
+  Entries entries(*Value::read(dictionary));
   std::vector<std::string_view> keys;
   std::vector<Value::Kind> kinds;
-  while (const auto key = items.next()) {
-    keys.push_back(*key->text());
-    kinds.push_back(items.next()->kind());
+  while (const auto entry = entries.next()) {
+    keys.push_back(entry->key);
+    kinds.push_back(entry->value.kind());
   }
   EXPECT_EQ(keys, (std::vector<std::string_view>{"b", "a", "b"}));
   EXPECT_EQ(kinds, (std::vector{Value::Kind::integer, Value::Kind::list, Value::Kind::dictionary}));
+  Items both(*Value::read(dictionary));
+  std::size_t count = 0;
+  while (both.next()) ++count;
+  EXPECT_EQ(count, 6U);
+  EXPECT_FALSE(Entries(*Value::read("l1:a1:be")).next().has_value());
   EXPECT_FALSE(Items(*Value::read("4:spam")).next().has_value());
   EXPECT_FALSE(Items(*Value::read("i1e")).next().has_value());
 }

@@ -281,7 +281,8 @@ TEST(NgVocabulary, FillsEveryField) {
   const std::string bytes = offer(
       "6:to-tag1:t10:via-branch3:z9h13:received froml3:IP611:2001:db8::1e"
       "9:directionl3:pub4:prive13:media address11:203.0.113.93:TOSi184e12:delete delayi0e"
-      "3:ICE6:remove8:supportsl10:load limite"
+      "3:ICE6:remove8:supportsl10:load limit"
+      "e"
       "5:flagsl18:SIP-source-address10:asymmetric6:to-tag5:fatal4:faste"
       "7:replacel6:origin12:session name18:session-connectione");
   const auto message = parse(bytes);

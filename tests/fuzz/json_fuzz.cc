@@ -16,7 +16,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto value = bencode::Value::read(*transcript);
     FUZZ_CHECK(value.has_value());
     FUZZ_CHECK(transcript->size() <= 4 * size + 16);
-    FUZZ_CHECK(json::to_bencode(json::from_bencode(*value)) == *transcript);
+    FUZZ_CHECK(json::to_bencode(json::from_bencode(*transcript)) == *transcript);
     if (value->kind() == bencode::Value::Kind::dictionary && buffer.starts_with('{')) {
       FUZZ_CHECK(extent.state == Extent::State::complete);
       FUZZ_CHECK(buffer.find_first_not_of(" \t\r\n", extent.size) == buffer.npos);
