@@ -16,12 +16,11 @@
 
 namespace millrace {
 
+// A sum in 16 bits: adding a value to itself rotated by half leaves, in the upper half, the sum of
+// both halves with its carry added in.
 [[nodiscard]] constexpr std::uint16_t fold(std::uint64_t sum) {
-  sum = (sum & 0xffffffff) + (sum >> 32);
-  sum = (sum & 0xffffffff) + (sum >> 32);
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum = (sum & 0xffff) + (sum >> 16);
-  return static_cast<std::uint16_t>(sum);
+  const auto half = static_cast<std::uint32_t>((sum + std::rotl(sum, 32)) >> 32);
+  return static_cast<std::uint16_t>((half + std::rotl(half, 16)) >> 16);
 }
 
 // The sum of the 16-bit words of `bytes`; an odd last byte counts as followed by zero.
@@ -45,23 +44,19 @@ namespace millrace {
   return static_cast<std::uint16_t>(~ones_sum(bytes));
 }
 
-// Whether an IPv4 header without options sums up to all ones, i.e. its checksum is right.
+// Whether an IPv4 header without options sums up to all ones, i.e. its checksum is right. Ones'
+// complement sums are equal when they are modulo 0xffff, in words of any width.
 [[nodiscard]] inline bool ipv4_checksum_ok(const std::byte* header) {
-  std::uint64_t a, b;
-  std::uint32_t c;
-  std::memcpy(&a, header, 8);
-  std::memcpy(&b, header + 8, 8);
-  std::memcpy(&c, header + 16, 4);
-  // Two 64-bit words and a 32-bit one, the carries added back in.
-  std::uint64_t sum = a + b;
-  sum += sum < b;
-  sum += c;
-  sum += sum < c;
-  sum = (sum >> 32) + (sum & 0xffffffff);  // at most 33 bits
-  return fold(sum) == 0xffff;
+  const auto word = [header](std::size_t i) {
+    std::uint32_t value;
+    std::memcpy(&value, header + 4 * i, sizeof value);
+    return std::uint64_t{value};
+  };
+  const std::uint64_t sum = word(0) + word(1) + word(2) + word(3) + word(4);
+  return sum % 0xffff == 0;
 }
 
-// The change of one word.
+// The change of one word; deltas are added up and folded.
 [[nodiscard]] constexpr std::uint32_t word_delta(std::uint16_t before, std::uint16_t after) {
   return static_cast<std::uint32_t>(static_cast<std::uint16_t>(~before)) + after;
 }
@@ -73,21 +68,19 @@ namespace millrace {
                     static_cast<std::uint16_t>(after >> 16));
 }
 
-// RFC 1624 equation 3: HC' = ~(~HC + ~m + m').
-[[nodiscard]] constexpr std::uint16_t updated_checksum(std::uint16_t before, std::uint32_t delta) {
-  std::uint32_t sum = static_cast<std::uint16_t>(~before) + delta;
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum += sum >> 16;
-  return static_cast<std::uint16_t>(~sum);
+// RFC 1624 equation 3, HC' = ~(~HC + ~m + m'), is ones' complement subtraction of the delta: the
+// borrow goes round.
+[[nodiscard]] constexpr std::uint16_t updated_checksum(std::uint16_t before, std::uint16_t delta) {
+  return static_cast<std::uint16_t>(before - delta - (before < delta ? 1 : 0));
 }
 
 // The same for UDP over IPv4: zero means "no checksum" and stays; a sum that comes out as zero is
-// sent as all ones (RFC 768).
+// sent as all ones (RFC 768). The difference taken the other way round, then negated, is the same
+// number but never zero.
 [[nodiscard]] constexpr std::uint16_t updated_udp_checksum(std::uint16_t before,
-                                                           std::uint32_t delta) {
+                                                           std::uint16_t delta) {
   if (before == 0) return 0;
-  const std::uint16_t after = updated_checksum(before, delta);
-  return after == 0 ? std::uint16_t{0xffff} : after;
+  return static_cast<std::uint16_t>(~updated_checksum(delta, before));
 }
 
 }  // namespace millrace

@@ -17,12 +17,12 @@ namespace millrace {
 
 struct Content {
   Evidence::Kind kind = Evidence::Kind::datagram;
-  RtpHeader rtp{};         // rtp
+  RtpFields rtp{};         // rtp
   std::uint32_t ssrc = 0;  // of the sender: rtcp
 
   [[nodiscard]] Evidence evidence() const {
     if (kind != Evidence::Kind::rtp) return {.kind = kind, .ssrc = ssrc};
-    return {kind, rtp.payload_type(), rtp.sequence.host(), rtp.ssrc.host()};
+    return {kind, rtp.payload_type, rtp.sequence, rtp.ssrc};
   }
 };
 

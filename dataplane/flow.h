@@ -76,7 +76,7 @@ struct Orders {
   SlotIndex peer;                // the other side's slot; packets leave from its address and port
   std::uint16_t ip_delta = 0;    // ones' complement change of the IPv4 header
   std::uint16_t udp_delta = 0;   // and of what the UDP checksum covers
-  std::uint32_t clock_rate = 0;  // RTP timestamp units a tick, times 2^40
+  std::uint32_t clock_rate = 0;  // of RTP timestamps, see stream.h
 
   [[nodiscard]] bool has(std::uint32_t all) const { return (flags & all) == all; }
 };
@@ -98,13 +98,16 @@ inline constexpr int kReadTries = 64;
 // Copies by `copy(head)` between two loads of the sequence count. False if a writer was in the way
 // all the time. `copy` loads words with memory_order_acquire, which keeps the last load behind it.
 template <typename Copy>
+[[nodiscard]] inline bool read_once(const OrdersLine& line, Copy&& copy) {
+  const std::uint64_t head = line.head.load(std::memory_order_acquire);
+  if ((head & 1) != 0) return false;
+  copy(head);
+  return line.head.load(std::memory_order_relaxed) == head;
+}
+template <typename Copy>
 [[nodiscard]] inline bool read_consistent(const OrdersLine& line, Copy&& copy) {
   for (int i = 0; i < kReadTries; ++i) {
-    const std::uint64_t head = line.head.load(std::memory_order_acquire);
-    if ((head & 1) == 0) {
-      copy(head);
-      if (line.head.load(std::memory_order_relaxed) == head) return true;
-    }
+    if (read_once(line, copy)) return true;
     cpu_pause();
   }
   return false;
@@ -139,13 +142,17 @@ class OrdersLock {
 struct alignas(64) SeenLine {
   std::atomic<std::uint64_t> packets{0};
   std::atomic<std::uint64_t> bytes{0};
-  std::atomic<std::uint64_t> last{0};      // Tsc of the last admitted packet
-  std::atomic<std::uint64_t> stream{0};    // SSRC (32), extended highest sequence number (32)
-  std::atomic<std::uint64_t> timing{0};    // transit (32), jitter times 16 (32): RFC 3550 A.8
-  std::atomic<std::uint64_t> sequence{0};  // base (32), bad_seq of A.1 (32)
-  std::atomic<std::uint32_t> payload_type{0};
+  std::atomic<std::uint64_t> last{0};  // Tsc of the last admitted packet
+  // RFC 3550 A.1 and A.8; on an RTCP path only `started` and `ssrc`, of the sender.
   std::atomic<std::uint32_t> started{0};  // an SSRC is known
-  std::atomic<std::uint64_t> spare{0};
+  std::atomic<std::uint32_t> ssrc{0};
+  std::atomic<std::uint32_t> highest{0};  // extended sequence number
+  std::atomic<std::uint32_t> base{0};     // the first one
+  std::atomic<std::uint32_t> bad_sequence{0};
+  std::atomic<std::uint32_t> transit{0};
+  std::atomic<std::uint32_t> jitter{0};  // times 16
+  std::atomic<std::uint8_t> payload_type{0};
+  SlotIndex self;  // written once, at start-up: who only has the slot finds its record by it
 };
 static_assert(sizeof(SeenLine) == 64);
 

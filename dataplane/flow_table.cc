@@ -23,12 +23,12 @@ void store_address(std::array<std::atomic<std::uint64_t>, 2>& words, const IpAdd
 }
 
 void forget(SeenLine& seen) {
-  for (auto* word :
-       {&seen.packets, &seen.bytes, &seen.last, &seen.stream, &seen.timing, &seen.sequence}) {
+  for (auto* word : {&seen.packets, &seen.bytes, &seen.last}) word->store(0, kRelaxed);
+  for (auto* word : {&seen.started, &seen.ssrc, &seen.highest, &seen.base, &seen.bad_sequence,
+                     &seen.transit, &seen.jitter}) {
     word->store(0, kRelaxed);
   }
   seen.payload_type.store(0, kRelaxed);
-  seen.started.store(0, kRelaxed);
 }
 
 void forget(Record& record) {
@@ -82,6 +82,9 @@ FlowTable::FlowTable(std::span<Link* const> links, std::uint64_t tsc_hz, SlotMem
     // Constructing touches every page now rather than under the first packet.
     auto* const slots = ::new (block) Slot[kPorts];
     auto* const records = ::new (static_cast<void*>(slots + kPorts)) Record[kPorts];
+    for (std::uint32_t port = 0; port < kPorts; ++port) {
+      slots[port].seen.self = SlotIndex(static_cast<std::uint32_t>(i << 16) | port);
+    }
     blocks_.push_back({slots, records});
   }
 }
@@ -254,16 +257,14 @@ FlowReport FlowTable::read(LocalPort port, Tsc now) const {
   }
   if (!orders->has(kRtp) || seen.started.load(kRelaxed) == 0) return report;
 
-  const std::uint64_t stream = seen.stream.load(kRelaxed);
-  const auto base = static_cast<std::uint32_t>(seen.sequence.load(kRelaxed));
-  report.ssrc = static_cast<std::uint32_t>(stream);
-  report.extended_highest_sequence = static_cast<std::uint32_t>(stream >> 32);
-  const std::uint32_t current = report.extended_highest_sequence - base + 1;
+  report.ssrc = seen.ssrc.load(kRelaxed);
+  report.extended_highest_sequence = seen.highest.load(kRelaxed);
+  const std::uint32_t current = report.extended_highest_sequence - seen.base.load(kRelaxed) + 1;
   report.expected = rec.past_expected.load(kRelaxed) + current;
   report.lost = static_cast<std::int64_t>(report.expected -
                                           minus(report.packets, rec.not_received.load(kRelaxed)));
-  report.jitter = static_cast<std::uint32_t>(seen.timing.load(kRelaxed) >> 32) >> 4;
-  report.payload_type = static_cast<std::uint8_t>(seen.payload_type.load(kRelaxed));
+  report.jitter = seen.jitter.load(kRelaxed) >> 4;
+  report.payload_type = seen.payload_type.load(kRelaxed);
   return report;
 }
 

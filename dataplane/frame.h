@@ -38,6 +38,10 @@ template <typename T>
   return value;
 }
 
+[[nodiscard]] inline std::uint16_t load_be16(const std::byte* from) {
+  return Be16::from_raw(load<std::uint16_t>(from)).host();
+}
+
 // Six bytes of a MAC address in the low 48 bits, in memory order.
 inline constexpr std::uint64_t kMacMask = 0x0000'ffff'ffff'ffff;
 
@@ -60,41 +64,51 @@ struct FrameClass {
 
 namespace detail {
 
-// The frame is neither IPv4 to us nor too short to have an ethertype.
-[[nodiscard]] inline FrameClass classify_other(std::span<const std::byte> frame, bool to_us) {
+// What does not begin as an IPv4 packet to us, without options.
+[[nodiscard, gnu::always_inline]] inline FrameClass classify_other(std::span<const std::byte> frame,
+                                                                   std::uint64_t own_mac) {
+  const bool to_us = ((load<std::uint64_t>(frame.data()) ^ own_mac) & kMacMask) == 0;
   const bool broadcast = (load<std::uint64_t>(frame.data()) & kMacMask) == kMacMask;
-  switch (rte_be_to_cpu_16(load<std::uint16_t>(frame.data() + 12))) {
+  const std::uint16_t type = load_be16(frame.data() + 12);
+  if (type == RTE_ETHER_TYPE_ARP && broadcast) return FrameKind::arp;
+  if (!to_us) return DropReason::wrong_mac;
+  switch (type) {
     case RTE_ETHER_TYPE_ARP:
-      return to_us || broadcast ? FrameClass(FrameKind::arp) : DropReason::wrong_mac;
+      return FrameKind::arp;
     case RTE_ETHER_TYPE_VLAN:
     case RTE_ETHER_TYPE_QINQ:
-      return to_us ? DropReason::vlan_tagged : DropReason::wrong_mac;
+      return DropReason::vlan_tagged;
+    case RTE_ETHER_TYPE_IPV4:
+      break;
     default:
-      return to_us ? DropReason::ethertype : DropReason::wrong_mac;
+      return DropReason::ethertype;
   }
+  const auto version_and_size = std::to_integer<unsigned>(frame[kEtherSize]);
+  const bool options = version_and_size > 0x45 && version_and_size <= 0x4f;
+  return options ? DropReason::ip_options : DropReason::ip_header;
 }
 
 }  // namespace detail
 
 // `own_mac` as of mac_word(); `checksum_verified`: the NIC has found the IPv4 header's to be right.
-[[nodiscard]] inline FrameClass classify(std::span<const std::byte> frame, std::uint64_t own_mac,
-                                         bool checksum_verified) {
-  if (frame.size() < kEtherSize) return DropReason::frame_truncated;
+// Nothing the relay answers or forwards is shorter than an empty UDP datagram; ARP is as long.
+[[nodiscard, gnu::always_inline]] inline FrameClass classify(std::span<const std::byte> frame,
+                                                             std::uint64_t own_mac,
+                                                             bool checksum_verified) {
+  if (frame.size() < kUdpHeaders) return DropReason::frame_truncated;
   const std::byte* const data = frame.data();
-  const bool to_us = ((load<std::uint64_t>(data) ^ own_mac) & kMacMask) == 0;
-  const auto ethertype = load<std::uint16_t>(data + 12);
-  if (!to_us || ethertype != RTE_BE16(RTE_ETHER_TYPE_IPV4)) {
-    return detail::classify_other(frame, to_us);
+  // The shift leaves the six bytes of the address.
+  const bool to_us = (load<std::uint64_t>(data) ^ own_mac) << 16 == 0;
+  // Ethertype, version and header length at once: 08 00 45, then the type of service.
+  constexpr std::uint32_t kPlainIpv4 = 0x450008;
+  if (!to_us || (load<std::uint32_t>(data + 12) & 0xffffff) != kPlainIpv4) {
+    return detail::classify_other(frame, own_mac);
   }
-  if (frame.size() < kEtherSize + kIpv4Size) return DropReason::frame_truncated;
-
   const std::byte* const ip = data + kEtherSize;
-  if (ip[0] != std::byte{RTE_IPV4_VHL_DEF}) {
-    const bool options = ip[0] > std::byte{0x45} && ip[0] <= std::byte{0x4f};
-    return options ? DropReason::ip_options : DropReason::ip_header;
+  const std::size_t total = load_be16(ip + 2);
+  if (total < kIpv4Size + kUdpSize || total > frame.size() - kEtherSize) {
+    return DropReason::ip_header;
   }
-  const std::size_t total = rte_be_to_cpu_16(load<std::uint16_t>(ip + 2));
-  if (total < kIpv4Size || total > frame.size() - kEtherSize) return DropReason::ip_header;
   if (!checksum_verified && !ipv4_checksum_ok(ip)) return DropReason::ip_checksum;
   if ((load<std::uint16_t>(ip + 6) & RTE_BE16(0x3fff)) != 0) return DropReason::ip_fragment;
   if (ip[9] != std::byte{IPPROTO_UDP}) {
@@ -102,9 +116,8 @@ namespace detail {
   }
   // One is taken off on the way out, and nothing may leave with zero.
   if (ip[8] <= std::byte{1}) return DropReason::ttl_expired;
-  if (total < kIpv4Size + kUdpSize) return DropReason::udp_length;
-  const std::size_t udp = rte_be_to_cpu_16(load<std::uint16_t>(ip + kIpv4Size + 4));
-  if (udp != total - kIpv4Size) return DropReason::udp_length;
+  const Be16 udp_length(static_cast<std::uint16_t>(total - kIpv4Size));
+  if (load<std::uint16_t>(ip + kIpv4Size + 4) != udp_length.raw()) return DropReason::udp_length;
   return FrameKind::udp;
 }
 

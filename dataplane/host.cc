@@ -126,7 +126,7 @@ std::optional<DropReason> Host::icmp(const Link& link, rte_mbuf& packet, Tsc now
   echo.icmp_type = RTE_IP_ICMP_ECHO_REPLY;
   std::memcpy(message.data(), &echo, sizeof echo);
   const auto after = load<std::uint16_t>(message.data());
-  echo.icmp_cksum = updated_checksum(echo.icmp_cksum, word_delta(before, after));
+  echo.icmp_cksum = updated_checksum(echo.icmp_cksum, fold(word_delta(before, after)));
   std::memcpy(message.data(), &echo, sizeof echo);
 
   const rte_be32_t own = header.dst_addr;

@@ -59,13 +59,12 @@ bool proves_enough(const Orders& orders, Evidence::Kind kind) {
 // Whether a packet goes on where the latched source stopped: a NAT has moved the same sender.
 bool continues(const SeenLine& seen, const Evidence& evidence, Tsc now, std::uint64_t tsc_hz) {
   if (seen.started.load(kRelaxed) == 0) return false;
-  const std::uint64_t stream = seen.stream.load(kRelaxed);
-  if (static_cast<std::uint32_t>(stream) != evidence.ssrc) return false;
+  if (seen.ssrc.load(kRelaxed) != evidence.ssrc) return false;
   const std::uint64_t silence = elapsed(Tsc{seen.last.load(kRelaxed)}, now);
   if (evidence.kind == Evidence::Kind::rtcp) return silence >= tsc_hz / kRebindSilenceRtcp;
   if (evidence.kind != Evidence::Kind::rtp) return false;
-  const auto ahead =
-      static_cast<std::uint16_t>(evidence.sequence - static_cast<std::uint16_t>(stream >> 32));
+  const auto highest = static_cast<std::uint16_t>(seen.highest.load(kRelaxed));
+  const auto ahead = static_cast<std::uint16_t>(evidence.sequence - highest);
   return ahead >= 1 && ahead <= kRebindSequence && silence >= tsc_hz / kRebindSilenceRtp;
 }
 

@@ -21,12 +21,14 @@ using namespace flow_flag;
 constexpr auto kRelaxed = std::memory_order_relaxed;
 constexpr auto kAcquire = std::memory_order_acquire;
 
+}  // namespace
+
 // The words of a slot's orders that an IPv4 packet needs, as they are stored.
 struct OrdersV4 {
   std::uint32_t flags;
   std::uint64_t source, destination, ports, next, rewrite;
 
-  [[nodiscard]] bool has(std::uint32_t all) const { return (flags & all) == all; }
+  [[nodiscard]] bool has(std::uint32_t flag) const { return (flags & flag) != 0; }
   [[nodiscard]] SlotIndex peer() const { return SlotIndex(static_cast<std::uint32_t>(next)); }
   [[nodiscard]] NextHop hop() const {
     return {static_cast<std::uint16_t>(next >> 32), static_cast<std::uint16_t>(next >> 48)};
@@ -34,17 +36,19 @@ struct OrdersV4 {
   [[nodiscard]] std::uint32_t destination_raw() const {
     return static_cast<std::uint32_t>(destination >> 32);
   }
+  [[nodiscard]] std::uint32_t clock_rate() const { return static_cast<std::uint32_t>(rewrite); }
 };
 
-bool read_v4(const OrdersLine& line, OrdersV4& out) {
-  return read_consistent(line, [&](std::uint64_t head) {
-    out.flags = static_cast<std::uint32_t>(head >> 32);
-    out.source = line.source[1].load(kAcquire);
-    out.destination = line.destination[1].load(kAcquire);
-    out.ports = line.ports.load(kAcquire);
-    out.next = line.next.load(kAcquire);
-    out.rewrite = line.rewrite.load(kAcquire);
-  });
+namespace {
+
+[[gnu::always_inline]] inline void copy_v4(const OrdersLine& line, std::uint64_t head,
+                                           OrdersV4& out) {
+  out.flags = static_cast<std::uint32_t>(head >> 32);
+  out.source = line.source[1].load(kAcquire);
+  out.destination = line.destination[1].load(kAcquire);
+  out.ports = line.ports.load(kAcquire);
+  out.next = line.next.load(kAcquire);
+  out.rewrite = line.rewrite.load(kAcquire);
 }
 
 template <typename T>
@@ -52,31 +56,31 @@ void store(std::byte* to, T value) {
   std::memcpy(to, &value, sizeof value);
 }
 
-// The second word of a mapped IPv4 address (net.h).
+// A slot of an IPv4 address holds IPv4 addresses only (FlowTable::is_reachable), whose last four
+// bytes are the upper half of the second word.
 static_assert(std::endian::native == std::endian::little);
-constexpr std::uint64_t mapped(std::uint32_t v4_raw) {
-  return std::uint64_t{v4_raw} << 32 | 0xffff0000;
-}
 
-bool is_heard(const OrdersV4& orders, const std::byte* ip) {
-  return orders.has(kActive | kSource) && orders.source == mapped(load<std::uint32_t>(ip + 12)) &&
+[[gnu::always_inline]] inline bool is_from(const OrdersV4& orders, const std::byte* ip) {
+  return static_cast<std::uint32_t>(orders.source >> 32) == load<std::uint32_t>(ip + 12) &&
          static_cast<std::uint16_t>(orders.ports >> 32) == load<std::uint16_t>(ip + kIpv4Size);
 }
 
-// IPv4 and UDP: addresses, ports, TTL, DSCP, and the checksums by what changed.
-void rewrite(std::byte* ip, const OrdersV4& orders, std::uint32_t own_v4_raw) {
+// Six bits of DSCP; the sender's two bits of ECN stay (RFC 3168).
+void mark(std::byte* ip, std::uint32_t dscp) {
+  const auto before = load<std::uint16_t>(ip);
+  const std::uint32_t service = dscp << 2 | (before >> 8 & 3);
+  const auto after = static_cast<std::uint16_t>((before & 0xff) | service << 8);
+  store(ip, after);
+  store(ip + 10, updated_checksum(load<std::uint16_t>(ip + 10), fold(word_delta(before, after))));
+}
+
+// IPv4 and UDP: addresses, ports, TTL, and the checksums by what changed.
+[[gnu::always_inline]] inline void rewrite(std::byte* ip, const OrdersV4& orders,
+                                           std::uint32_t own_v4_raw) {
   std::byte* const udp = ip + kIpv4Size;
-  auto ip_delta = std::uint32_t{static_cast<std::uint16_t>(orders.rewrite >> 32)};
-  if (orders.has(kMark)) [[unlikely]] {
-    // Six bits of DSCP; the sender's two bits of ECN stay (RFC 3168).
-    const auto before = load<std::uint16_t>(ip);
-    const std::uint32_t tos = orders.flags >> kDscpShift << 2 | (before >> 8 & 3);
-    const auto after = static_cast<std::uint16_t>((before & 0xff) | tos << 8);
-    store(ip, after);
-    ip_delta += word_delta(before, after);
-  }
   ip[8] = static_cast<std::byte>(std::to_integer<unsigned>(ip[8]) - 1);
-  store(ip + 10, updated_checksum(load<std::uint16_t>(ip + 10), ip_delta));
+  store(ip + 10, updated_checksum(load<std::uint16_t>(ip + 10),
+                                  static_cast<std::uint16_t>(orders.rewrite >> 32)));
   store(ip + 12, own_v4_raw);
   store(ip + 16, orders.destination_raw());
   store(udp, static_cast<std::uint32_t>(orders.ports));
@@ -84,29 +88,54 @@ void rewrite(std::byte* ip, const OrdersV4& orders, std::uint32_t own_v4_raw) {
                                       static_cast<std::uint16_t>(orders.rewrite >> 48)));
 }
 
+Endpoint source_of(const std::byte* ip) {
+  return {IpAddress::v4(Be32::from_raw(load<std::uint32_t>(ip + 12))),
+          UdpPort(Be16::from_raw(load<std::uint16_t>(ip + kIpv4Size)).host())};
+}
+
+std::span<const std::byte> payload_of(const std::byte* ip) {
+  return {ip + kIpv4Size + kUdpSize, load_be16(ip + 2) - kIpv4Size - kUdpSize};
+}
+
 void bump(std::atomic<std::uint64_t>& counter, std::uint64_t n = 1) {
   counter.store(counter.load(kRelaxed) + n, kRelaxed);
 }
 
+[[gnu::always_inline]] inline void count(SeenLine& seen, std::size_t bytes, Tsc now) {
+  bump(seen.packets);
+  bump(seen.bytes, bytes);
+  seen.last.store(now.ticks, kRelaxed);
+}
+
 }  // namespace
 
-// A datagram that classify() found to be one, addressed to a slot.
+// A datagram that classify() found to be one, addressed to a slot. Its fields are read once, into
+// locals: stores into the packet could otherwise alias them.
 struct Relay::Arrival {
   rte_mbuf* packet;
   std::byte* ip;
   Slot* slot;
-  SlotIndex index;
 
-  [[nodiscard]] std::size_t ip_length() const {
-    return rte_be_to_cpu_16(load<std::uint16_t>(ip + 2));
+  [[nodiscard]] SlotIndex index() const { return slot->seen.self; }
+};
+
+// The packets of a burst that end here.
+class Relay::Drops {
+ public:
+  explicit Drops(WorkerStats& stats) : stats_(stats) {}
+  Drops(const Drops&) = delete;
+  Drops& operator=(const Drops&) = delete;
+  ~Drops() { rte_pktmbuf_free_bulk(packets_.data(), count_); }
+  [[gnu::noinline]] void add(rte_mbuf* packet, DropReason reason) {
+    packets_[count_++] = packet;
+    stats_.drop(reason);
   }
-  [[nodiscard]] Endpoint source() const {
-    return {IpAddress::v4(Be32::from_raw(load<std::uint32_t>(ip + 12))),
-            UdpPort(Be16::from_raw(load<std::uint16_t>(ip + kIpv4Size)).host())};
-  }
-  [[nodiscard]] std::span<const std::byte> payload() const {
-    return {ip + kIpv4Size + kUdpSize, ip_length() - kIpv4Size - kUdpSize};
-  }
+  [[nodiscard]] unsigned count() const { return count_; }
+
+ private:
+  WorkerStats& stats_;
+  unsigned count_ = 0;
+  std::array<rte_mbuf*, kBurst> packets_;
 };
 
 // ---- who is addressed ------------------------------------------------------------------------
@@ -121,14 +150,16 @@ Relay::LocalAddresses::LocalAddresses(const Link& link, const FlowTable& flows) 
     const std::uint32_t v4_raw = link.addresses[i].address.as_v4().raw();
     std::size_t at = v4_raw * kHash >> shift_;
     while (table_[at].v4_raw != 0) at = (at + 1) % size;
-    table_[at] = {v4_raw, SlotIndex(LocalPort{id, UdpPort(0)}), flows.slots(id)};
+    table_[at] = {v4_raw, flows.slots(id)};
   }
 }
 
-inline const Relay::LocalAddresses::Found* Relay::LocalAddresses::find(std::uint32_t v4_raw) const {
+[[gnu::always_inline]] inline auto Relay::LocalAddresses::find(std::uint32_t v4_raw) const
+    -> const Found* {
   for (std::size_t at = v4_raw * kHash >> shift_;; at = (at + 1) & (table_.size() - 1)) {
     const Found& found = table_[at];
-    if (found.v4_raw == v4_raw) return &found;
+    if (found.v4_raw == v4_raw) [[likely]]
+      return &found;
     if (found.v4_raw == 0) return nullptr;
   }
 }
@@ -141,8 +172,7 @@ Relay::Relay(FlowTable& flows, std::span<Link* const> links, Host& host, WorkerS
     macs_.push_back(mac);
     local_.emplace_back(link, flows);
     for (const Prefix& prefix : link.addresses) {
-      exits_.push_back({.mac_head = mac << 48,
-                        .mac_tail = static_cast<std::uint32_t>(mac >> 16),
+      exits_.push_back({.mac_and_type = mac | std::uint64_t{RTE_BE16(RTE_ETHER_TYPE_IPV4)} << 48,
                         .v4_raw = prefix.address.is_v4() ? prefix.address.as_v4().raw() : 0,
                         .neighbors = &link.neighbors,
                         .link = i});
@@ -154,158 +184,210 @@ Relay::Relay(FlowTable& flows, std::span<Link* const> links, Host& host, WorkerS
 
 // A packet of a source that is not heard: it latches, or the reason why not. The source is looked
 // at before the content: what strangers send is nobody's malformed packet.
-std::optional<DropReason> Relay::stranger(const Arrival& arrival, std::uint32_t flags, Tsc now) {
-  Record& record = flows_.record(arrival.index);
-  const Endpoint source = arrival.source();
-  std::optional<DropReason> reason = flows_.may_latch(arrival.index, source);
+std::optional<DropReason> Relay::stranger(const Arrival& arrival, const Datagram& datagram,
+                                          std::uint32_t flags, Tsc now) {
+  Record& record = flows_.record(arrival.index());
+  std::optional<DropReason> reason = flows_.may_latch(arrival.index(), datagram.source);
   if (reason == DropReason::port_inactive) return reason;
   if (!reason) {
-    const auto content = examine(arrival.payload(), flags);
+    const auto content = examine(datagram.payload, flags);
     if (!content) {
       record.malformed.fetch_add(1, kRelaxed);
       return content.error();
     }
-    reason = flows_.latch(arrival.index, source, content->evidence(), now);
+    reason = flows_.latch(arrival.index(), datagram.source, content->evidence(), now);
   }
   if (reason) record.refused.fetch_add(1, kRelaxed);
   return reason;
 }
 
-// What is admitted but not plain RTP.
-std::optional<DropReason> Relay::note_other(const Arrival& arrival, std::uint32_t flags, Tsc now,
-                                            std::uint32_t clock_rate) {
+// Looks at what is admitted: statistics, or the reason to drop it.
+std::optional<DropReason> Relay::note(const Arrival& arrival, std::span<const std::byte> payload,
+                                      std::uint32_t flags, std::uint32_t arrived) {
   SeenLine& seen = arrival.slot->seen;
-  Record& record = flows_.record(arrival.index);
-  const auto content = examine(arrival.payload(), flags);
+  Record& record = flows_.record(arrival.index());
+  const auto content = examine(payload, flags);
   if (!content) {
     record.malformed.fetch_add(1, kRelaxed);
     return content.error();
   }
   if (content->kind == Evidence::Kind::rtp) {
-    note_rtp(seen, record, content->rtp, arrival_of(now.ticks, clock_rate));
+    if (!note_usual(seen, content->rtp, arrived)) note_unusual(seen, record, content->rtp, arrived);
     return std::nullopt;
   }
   record.not_received.fetch_add(1, kRelaxed);
   if (content->kind == Evidence::Kind::rtcp && (flags & kRtcp) != 0) {
     // Remembered as what a rebound source must show (latch.cc).
-    seen.stream.store(content->ssrc, kRelaxed);
+    seen.ssrc.store(content->ssrc, kRelaxed);
     seen.started.store(1, kRelaxed);
   }
   return std::nullopt;
 }
 
-DropReason Relay::not_sent(const Arrival& arrival, DropReason reason) {
-  flows_.record(arrival.index).not_sent.fetch_add(1, kRelaxed);
-  return reason;
-}
-
-// Admits, rewrites and sends, or says why not.
-inline std::optional<DropReason> Relay::forward(const Arrival& arrival, Tsc now,
-                                                std::span<TxBatch> tx) {
-  OrdersV4 orders;
-  if (!read_v4(arrival.slot->orders, orders)) return DropReason::slot_busy;
-  if (!is_heard(orders, arrival.ip)) [[unlikely]] {
-    if (const auto reason = stranger(arrival, orders.flags, now)) return reason;
-    if (!read_v4(arrival.slot->orders, orders)) return DropReason::slot_busy;
-    if (!is_heard(orders, arrival.ip)) return DropReason::latch_contended;
-  }
-
-  SeenLine& seen = arrival.slot->seen;
-  const std::span<const std::byte> payload = arrival.payload();
-  const auto clock_rate = static_cast<std::uint32_t>(orders.rewrite);
-  if (orders.has(kRtp) && payload.size() >= sizeof(RtpHeader) && payload[0] == std::byte{0x80} &&
-      !is_rtcp_type(payload[1])) [[likely]] {
-    note_rtp(seen, flows_.record(arrival.index), load<RtpHeader>(payload.data()),
-             arrival_of(now.ticks, clock_rate));
-  } else if (const auto reason = note_other(arrival, orders.flags, now, clock_rate)) {
-    return reason;
-  }
-  bump(seen.packets);
-  bump(seen.bytes, payload.size());
-  seen.last.store(now.ticks, kRelaxed);
-
-  if (!orders.has(kDestination)) [[unlikely]] {
-    return not_sent(arrival, orders.has(kHeld) ? DropReason::held : DropReason::no_destination);
-  }
-  const Exit& exit = exits_[orders.peer().value >> 16];
-  NeighborWord next = exit.neighbors->word(orders.hop().index);
-  if (!next.matches(orders.hop())) [[unlikely]] {
-    const auto found = flows_.rehop(arrival.index, now);
-    if (!found) return not_sent(arrival, found.error());
-    next = *found;
-  }
-  std::byte* const ether = arrival.ip - kEtherSize;
-  store(ether, (next.raw() & kMacMask) | exit.mac_head);
-  store(ether + 8, exit.mac_tail);
-  rewrite(arrival.ip, orders, exit.v4_raw);
+// Rewrites the packet and puts it where it leaves.
+[[gnu::always_inline]] inline void Relay::send(const Arrival& arrival, const OrdersV4& orders,
+                                               const Exit& exit, NeighborWord next,
+                                               std::span<TxBatch> tx) {
+  rte_mbuf* const packet = arrival.packet;
+  std::byte* const ip = arrival.ip;
+  TxBatch& batch = tx[exit.link];
+  const std::uint32_t own_v4_raw = exit.v4_raw;
+  const std::uint64_t mac_and_type = exit.mac_and_type;
+  store(ip - kEtherSize, next.raw());  // the tag that follows the MAC is overwritten
+  store(ip - kEtherSize + 6, mac_and_type);
+  rewrite(ip, orders, own_v4_raw);
 
   // What Ethernet padded stays behind; marks of the receiving NIC do not concern the sending one.
-  const std::size_t length = kEtherSize + arrival.ip_length();
-  arrival.packet->pkt_len = static_cast<std::uint32_t>(length);
-  arrival.packet->data_len = static_cast<std::uint16_t>(length);
-  arrival.packet->ol_flags &= RTE_MBUF_F_EXTERNAL | RTE_MBUF_F_INDIRECT;
-  tx[exit.link].push(arrival.packet, length);
-  return std::nullopt;
+  const std::uint32_t length = std::uint32_t{load_be16(ip + 2)} + kEtherSize;
+  packet->pkt_len = length;
+  packet->data_len = static_cast<std::uint16_t>(length);
+  packet->ol_flags &= RTE_MBUF_F_EXTERNAL | RTE_MBUF_F_INDIRECT;
+  batch.push(packet, length);
+}
+
+// Any packet: latching, other protocols, next hops to be found, and every drop.
+[[gnu::noinline]] void Relay::forward_unusual(const Arrival& arrival, Tsc now,
+                                              std::span<TxBatch> tx, Drops& drops) {
+  const Datagram datagram{source_of(arrival.ip), payload_of(arrival.ip)};
+  OrdersV4 orders;
+  const auto read = [&] {
+    return read_consistent(arrival.slot->orders, [&](std::uint64_t head) {
+      copy_v4(arrival.slot->orders, head, orders);
+    });
+  };
+  if (!read()) return drops.add(arrival.packet, DropReason::slot_busy);
+  if (!orders.has(kSource) || !is_from(orders, arrival.ip)) {
+    if (const auto reason = stranger(arrival, datagram, orders.flags, now)) {
+      return drops.add(arrival.packet, *reason);
+    }
+    if (!read()) return drops.add(arrival.packet, DropReason::slot_busy);
+    if (!orders.has(kSource) || !is_from(orders, arrival.ip)) {
+      return drops.add(arrival.packet, DropReason::latch_contended);
+    }
+  }
+  const std::uint32_t arrived = arrival_of(now.ticks, orders.clock_rate());
+  if (const auto reason = note(arrival, datagram.payload, orders.flags, arrived)) {
+    return drops.add(arrival.packet, *reason);
+  }
+  count(arrival.slot->seen, datagram.payload.size(), now);
+
+  const auto next = next_hop(arrival, orders, now);
+  if (!next) {
+    flows_.record(arrival.index()).not_sent.fetch_add(1, kRelaxed);
+    return drops.add(arrival.packet, next.error());
+  }
+  if (orders.has(kMark)) mark(arrival.ip, orders.flags >> kDscpShift);
+  send(arrival, orders, exits_[orders.peer().value >> 16], *next, tx);
+}
+
+std::expected<NeighborWord, DropReason> Relay::next_hop(const Arrival& arrival,
+                                                        const OrdersV4& orders, Tsc now) {
+  if (orders.has(kHeld)) return std::unexpected(DropReason::held);
+  if (!orders.has(kDestination)) return std::unexpected(DropReason::no_destination);
+  const Exit& exit = exits_[orders.peer().value >> 16];
+  const NeighborWord word = exit.neighbors->word(orders.hop().index);
+  if (word.matches(orders.hop())) return word;
+  return flows_.rehop(arrival.index(), now);
+}
+
+// The usual packet, plain RTP of a known source to a known neighbour, costs what is on this page;
+// nothing has been changed or counted when it turns out to be another.
+[[gnu::always_inline]] inline void Relay::forward(const Arrival& arrival, Tsc now,
+                                                  std::span<TxBatch> tx, Drops& drops) {
+  Slot& slot = *arrival.slot;
+  // No writer, and these flags: one comparison with the first word.
+  constexpr std::uint64_t kWanted = std::uint64_t{kSource | kDestination | kRtp} << 32;
+  constexpr std::uint64_t kUnwanted = std::uint64_t{kMark} << 32 | 1;
+  const std::uint64_t head = slot.orders.head.load(kAcquire);
+  OrdersV4 orders;
+  copy_v4(slot.orders, head, orders);
+  if ((head & (kWanted | kUnwanted)) != kWanted || slot.orders.head.load(kRelaxed) != head ||
+      !is_from(orders, arrival.ip)) [[unlikely]] {
+    return forward_unusual(arrival, now, tx, drops);
+  }
+  const std::span<const std::byte> payload = payload_of(arrival.ip);
+  if (payload.size() < sizeof(RtpHeader) || payload[0] != std::byte{0x80} ||
+      is_rtcp_type(payload[1])) [[unlikely]] {
+    return forward_unusual(arrival, now, tx, drops);
+  }
+  const Exit& exit = exits_[orders.peer().value >> 16];
+  const NeighborWord next = exit.neighbors->word(orders.hop().index);
+  if (!next.matches(orders.hop())) [[unlikely]] {
+    return forward_unusual(arrival, now, tx, drops);
+  }
+  const std::uint32_t arrived = arrival_of(now.ticks, orders.clock_rate());
+  send(arrival, orders, exit, next, tx);
+  count(slot.seen, payload.size(), now);
+  if (!note_usual(slot.seen, RtpFields::read(payload.data()), arrived)) [[unlikely]] {
+    note_unusual(slot.seen, flows_.record(slot.seen.self), RtpFields::read(payload.data()),
+                 arrived);
+  }
 }
 
 // ---- one burst -------------------------------------------------------------------------------
 
+[[gnu::always_inline]] inline FrameClass Relay::classify_packet(const rte_mbuf* packet,
+                                                                std::uint64_t own_mac) {
+  if (packet->nb_segs != 1) [[unlikely]]
+    return DropReason::multi_segment;
+  const bool verified =
+      (packet->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD;
+  return classify({rte_pktmbuf_mtod(packet, const std::byte*), packet->data_len}, own_mac,
+                  verified);
+}
+
+// Not a datagram to one of the link's addresses: the host's, or dropped.
+void Relay::other(std::size_t link, rte_mbuf* packet, Tsc now, TxBatch& tx, Drops& drops) {
+  const FrameClass frame = classify_packet(packet, macs_[link]);
+  std::optional<DropReason> reason;
+  if (frame.kind == FrameKind::udp) reason = DropReason::not_local;
+  if (frame.kind == FrameKind::drop) reason = frame.reason;
+  if (!reason) reason = host_.receive(link, *packet, now, tx);
+  if (reason) drops.add(packet, *reason);
+}
+
 void Relay::burst(std::size_t link, std::span<rte_mbuf*> rx, Tsc now, std::span<TxBatch> tx) {
   std::array<Arrival, kBurst> arrivals;
-  std::array<rte_mbuf*, kBurst> dropped;
-  std::size_t arrival_count = 0;
-  unsigned dropped_count = 0;
+  std::array<rte_mbuf*, kBurst> others;
+  Arrival* arrivals_end = arrivals.data();
+  rte_mbuf** others_end = others.data();
   std::uint64_t bytes = 0;
-  const auto drop = [&](rte_mbuf* packet, DropReason reason) {
-    dropped[dropped_count++] = packet;
-    stats_.drop(reason);
-  };
-
-  for (rte_mbuf* packet : rx) rte_prefetch0(rte_pktmbuf_mtod(packet, void*));
   const std::uint64_t mac = macs_[link];
   const LocalAddresses& local = local_[link];
+
+#pragma GCC unroll 4
+  for (rte_mbuf* packet : rx) rte_prefetch0(rte_pktmbuf_mtod(packet, void*));
   for (rte_mbuf* packet : rx) {
     bytes += packet->pkt_len;
-    if (packet->nb_segs != 1) [[unlikely]] {
-      drop(packet, DropReason::multi_segment);
+    *others_end = packet;
+    if (classify_packet(packet, mac).kind != FrameKind::udp) [[unlikely]] {
+      ++others_end;
       continue;
     }
-    auto* const data = rte_pktmbuf_mtod(packet, std::byte*);
-    const bool verified =
-        (packet->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD;
-    const FrameClass frame = classify({data, packet->data_len}, mac, verified);
-    if (frame.kind != FrameKind::udp) [[unlikely]] {
-      const std::optional<DropReason> reason = frame.kind == FrameKind::drop
-                                                   ? frame.reason
-                                                   : host_.receive(link, *packet, now, tx[link]);
-      if (reason) drop(packet, *reason);
-      continue;
-    }
-    std::byte* const ip = data + kEtherSize;
+    std::byte* const ip = rte_pktmbuf_mtod_offset(packet, std::byte*, kEtherSize);
     const auto* const found = local.find(load<std::uint32_t>(ip + 16));
     if (found == nullptr) [[unlikely]] {
-      drop(packet, DropReason::not_local);
+      ++others_end;
       continue;
     }
-    const std::uint16_t port = rte_be_to_cpu_16(load<std::uint16_t>(ip + kIpv4Size + 2));
-    Slot* const slot = found->slots + port;
+    Slot* const slot = found->slots + load_be16(ip + kIpv4Size + 2);
     rte_prefetch0(&slot->orders);
     rte_prefetch0(&slot->seen);
-    arrivals[arrival_count++] = {packet, ip, slot, SlotIndex(found->first.value + port)};
+    *arrivals_end++ = {packet, ip, slot};
   }
 
-  std::uint64_t relayed = 0;
-  for (const Arrival& arrival : std::span(arrivals).first(arrival_count)) {
-    if (const auto reason = forward(arrival, now, tx)) {
-      drop(arrival.packet, *reason);
-    } else {
-      ++relayed;
-    }
+  Drops drops(stats_);
+  for (rte_mbuf** packet = others.data(); packet != others_end; ++packet) {
+    other(link, *packet, now, tx[link], drops);
   }
-  rte_pktmbuf_free_bulk(dropped.data(), dropped_count);
+  const unsigned refused = drops.count();
+  for (const Arrival* arrival = arrivals.data(); arrival != arrivals_end; ++arrival) {
+    forward(*arrival, now, tx, drops);
+  }
+  const auto datagrams = static_cast<std::size_t>(arrivals_end - arrivals.data());
   stats_.rx_packets.add(rx.size());
   stats_.rx_bytes.add(bytes);
-  stats_.relayed.add(relayed);
+  stats_.relayed.add(datagrams - (drops.count() - refused));
 }
 
 }  // namespace millrace

@@ -28,6 +28,9 @@ struct rte_mbuf;
 
 namespace millrace {
 
+struct FrameClass;
+struct OrdersV4;
+
 class Relay {
  public:
   static constexpr std::size_t kBurst = 32;
@@ -47,9 +50,9 @@ class Relay {
     LocalAddresses(const Link& link, const FlowTable& flows);
     struct Found {
       std::uint32_t v4_raw = 0;  // 0 = nothing here
-      SlotIndex first;           // of port 0
       Slot* slots = nullptr;
     };
+    // The slots of the address, or null if it is not one of them.
     [[nodiscard]] const Found* find(std::uint32_t v4_raw) const;
 
    private:
@@ -57,23 +60,33 @@ class Relay {
     std::vector<Found> table_;  // open addressing, less than half full
     unsigned shift_;
   };
-  // How to leave from a media address. The link's MAC is split as the frame header needs it.
+  // How to leave from a media address.
   struct Exit {
-    std::uint64_t mac_head;  // its first two bytes, above a destination's six
-    std::uint32_t mac_tail;
+    std::uint64_t mac_and_type;  // the link's MAC, then the ethertype of IPv4
     std::uint32_t v4_raw;
     const NeighborTable* neighbors;
     std::size_t link;
   };
   struct Arrival;
+  struct Datagram {
+    Endpoint source;
+    std::span<const std::byte> payload;
+  };
+  class Drops;
 
-  [[nodiscard]] std::optional<DropReason> forward(const Arrival& arrival, Tsc now,
-                                                  std::span<TxBatch> tx);
-  [[nodiscard]] std::optional<DropReason> stranger(const Arrival& arrival, std::uint32_t flags,
-                                                   Tsc now);
-  [[nodiscard]] std::optional<DropReason> note_other(const Arrival& arrival, std::uint32_t flags,
-                                                     Tsc now, std::uint32_t clock_rate);
-  [[nodiscard]] DropReason not_sent(const Arrival& arrival, DropReason reason);
+  [[nodiscard]] static FrameClass classify_packet(const rte_mbuf* packet, std::uint64_t own_mac);
+  void other(std::size_t link, rte_mbuf* packet, Tsc now, TxBatch& tx, Drops& drops);
+  void forward(const Arrival& arrival, Tsc now, std::span<TxBatch> tx, Drops& drops);
+  void forward_unusual(const Arrival& arrival, Tsc now, std::span<TxBatch> tx, Drops& drops);
+  void send(const Arrival& arrival, const OrdersV4& orders, const Exit& exit, NeighborWord next,
+            std::span<TxBatch> tx);
+  [[nodiscard]] std::optional<DropReason> stranger(const Arrival& arrival, const Datagram& datagram,
+                                                   std::uint32_t flags, Tsc now);
+  [[nodiscard]] std::optional<DropReason> note(const Arrival& arrival,
+                                               std::span<const std::byte> payload,
+                                               std::uint32_t flags, std::uint32_t arrived);
+  [[nodiscard]] std::expected<NeighborWord, DropReason> next_hop(const Arrival& arrival,
+                                                                 const OrdersV4& orders, Tsc now);
 
   FlowTable& flows_;
   Host& host_;

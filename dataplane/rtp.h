@@ -53,8 +53,26 @@ struct RtpHeader {
 };
 static_assert(sizeof(RtpHeader) == 12);
 
+// What the relay needs of a header, in host order.
+struct RtpFields {
+  std::uint8_t payload_type = 0;
+  std::uint16_t sequence = 0;
+  std::uint32_t timestamp = 0;
+  std::uint32_t ssrc = 0;
+
+  // Precondition: a header lies there.
+  [[nodiscard]] static RtpFields read(const std::byte* header) {
+    RtpHeader raw;
+    std::memcpy(&raw.type, header + 1, 1);
+    std::memcpy(&raw.sequence, header + 2, 2);
+    std::memcpy(&raw.timestamp, header + 4, 4);
+    std::memcpy(&raw.ssrc, header + 8, 4);
+    return {raw.payload_type(), raw.sequence.host(), raw.timestamp.host(), raw.ssrc.host()};
+  }
+};
+
 // The header of a well-formed RTP packet: its CSRC list, extension and padding fit the datagram.
-[[nodiscard]] inline std::optional<RtpHeader> parse_rtp(std::span<const std::byte> datagram,
+[[nodiscard]] inline std::optional<RtpFields> parse_rtp(std::span<const std::byte> datagram,
                                                         bool encrypted) {
   RtpHeader header;
   if (datagram.size() < sizeof header) return std::nullopt;
@@ -72,7 +90,7 @@ static_assert(sizeof(RtpHeader) == 12);
     const auto padding = std::to_integer<std::size_t>(datagram.back());
     if (padding == 0 || padding > datagram.size() - length) return std::nullopt;
   }
-  return header;
+  return RtpFields::read(datagram.data());
 }
 
 struct RtcpHeader {

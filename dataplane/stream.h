@@ -9,6 +9,7 @@
 // is added up, so that loss (A.3) is over the whole flow. Packets received are not counted here:
 // they are the admitted ones less Record::not_received.
 
+#include <algorithm>
 #include <cstdint>
 
 #include "dataplane/flow.h"
@@ -19,49 +20,50 @@ namespace millrace {
 inline constexpr std::uint16_t kMaxDropout = 3000;
 inline constexpr std::uint16_t kMaxMisorder = 100;
 
-__extension__ using Wide = unsigned __int128;
-
-// RTP timestamp units a tick, times 2^40. A clock beyond what fits (7.8 MHz at 2 GHz) is no clock
-// of audio or video and counts as the largest that does.
+// RTP timestamp units in 256 ticks, times 2^32. A clock beyond what fits (7.8 MHz at 2 GHz) is no
+// clock of audio or video and counts as the largest that does.
 [[nodiscard]] inline std::uint32_t clock_rate_of(std::uint32_t clock_hz, std::uint64_t tsc_hz) {
-  const Wide rate = (static_cast<Wide>(clock_hz) << 40) / tsc_hz;
-  return rate > 0xffffffff ? 0xffffffff : static_cast<std::uint32_t>(rate);
+  const std::uint64_t rate = (std::uint64_t{clock_hz} << 32) / (tsc_hz / 256);
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(rate, 0xffffffff));
 }
 
 // An arrival time in RTP timestamp units, modulo 2^32.
 [[nodiscard]] inline std::uint32_t arrival_of(std::uint64_t ticks, std::uint32_t clock_rate) {
-  return static_cast<std::uint32_t>((static_cast<Wide>(ticks) * clock_rate) >> 40);
+  return static_cast<std::uint32_t>((ticks / 256 * clock_rate) >> 32);
 }
 
-// A packet that does not simply follow: the first one of an SSRC, a late one, or one far off.
-// False if it is not to be counted (A.1: the first after a large jump).
-[[nodiscard]] bool note_unusual(SeenLine& seen, Record& record, const RtpHeader& header,
-                                std::uint32_t arrival);
-
-inline void note_rtp(SeenLine& seen, Record& record, const RtpHeader& header,
-                     std::uint32_t arrival) {
+// A.8, for a packet that is counted.
+[[gnu::always_inline]] inline void note_jitter(SeenLine& seen, RtpFields rtp,
+                                               std::uint32_t arrival) {
   constexpr auto kRelaxed = std::memory_order_relaxed;
-  seen.payload_type.store(header.payload_type(), kRelaxed);
-  const std::uint64_t stream = seen.stream.load(kRelaxed);
-  const auto highest = static_cast<std::uint32_t>(stream >> 32);
-  const std::uint32_t ssrc = header.ssrc.host();
-  const auto ahead =
-      static_cast<std::uint16_t>(header.sequence.host() - static_cast<std::uint16_t>(highest));
-  if (seen.started.load(kRelaxed) != 0 && static_cast<std::uint32_t>(stream) == ssrc &&
-      ahead < kMaxDropout) [[likely]] {
-    // The carry of the addition counts the cycles.
-    seen.stream.store(std::uint64_t{highest + ahead} << 32 | ssrc, kRelaxed);
-  } else if (!note_unusual(seen, record, header, arrival)) {
-    return;
-  }
-  const std::uint64_t timing = seen.timing.load(kRelaxed);
-  const std::uint32_t transit = arrival - header.timestamp.host();
-  const auto change = static_cast<std::int32_t>(transit - static_cast<std::uint32_t>(timing));
-  const auto distance =
-      change < 0 ? 0U - static_cast<std::uint32_t>(change) : static_cast<std::uint32_t>(change);
-  auto jitter = static_cast<std::uint32_t>(timing >> 32);
-  jitter += distance - ((jitter + 8) >> 4);
-  seen.timing.store(std::uint64_t{jitter} << 32 | transit, kRelaxed);
+  const std::uint32_t transit = arrival - rtp.timestamp;
+  const auto change = static_cast<std::int32_t>(transit - seen.transit.load(kRelaxed));
+  const auto sign = static_cast<std::uint32_t>(change >> 31);
+  const std::uint32_t distance = (static_cast<std::uint32_t>(change) ^ sign) - sign;
+  const std::uint32_t jitter = seen.jitter.load(kRelaxed);
+  seen.transit.store(transit, kRelaxed);
+  seen.jitter.store(jitter + distance - ((jitter + 8) >> 4), kRelaxed);
 }
+
+// The usual packet: of the known SSRC, next or a little further on. False, with nothing counted,
+// if it is not one.
+[[nodiscard, gnu::always_inline]] inline bool note_usual(SeenLine& seen, RtpFields rtp,
+                                                         std::uint32_t arrival) {
+  constexpr auto kRelaxed = std::memory_order_relaxed;
+  const std::uint32_t highest = seen.highest.load(kRelaxed);
+  const auto ahead = static_cast<std::uint16_t>(rtp.sequence - static_cast<std::uint16_t>(highest));
+  if (seen.ssrc.load(kRelaxed) != rtp.ssrc || ahead >= kMaxDropout ||
+      seen.started.load(kRelaxed) == 0) [[unlikely]] {
+    return false;
+  }
+  // The carry of the addition counts the cycles of the 16-bit number.
+  seen.highest.store(highest + ahead, kRelaxed);
+  seen.payload_type.store(rtp.payload_type, kRelaxed);
+  note_jitter(seen, rtp, arrival);
+  return true;
+}
+
+// Any other packet: the first one of an SSRC, a late one, or one far off.
+void note_unusual(SeenLine& seen, Record& record, RtpFields rtp, std::uint32_t arrival);
 
 }  // namespace millrace

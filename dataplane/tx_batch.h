@@ -14,7 +14,7 @@ struct rte_mbuf;
 
 namespace millrace {
 
-struct TxBatch {
+struct alignas(64) TxBatch {
   static constexpr std::size_t kCapacity = 64;  // two bursts: one relayed, one of the host's own
 
   std::array<rte_mbuf*, kCapacity> packets;
