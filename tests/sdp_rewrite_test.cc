@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <algorithm>
+#include <cstdlib>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "control/sdp.h"
+#include "tests/sdp_fixture.h"
+
+namespace millrace::sdp {
+namespace {
+
+struct Fixture {
+  std::string name, in, out;
+  Rewrite to;
+
+  friend std::ostream& operator<<(std::ostream& os, const Fixture& fixture) {
+    return os << fixture.name;
+  }
+};
+
+std::string slurp(const std::filesystem::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+// One line a value: `media ADDRESS PORT RTCP`, `reject`, `untouched`, `origin ADDRESS`,
+// `session-name`, `remove-ice`.
+Rewrite read_rewrite(const std::filesystem::path& file) {
+  Rewrite to;
+  std::ifstream in(file);
+  for (std::string word; in >> word;) {
+    if (word == "media") {
+      std::string address;
+      std::uint16_t port = 0, rtcp = 0;
+      in >> address >> port >> rtcp;
+      to.medias.push_back({ip(address), UdpPort(port), UdpPort(rtcp), false});
+    } else if (word == "reject") {
+      to.medias.push_back({});
+    } else if (word == "untouched") {
+      to.medias.push_back({.address = {}, .port = {}, .rtcp = {}, .untouched = true});
+    } else if (word == "origin") {
+      std::string address;
+      in >> address;
+      to.origin = ip(address);
+    } else if (word == "session-name") {
+      to.replace_session_name = true;
+    } else if (word == "remove-ice") {
+      to.remove_ice = true;
+    } else {
+      ADD_FAILURE() << file << ": " << word;
+    }
+  }
+  return to;
+}
+
+std::vector<Fixture> fixtures() {
+  const char* data = std::getenv("TEST_DATA");  // NOLINT(concurrency-mt-unsafe): one thread
+  std::vector<Fixture> all;
+  if (data == nullptr) return all;
+  for (const auto& entry : std::filesystem::directory_iterator(std::string(data) + "/sdp")) {
+    if (entry.path().extension() != ".rewrite") continue;
+    const std::string stem = entry.path().parent_path() / entry.path().stem();
+    all.push_back({entry.path().stem(), slurp(stem + ".in.sdp"), slurp(stem + ".out.sdp"),
+                   read_rewrite(entry.path())});
+  }
+  std::ranges::sort(all, {}, &Fixture::name);
+  return all;
+}
+
+class SdpFixture : public testing::TestWithParam<Fixture> {};
+
+TEST_P(SdpFixture, RewritesAsTold) {
+  const Fixture& fixture = GetParam();
+  const Exact in(fixture.in);
+  EXPECT_EQ(rewrite(parsed(in.view()), fixture.to), fixture.out);
+}
+
+TEST_P(SdpFixture, RewritingOnceMoreChangesNothing) {
+  const Fixture& fixture = GetParam();
+  const Exact out(fixture.out);
+  EXPECT_EQ(rewrite(parsed(out.view()), fixture.to), fixture.out);
+}
+
+// What the result says to a reader is what was asked, and nothing of the old addresses is left
+// where media is relayed.
+TEST_P(SdpFixture, ResultSaysWhatWasAsked) {
+  const Fixture& fixture = GetParam();
+  const Session in = parsed(fixture.in), out = parsed(fixture.out);
+  ASSERT_EQ(out.medias.size(), in.medias.size());
+  for (std::size_t k = 0; k < in.medias.size(); ++k) {
+    const Media &before = in.medias[k], &after = out.medias[k];
+    const MediaRewrite& to = fixture.to.medias[k];
+    EXPECT_EQ(after.type, before.type);
+    EXPECT_EQ(after.protocol, before.protocol);
+    EXPECT_EQ(after.payload_types, before.payload_types);
+    EXPECT_EQ(after.codec, before.codec);
+    EXPECT_EQ(after.direction, before.direction);
+    EXPECT_EQ(after.rtcp_mux, before.rtcp_mux);
+    EXPECT_EQ(after.held_by_address, before.held_by_address);
+    if (to.untouched) {
+      EXPECT_EQ(after.port, before.port);
+      EXPECT_EQ(after.connection, before.connection);
+      continue;
+    }
+    EXPECT_EQ(after.port, to.port);
+    if (to.port == UdpPort(0)) continue;
+    const IpAddress zero = to.address.is_v4() ? IpAddress::v4(0, 0, 0, 0) : IpAddress();
+    EXPECT_EQ(after.connection, before.held_by_address ? zero : to.address);
+    if (!after.rtp) continue;
+    const bool told_by_mux = to.rtcp == to.port && after.rtcp_mux;
+    EXPECT_TRUE(after.rtcp.port == to.rtcp || told_by_mux);
+    EXPECT_TRUE(after.rtcp.address == to.address || before.held_by_address);
+  }
+}
+
+// Every line but the named ones is there, byte for byte and in order, ending included.
+TEST_P(SdpFixture, OtherLinesAreUntouched) {
+  const Fixture& fixture = GetParam();
+  const auto others = [&](const std::string& body) {
+    std::vector<std::string> lines;
+    const Session session = parsed(body);
+    for (const Line& line : session.lines) {
+      const auto named = [&](std::string_view start) { return line.text.starts_with(start); };
+      if (named("m=") || named("c=") || named("a=rtcp:")) continue;
+      if (fixture.to.origin && named("o=")) continue;
+      if (fixture.to.replace_session_name && named("s=")) continue;
+      if (fixture.to.remove_ice && (named("a=ice-") || named("a=candidate:"))) continue;
+      if (fixture.to.remove_ice && named("a=end-of-candidates")) continue;
+      // A last line that had no ending may have got one, as another follows it.
+      const bool finished = fixture.in.ends_with('\n');
+      lines.push_back(std::string(line.text) + std::string(finished ? line.ending : ""));
+    }
+    return lines;
+  };
+  EXPECT_EQ(others(fixture.out), others(fixture.in));
+}
+
+TEST_P(SdpFixture, EveryPrefixIsReadOrRefusedWithinItsBounds) {
+  const std::string& in = GetParam().in;
+  for (std::size_t size = 0; size < in.size(); ++size) {
+    const Exact prefix(std::string_view(in).substr(0, size));
+    const Result<Session> session = parse(prefix.view());
+    if (!session) {
+      EXPECT_TRUE(session.error().message.starts_with("line ")) << session.error().message;
+      continue;
+    }
+    const Rewrite to{.medias = std::vector<MediaRewrite>(
+                         session->medias.size(), {ip("2001:db8::9"), UdpPort(4), UdpPort(6)}),
+                     .origin = ip("2001:db8::9"),
+                     .replace_session_name = true,
+                     .remove_ice = true};
+    EXPECT_TRUE(parse(rewrite(*session, to))) << prefix.view();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Data, SdpFixture, testing::ValuesIn(fixtures()),
+                         [](const auto& fixture) { return fixture.param.name; });
+
+TEST(SdpFixtures, AreThere) { EXPECT_GE(fixtures().size(), 19U); }
+
+TEST(SdpRewrite, IceGoesWhereAskedAndOnlyThere) {
+  const std::string body = with_head(
+      "a=ice-lite\na=ice-options:trickle\nm=audio 4 RTP/AVP 0\na=ice-ufrag:a\na=ice-pwd:b\n"
+      "a=ice-pacing:50\na=ice-mismatch\na=candidate:1 1 UDP 1 10.0.0.1 4 typ host\n"
+      "a=remote-candidates:1 10.0.0.2 4\na=end-of-candidates\na=icecream\na=candidates\n");
+  Rewrite to{.medias = {{ip("203.0.113.9"), UdpPort(6), UdpPort(7)}},
+             .origin = std::nullopt,
+             .replace_session_name = false,
+             .remove_ice = true};
+  const std::string without = rewrite(parsed(body), to);
+  EXPECT_TRUE(without.ends_with("t=0 0\r\nm=audio 6 RTP/AVP 0\na=icecream\na=candidates\n"))
+      << without;
+  to.remove_ice = false;
+  const std::string with = rewrite(parsed(body), to);
+  EXPECT_EQ(parsed(with).lines.size(), parsed(body).lines.size());
+  EXPECT_NE(with.find("a=candidate:1 1 UDP 1 10.0.0.1 4 typ host\n"), with.npos);
+}
+
+// Who was asked to reject a media that is not relayable gets it rejected.
+TEST(SdpRewrite, RejectsTcpMediaWithoutKnowingItsAddress) {
+  const std::string body = with_head("m=message 7 TCP/MSRP *\nc=IN IP4 chat.example\na=x\n");
+  EXPECT_TRUE(rewrite(parsed(body), {.medias = {{}}, .origin = std::nullopt})
+                  .ends_with("m=message 0 TCP/MSRP *\nc=IN IP4 0.0.0.0\na=x\n"));
+}
+
+TEST(SdpRewrite, RejectedStaysRejected) {
+  const std::string body = with_head("m=audio 0 RTP/AVP 0\n");
+  const std::string out =
+      rewrite(parsed(body),
+              {.medias = {{ip("203.0.113.9"), UdpPort(6), UdpPort(7)}}, .origin = std::nullopt});
+  EXPECT_EQ(out, body);
+}
+
+// ---- cost ----------------------------------------------------------------------------------
+
+double cpu_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+// The least of some runs of parse() and rewrite().
+double cost(const std::string& body) {
+  double least = 1e9;
+  for (int run = 0; run < 15; ++run) {
+    const double start = cpu_seconds();
+    const Result<Session> session = parse(body);
+    EXPECT_TRUE(session) << session.error().message;
+    if (!session) return 0;
+    const Rewrite to{.medias = std::vector<MediaRewrite>(
+                         session->medias.size(), {ip("203.0.113.9"), UdpPort(4), UdpPort(9)}),
+                     .origin = ip("203.0.113.9"),
+                     .replace_session_name = true,
+                     .remove_ice = true};
+    EXPECT_FALSE(rewrite(*session, to).empty());
+    least = std::min(least, cpu_seconds() - start);
+  }
+  return least;
+}
+
+// Four times the input costs about four times the work; what is quadratic would cost sixteen.
+TEST(SdpCost, IsLinearForTheWorstBodies) {
+  const std::string media = "m=audio 4 RTP/AVP 0\n";
+  const auto candidates = [](std::size_t count) {
+    std::string out;
+    for (std::size_t i = 0; i < count; ++i) {
+      out += "a=candidate:1 1 UDP 1 10.0." + std::to_string(i / 250) + "." +
+             std::to_string(i % 250 + 1) + " 4000 typ host\n";
+    }
+    return out;
+  };
+  const std::map<std::string, std::pair<std::string, std::string>> bodies = {
+      {"short lines", {repeat("a=\n", 1000), repeat("a=\n", 4000)}},
+      {"rtpmaps", {repeat("a=rtpmap:0 PCMU/8000\n", 750), repeat("a=rtpmap:0 PCMU/8000\n", 3000)}},
+      {"candidates", {candidates(340), candidates(1360)}},
+      {"medias", {repeat(media, 15), repeat(media, 60)}},
+      {"spaces",
+       {"a=rtcp:4" + std::string(2000, ' ') + "\n", "a=rtcp:4" + std::string(8000, ' ') + "\n"}},
+      {"medias with lines",
+       {repeat(media + repeat("a=x\n", 64), 15), repeat(media + repeat("a=x\n", 64), 60)}},
+      {"formats",
+       {"m=audio 4 RTP/AVP" + repeat(" 0", 1000) + "\n",
+        "m=audio 4 RTP/AVP" + repeat(" 0", 4000) + "\n"}},
+  };
+  for (const auto& [name, pair] : bodies) {
+    const double one = cost(with_head(media + pair.first));
+    const double four = cost(with_head(media + pair.second));
+    EXPECT_LT(four, one * 9 + 20e-6) << name;
+  }
+}
+
+}  // namespace
+}  // namespace millrace::sdp
