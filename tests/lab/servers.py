@@ -87,6 +87,9 @@ protocol = "ng"
 path = "{self.socket}"
 mode = 0o660
 
+[timeouts]
+delete_delay = 2
+
 [log]
 level = "info"
 """
@@ -106,12 +109,16 @@ level = "info"
     def ask(self, command, **arguments):
         return ng.request(self.socket, command, **arguments)
 
+    def only_call(self):
+        """The Call-ID of the one call there is, ended ones having gone."""
+        def listed():
+            return self.ask("list").get("calls", [])
+        self.program.wait_until(lambda: len(listed()) == 1, 10, "just one call in its list")
+        return listed()[0]
+
     def call_report(self):
-        """What `query` tells of the only call there is."""
-        calls = self.ask("list").get("calls", [])
-        if len(calls) != 1:
-            raise self.program.failure(f"lists {len(calls)} calls where one is up")
-        reply = self.ask("query", call_id=calls[0])
+        """What `query` tells of the one call there is."""
+        reply = self.ask("query", call_id=self.only_call())
         if reply.get("result") != "ok":
             raise self.program.failure(f"answers the query of a live call with {reply}")
         return reply
