@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// What a call is: the one place where offers and answers become flows.
+// All calls: the one place where offers and answers become flows (call.h tells what a call is).
 //
-// Theory of operation. A call (Call-ID) has tags; two tags that exchanged offer and answer are
-// joined media by media, each side with its own local ports: even RTP, odd RTCP. Ports for both
-// sides are taken at the offer. An answer completes the paths, which are then published to the
-// data plane; a re-offer that leaves a side's remote address as it was keeps its ports and its
-// latch. Branches of a fork (via-branch) own their callee-side ports and share the caller's; the
-// last answer wins the media. A request that fails changes nothing.
-// Calls live in a concurrent hash map (oneTBB) and are independent: every request locks its own
-// call only. handle() never blocks on the data plane, on a log or on the network.
+// Theory of operation. Calls live in a concurrent hash map by Call-ID (oneTBB) and are independent:
+// every request finds its call, lets go of the map and locks that call only. A schedule holds each
+// call once, at the earliest time it could end, so that a timer that looks once a second touches
+// only calls that are due; a call whose media flows is looked at about once a minute.
+// A call that is over is marked gone and leaves the map under its own lock: who still waits for it
+// finds it gone and looks again. handle() never blocks on the data plane, on a log or on the
+// network.
 
 #include <chrono>
 #include <cstdint>

@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/call.h"
+
+#include <algorithm>
+#include <ranges>
+#include <utility>
+
+namespace millrace {
+namespace {
+
+using State = PartyMedia::State;
+
+constexpr const char* kNoDialog = "Invalid dialogue association";
+
+// The family of the party's media, before it has a realm.
+Family family_of(const Request& request, const sdp::Session& session) {
+  if (request.sip_source_address && request.received_from) return request.received_from->family();
+  for (const sdp::Media& media : session.medias) {
+    if (media.relayable && media.connection) return media.connection->family();
+  }
+  return Family::ipv4;
+}
+
+IpAddress printed(const Request& request, const Realm& realm, const IpAddress& local) {
+  return request.media_address.value_or(realm.advertised(local));
+}
+
+// One media as its reader, who was given `ports` in `realm`, gets to see it.
+sdp::MediaRewrite print(const Request& request, const Realm& realm, State state,
+                        const HeldPorts* ports, bool rtcp_mux) {
+  sdp::MediaRewrite result;
+  result.untouched = state == State::untouched;
+  if (result.untouched || ports == nullptr) return result;
+  result.address = printed(request, realm, ports->address());
+  result.port = ports->rtp().port;
+  result.rtcp = rtcp_mux ? result.port : result.port.next();
+  return result;
+}
+
+std::string print(const Request& request, const sdp::Session& session, const Realm& realm,
+                  std::vector<sdp::MediaRewrite> medias) {
+  sdp::Rewrite rewrite;
+  rewrite.medias = std::move(medias);
+  rewrite.replace_session_name = request.replace_session_name;
+  rewrite.remove_ice = request.ice == IceHandling::remove;
+  if (request.replace_origin) {
+    const auto relayed = std::ranges::find_if(
+        rewrite.medias, [](const sdp::MediaRewrite& media) { return media.port != UdpPort(); });
+    rewrite.origin = relayed != rewrite.medias.end()
+                         ? relayed->address
+                         : printed(request, realm, realm.interface.addresses.front());
+  }
+  return sdp::rewrite(session, rewrite);
+}
+
+}  // namespace
+
+bool Call::Leg::has(std::string_view tag) const {
+  return std::ranges::find(tags, tag) != tags.end();
+}
+
+void Call::Leg::add(std::string_view tag) {
+  if (!tag.empty() && !has(tag)) tags.emplace_back(tag);
+}
+
+const PartyMedia& Call::Leg::said(std::size_t index) const {
+  static const PartyMedia kAbsent;
+  return index < medias.size() ? medias[index].said : kAbsent;
+}
+
+const HeldPorts* Call::Leg::ports(std::size_t index) const {
+  return index < medias.size() ? medias[index].ports.get() : nullptr;
+}
+
+void Call::Leg::take_over(std::vector<PartyMedia> news, const Request& request) {
+  if (medias.size() < news.size()) medias.resize(news.size());
+  for (std::size_t i = 0; i < news.size(); ++i) medias[i].said = std::move(news[i]);
+  asymmetric = request.asymmetric;
+}
+
+Call::Call(std::string_view id, const Timeouts& timeouts, const Realms& realms,
+           Dataplane& dataplane, Clock::time_point now)
+    : id_(id),
+      timeouts_(timeouts),
+      realms_(realms),
+      dataplane_(dataplane),
+      created_(now),
+      last_signal_(now),
+      created_at_(std::chrono::system_clock::now()),
+      last_signal_at_(created_at_) {}
+
+std::shared_ptr<Call::Leg> Call::find(std::string_view tag) const {
+  if (tag.empty()) return nullptr;
+  for (const Dialog& dialog : dialogs_) {
+    if (dialog.a->has(tag)) return dialog.a;
+    if (dialog.b->has(tag)) return dialog.b;
+  }
+  return nullptr;
+}
+
+bool Call::has_answered(const Leg& leg) const {
+  return std::ranges::any_of(dialogs_, [&](const Dialog& d) { return d.answered && d.joins(leg); });
+}
+
+bool Call::answered() const {
+  return std::ranges::any_of(dialogs_, [](const Dialog& d) { return d.answered; });
+}
+
+// The dialog that an offer continues. Without a to-tag it is a first INVITE, or the same once
+// more, and via-branch tells one branch of a fork from another. A tag not known here belongs to a
+// party that has not answered yet, if there is one.
+Call::Dialog* Call::find_for_offer(const Request& request, const Leg* from, const Leg* to) {
+  for (Dialog& dialog : dialogs_ | std::views::reverse) {
+    if (from != nullptr && to != nullptr) {
+      if (dialog.joins(*from) && dialog.joins(*to)) return &dialog;
+    } else if (from != nullptr && dialog.joins(*from)) {
+      if (request.to_tag.empty() ? dialog.via_branch == request.via_branch
+                                 : dialog.other(*from).tags.empty()) {
+        return &dialog;
+      }
+    } else if (to != nullptr && dialog.joins(*to) && dialog.other(*to).tags.empty()) {
+      return &dialog;
+    }
+  }
+  return nullptr;
+}
+
+// The dialog that an answer completes: by the answerer's tag, else by its branch, else the latest
+// that nobody has answered, else the latest.
+Call::Dialog* Call::find_for_answer(const Request& request, const Leg& from, const Leg* to) {
+  Dialog *by_branch = nullptr, *open = nullptr, *latest = nullptr;
+  for (Dialog& dialog : dialogs_) {
+    if (!dialog.joins(from)) continue;
+    if (to != nullptr && dialog.joins(*to)) return &dialog;
+    latest = &dialog;
+    if (dialog.other(from).tags.empty()) open = &dialog;
+    if (!request.via_branch.empty() && dialog.via_branch == request.via_branch) {
+      by_branch = &dialog;
+    }
+  }
+  return by_branch != nullptr ? by_branch : open != nullptr ? open : latest;
+}
+
+Result<Call::Dialog> Call::make_dialog(const Request& request, const sdp::Session& session,
+                                       std::shared_ptr<Leg> from, std::shared_ptr<Leg> to) const {
+  const Family family = family_of(request, session);
+  if (!from) {
+    const auto realm = realms_.find(request.from_interface, family);
+    if (!realm) return std::unexpected(realm.error());
+    from = std::make_shared<Leg>();
+    from->realm = *realm;
+    from->add(request.from_tag);
+  }
+  if (!to) {
+    auto realm = realms_.find(request.to_interface, family);
+    if (!realm && !request.to_interface.empty()) {
+      // An interface of the other family only joins IPv4 and IPv6.
+      const auto other =
+          realms_.find(request.to_interface, family == Family::ipv4 ? Family::ipv6 : Family::ipv4);
+      if (other) realm = other;
+    }
+    if (!realm) return std::unexpected(realm.error());
+    to = std::make_shared<Leg>();
+    to->realm = *realm;
+    to->via_branch = request.via_branch;
+    to->add(request.to_tag);
+  }
+  Dialog dialog;
+  dialog.a = std::move(from);
+  dialog.b = std::move(to);
+  dialog.via_branch = request.via_branch;
+  return dialog;
+}
+
+Result<std::vector<PartyMedia>> Call::describe_all(const Request& request,
+                                                   const sdp::Session& session,
+                                                   const Leg& leg) const {
+  std::vector<PartyMedia> said;
+  for (std::size_t i = 0; i < session.medias.size(); ++i) {
+    auto media = describe(session, i, request, *leg.realm, realms_, leg.said(i));
+    if (!media) return std::unexpected(media.error());
+    said.push_back(std::move(*media));
+  }
+  return said;
+}
+
+Result<Call::Staged> Call::take_ports(const std::vector<PartyMedia>& said, const Leg& from,
+                                      const Leg& to, Clock::time_point now) const {
+  Staged staged;
+  staged.from.resize(said.size());
+  staged.to.resize(said.size());
+  const auto take = [&](const Leg& leg, std::size_t i, std::unique_ptr<HeldPorts>& ports) {
+    if (leg.ports(i) == nullptr) ports = HeldPorts::take(*leg.realm, dataplane_, now);
+    return leg.ports(i) != nullptr || ports != nullptr;
+  };
+  for (std::size_t i = 0; i < said.size(); ++i) {
+    if (said[i].state != State::live) continue;
+    if (!take(from, i, staged.from[i]) || !take(to, i, staged.to[i])) {
+      return fail("Ran out of ports");
+    }
+  }
+  return staged;
+}
+
+void Call::signalled(const Request& request, Dialog& dialog, Clock::time_point now) {
+  dialog.delete_at.reset();
+  if (request.dscp) dscp_ = request.dscp;
+  last_signal_ = now;
+  last_signal_at_ = std::chrono::system_clock::now();
+}
+
+Result<std::string> Call::offer(const Request& request, const sdp::Session& session,
+                                Clock::time_point now) {
+  auto from = find(request.from_tag), to = find(request.to_tag);
+  if (request.from_tag == request.to_tag || (from && from == to)) return fail(kNoDialog);
+  Dialog* dialog = find_for_offer(request, from.get(), to.get());
+  Dialog made;
+  if (dialog == nullptr) {
+    auto result = make_dialog(request, session, from, to);
+    if (!result) return std::unexpected(result.error());
+    made = std::move(*result);
+  }
+  Dialog& at = dialog != nullptr ? *dialog : made;
+  Leg& sender = from ? *from : to && dialog != nullptr ? at.other(*to) : *at.a;
+  Leg& reader = at.other(sender);
+
+  const std::size_t count = session.medias.size();
+  const bool fresh = !has_answered(sender) && !has_answered(reader);
+  if (!fresh && count < sender.medias.size()) {
+    return fail("The offer has " + std::to_string(count) + " m= lines where there were " +
+                std::to_string(sender.medias.size()) +
+                "; a media is removed by port 0 (RFC 3264 section 8.2)");
+  }
+  auto said = describe_all(request, session, sender);
+  if (!said) return std::unexpected(said.error());
+  auto staged = take_ports(*said, sender, reader, now);
+  if (!staged) return std::unexpected(staged.error());
+  std::vector<sdp::MediaRewrite> medias;
+  for (std::size_t i = 0; i < count; ++i) {
+    const State state = (*said)[i].state;
+    const HeldPorts* ports = staged->to[i] ? staged->to[i].get() : reader.ports(i);
+    medias.push_back(
+        print(request, *reader.realm, state, state == State::live ? ports : nullptr, false));
+  }
+  std::string body = print(request, session, *reader.realm, std::move(medias));
+
+  // From here on nothing fails.
+  if (fresh && count < sender.medias.size()) sender.medias.resize(count);
+  if (fresh && count < reader.medias.size()) reader.medias.resize(count);
+  sender.take_over(std::move(*said), request);
+  if (reader.medias.size() < count) reader.medias.resize(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (staged->from[i]) sender.medias[i].ports = std::move(staged->from[i]);
+    if (staged->to[i]) reader.medias[i].ports = std::move(staged->to[i]);
+  }
+  sender.add(request.from_tag);
+  reader.add(request.to_tag);
+  at.pending = true;
+  signalled(request, at, now);
+  if (dialog == nullptr) dialog = &dialogs_.emplace_back(std::move(made));
+  // A new branch leaves alone what is joined already.
+  const bool both_free = sender.peer == nullptr && reader.peer == nullptr;
+  if (both_free || sender.peer == &reader) join(*dialog);
+  return body;
+}
+
+Result<std::string> Call::answer(const Request& request, const sdp::Session& session,
+                                 Clock::time_point now) {
+  const auto from = find(request.from_tag), to = find(request.to_tag);
+  if (!from || from == to) return fail(kNoDialog);
+  Dialog* dialog = find_for_answer(request, *from, to.get());
+  if (dialog == nullptr) return fail(kNoDialog);
+  Leg& reader = *from;
+  Leg& sender = dialog->other(reader);
+
+  const std::size_t count = session.medias.size();
+  if (count > reader.medias.size()) {
+    return fail("The answer has " + std::to_string(count) + " m= lines, the offer has " +
+                std::to_string(reader.medias.size()) + " (RFC 3264 section 6)");
+  }
+  auto said = describe_all(request, session, sender);
+  if (!said) return std::unexpected(said.error());
+  const HeldPorts* bundle = nullptr;  // the ports of the first relayed media
+  std::vector<sdp::MediaRewrite> medias;
+  for (std::size_t i = 0; i < count; ++i) {
+    const PartyMedia& offered = reader.said(i);
+    PartyMedia& media = (*said)[i];
+    const HeldPorts* ports = reader.ports(i);
+    if (offered.state == State::live && media.state == State::untouched) {
+      return fail("The answer's m= line " + std::to_string(i + 1) + " is over '" + media.protocol +
+                  "', the offer's over '" + offered.protocol + "' (RFC 3264 section 6)");
+    }
+    if (offered.state != State::live) {
+      const bool bundled = offered.state == State::bundled && media.state == State::live;
+      media.state = offered.state == State::bundled && !bundled ? State::refused : offered.state;
+      ports = bundled ? bundle : nullptr;
+    } else if (media.state != State::live || ports == nullptr || sender.ports(i) == nullptr) {
+      media.state = State::refused;
+      ports = nullptr;
+    } else if (bundle == nullptr) {
+      bundle = ports;
+    }
+    medias.push_back(
+        print(request, *reader.realm, media.state, ports, offered.rtcp_mux && media.rtcp_mux));
+  }
+  std::string body = print(request, session, *reader.realm, std::move(medias));
+
+  // From here on nothing fails.
+  sender.take_over(std::move(*said), request);
+  sender.add(request.to_tag);
+  dialog->answered = true;
+  dialog->pending = false;
+  signalled(request, *dialog, now);
+  drop_refused(*dialog);
+  join(*dialog);
+  return body;
+}
+
+bool Call::remove(const Request& request, Clock::time_point now) {
+  const auto from = find(request.from_tag), to = find(request.to_tag);
+  const bool one_side = request.match_to_tag && !request.to_tag.empty();
+  if ((!request.from_tag.empty() && !from) || (one_side && !to)) return false;
+  const bool one_branch =
+      !request.via_branch.empty() && std::ranges::any_of(dialogs_, [&](const Dialog& d) {
+        return d.via_branch == request.via_branch;
+      });
+  const auto named = [&](const Dialog& dialog) {
+    if (one_branch) return dialog.via_branch == request.via_branch;
+    return !one_side || (dialog.joins(*to) && (!from || dialog.joins(*from)));
+  };
+  const Clock::time_point due = now + request.delete_delay.value_or(timeouts_.delete_delay);
+  bool found = false;
+  for (std::size_t i = dialogs_.size(); i-- > 0;) {
+    Dialog& dialog = dialogs_[i];
+    if (!named(dialog)) continue;
+    found = true;
+    if (due <= now) {
+      end(i);
+    } else {
+      dialog.delete_at = std::min(dialog.delete_at.value_or(due), due);
+    }
+  }
+  return found;
+}
+
+}  // namespace millrace

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// One call: its parties, the dialogs between them, and the flows that follow from both.
+//
+// Theory of operation. A Leg is a party: its tags, what it said of each media, and the local ports
+// given to it, which go into the SDP that it reads. A Dialog is an offerer and an answerer; the
+// branches of a fork are dialogs that share the offerer's leg. A leg's media is joined to one other
+// leg at a time, its peer: the last that answered. Offers and answers first work out everything,
+// ports included, and then change the call: what fails before that has changed nothing. Flows are
+// always derived from the two legs of a dialog, so publishing them once more is harmless.
+// Not thread-safe: whoever uses it holds `mutex`.
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "control/config.h"
+#include "control/party_media.h"
+#include "control/realm.h"
+#include "control/request.h"
+#include "control/sdp.h"
+#include "dataplane/dataplane.h"
+
+namespace millrace {
+
+class Call {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  enum class End : std::uint8_t {
+    media_timeout,
+    silent_timeout,
+    offer_timeout,
+    final_timeout,
+    deleted,
+  };
+  struct Verdict {
+    std::optional<End> end;
+    Clock::time_point next = Clock::time_point::max();  // no end before that
+  };
+
+  // All but `id` must outlive it.
+  Call(std::string_view id, const Timeouts& timeouts, const Realms& realms, Dataplane& dataplane,
+       Clock::time_point now);
+
+  // The SDP for the other party, or the error-reason.
+  [[nodiscard]] Result<std::string> offer(const Request& request, const sdp::Session& session,
+                                          Clock::time_point now);
+  [[nodiscard]] Result<std::string> answer(const Request& request, const sdp::Session& session,
+                                           Clock::time_point now);
+  // Ends the dialogs that `request` names, or marks them to end later; false if it names none.
+  [[nodiscard]] bool remove(const Request& request, Clock::time_point now);
+
+  // Ends all dialogs.
+  void clear() { dialogs_.clear(); }
+
+  // Ends the dialogs whose delayed delete is due, and tells whether the call is over by now. It
+  // reads counters of the data plane; may_end() does not, and is never later than the true end.
+  [[nodiscard]] Verdict check(Clock::time_point now);
+  [[nodiscard]] Clock::time_point may_end() const;
+
+  [[nodiscard]] CallReport report() const;
+  [[nodiscard]] const std::string& id() const { return id_; }
+  [[nodiscard]] bool empty() const { return dialogs_.empty(); }
+  [[nodiscard]] bool answered() const;
+
+  std::mutex mutex;
+  bool gone = false;  // no longer in the table
+  // When it is to be looked at next; guarded by the schedule's lock, not by `mutex`.
+  std::optional<Clock::time_point> scheduled;
+
+ private:
+  struct LegMedia {
+    PartyMedia said;
+    std::unique_ptr<HeldPorts> ports;
+  };
+  struct Leg {
+    std::vector<std::string> tags;  // more than one where branches of a fork share a leg
+    std::string via_branch;
+    std::chrono::system_clock::time_point created = std::chrono::system_clock::now();
+    Realm* realm = nullptr;
+    bool asymmetric = false;
+    std::vector<LegMedia> medias;
+    Leg* peer = nullptr;
+
+    [[nodiscard]] bool has(std::string_view tag) const;
+    void add(std::string_view tag);
+    [[nodiscard]] const PartyMedia& said(std::size_t index) const;
+    [[nodiscard]] const HeldPorts* ports(std::size_t index) const;
+    void take_over(std::vector<PartyMedia> news, const Request& request);
+  };
+  struct Dialog {
+    std::shared_ptr<Leg> a, b;  // who offered first, who answered
+    std::string via_branch;
+    bool answered = false;
+    bool pending = false;  // an offer waits for its answer
+    std::optional<Clock::time_point> delete_at;
+
+    [[nodiscard]] bool joins(const Leg& leg) const { return a.get() == &leg || b.get() == &leg; }
+    [[nodiscard]] Leg& other(const Leg& leg) const { return a.get() == &leg ? *b : *a; }
+  };
+  // What an offer needs on top of what its dialog has.
+  struct Staged {
+    std::vector<std::unique_ptr<HeldPorts>> from, to;  // by m= line
+  };
+
+  // call.cc
+  [[nodiscard]] std::shared_ptr<Leg> find(std::string_view tag) const;
+  [[nodiscard]] Dialog* find_for_offer(const Request& request, const Leg* from, const Leg* to);
+  [[nodiscard]] Dialog* find_for_answer(const Request& request, const Leg& from, const Leg* to);
+  [[nodiscard]] Result<Dialog> make_dialog(const Request& request, const sdp::Session& session,
+                                           std::shared_ptr<Leg> from,
+                                           std::shared_ptr<Leg> to) const;
+  [[nodiscard]] Result<std::vector<PartyMedia>> describe_all(const Request& request,
+                                                             const sdp::Session& session,
+                                                             const Leg& leg) const;
+  [[nodiscard]] Result<Staged> take_ports(const std::vector<PartyMedia>& said, const Leg& from,
+                                          const Leg& to, Clock::time_point now) const;
+  void signalled(const Request& request, Dialog& dialog, Clock::time_point now);
+  [[nodiscard]] bool has_answered(const Leg& leg) const;
+
+  // call_flows.cc
+  void join(Dialog& dialog);
+  void detach(Leg& leg);
+  void rejoin(Leg& leg);
+  void end(std::size_t dialog);
+  void drop_refused(Dialog& dialog);
+  void withdraw(const Leg& leg, std::size_t index);
+  void publish(Dialog& dialog);
+  void publish(Dialog& dialog, std::size_t index);
+  [[nodiscard]] static Side side(const Leg& leg, const Leg& other, std::size_t index,
+                                 std::size_t component);
+  [[nodiscard]] static bool expects(const Leg& leg, std::size_t index);
+  [[nodiscard]] bool expects_media() const;
+  [[nodiscard]] Clock::time_point last_heard(bool expected_only, Clock::time_point now) const;
+
+  // call_report.cc
+  [[nodiscard]] TagReport report(const Leg& leg) const;
+  [[nodiscard]] MediaReport report(const Leg& leg, std::size_t index) const;
+
+  std::string id_;
+  const Timeouts& timeouts_;
+  const Realms& realms_;
+  Dataplane& dataplane_;
+  std::vector<Dialog> dialogs_;
+  std::optional<std::uint8_t> dscp_;
+  Clock::time_point created_, last_signal_;
+  std::chrono::system_clock::time_point created_at_, last_signal_at_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <algorithm>
+#include <ranges>
+#include <utility>
+
+#include "control/call.h"
+
+namespace millrace {
+namespace {
+
+using State = PartyMedia::State;
+
+bool live(const PartyMedia& media) { return media.state == State::live; }
+bool removed(const PartyMedia& media) {
+  return media.state == State::refused || media.state == State::untouched;
+}
+
+}  // namespace
+
+void Call::withdraw(const Leg& leg, std::size_t index) {
+  if (const HeldPorts* ports = leg.ports(index)) {
+    dataplane_.withdraw(ports->rtp());
+    dataplane_.withdraw(ports->rtcp());
+  }
+}
+
+// The last answer wins: whom the two were joined to before is heard no more.
+void Call::join(Dialog& dialog) {
+  Leg &a = *dialog.a, &b = *dialog.b;
+  if (a.peer != &b) {
+    detach(a);
+    detach(b);
+    a.peer = &b;
+    b.peer = &a;
+  }
+  publish(dialog);
+}
+
+void Call::detach(Leg& leg) {
+  Leg* peer = std::exchange(leg.peer, nullptr);
+  if (peer == nullptr) return;
+  peer->peer = nullptr;
+  for (std::size_t i = 0; i < peer->medias.size(); ++i) withdraw(*peer, i);
+}
+
+// A leg whose peer has gone is joined to another one that it has a dialog with, answered first.
+void Call::rejoin(Leg& leg) {
+  Dialog* best = nullptr;
+  for (Dialog& dialog : dialogs_) {
+    if (!dialog.joins(leg) || dialog.other(leg).peer != nullptr) continue;
+    if (best == nullptr || dialog.answered || !best->answered) best = &dialog;
+  }
+  if (best != nullptr) return join(*best);
+  for (std::size_t i = 0; i < leg.medias.size(); ++i) withdraw(leg, i);
+}
+
+void Call::end(std::size_t index) {
+  const Dialog dialog = std::move(dialogs_[index]);
+  dialogs_.erase(dialogs_.begin() + static_cast<std::ptrdiff_t>(index));
+  if (dialog.a->peer == dialog.b.get()) dialog.a->peer = dialog.b->peer = nullptr;
+  if (dialog.a->peer == nullptr) rejoin(*dialog.a);
+  if (dialog.b->peer == nullptr) rejoin(*dialog.b);
+}
+
+// Ports of a media that either side does not want go back, unless another dialog of a shared leg
+// still uses them.
+void Call::drop_refused(Dialog& dialog) {
+  Leg &a = *dialog.a, &b = *dialog.b;
+  const auto drop = [&](Leg& leg, std::size_t i) {
+    const bool shared = std::ranges::any_of(dialogs_, [&](const Dialog& other) {
+      return &other != &dialog && other.joins(leg) && other.other(leg).ports(i) != nullptr;
+    });
+    if (!shared && i < leg.medias.size()) leg.medias[i].ports.reset();
+  };
+  for (std::size_t i = 0; i < std::max(a.medias.size(), b.medias.size()); ++i) {
+    if (!removed(a.said(i)) && !removed(b.said(i))) continue;
+    drop(a, i);
+    drop(b, i);
+  }
+}
+
+void Call::publish(Dialog& dialog) {
+  for (std::size_t i = 0; i < std::max(dialog.a->medias.size(), dialog.b->medias.size()); ++i) {
+    publish(dialog, i);
+  }
+}
+
+void Call::publish(Dialog& dialog, std::size_t index) {
+  Leg &a = *dialog.a, &b = *dialog.b;
+  const PartyMedia &of_a = a.said(index), &of_b = b.said(index);
+  // Media that an offer removes may go on until the answer (RFC 3264 section 8.2).
+  if (dialog.pending && (removed(of_a) || removed(of_b))) return;
+  const bool wanted = dialog.pending ? live(of_a) || live(of_b) : live(of_a) && live(of_b);
+  if (!wanted || a.ports(index) == nullptr || b.ports(index) == nullptr) {
+    withdraw(a, index);
+    withdraw(b, index);
+    return;
+  }
+  // RFC 5761 section 5.1.1: RTCP shares the port once both have said so; until the answer it may
+  // come on either port.
+  const bool rtp = (of_a.rtp || !live(of_a)) && (of_b.rtp || !live(of_b));
+  const bool muxed = of_a.rtcp_mux && of_b.rtcp_mux;
+  const bool may_mux = muxed || (dialog.pending && (of_a.rtcp_mux || of_b.rtcp_mux));
+  const bool encrypted = of_a.encrypted() || of_b.encrypted();
+  dataplane_.publish({.a = side(a, b, index, 0),
+                      .b = side(b, a, index, 0),
+                      .payload = rtp ? Payload::rtp : Payload::opaque,
+                      .rtcp_mux = rtp && may_mux,
+                      .encrypted = encrypted,
+                      .dscp = dscp_});
+  if (rtp && !muxed) {
+    dataplane_.publish({.a = side(a, b, index, 1),
+                        .b = side(b, a, index, 1),
+                        .payload = Payload::rtcp,
+                        .rtcp_mux = false,
+                        .encrypted = encrypted,
+                        .dscp = dscp_});
+  } else {
+    dataplane_.withdraw(a.ports(index)->rtcp());
+    dataplane_.withdraw(b.ports(index)->rtcp());
+  }
+  for (Leg* leg : {&a, &b}) {
+    for (auto& part : leg->medias[index].said.components) part.moved = false;
+  }
+}
+
+Side Call::side(const Leg& leg, const Leg& other, std::size_t index, std::size_t component) {
+  const HeldPorts& ports = *leg.ports(index);
+  const PartyMedia& said = leg.said(index);
+  Side result;
+  result.local = component == 0 ? ports.rtp() : ports.rtcp();
+  if (!live(said)) return result;  // not answered: nothing is heard from it
+  result.remote = said.components[component].remote;
+  result.hints = said.hints;
+  // Each may number its types by its own SDP or by the other's (RFC 3264 section 5.1).
+  if (component == 0) result.payload_types = said.payload_types | other.said(index).payload_types;
+  result.clock_hz = said.clock_hz;
+  result.latching = leg.asymmetric ? Latching::off : leg.realm->interface.latching;
+  result.on_publish = said.components[component].moved ? OnPublish::reopen : OnPublish::keep;
+  result.deliver = !said.held;
+  return result;
+}
+
+// Whether packets of `leg` are due: it sends, and its peer has not asked for silence.
+bool Call::expects(const Leg& leg, std::size_t index) {
+  const PartyMedia &from = leg.said(index), &to = leg.peer->said(index);
+  return live(from) && live(to) && leg.ports(index) != nullptr && from.sends && to.receives &&
+         !to.held;
+}
+
+bool Call::expects_media() const {
+  for (const Dialog& dialog : dialogs_) {
+    if (!dialog.answered || dialog.a->peer != dialog.b.get()) continue;
+    for (std::size_t i = 0; i < dialog.a->medias.size(); ++i) {
+      if (expects(*dialog.a, i) || expects(*dialog.b, i)) return true;
+    }
+  }
+  return false;
+}
+
+Call::Clock::time_point Call::last_heard(bool expected_only, Clock::time_point now) const {
+  Clock::time_point heard = last_signal_;
+  const auto listen = [&](LocalPort port) {
+    if (const auto idle = dataplane_.read(port).idle) {
+      heard = std::max(heard, now - std::chrono::duration_cast<Clock::duration>(*idle));
+    }
+  };
+  for (const Dialog& dialog : dialogs_) {
+    if (dialog.a->peer != dialog.b.get()) continue;
+    for (const Leg* leg : {dialog.a.get(), dialog.b.get()}) {
+      for (std::size_t i = 0; i < leg->medias.size(); ++i) {
+        if (leg->ports(i) == nullptr || (expected_only && !expects(*leg, i))) continue;
+        listen(leg->ports(i)->rtp());
+        if (!expected_only) listen(leg->ports(i)->rtcp());
+      }
+    }
+  }
+  return heard;
+}
+
+namespace {
+
+// The earliest reason, with the time it is due; a limit of zero is none.
+struct Earliest {
+  Call::Verdict verdict;
+
+  void offer(Call::End end, Call::Clock::time_point since, std::chrono::seconds limit) {
+    if (limit > std::chrono::seconds::zero()) at(end, since + limit);
+  }
+  void at(Call::End end, Call::Clock::time_point due) {
+    if (due < verdict.next) verdict = {end, due};
+  }
+};
+
+}  // namespace
+
+Call::Clock::time_point Call::may_end() const {
+  Earliest earliest;
+  for (const Dialog& dialog : dialogs_) {
+    if (dialog.delete_at) earliest.at(End::deleted, *dialog.delete_at);
+  }
+  earliest.offer(End::final_timeout, created_, timeouts_.final);
+  if (!answered()) {
+    earliest.offer(End::offer_timeout, last_signal_, timeouts_.offer);
+  } else if (expects_media()) {
+    earliest.offer(End::media_timeout, last_signal_, timeouts_.media);
+  } else {
+    earliest.offer(End::silent_timeout, last_signal_, timeouts_.silent);
+  }
+  return earliest.verdict.next;
+}
+
+Call::Verdict Call::check(Clock::time_point now) {
+  Earliest earliest;
+  for (std::size_t i = dialogs_.size(); i-- > 0;) {
+    const auto due = dialogs_[i].delete_at;
+    if (!due) continue;
+    if (*due <= now) {
+      end(i);
+    } else {
+      earliest.at(End::deleted, *due);
+    }
+  }
+  if (dialogs_.empty()) return {End::deleted, now};
+  earliest.offer(End::final_timeout, created_, timeouts_.final);
+  if (!answered()) {
+    earliest.offer(End::offer_timeout, last_signal_, timeouts_.offer);
+  } else if (expects_media()) {
+    earliest.offer(End::media_timeout, last_heard(true, now), timeouts_.media);
+  } else {
+    earliest.offer(End::silent_timeout, last_heard(false, now), timeouts_.silent);
+  }
+  if (earliest.verdict.next > now) earliest.verdict.end.reset();
+  return earliest.verdict;
+}
+
+}  // namespace millrace

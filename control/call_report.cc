@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <algorithm>
+#include <utility>
+
+#include "control/call.h"
+
+namespace millrace {
+
+CallReport Call::report() const {
+  CallReport result;
+  result.call_id = id_;
+  result.created = created_at_;
+  result.last_signal = last_signal_at_;
+  result.reported = std::chrono::system_clock::now();
+  std::vector<const Leg*> seen;
+  for (const Dialog& dialog : dialogs_) {
+    for (const Leg* leg : {dialog.a.get(), dialog.b.get()}) {
+      if (std::ranges::find(seen, leg) != seen.end()) continue;
+      seen.push_back(leg);
+      result.tags.push_back(report(*leg));
+    }
+  }
+  return result;
+}
+
+TagReport Call::report(const Leg& leg) const {
+  TagReport result;
+  if (!leg.tags.empty()) result.tag = leg.tags.back();
+  result.via_branch = leg.via_branch;
+  result.created = leg.created;
+  if (leg.peer != nullptr && !leg.peer->tags.empty()) result.peer_tag = leg.peer->tags.back();
+  for (std::size_t i = 0; i < leg.medias.size(); ++i) result.medias.push_back(report(leg, i));
+  return result;
+}
+
+MediaReport Call::report(const Leg& leg, std::size_t index) const {
+  const PartyMedia& said = leg.said(index);
+  // Before it answers, a party's media is known from what it was offered.
+  const bool absent = said.state == PartyMedia::State::absent && leg.peer != nullptr;
+  const PartyMedia& known = absent ? leg.peer->said(index) : said;
+  MediaReport result;
+  result.index = static_cast<unsigned>(index + 1);
+  result.type = known.type;
+  result.protocol = known.protocol;
+  result.codec = known.codec;
+  result.clock_hz = known.clock_hz;
+  result.sends = said.sends;
+  result.receives = said.receives && !said.held;
+  const HeldPorts* ports = leg.ports(index);
+  if (ports == nullptr) return result;
+  const bool muxed = leg.peer != nullptr && said.rtcp_mux && leg.peer->said(index).rtcp_mux;
+  const auto add = [&](LocalPort local, std::size_t component) {
+    result.streams.push_back(
+        {.local = local,
+         .local_endpoint = {leg.realm->advertised(ports->address()), local.port},
+         .advertised = said.components[component].advertised,
+         .rtcp = component == 1,
+         .rtcp_mux = muxed,
+         .flow = dataplane_.read(local)});
+  };
+  add(ports->rtp(), 0);
+  if (known.rtp && !muxed) add(ports->rtcp(), 1);
+  return result;
+}
+
+}  // namespace millrace

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/party_media.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace millrace {
+namespace {
+
+using State = PartyMedia::State;
+
+// One media description under judgement.
+struct Judge {
+  const sdp::Session& session;
+  std::size_t index;
+  const Request& request;
+  const Realm& realm;
+  const Realms& realms;
+
+  // Where the SIP message came from, if media could come from there too. A proxy may name itself
+  // (127.0.0.1) for a request that it made.
+  [[nodiscard]] std::optional<IpAddress> source() const {
+    const auto& from = request.received_from;
+    if (!from || !from->is_sendable() || from->family() != realm.family || realms.is_own(*from)) {
+      return std::nullopt;
+    }
+    return from;
+  }
+
+  [[nodiscard]] bool routable(const IpAddress& address) const {
+    if (!address.is_sendable() || address.family() != realm.family) return false;
+    if (!address.is_private() || realm.on_link(address)) return true;
+    return !source() || source() == address;
+  }
+
+  [[nodiscard]] std::unexpected<Error> refuse(const IpAddress& address, std::string why) const {
+    return fail("Media address " + address.text() + " (m= in line " +
+                std::to_string(session.media_starts[index] + 1) + " of the SDP) " + std::move(why));
+  }
+
+  [[nodiscard]] Result<void> check(const IpAddress& address) const {
+    if (!address.is_sendable()) {
+      return refuse(address,
+                    "cannot be sent to: it is loopback, link-local, multicast, broadcast or "
+                    "reserved; name an address that the relay can reach");
+    }
+    if (realms.is_own(address)) {
+      return refuse(address, "is the relay's own: it must not send to itself");
+    }
+    if (address.family() != realm.family) {
+      return refuse(address, "is of another family than this party's port on interface '" +
+                                 realm.interface.name + "'; name its interface by `direction`");
+    }
+    return {};
+  }
+
+  [[nodiscard]] Result<PartyMedia::Component> component(Endpoint endpoint) const {
+    PartyMedia::Component result;
+    if (request.sip_source_address && request.received_from) {
+      endpoint.address = *request.received_from;
+    }
+    // "a=rtcp:9 IN IP4 0.0.0.0" is a browser's way to name none.
+    if (endpoint.port.number() == 0 || endpoint.address.is_unspecified()) return result;
+    if (const auto ok = check(endpoint.address); !ok) return std::unexpected(ok.error());
+    result.advertised = endpoint;
+    if (request.asymmetric || routable(endpoint.address)) result.remote = endpoint;
+    return result;
+  }
+
+  [[nodiscard]] std::vector<IpAddress> hints(const PartyMedia& media) const {
+    std::vector<IpAddress> result;
+    const auto add = [&](const std::optional<IpAddress>& address) {
+      if (address && std::ranges::find(result, *address) == result.end()) {
+        result.push_back(*address);
+      }
+    };
+    for (const auto& part : media.components) {
+      if (part.remote) add(part.remote->address);
+    }
+    add(source());
+    for (const IpAddress& candidate : session.medias[index].candidates) {
+      if (routable(candidate) && !realms.is_own(candidate)) add(candidate);
+    }
+    return result;
+  }
+};
+
+// An endpoint that moved; or one that is behind a NAT whose outside moved.
+bool has_moved(const PartyMedia::Component& now, const PartyMedia::Component& before,
+               bool other_source) {
+  return now.advertised != before.advertised || (!now.remote && other_source);
+}
+
+State state_of(const sdp::Media& media) {
+  if (media.port.number() == 0) return media.bundle_only ? State::bundled : State::refused;
+  return media.relayable ? State::live : State::untouched;
+}
+
+}  // namespace
+
+Result<PartyMedia> describe(const sdp::Session& session, std::size_t index, const Request& request,
+                            const Realm& realm, const Realms& realms, const PartyMedia& before) {
+  const Judge judge{session, index, request, realm, realms};
+  const sdp::Media& media = session.medias[index];
+  PartyMedia result;
+  result.state = state_of(media);
+  result.type = media.type;
+  result.protocol = media.protocol;
+  result.codec = media.codec;
+  result.clock_hz = media.clock_hz;
+  result.payload_types = media.payload_types;
+  result.rtp = media.rtp;
+  result.rtcp_mux = media.rtcp_mux;
+  result.sends =
+      media.direction == sdp::Direction::sendrecv || media.direction == sdp::Direction::sendonly;
+  result.receives =
+      media.direction == sdp::Direction::sendrecv || media.direction == sdp::Direction::recvonly;
+  result.signalled_from = judge.source();
+  if (result.state != State::live) return result;
+
+  const bool unnamed = media.held_by_address && !request.sip_source_address;
+  if (unnamed) {
+    // A hold says nothing of where the party is; with ICE it is none (RFC 8840 section 3.1).
+    result.held = media.candidates.empty();
+    result.components = before.components;
+    for (auto& part : result.components) part.moved = false;
+  } else {
+    for (const auto& [at, endpoint] :
+         {std::pair{0U, Endpoint{*media.connection, media.port}}, std::pair{1U, media.rtcp}}) {
+      auto part = judge.component(endpoint);
+      if (!part) return std::unexpected(part.error());
+      part->moved =
+          before.state == State::live &&
+          has_moved(*part, before.components[at], before.signalled_from != result.signalled_from);
+      result.components[at] = *part;
+    }
+  }
+  result.hints = judge.hints(result);
+  return result;
+}
+
+}  // namespace millrace

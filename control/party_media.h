@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// What one party says of one media in its SDP, judged: where it may be sent to and heard from.
+//
+// An address is routable if a relay may send media there and it is not a private one behind a NAT:
+// a private address counts where it is on-link, where the signalling came from it, or where nothing
+// else is known of the party. What is routable becomes a hint, and the media endpoint the remote;
+// the address that the signalling came from is always a hint (RFC 7362 section 4). An address
+// that nobody can be reached at, or that is the relay's own, refuses the whole SDP.
+
+#include <array>
+#include <bitset>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "control/realm.h"
+#include "control/request.h"
+#include "control/sdp.h"
+
+namespace millrace {
+
+struct PartyMedia {
+  enum class State : std::uint8_t {
+    absent,     // not described yet
+    refused,    // port 0
+    bundled,    // bundle-only: its packets share another media's port (RFC 9143)
+    untouched,  // a transport that this relay does not carry
+    live,
+  };
+  // RTP (or opaque datagrams) and RTCP.
+  struct Component {
+    std::optional<Endpoint> advertised;  // as its SDP says; kept through a hold
+    std::optional<Endpoint> remote;      // the same, if it is routable
+    bool moved = false;                  // since the SDP before
+  };
+
+  State state = State::absent;
+  std::string type, protocol, codec;
+  std::uint32_t clock_hz = 8000;
+  std::bitset<128> payload_types;
+  bool rtp = false;
+  bool rtcp_mux = false;
+  bool sends = true, receives = true;
+  bool held = false;  // by address: is sent nothing
+  std::array<Component, 2> components;
+  std::vector<IpAddress> hints;
+  std::optional<IpAddress> signalled_from;
+
+  // RTP/SAVP, RTP/SAVPF and these over DTLS (RFC 3711, RFC 5764).
+  [[nodiscard]] bool encrypted() const { return protocol.find("SAVP") != std::string::npos; }
+};
+
+// Media number `index` of `session`, sent by a party in `realm` which said `before` last time.
+[[nodiscard]] Result<PartyMedia> describe(const sdp::Session& session, std::size_t index,
+                                          const Request& request, const Realm& realm,
+                                          const Realms& realms, const PartyMedia& before);
+
+}  // namespace millrace

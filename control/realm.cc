@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/realm.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+namespace millrace {
+namespace {
+
+Interface of_family(const Interface& all, Family family) {
+  Interface result = all;
+  result.addresses.clear();
+  result.ids.clear();
+  for (std::size_t i = 0; i < all.addresses.size(); ++i) {
+    if (all.addresses[i].family() != family) continue;
+    result.addresses.push_back(all.addresses[i]);
+    result.ids.push_back(all.ids[i]);
+  }
+  return result;
+}
+
+std::string_view name_of(Family family) { return family == Family::ipv4 ? "IPv4" : "IPv6"; }
+
+}  // namespace
+
+Realm::Realm(const Interface& settings, const std::vector<Prefix>& prefixes, Family which,
+             std::chrono::seconds quarantine)
+    : interface(of_family(settings, which)),
+      networks(prefixes),
+      family(which),
+      pool(interface, quarantine) {}
+
+bool Realm::on_link(const IpAddress& address) const {
+  return std::ranges::any_of(networks, [&](const Prefix& p) { return p.contains(address); });
+}
+
+const IpAddress& Realm::advertised(const IpAddress& local) const {
+  const auto& other = interface.advertised;
+  return other && other->family() == family ? *other : local;
+}
+
+std::unique_ptr<HeldPorts> HeldPorts::take(Realm& realm, Dataplane& dataplane,
+                                           PortPool::Clock::time_point now) {
+  auto pair = realm.pool.take(now);
+  return pair ? std::make_unique<HeldPorts>(dataplane, std::move(*pair)) : nullptr;
+}
+
+HeldPorts::~HeldPorts() {
+  dataplane_.withdraw(rtp());
+  dataplane_.withdraw(rtcp());
+}
+
+Realms::Realms(const Config& config) {
+  for (std::size_t i = 0; i < config.interfaces.size(); ++i) {
+    for (const Family family : {Family::ipv4, Family::ipv6}) {
+      auto realm =
+          std::make_unique<Realm>(config.interfaces[i], config.dataplane.interfaces.at(i).addresses,
+                                  family, config.timeouts.quarantine);
+      if (!realm->interface.addresses.empty()) realms_.push_back(std::move(realm));
+    }
+  }
+}
+
+Result<Realm*> Realms::find(std::string_view name, Family family) const {
+  bool exists = false;
+  std::string names;
+  for (const auto& realm : realms_) {
+    if (name.empty() || realm->interface.name == name) {
+      if (realm->family == family) return realm.get();
+      exists = true;
+    }
+    if (!names.ends_with("'" + realm->interface.name + "'")) {
+      names += " '" + realm->interface.name + "'";
+    }
+  }
+  if (name.empty() || exists) {
+    return fail((name.empty() ? "No interface" : "Interface '" + std::string(name) + "'") +
+                " has " + (name.empty() ? "an " : "no ") + std::string(name_of(family)) +
+                " media address");
+  }
+  return fail("Unknown interface '" + std::string(name.substr(0, 64)) + "'; configured:" + names);
+}
+
+bool Realms::is_own(const IpAddress& address) const {
+  return std::ranges::any_of(realms_, [&](const auto& realm) {
+    return realm->interface.advertised == address ||
+           std::ranges::find(realm->interface.addresses, address) !=
+               realm->interface.addresses.end();
+  });
+}
+
+void Realms::advance(PortPool::Clock::time_point now) {
+  for (const auto& realm : realms_) realm->pool.advance(now);
+}
+
+std::uint64_t Realms::ports_used() const {
+  std::uint64_t sum = 0;
+  for (const auto& realm : realms_) sum += realm->pool.used();
+  return sum;
+}
+
+std::uint64_t Realms::ports_free() const {
+  std::uint64_t sum = 0;
+  for (const auto& realm : realms_) sum += realm->pool.free();
+  return sum;
+}
+
+}  // namespace millrace

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// Where media enters: one realm for each interface and address family.
+//
+// A party of a call is attached to one realm for good: its ports come from there, and whether an
+// address of its SDP can be reached is judged from there. Ports that a party holds are HeldPorts:
+// when they go, the flows that use them end first, then the pair goes to quarantine, so neither a
+// flow nor a port can be left behind.
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "control/config.h"
+#include "control/port_pool.h"
+#include "dataplane/dataplane.h"
+
+namespace millrace {
+
+struct Realm {
+  Realm(const Interface& settings, const std::vector<Prefix>& prefixes, Family family,
+        std::chrono::seconds quarantine);
+
+  [[nodiscard]] bool on_link(const IpAddress& address) const;
+  // What is printed in SDP for a port on `local`.
+  [[nodiscard]] const IpAddress& advertised(const IpAddress& local) const;
+
+  Interface interface;  // with the addresses of this family only
+  std::vector<Prefix> networks;
+  Family family;
+  PortPool pool;
+};
+
+class HeldPorts {
+ public:
+  HeldPorts(Dataplane& dataplane, PortPair pair) : dataplane_(dataplane), pair_(std::move(pair)) {}
+  // Null: the realm has run out of ports. `dataplane` must outlive the result, as must the realm.
+  [[nodiscard]] static std::unique_ptr<HeldPorts> take(Realm& realm, Dataplane& dataplane,
+                                                       PortPool::Clock::time_point now);
+  ~HeldPorts();
+  HeldPorts(const HeldPorts&) = delete;
+  HeldPorts& operator=(const HeldPorts&) = delete;
+
+  [[nodiscard]] LocalPort rtp() const { return pair_.rtp(); }
+  [[nodiscard]] LocalPort rtcp() const { return pair_.rtcp(); }
+  [[nodiscard]] const IpAddress& address() const { return pair_.address(); }
+
+ private:
+  Dataplane& dataplane_;
+  PortPair pair_;
+};
+
+class Realms {
+ public:
+  explicit Realms(const Config& config);
+
+  // The realm of the interface `name`, or of the first interface if it is empty, that has
+  // addresses of `family`.
+  [[nodiscard]] Result<Realm*> find(std::string_view name, Family family) const;
+  // A media address of ours, or one that stands for it in SDP.
+  [[nodiscard]] bool is_own(const IpAddress& address) const;
+
+  // Lets rested ports go free; call it once a second.
+  void advance(PortPool::Clock::time_point now);
+  [[nodiscard]] std::uint64_t ports_used() const;
+  [[nodiscard]] std::uint64_t ports_free() const;
+
+ private:
+  std::vector<std::unique_ptr<Realm>> realms_;  // in the order of the configuration, IPv4 first
+};
+
+}  // namespace millrace
