@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/party_media.h"
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace millrace {
+namespace {
+
+using State = PartyMedia::State;
+
+IpAddress ip(std::string_view text) { return IpAddress::parse(text).value(); }
+
+Config config() {
+  Config result;
+  Interface core;
+  core.name = "core";
+  core.addresses = {ip("198.18.0.10"), ip("2001:db8::10")};
+  core.ids = {MediaAddressId{0}, MediaAddressId{1}};
+  result.interfaces = {core};
+  InterfaceConfig device;
+  device.addresses = {Prefix::parse("198.18.0.10/24").value(), Prefix::parse("10.0.0.1/24").value(),
+                      Prefix::parse("2001:db8::10/64").value()};
+  result.dataplane.interfaces = {device};
+  return result;
+}
+
+class PartyMediaTest : public testing::Test {
+ protected:
+  Result<PartyMedia> judge(std::string_view address, std::string_view rest = "",
+                           Family family = Family::ipv4) {
+    const std::string body = std::string("v=0\r\nc=IN ") +
+                             (family == Family::ipv4 ? "IP4 " : "IP6 ") + std::string(address) +
+                             "\r\nm=audio 4000 RTP/AVP 0 101\r\n" + std::string(rest);
+    const auto session = sdp::parse(body);
+    if (!session) return std::unexpected(session.error());
+    return describe(*session, 0, request, **realms.find("", family), realms, before);
+  }
+  // Describes it and remembers it as the SDP before.
+  PartyMedia say(std::string_view address, std::string_view rest = "") {
+    return before = judge(address, rest).value();
+  }
+
+  Realms realms{config()};
+  Request request;
+  PartyMedia before;
+};
+
+std::vector<IpAddress> list(std::initializer_list<std::string_view> texts) {
+  std::vector<IpAddress> result;
+  for (const std::string_view text : texts) result.push_back(ip(text));
+  return result;
+}
+
+TEST_F(PartyMediaTest, PublicAddressIsRemoteAndHint) {
+  request.received_from = ip("192.0.2.9");
+  const PartyMedia media = say("203.0.113.5", "a=rtcp:4100 IN IP4 203.0.113.6\r\n");
+  EXPECT_EQ(media.state, State::live);
+  EXPECT_EQ(media.components[0].remote, (Endpoint{ip("203.0.113.5"), UdpPort(4000)}));
+  EXPECT_EQ(media.components[1].remote, (Endpoint{ip("203.0.113.6"), UdpPort(4100)}));
+  EXPECT_EQ(media.hints, list({"203.0.113.5", "203.0.113.6", "192.0.2.9"}));
+  EXPECT_TRUE(media.payload_types[0] && media.payload_types[101]);
+  EXPECT_EQ(media.payload_types.count(), 2U);
+}
+
+TEST_F(PartyMediaTest, PrivateAddressBehindNatIsNeither) {
+  request.received_from = ip("192.0.2.9");
+  const PartyMedia media = say("192.168.1.20");
+  EXPECT_EQ(media.components[0].advertised, (Endpoint{ip("192.168.1.20"), UdpPort(4000)}));
+  EXPECT_FALSE(media.components[0].remote);
+  EXPECT_FALSE(media.components[1].remote);
+  EXPECT_EQ(media.hints, list({"192.0.2.9"}));
+}
+
+TEST_F(PartyMediaTest, PrivateAddressCountsWhereItCanBeReached) {
+  EXPECT_TRUE(say("192.168.1.20").components[0].remote);  // nothing else is known
+  request.received_from = ip("192.0.2.9");
+  EXPECT_TRUE(say("10.0.0.77").components[0].remote);  // on-link
+  EXPECT_FALSE(say("10.0.1.77").components[0].remote);
+  request.received_from = ip("10.0.1.77");
+  EXPECT_TRUE(say("10.0.1.77").components[0].remote);  // no NAT in between
+  request.received_from = ip("127.0.0.1");             // the proxy's own request
+  EXPECT_EQ(say("192.168.1.20").hints, list({"192.168.1.20"}));
+}
+
+TEST_F(PartyMediaTest, CandidatesAreHintsUnderTheSameRule) {
+  request.received_from = ip("192.0.2.9");
+  const auto candidate = [](std::string_view address) {
+    return "a=candidate:1 1 UDP 2130706431 " + std::string(address) + " 4000 typ host\r\n";
+  };
+  const PartyMedia media =
+      say("203.0.113.5", candidate("192.168.1.20") + candidate("127.0.0.1") +
+                             candidate("198.51.100.4") + candidate("198.18.0.10"));
+  EXPECT_EQ(media.hints, list({"203.0.113.5", "192.0.2.9", "198.51.100.4"}));
+}
+
+TEST_F(PartyMediaTest, SignallingAddressReplacesTheSdpsOnRequest) {
+  request.received_from = ip("192.0.2.9");
+  request.sip_source_address = true;
+  const PartyMedia media = say("127.0.0.1");
+  EXPECT_EQ(media.components[0].remote, (Endpoint{ip("192.0.2.9"), UdpPort(4000)}));
+  EXPECT_EQ(media.components[1].remote, (Endpoint{ip("192.0.2.9"), UdpPort(4001)}));
+  EXPECT_EQ(media.hints, list({"192.0.2.9"}));
+}
+
+TEST_F(PartyMediaTest, AsymmetricPartyIsSentToWhereItSays) {
+  request.received_from = ip("192.0.2.9");
+  request.asymmetric = true;
+  EXPECT_EQ(say("192.168.1.20").components[0].remote,
+            (Endpoint{ip("192.168.1.20"), UdpPort(4000)}));
+}
+
+TEST_F(PartyMediaTest, AddressesThatNobodyCanBeReachedAtAreRefused) {
+  for (const char* address :
+       {"127.0.0.1", "0.1.2.3", "169.254.169.254", "240.0.0.1", "255.255.255.255", "198.18.0.10"}) {
+    const auto media = judge(address);
+    ASSERT_FALSE(media) << address;
+    if (media.error().message.find("line 2") == std::string::npos) {  // sdp's own refusal
+      EXPECT_NE(media.error().message.find(address), std::string::npos);
+      EXPECT_NE(media.error().message.find("line 3"), std::string::npos);
+    }
+  }
+  for (const char* address :
+       {"::1", "fe80::1", "::127.0.0.1", "2002:7f00:1::", "64:ff9b::7f00:1", "2001:db8::10"}) {
+    EXPECT_FALSE(judge(address, "", Family::ipv6)) << address;
+  }
+  EXPECT_TRUE(judge("2001:db8::20", "", Family::ipv6));
+  EXPECT_FALSE(judge("203.0.113.5", "a=rtcp:4001 IN IP4 127.0.0.1\r\n"));
+  EXPECT_FALSE(judge("203.0.113.5", "a=rtcp:4001 IN IP6 2001:db8::20\r\n"));
+  EXPECT_FALSE(judge("203.0.113.5", "a=rtcp:9 IN IP4 0.0.0.0\r\n")->components[1].advertised);
+}
+
+TEST_F(PartyMediaTest, OnlyAChangedEndpointHasMoved) {
+  EXPECT_FALSE(say("203.0.113.5").components[0].moved);
+  EXPECT_FALSE(say("203.0.113.5", "a=sendonly\r\n").components[0].moved);
+  const PartyMedia rtcp = say("203.0.113.5", "a=rtcp:4100\r\n");
+  EXPECT_FALSE(rtcp.components[0].moved);
+  EXPECT_TRUE(rtcp.components[1].moved);
+  EXPECT_TRUE(say("203.0.113.6").components[0].moved);
+  request.received_from = ip("192.0.2.9");  // told once more where it already is
+  EXPECT_FALSE(say("203.0.113.6").components[0].moved);
+}
+
+TEST_F(PartyMediaTest, PartyBehindNatHasMovedWithItsNat) {
+  request.received_from = ip("192.0.2.9");
+  EXPECT_FALSE(say("192.168.1.20").components[0].moved);
+  EXPECT_FALSE(say("192.168.1.20").components[0].moved);
+  request.received_from = ip("192.0.2.10");
+  EXPECT_TRUE(say("192.168.1.20").components[0].moved);
+}
+
+TEST_F(PartyMediaTest, HoldByAddressForgetsNothing) {
+  say("203.0.113.5");
+  const PartyMedia held = say("0.0.0.0");
+  EXPECT_TRUE(held.held);
+  EXPECT_EQ(held.state, State::live);
+  EXPECT_EQ(held.components[0].remote, (Endpoint{ip("203.0.113.5"), UdpPort(4000)}));
+  EXPECT_EQ(held.hints, list({"203.0.113.5"}));
+  const PartyMedia resumed = say("203.0.113.5");
+  EXPECT_FALSE(resumed.held);
+  EXPECT_FALSE(resumed.components[0].moved);
+  say("0.0.0.0");
+  EXPECT_TRUE(say("203.0.113.6").components[0].moved);
+}
+
+TEST_F(PartyMediaTest, NoDefaultCandidateIsNoHold) {
+  const PartyMedia media =
+      say("0.0.0.0", "a=candidate:1 1 UDP 2130706431 203.0.113.5 4000 typ host\r\n");
+  EXPECT_FALSE(media.held);
+  EXPECT_FALSE(media.components[0].remote);
+  EXPECT_EQ(media.hints, list({"203.0.113.5"}));
+}
+
+TEST_F(PartyMediaTest, DirectionsSayWhoSends) {
+  const auto directions = [&](std::string_view line) {
+    const PartyMedia media = say("203.0.113.5", line);
+    return std::pair(media.sends, media.receives);
+  };
+  EXPECT_EQ(directions(""), std::pair(true, true));
+  EXPECT_EQ(directions("a=sendonly\r\n"), std::pair(true, false));
+  EXPECT_EQ(directions("a=recvonly\r\n"), std::pair(false, true));
+  EXPECT_EQ(directions("a=inactive\r\n"), std::pair(false, false));
+}
+
+}  // namespace
+}  // namespace millrace
