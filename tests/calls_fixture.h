@@ -36,7 +36,7 @@ inline Config two_interfaces() {
   config.interfaces = {make_interface("core", kCore, 0), make_interface("edge", kEdge, 1)};
   config.dataplane.worker_cores = {1};
   config.dataplane.memory_mb = 128;
-  config.dataplane.mbufs = 4096;
+  config.dataplane.mbufs = 8192;
   config.dataplane.idle_sleep_us = 1000;
   config.dataplane.eal = {"--no-shconf", "--no-pci", "--no-telemetry"};
   config.dataplane.interfaces = {
