@@ -139,13 +139,14 @@ class OrdersLock {
   std::uint64_t head_;  // before it was locked
 };
 
+inline constexpr std::uint64_t kKnownSender = 1ULL << 32;
+
 struct alignas(64) SeenLine {
   std::atomic<std::uint64_t> packets{0};
   std::atomic<std::uint64_t> bytes{0};
   std::atomic<std::uint64_t> last{0};  // Tsc of the last admitted packet
-  // RFC 3550 A.1 and A.8; on an RTCP path only `started` and `ssrc`, of the sender.
-  std::atomic<std::uint32_t> started{0};  // an SSRC is known
-  std::atomic<std::uint32_t> ssrc{0};
+  // RFC 3550 A.1 and A.8; on an RTCP path only `sender`.
+  std::atomic<std::uint64_t> sender{0};   // kKnownSender and the SSRC; 0 = none yet
   std::atomic<std::uint32_t> highest{0};  // extended sequence number
   std::atomic<std::uint32_t> base{0};     // the first one
   std::atomic<std::uint32_t> bad_sequence{0};

@@ -23,9 +23,10 @@ void store_address(std::array<std::atomic<std::uint64_t>, 2>& words, const IpAdd
 }
 
 void forget(SeenLine& seen) {
-  for (auto* word : {&seen.packets, &seen.bytes, &seen.last}) word->store(0, kRelaxed);
-  for (auto* word : {&seen.started, &seen.ssrc, &seen.highest, &seen.base, &seen.bad_sequence,
-                     &seen.transit, &seen.jitter}) {
+  for (auto* word : {&seen.packets, &seen.bytes, &seen.last, &seen.sender}) {
+    word->store(0, kRelaxed);
+  }
+  for (auto* word : {&seen.highest, &seen.base, &seen.bad_sequence, &seen.transit, &seen.jitter}) {
     word->store(0, kRelaxed);
   }
   seen.payload_type.store(0, kRelaxed);
@@ -255,9 +256,10 @@ FlowReport FlowTable::read(LocalPort port, Tsc now) const {
     report.idle = std::chrono::duration_cast<std::chrono::nanoseconds>(
         std::chrono::duration<double>(ticks / static_cast<double>(tsc_hz_)));
   }
-  if (!orders->has(kRtp) || seen.started.load(kRelaxed) == 0) return report;
+  const std::uint64_t sender = seen.sender.load(kRelaxed);
+  if (!orders->has(kRtp) || sender == 0) return report;
 
-  report.ssrc = seen.ssrc.load(kRelaxed);
+  report.ssrc = static_cast<std::uint32_t>(sender);
   report.extended_highest_sequence = seen.highest.load(kRelaxed);
   const std::uint32_t current = report.extended_highest_sequence - seen.base.load(kRelaxed) + 1;
   report.expected = rec.past_expected.load(kRelaxed) + current;

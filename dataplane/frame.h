@@ -105,8 +105,9 @@ namespace detail {
     return detail::classify_other(frame, own_mac);
   }
   const std::byte* const ip = data + kEtherSize;
-  const std::size_t total = load_be16(ip + 2);
-  if (total < kIpv4Size + kUdpSize || total > frame.size() - kEtherSize) {
+  // At least an empty datagram, at most what the frame holds: too little wraps round to too much.
+  const std::uint16_t total = load_be16(ip + 2);
+  if (std::size_t{total} - (kIpv4Size + kUdpSize) > frame.size() - kUdpHeaders) {
     return DropReason::ip_header;
   }
   if (!checksum_verified && !ipv4_checksum_ok(ip)) return DropReason::ip_checksum;
@@ -116,8 +117,8 @@ namespace detail {
   }
   // One is taken off on the way out, and nothing may leave with zero.
   if (ip[8] <= std::byte{1}) return DropReason::ttl_expired;
-  const Be16 udp_length(static_cast<std::uint16_t>(total - kIpv4Size));
-  if (load<std::uint16_t>(ip + kIpv4Size + 4) != udp_length.raw()) return DropReason::udp_length;
+  const auto udp_total = static_cast<std::uint16_t>(load_be16(ip + kIpv4Size + 4) + kIpv4Size);
+  if (udp_total != total) return DropReason::udp_length;
   return FrameKind::udp;
 }
 

@@ -58,8 +58,7 @@ bool proves_enough(const Orders& orders, Evidence::Kind kind) {
 
 // Whether a packet goes on where the latched source stopped: a NAT has moved the same sender.
 bool continues(const SeenLine& seen, const Evidence& evidence, Tsc now, std::uint64_t tsc_hz) {
-  if (seen.started.load(kRelaxed) == 0) return false;
-  if (seen.ssrc.load(kRelaxed) != evidence.ssrc) return false;
+  if (seen.sender.load(kRelaxed) != (kKnownSender | evidence.ssrc)) return false;
   const std::uint64_t silence = elapsed(Tsc{seen.last.load(kRelaxed)}, now);
   if (evidence.kind == Evidence::Kind::rtcp) return silence >= tsc_hz / kRebindSilenceRtcp;
   if (evidence.kind != Evidence::Kind::rtp) return false;
@@ -121,7 +120,7 @@ std::optional<DropReason> FlowTable::judge(SlotIndex index, const Orders& orders
   if (orders.has(kLatched) && !orders.has(kProvisional)) {
     // STUN and DTLS may come from another of the side's addresses than its media will: the first
     // RTP packet of all decides. Afterwards only a NAT rebinding counts.
-    const bool first_rtp = evidence.kind == Evidence::Kind::rtp && seen.started.load(kRelaxed) == 0;
+    const bool first_rtp = evidence.kind == Evidence::Kind::rtp && seen.sender.load(kRelaxed) == 0;
     if (continues(seen, evidence, now, tsc_hz_)) return std::nullopt;
     if (!first_rtp) return DropReason::wrong_source;
   }

@@ -78,12 +78,12 @@ void mark(std::byte* ip, std::uint32_t dscp) {
 [[gnu::always_inline]] inline void rewrite(std::byte* ip, const OrdersV4& orders,
                                            std::uint32_t own_v4_raw) {
   std::byte* const udp = ip + kIpv4Size;
-  ip[8] = static_cast<std::byte>(std::to_integer<unsigned>(ip[8]) - 1);
-  store(ip + 10, updated_checksum(load<std::uint16_t>(ip + 10),
-                                  static_cast<std::uint16_t>(orders.rewrite >> 32)));
   store(ip + 12, own_v4_raw);
   store(ip + 16, orders.destination_raw());
   store(udp, static_cast<std::uint32_t>(orders.ports));
+  ip[8] = static_cast<std::byte>(std::to_integer<unsigned>(ip[8]) - 1);
+  store(ip + 10, updated_checksum(load<std::uint16_t>(ip + 10),
+                                  static_cast<std::uint16_t>(orders.rewrite >> 32)));
   store(udp + 6, updated_udp_checksum(load<std::uint16_t>(udp + 6),
                                       static_cast<std::uint16_t>(orders.rewrite >> 48)));
 }
@@ -91,10 +91,6 @@ void mark(std::byte* ip, std::uint32_t dscp) {
 Endpoint source_of(const std::byte* ip) {
   return {IpAddress::v4(Be32::from_raw(load<std::uint32_t>(ip + 12))),
           UdpPort(Be16::from_raw(load<std::uint16_t>(ip + kIpv4Size)).host())};
-}
-
-std::span<const std::byte> payload_of(const std::byte* ip) {
-  return {ip + kIpv4Size + kUdpSize, load_be16(ip + 2) - kIpv4Size - kUdpSize};
 }
 
 void bump(std::atomic<std::uint64_t>& counter, std::uint64_t n = 1) {
@@ -115,7 +111,11 @@ struct Relay::Arrival {
   rte_mbuf* packet;
   std::byte* ip;
   Slot* slot;
+  std::uint32_t length;  // of the frame, without what Ethernet padded
 
+  [[nodiscard]] std::span<const std::byte> payload() const {
+    return {ip + kIpv4Size + kUdpSize, length - kUdpHeaders};
+  }
   [[nodiscard]] SlotIndex index() const { return slot->seen.self; }
 };
 
@@ -154,10 +154,10 @@ Relay::LocalAddresses::LocalAddresses(const Link& link, const FlowTable& flows) 
   }
 }
 
-[[gnu::always_inline]] inline auto Relay::LocalAddresses::find(std::uint32_t v4_raw) const
+[[gnu::always_inline]] inline auto Relay::LocalAddresses::Index::find(std::uint32_t v4_raw) const
     -> const Found* {
-  for (std::size_t at = v4_raw * kHash >> shift_;; at = (at + 1) & (table_.size() - 1)) {
-    const Found& found = table_[at];
+  for (std::size_t at = v4_raw * kHash >> shift;; at = (at + 1) & mask) {
+    const Found& found = table[at];
     if (found.v4_raw == v4_raw) [[likely]]
       return &found;
     if (found.v4_raw == 0) return nullptr;
@@ -203,7 +203,7 @@ std::optional<DropReason> Relay::stranger(const Arrival& arrival, const Datagram
 
 // Looks at what is admitted: statistics, or the reason to drop it.
 std::optional<DropReason> Relay::note(const Arrival& arrival, std::span<const std::byte> payload,
-                                      std::uint32_t flags, std::uint32_t arrived) {
+                                      std::uint32_t flags, Tsc now, std::uint32_t clock_rate) {
   SeenLine& seen = arrival.slot->seen;
   Record& record = flows_.record(arrival.index());
   const auto content = examine(payload, flags);
@@ -212,14 +212,15 @@ std::optional<DropReason> Relay::note(const Arrival& arrival, std::span<const st
     return content.error();
   }
   if (content->kind == Evidence::Kind::rtp) {
-    if (!note_usual(seen, content->rtp, arrived)) note_unusual(seen, record, content->rtp, arrived);
+    if (!note_usual(seen, content->rtp, now.ticks, clock_rate)) {
+      millrace::note_unusual(seen, record, content->rtp, now.ticks, clock_rate);
+    }
     return std::nullopt;
   }
   record.not_received.fetch_add(1, kRelaxed);
   if (content->kind == Evidence::Kind::rtcp && (flags & kRtcp) != 0) {
     // Remembered as what a rebound source must show (latch.cc).
-    seen.ssrc.store(content->ssrc, kRelaxed);
-    seen.started.store(1, kRelaxed);
+    seen.sender.store(kKnownSender | content->ssrc, kRelaxed);
   }
   return std::nullopt;
 }
@@ -228,27 +229,23 @@ std::optional<DropReason> Relay::note(const Arrival& arrival, std::span<const st
 [[gnu::always_inline]] inline void Relay::send(const Arrival& arrival, const OrdersV4& orders,
                                                const Exit& exit, NeighborWord next,
                                                std::span<TxBatch> tx) {
-  rte_mbuf* const packet = arrival.packet;
   std::byte* const ip = arrival.ip;
-  TxBatch& batch = tx[exit.link];
-  const std::uint32_t own_v4_raw = exit.v4_raw;
-  const std::uint64_t mac_and_type = exit.mac_and_type;
   store(ip - kEtherSize, next.raw());  // the tag that follows the MAC is overwritten
-  store(ip - kEtherSize + 6, mac_and_type);
-  rewrite(ip, orders, own_v4_raw);
+  store(ip - kEtherSize + 6, exit.mac_and_type);
+  rewrite(ip, orders, exit.v4_raw);
 
-  // What Ethernet padded stays behind; marks of the receiving NIC do not concern the sending one.
-  const std::uint32_t length = std::uint32_t{load_be16(ip + 2)} + kEtherSize;
-  packet->pkt_len = length;
-  packet->data_len = static_cast<std::uint16_t>(length);
+  rte_mbuf* const packet = arrival.packet;
+  packet->pkt_len = arrival.length;
+  packet->data_len = static_cast<std::uint16_t>(arrival.length);
+  // Marks of the receiving NIC do not concern the sending one.
   packet->ol_flags &= RTE_MBUF_F_EXTERNAL | RTE_MBUF_F_INDIRECT;
-  batch.push(packet, length);
+  tx[exit.link].push(packet, arrival.length);
 }
 
 // Any packet: latching, other protocols, next hops to be found, and every drop.
 [[gnu::noinline]] void Relay::forward_unusual(const Arrival& arrival, Tsc now,
                                               std::span<TxBatch> tx, Drops& drops) {
-  const Datagram datagram{source_of(arrival.ip), payload_of(arrival.ip)};
+  const Datagram datagram{source_of(arrival.ip), arrival.payload()};
   OrdersV4 orders;
   const auto read = [&] {
     return read_consistent(arrival.slot->orders, [&](std::uint64_t head) {
@@ -265,8 +262,7 @@ std::optional<DropReason> Relay::note(const Arrival& arrival, std::span<const st
       return drops.add(arrival.packet, DropReason::latch_contended);
     }
   }
-  const std::uint32_t arrived = arrival_of(now.ticks, orders.clock_rate());
-  if (const auto reason = note(arrival, datagram.payload, orders.flags, arrived)) {
+  if (const auto reason = note(arrival, datagram.payload, orders.flags, now, orders.clock_rate())) {
     return drops.add(arrival.packet, *reason);
   }
   count(arrival.slot->seen, datagram.payload.size(), now);
@@ -290,6 +286,12 @@ std::expected<NeighborWord, DropReason> Relay::next_hop(const Arrival& arrival,
   return flows_.rehop(arrival.index(), now);
 }
 
+[[gnu::noinline]] void Relay::note_unusual(const Arrival& arrival, Tsc now,
+                                           std::uint32_t clock_rate) {
+  millrace::note_unusual(arrival.slot->seen, flows_.record(arrival.index()),
+                         RtpFields::read(arrival.payload().data()), now.ticks, clock_rate);
+}
+
 // The usual packet, plain RTP of a known source to a known neighbour, costs what is on this page;
 // nothing has been changed or counted when it turns out to be another.
 [[gnu::always_inline]] inline void Relay::forward(const Arrival& arrival, Tsc now,
@@ -305,8 +307,8 @@ std::expected<NeighborWord, DropReason> Relay::next_hop(const Arrival& arrival,
       !is_from(orders, arrival.ip)) [[unlikely]] {
     return forward_unusual(arrival, now, tx, drops);
   }
-  const std::span<const std::byte> payload = payload_of(arrival.ip);
-  if (payload.size() < sizeof(RtpHeader) || payload[0] != std::byte{0x80} ||
+  const std::byte* const payload = arrival.ip + kIpv4Size + kUdpSize;
+  if (arrival.length < kUdpHeaders + sizeof(RtpHeader) || payload[0] != std::byte{0x80} ||
       is_rtcp_type(payload[1])) [[unlikely]] {
     return forward_unusual(arrival, now, tx, drops);
   }
@@ -315,12 +317,11 @@ std::expected<NeighborWord, DropReason> Relay::next_hop(const Arrival& arrival,
   if (!next.matches(orders.hop())) [[unlikely]] {
     return forward_unusual(arrival, now, tx, drops);
   }
-  const std::uint32_t arrived = arrival_of(now.ticks, orders.clock_rate());
   send(arrival, orders, exit, next, tx);
-  count(slot.seen, payload.size(), now);
-  if (!note_usual(slot.seen, RtpFields::read(payload.data()), arrived)) [[unlikely]] {
-    note_unusual(slot.seen, flows_.record(slot.seen.self), RtpFields::read(payload.data()),
-                 arrived);
+  count(slot.seen, arrival.length - kUdpHeaders, now);
+  if (!note_usual(slot.seen, RtpFields::read(payload), now.ticks, orders.clock_rate()))
+      [[unlikely]] {
+    note_unusual(arrival, now, orders.clock_rate());
   }
 }
 
@@ -353,9 +354,9 @@ void Relay::burst(std::size_t link, std::span<rte_mbuf*> rx, Tsc now, std::span<
   rte_mbuf** others_end = others.data();
   std::uint64_t bytes = 0;
   const std::uint64_t mac = macs_[link];
-  const LocalAddresses& local = local_[link];
+  const LocalAddresses::Index local = local_[link].index();
 
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (rte_mbuf* packet : rx) rte_prefetch0(rte_pktmbuf_mtod(packet, void*));
   for (rte_mbuf* packet : rx) {
     bytes += packet->pkt_len;
@@ -373,7 +374,7 @@ void Relay::burst(std::size_t link, std::span<rte_mbuf*> rx, Tsc now, std::span<
     Slot* const slot = found->slots + load_be16(ip + kIpv4Size + 2);
     rte_prefetch0(&slot->orders);
     rte_prefetch0(&slot->seen);
-    *arrivals_end++ = {packet, ip, slot};
+    *arrivals_end++ = {packet, ip, slot, load_be16(ip + 2) + std::uint32_t{kEtherSize}};
   }
 
   Drops drops(stats_);

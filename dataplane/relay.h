@@ -52,8 +52,15 @@ class Relay {
       std::uint32_t v4_raw = 0;  // 0 = nothing here
       Slot* slots = nullptr;
     };
-    // The slots of the address, or null if it is not one of them.
-    [[nodiscard]] const Found* find(std::uint32_t v4_raw) const;
+    // By value: a burst keeps it in registers.
+    struct Index {
+      const Found* table;
+      std::size_t mask;
+      unsigned shift;
+      // The slots of the address, or null if it is not one of them.
+      [[nodiscard]] const Found* find(std::uint32_t v4_raw) const;
+    };
+    [[nodiscard]] Index index() const { return {table_.data(), table_.size() - 1, shift_}; }
 
    private:
     static constexpr std::uint32_t kHash = 0x9e37'79b1;
@@ -84,7 +91,9 @@ class Relay {
                                                    std::uint32_t flags, Tsc now);
   [[nodiscard]] std::optional<DropReason> note(const Arrival& arrival,
                                                std::span<const std::byte> payload,
-                                               std::uint32_t flags, std::uint32_t arrived);
+                                               std::uint32_t flags, Tsc now,
+                                               std::uint32_t clock_rate);
+  void note_unusual(const Arrival& arrival, Tsc now, std::uint32_t clock_rate);
   [[nodiscard]] std::expected<NeighborWord, DropReason> next_hop(const Arrival& arrival,
                                                                  const OrdersV4& orders, Tsc now);
 

@@ -9,24 +9,23 @@ constexpr std::uint32_t kSequenceModulus = 1U << 16;
 constexpr std::uint32_t kNoBadSequence = kSequenceModulus + 1;  // equals no sequence number
 
 void restart(SeenLine& seen, Record& record, RtpFields rtp, std::uint32_t arrival) {
-  const bool started = seen.started.load(kRelaxed) != 0;
-  if (started) {
+  const std::uint64_t sender = seen.sender.load(kRelaxed);
+  if (sender != 0) {
     const std::uint32_t expected = seen.highest.load(kRelaxed) - seen.base.load(kRelaxed) + 1;
     record.past_expected.fetch_add(expected, kRelaxed);
   }
-  if (!started || seen.ssrc.load(kRelaxed) != rtp.ssrc) seen.jitter.store(0, kRelaxed);
-  seen.ssrc.store(rtp.ssrc, kRelaxed);
+  if (sender != (kKnownSender | rtp.ssrc)) seen.jitter.store(0, kRelaxed);
   seen.highest.store(rtp.sequence, kRelaxed);
   seen.base.store(rtp.sequence, kRelaxed);
   seen.bad_sequence.store(kNoBadSequence, kRelaxed);
   seen.transit.store(arrival - rtp.timestamp, kRelaxed);
-  seen.started.store(1, kRelaxed);
+  seen.sender.store(kKnownSender | rtp.ssrc, kRelaxed);
 }
 
 // A.1 for what does not simply follow. False for the first packet after a large jump, which does
 // not count.
 bool update_sequence(SeenLine& seen, Record& record, RtpFields rtp, std::uint32_t arrival) {
-  if (seen.started.load(kRelaxed) == 0 || seen.ssrc.load(kRelaxed) != rtp.ssrc) {
+  if (seen.sender.load(kRelaxed) != (kKnownSender | rtp.ssrc)) {
     restart(seen, record, rtp, arrival);
     return true;
   }
@@ -46,10 +45,11 @@ bool update_sequence(SeenLine& seen, Record& record, RtpFields rtp, std::uint32_
 
 }  // namespace
 
-void note_unusual(SeenLine& seen, Record& record, RtpFields rtp, std::uint32_t arrival) {
-  if (!update_sequence(seen, record, rtp, arrival)) return;
+void note_unusual(SeenLine& seen, Record& record, RtpFields rtp, std::uint64_t ticks,
+                  std::uint32_t clock_rate) {
+  const std::uint32_t arrival = arrival_of(ticks, clock_rate);
   seen.payload_type.store(rtp.payload_type, kRelaxed);
-  note_jitter(seen, rtp, arrival);
+  if (update_sequence(seen, record, rtp, arrival)) note_jitter(seen, rtp, arrival);
 }
 
 }  // namespace millrace

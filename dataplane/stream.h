@@ -48,22 +48,24 @@ inline constexpr std::uint16_t kMaxMisorder = 100;
 // The usual packet: of the known SSRC, next or a little further on. False, with nothing counted,
 // if it is not one.
 [[nodiscard, gnu::always_inline]] inline bool note_usual(SeenLine& seen, RtpFields rtp,
-                                                         std::uint32_t arrival) {
+                                                         std::uint64_t ticks,
+                                                         std::uint32_t clock_rate) {
   constexpr auto kRelaxed = std::memory_order_relaxed;
+  seen.payload_type.store(rtp.payload_type, kRelaxed);
   const std::uint32_t highest = seen.highest.load(kRelaxed);
   const auto ahead = static_cast<std::uint16_t>(rtp.sequence - static_cast<std::uint16_t>(highest));
-  if (seen.ssrc.load(kRelaxed) != rtp.ssrc || ahead >= kMaxDropout ||
-      seen.started.load(kRelaxed) == 0) [[unlikely]] {
+  if (seen.sender.load(kRelaxed) != (kKnownSender | rtp.ssrc) || ahead >= kMaxDropout)
+      [[unlikely]] {
     return false;
   }
   // The carry of the addition counts the cycles of the 16-bit number.
   seen.highest.store(highest + ahead, kRelaxed);
-  seen.payload_type.store(rtp.payload_type, kRelaxed);
-  note_jitter(seen, rtp, arrival);
+  note_jitter(seen, rtp, arrival_of(ticks, clock_rate));
   return true;
 }
 
 // Any other packet: the first one of an SSRC, a late one, or one far off.
-void note_unusual(SeenLine& seen, Record& record, RtpFields rtp, std::uint32_t arrival);
+void note_unusual(SeenLine& seen, Record& record, RtpFields rtp, std::uint64_t ticks,
+                  std::uint32_t clock_rate);
 
 }  // namespace millrace
