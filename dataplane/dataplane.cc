@@ -9,7 +9,6 @@
 #include <utility>
 
 #include <rte_cycles.h>
-#include <rte_launch.h>
 #include <rte_malloc.h>
 
 #include "dataplane/eal.h"
@@ -71,8 +70,8 @@ WorkerReport worker_report(const WorkerStats& stats, unsigned core, std::uint64_
 
 // Members are destroyed in reverse order: workers stand still first, EAL goes last.
 struct Dataplane::Impl {
-  Impl(const DataplaneConfig& configuration, Eal environment, Mempool buffers)
-      : config(configuration), eal(std::move(environment)), pool(std::move(buffers)) {}
+  Impl(DataplaneConfig configuration, Eal environment, Mempool buffers)
+      : config(std::move(configuration)), eal(std::move(environment)), pool(std::move(buffers)) {}
   ~Impl();
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
@@ -123,17 +122,14 @@ Result<void> Dataplane::Impl::make_flows() {
 
 Result<void> Dataplane::Impl::launch_workers() {
   std::vector<EthPortId> ids;
+  ids.reserve(ports.size());
   for (const Ethdev& port : ports) ids.push_back(port.id());
   for (std::size_t i = 0; i < config.worker_cores.size(); ++i) {
     const Worker::Duty duty{.queue = static_cast<std::uint16_t>(i),
                             .longest_nap = std::chrono::microseconds(config.idle_sleep_us),
                             .housekeeping = i == 0};
     Worker& worker = workers.emplace_back(duty, ids, link_list, *flows, *pool.get(), stop, tsc_hz);
-    const auto run = [](void* argument) {
-      static_cast<Worker*>(argument)->run();
-      return 0;
-    };
-    if (rte_eal_remote_launch(run, &worker, lcore_of_worker(i)) != 0) {
+    if (!worker.launch(lcore_of_worker(i))) {
       return fail("worker_cores[" + std::to_string(i) + "]: the worker on core " +
                   std::to_string(config.worker_cores[i]) + " does not start");
     }
@@ -141,10 +137,7 @@ Result<void> Dataplane::Impl::launch_workers() {
   return {};
 }
 
-Dataplane::Impl::~Impl() {
-  stop.store(true, std::memory_order_relaxed);
-  rte_eal_mp_wait_lcore();
-}
+Dataplane::Impl::~Impl() { stop.store(true, std::memory_order_relaxed); }
 
 Result<std::unique_ptr<Dataplane>> Dataplane::start(const DataplaneConfig& config) {
   if (auto ok = check(config); !ok) return std::unexpected(ok.error());

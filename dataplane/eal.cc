@@ -29,6 +29,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr unsigned kMaxWorkers = RTE_MAX_LCORE - 1;
+constexpr std::size_t kMegabyte = 1UL << 20;
 constexpr unsigned kMaxIdleSleepUs = 1000;  // a 1024-packet ring at 1 Mpps lasts this long
 
 cpu_set_t own_cores() {
@@ -168,8 +169,10 @@ std::uint64_t free_hugepages_mb() {
 
 Result<void> check_memory(const DataplaneConfig& config) {
   // Full rings must leave each lcore its cache and the bursts in its hands.
+  constexpr std::size_t port_mbufs = 2UL * kRingSize;
+  constexpr std::size_t core_mbufs = 2UL * kMempoolCache;
   const std::size_t mbufs_needed =
-      config.worker_cores.size() * (config.interfaces.size() * 2 * kRingSize + 2 * kMempoolCache);
+      config.worker_cores.size() * (config.interfaces.size() * port_mbufs + core_mbufs);
   if (config.mbufs < mbufs_needed) {
     return fail("mbufs: " + std::to_string(config.mbufs) + " packet buffers are too few for " +
                 std::to_string(config.interfaces.size()) + " interfaces and " +
@@ -178,7 +181,7 @@ Result<void> check_memory(const DataplaneConfig& config) {
   }
   // A buffer with its headers; 24 MB for queues, rings and DPDK's own tables.
   constexpr std::size_t buffer_bytes = sizeof(rte_mbuf) + RTE_MBUF_DEFAULT_BUF_SIZE + 128;
-  const std::size_t mb_needed = config.mbufs * buffer_bytes / (1024 * 1024) + 24;
+  const std::size_t mb_needed = config.mbufs * buffer_bytes / kMegabyte + 24;
   if (config.memory_mb < mb_needed) {
     return fail("memory_mb: " + std::to_string(config.memory_mb) + " is too small for mbufs = " +
                 std::to_string(config.mbufs) + "; at least " + std::to_string(mb_needed));
@@ -294,6 +297,7 @@ std::string DpdkLog::explanation() {
 Result<Eal> Eal::start(const DataplaneConfig& config) {
   std::vector<std::string> arguments = eal_arguments(config);
   std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
 

@@ -64,6 +64,8 @@ class Eal {
  public:
   [[nodiscard]] static Result<Eal> start(const DataplaneConfig& config);
   Eal(Eal&& other) noexcept;
+  Eal(const Eal&) = delete;
+  Eal& operator=(const Eal&) = delete;
   Eal& operator=(Eal&&) = delete;
   ~Eal();
 

@@ -29,6 +29,8 @@ class Mempool {
  public:
   [[nodiscard]] static Result<Mempool> create(unsigned mbufs);
   Mempool(Mempool&& other) noexcept;
+  Mempool(const Mempool&) = delete;
+  Mempool& operator=(const Mempool&) = delete;
   Mempool& operator=(Mempool&&) = delete;
   ~Mempool();
 
@@ -46,6 +48,8 @@ class DeviceLock {
  public:
   [[nodiscard]] static Result<DeviceLock> take(std::string_view device);
   DeviceLock(DeviceLock&& other) noexcept;
+  DeviceLock(const DeviceLock&) = delete;
+  DeviceLock& operator=(const DeviceLock&) = delete;
   DeviceLock& operator=(DeviceLock&&) = delete;
   ~DeviceLock();
 
@@ -61,6 +65,8 @@ class Ethdev {
   [[nodiscard]] static Result<Ethdev> open(const std::string& device, std::uint16_t queues,
                                            const Mempool& pool);
   Ethdev(Ethdev&& other) noexcept;
+  Ethdev(const Ethdev&) = delete;
+  Ethdev& operator=(const Ethdev&) = delete;
   Ethdev& operator=(Ethdev&&) = delete;
   ~Ethdev();  // stops and closes it: no packet buffer is held any more
 

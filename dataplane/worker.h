@@ -37,18 +37,20 @@ class Worker {
   };
 
   // `ports` and `links` are the same interfaces in the same order. What is passed by reference
-  // outlives it; it runs until `stop`.
+  // outlives it.
   Worker(const Duty& duty, std::vector<EthPortId> ports, std::span<Link* const> links,
          FlowTable& flows, rte_mempool& pool, const std::atomic<bool>& stop, std::uint64_t tsc_hz);
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
+  ~Worker();  // waits for its end. Precondition: `stop` is set
 
-  // To be called on the worker's own lcore.
-  void run();
+  // Starts polling on an lcore, until `stop`. False if the lcore is busy.
+  [[nodiscard]] bool launch(unsigned lcore);
 
   [[nodiscard]] const WorkerStats& stats() const { return stats_; }
 
  private:
+  void run();
   bool poll(std::size_t link);
   void housekeep();
   void flush();
@@ -57,6 +59,7 @@ class Worker {
 
   WorkerStats stats_;
   const std::atomic<bool>& stop_;
+  std::atomic<bool> running_{false};
   Duty duty_;
   std::vector<EthPortId> ports_;
   Host host_;
