@@ -65,9 +65,10 @@ void read_cores(const TomlReader& reader, DataplaneConfig& config) {
     if (std::ranges::find(config.worker_cores, core) != config.worker_cores.end()) {
       refuse(element, fmt::format("worker core {} is listed twice; list it once", core));
     }
-    if (core == config.main_core) {
-      refuse(element, fmt::format("core {} is main_core, which polls no packets; choose another "
-                                  "worker core or set main_core",
+    // The control threads live there: they would wait for a worker that never sleeps.
+    if (core == config.main_core && config.idle_sleep_us == 0) {
+      refuse(element, fmt::format("core {} is main_core, which a worker that always polls would "
+                                  "starve; choose another one, or set idle_sleep_us",
                                   core));
     }
     config.worker_cores.push_back(core);
@@ -82,11 +83,11 @@ void read_dataplane(const toml::table& root, DataplaneConfig& config) {
   const TomlReader reader(
       table_of(*node, "dataplane"), "[dataplane]",
       {"worker_cores", "main_core", "hugepages", "memory_mb", "mbufs", "idle_sleep_us", "eal"});
+  reader.read("idle_sleep_us", config.idle_sleep_us, 0, 10'000);
   read_cores(reader, config);
   reader.read("hugepages", config.hugepages);
   reader.read("memory_mb", config.memory_mb, 64, 1U << 20);
   reader.read("mbufs", config.mbufs, 1024, 1U << 24);
-  reader.read("idle_sleep_us", config.idle_sleep_us, 0, 10'000);
   if (const toml::node* eal = reader.find("eal")) {
     for (const toml::node& argument :
          TomlReader::array(*eal, "eal", R"(eal = ["--iova-mode=va"])")) {

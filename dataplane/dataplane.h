@@ -43,7 +43,7 @@ struct InterfaceConfig {
 
 struct DataplaneConfig {
   std::vector<unsigned> worker_cores;  // one polling worker, hence one queue pair a port, each
-  unsigned main_core = 0;              // where EAL's main thread is registered; does no packets
+  unsigned main_core = 0;              // of EAL's main thread, which does no packets
   bool hugepages = false;
   unsigned memory_mb = 256;      // for packet buffers
   unsigned mbufs = 16384;        // packet buffers in all

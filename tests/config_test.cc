@@ -192,8 +192,8 @@ TEST(Config, Dataplane) {
   EXPECT_EQ(dataplane_error("worker_cores = [1, 2, 1]"),
             "m.toml:2:23: worker core 1 is listed twice; list it once");
   EXPECT_EQ(dataplane_error("worker_cores = [1, 2]\nmain_core = 2"),
-            "m.toml:2:20: core 2 is main_core, which polls no packets; choose another worker core "
-            "or set main_core");
+            "m.toml:2:20: core 2 is main_core, which a worker that always polls would starve; "
+            "choose another one, or set idle_sleep_us");
   EXPECT_EQ(dataplane_error("worker_cores = [1]\nhugepages = 'yes'"),
             "m.toml:3:13: hugepages is a string; write true or false");
   EXPECT_EQ(dataplane_error("worker_cores = [1]\nmemory_mb = 1"),
@@ -204,6 +204,14 @@ TEST(Config, Dataplane) {
             "m.toml:3:17: idle_sleep_us is -1; it must be from 0 to 10000");
   EXPECT_EQ(dataplane_error("worker_cores = [1]\neal = [3]"),
             "m.toml:3:8: EAL argument is an integer; write a string in quotes");
+}
+
+TEST(Config, WorkerThatNapsMayShareTheMainCore) {
+  File file;
+  file.dataplane = "[dataplane]\nworker_cores = [0, 1]\nmain_core = 0\nidle_sleep_us = 50\n";
+  const auto config = parse_config(file.text(), "m.toml");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->dataplane.worker_cores, (std::vector<unsigned>{0, 1}));
 }
 
 TEST(Config, InterfaceIdentity) {
