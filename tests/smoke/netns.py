@@ -26,7 +26,7 @@ class Namespace:
         maker = threading.Thread(target=self._make)
         maker.start()
         maker.join()
-        self._home = None
+        self._homes = threading.local()  # threads enter and leave, each for itself
         with self:
             _write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1")
             _write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")
@@ -38,13 +38,13 @@ class Namespace:
         self.fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
 
     def __enter__(self):
-        self._home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        self._homes.fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         _setns(self.fd)
         return self
 
     def __exit__(self, *_):
-        _setns(self._home)
-        os.close(self._home)
+        _setns(self._homes.fd)
+        os.close(self._homes.fd)
 
     @property
     def path(self):

@@ -6,7 +6,7 @@ import struct
 import time
 
 from smoke.bed import CALLEE, CALLER, FAR, Call, RelayCase
-from smoke.phone import Traffic, endpoints, heard, open_path, receive
+from smoke.phone import Traffic, heard, open_path, receive
 from smoke.relay import ADDRESS, SECOND_ADDRESS
 
 STUN_BINDING = struct.pack("!HHI", 0x0001, 0, 0x2112A442) + os.urandom(12)
@@ -167,9 +167,9 @@ class RelayTest(RelayCase):
         answer = call.answer(callee.sdp() + f"m=video {video[1].port} RTP/AVP 96\r\n"
                                             "a=rtpmap:96 H264/90000\r\n")
         for phone, sdp in ((video[1], offer), (video[0], answer)):
-            head, _, tail = sdp.partition("m=video")
-            address = endpoints(head)[0][0]
-            phone.to = (address, int(tail.split()[0]))
+            session, _, stream = sdp.partition("m=video")
+            # Its own c= line or the session's.
+            phone.connect("m=video" + stream + session)
         self.assert_open(call)
         frames = [video[0].packet(payload_type=96) for _ in range(20)]
         self.assertTrue(open_path(video[0], video[1], datagram=video[0].packet(payload_type=96)))
