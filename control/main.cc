@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// millrace, the relay daemon. What may fail cheaply comes first: the config file, then the control
+// sockets and the claims on devices, then the NICs. Everything lives in run() and is destroyed in
+// reverse order: control threads, sockets, calls, and last the data plane with its NICs.
+
+#include <csignal>
+#include <cstdio>
+#include <thread>
+
+#include <asio/io_context.hpp>
+#include <asio/signal_set.hpp>
+#include <asio/steady_timer.hpp>
+#include <fmt/format.h>
+
+#include "control/calls.h"
+#include "control/config.h"
+#include "control/listener.h"
+#include "control/log.h"
+#include "control/options.h"
+#include "control/process.h"
+#include "control/server.h"
+#include "dataplane/dataplane.h"
+
+namespace millrace {
+namespace {
+
+constexpr int kExitStart = 1;
+constexpr int kControlThreads = 2;
+
+int complain(int status, std::string_view message) {
+  fmt::print(stderr, "millrace: {}\n", message);
+  return status;
+}
+
+// Runs the control side until a signal, or the last call of a drain, ends it.
+class Control {
+ public:
+  Control(const std::vector<Listener>& listeners, Calls& calls)
+      : calls_(calls), server_(io_, listeners, calls) {}
+
+  [[nodiscard]] Result<void> start() {
+    if (auto started = server_.start(); !started) return started;
+    wait_for_signal();
+    wait_a_second();
+    return {};
+  }
+  void run() {
+    std::vector<std::jthread> threads;
+    for (int i = 1; i < kControlThreads; ++i) threads.emplace_back([this] { serve(); });
+    serve();
+  }
+
+ private:
+  // A request that fails in a way nobody foresaw costs its connection, not the live calls.
+  void serve() {
+    for (;;) {
+      try {
+        io_.run();
+        return;
+      } catch (const std::exception& error) {
+        log_event(Level::error, "control-exception", {{"reason", error.what()}});
+      }
+    }
+  }
+  void wait_for_signal() {
+    signals_.async_wait([this](const asio::error_code& error, int signal) {
+      if (error) return;
+      if (signal == SIGHUP) {
+        drain();
+        wait_for_signal();
+        return;
+      }
+      log_event(Level::info, "stopping", {{"signal", signal == SIGTERM ? "TERM" : "INT"}});
+      io_.stop();
+    });
+  }
+  void drain() {
+    log_event(Level::info, "draining", {{"calls", sessions()}});
+    notify_systemd("STATUS=draining: no new calls, ends with the last one");
+    calls_.drain();
+    draining_ = true;
+  }
+  void wait_a_second() {
+    housekeeping_.expires_after(std::chrono::seconds(1));
+    housekeeping_.async_wait([this](const asio::error_code& error) {
+      if (error) return;
+      calls_.expire(Calls::Clock::now());
+      server_.expire(Server::Clock::now());
+      log_tick();
+      notify_systemd("WATCHDOG=1");
+      if (draining_ && sessions() == 0) {
+        log_event(Level::info, "stopping", {{"reason", "drained"}});
+        io_.stop();
+      }
+      wait_a_second();
+    });
+  }
+  [[nodiscard]] std::uint64_t sessions() const {
+    return calls_.statistics(Calls::Clock::now()).sessions;
+  }
+
+  Calls& calls_;
+  asio::io_context io_{kControlThreads};
+  Server server_;
+  asio::signal_set signals_{io_, SIGTERM, SIGINT, SIGHUP};
+  asio::steady_timer housekeeping_{io_};
+  std::atomic<bool> draining_ = false;
+};
+
+void tell_ready(const Config& config, const std::vector<Listener>& listeners) {
+  for (const InterfaceConfig& interface : config.dataplane.interfaces) {
+    std::string addresses;
+    for (const Prefix& prefix : interface.addresses) {
+      addresses += (addresses.empty() ? "" : ",") + prefix.text();
+    }
+    log_event(Level::info, "interface",
+              {{"name", interface.name}, {"device", interface.device}, {"addresses", addresses}});
+  }
+  for (const Listener& listener : listeners) {
+    log_event(Level::info, "control-socket", {{"socket", listener.name()}});
+  }
+  log_event(Level::info, "ready",
+            {{"version", MILLRACE_VERSION},
+             {"workers", config.dataplane.worker_cores.size()},
+             {"interfaces", config.interfaces.size()},
+             {"control-sockets", listeners.size()}});
+  notify_systemd("READY=1\nSTATUS=relaying");
+}
+
+int run(const Config& config) {
+  auto held = std::make_unique<SignalsHeld>();  // workers never see them
+  raise_descriptor_limit();
+  std::vector<DeviceClaim> claims;
+  for (const InterfaceConfig& interface : config.dataplane.interfaces) {
+    auto claim = DeviceClaim::take(interface);
+    if (!claim) return complain(kExitStart, claim.error().message);
+    claims.push_back(std::move(*claim));
+  }
+  std::vector<Listener> listeners;
+  for (const ControlSocket& socket : config.control) {
+    auto listener = Listener::bind(socket);
+    if (!listener) return complain(kExitStart, listener.error().message);
+    listeners.push_back(std::move(*listener));
+  }
+  const auto dataplane = Dataplane::start(config.dataplane);
+  if (!dataplane) return complain(kExitStart, dataplane.error().message);
+
+  const Logging logging(config.log);
+  Calls calls(config, **dataplane);
+  Control control(listeners, calls);
+  if (auto started = control.start(); !started) {
+    return complain(kExitStart, started.error().message);
+  }
+  if (auto dropped = drop_privileges(needed_capabilities(config.dataplane.interfaces)); !dropped) {
+    return complain(kExitStart, dropped.error().message);
+  }
+  tell_ready(config, listeners);
+  held.reset();
+  control.run();
+  notify_systemd("STOPPING=1");
+  return 0;
+}
+
+int start(int argc, char** argv) {
+  const auto options = parse_options(argc, argv);
+  if (!options) {
+    fmt::print("{}", options.error().output);
+    fmt::print(stderr, "{}", options.error().error);
+    return options.error().status;
+  }
+  auto config = read_config(options->config);
+  if (!config) return complain(kExitConfiguration, config.error().message);
+  apply(*options, *config);
+  if (options->check) {
+    fmt::print("{}: good\n", options->config.string());
+    return 0;
+  }
+  return run(*config);
+}
+
+}  // namespace
+}  // namespace millrace
+
+int main(int argc, char** argv) {
+  try {
+    return millrace::start(argc, argv);
+  } catch (const std::exception& error) {
+    return millrace::complain(millrace::kExitStart, error.what());
+  }
+}

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/server.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <array>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "control/process.h"
+
+namespace millrace {
+namespace {
+
+constexpr std::string_view kPing = "d7:command4:pinge";
+constexpr std::string_view kPong = "d6:result4:ponge";
+constexpr std::string_view kUnknown = "d7:command5:dancee";
+constexpr std::string_view kUnknownReply =
+    "d6:result5:error12:error-reason20:Unrecognized commande";
+
+std::string bencode(std::string_view text) {
+  return std::to_string(text.size()) + ":" + std::string(text);
+}
+
+std::string offer(std::string_view call_id, std::string_view more_sdp = "") {
+  const std::string sdp =
+      "v=0\r\no=- 1 1 IN IP4 198.18.0.9\r\ns=-\r\nc=IN IP4 198.18.0.9\r\nt=0 0\r\n"
+      "m=audio 4000 RTP/AVP 0\r\n" +
+      std::string(more_sdp);
+  return "d3:sdp" + bencode(sdp) + "7:call-id" + bencode(call_id) +
+         "8:from-tag1:a7:command5:offere";
+}
+
+// One call of recv(); empty at the end of the connection.
+std::string receive_once(int fd) {
+  std::string buffer(1 << 20, '\0');
+  const ssize_t n = ::recv(fd, buffer.data(), buffer.size(), 0);
+  buffer.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
+  return buffer;
+}
+
+std::string receive_exactly(int fd, std::size_t size) {
+  std::string buffer(size, '\0');
+  const ssize_t n = ::recv(fd, buffer.data(), size, MSG_WAITALL);
+  buffer.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
+  return buffer;
+}
+
+void send_all(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    ASSERT_GT(n, 0);
+    bytes.remove_prefix(static_cast<std::size_t>(n));
+  }
+}
+
+class ServerTest : public testing::Test {
+ protected:
+  // EAL starts once a process.
+  static void SetUpTestSuite() {
+    auto config = parse_config(R"(
+[dataplane]
+worker_cores = [1]
+memory_mb = 128
+mbufs = 4096
+idle_sleep_us = 1000
+[[interface]]
+name = "a"
+device = "net_null0"
+addresses = ["198.18.0.5/24"]
+[[control]]
+path = "/unused"
+)",
+                               "server_test");
+    ASSERT_TRUE(config) << config.error().message;
+    config_ = std::make_unique<Config>(std::move(*config));
+    auto dataplane = Dataplane::start(config_->dataplane);
+    ASSERT_TRUE(dataplane) << dataplane.error().message;
+    dataplane_ = std::move(*dataplane);
+    raise_descriptor_limit();
+  }
+  static void TearDownTestSuite() { dataplane_.reset(); }
+
+  ServerTest() : calls_(*config_, *dataplane_) {
+    std::string name = (std::filesystem::temp_directory_path() / "millrace-XXXXXX").string();
+    directory_ = ::mkdtemp(name.data());
+    ControlSocket unix_socket;
+    unix_socket.path = directory_ / "ng.sock";
+    ControlSocket udp_socket;
+    udp_socket.udp = Endpoint{IpAddress::v4(127, 0, 0, 1), UdpPort(0)};  // the kernel's choice
+    for (const ControlSocket& socket : {unix_socket, udp_socket}) {
+      auto listener = Listener::bind(socket);
+      if (listener) listeners_.push_back(std::move(*listener));
+    }
+    server_ = std::make_unique<Server>(io_, listeners_, calls_);
+    EXPECT_TRUE(server_->start());
+    for (int i = 0; i < 2; ++i) threads_.emplace_back([this] { io_.run(); });
+  }
+  ~ServerTest() override {
+    io_.stop();
+    threads_.clear();
+    server_.reset();
+    listeners_.clear();
+    std::filesystem::remove_all(directory_);
+  }
+  ServerTest(const ServerTest&) = delete;
+  ServerTest& operator=(const ServerTest&) = delete;
+
+  [[nodiscard]] FileDescriptor connect() const {
+    FileDescriptor fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    const std::string path = directory_ / "ng.sock";
+    std::memcpy(address.sun_path, path.c_str(), path.size());
+    EXPECT_EQ(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    // A test that waits for what never comes fails instead of hanging.
+    const timeval limit{.tv_sec = 5, .tv_usec = 0};
+    ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    return fd;
+  }
+  [[nodiscard]] FileDescriptor connect_udp() const {
+    sockaddr_in address{};
+    socklen_t size = sizeof address;
+    ::getsockname(listeners_.at(1).fd(), reinterpret_cast<sockaddr*>(&address), &size);
+    FileDescriptor fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    EXPECT_EQ(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), size), 0);
+    const timeval limit{.tv_sec = 5, .tv_usec = 0};
+    ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    return fd;
+  }
+  void expect_pong(int fd) const {
+    send_all(fd, kPing);
+    EXPECT_EQ(receive_once(fd), kPong);
+  }
+  [[nodiscard]] std::uint64_t offers() const {
+    return calls_.statistics(Calls::Clock::now()).offers;
+  }
+
+  static inline std::unique_ptr<Config> config_;
+  static inline std::unique_ptr<Dataplane> dataplane_;
+  std::filesystem::path directory_;
+  Calls calls_;
+  std::vector<Listener> listeners_;
+  asio::io_context io_;
+  std::unique_ptr<Server> server_;
+  std::vector<std::jthread> threads_;
+};
+
+TEST_F(ServerTest, AnswersPingInOneRead) { expect_pong(connect().get()); }
+
+TEST_F(ServerTest, AnswersManyRequestsOnOneConnection) {
+  const auto client = connect();
+  for (int i = 0; i < 100; ++i) expect_pong(client.get());
+}
+
+TEST_F(ServerTest, TakesARequestByteByByte) {
+  const auto client = connect();
+  const std::string request = offer("bytes");
+  for (const char byte : request) send_all(client.get(), std::string_view(&byte, 1));
+  EXPECT_TRUE(receive_once(client.get()).starts_with("d6:result2:ok3:sdp"));
+}
+
+TEST_F(ServerTest, AnswersPipelinedRequestsInOrder) {
+  const auto client = connect();
+  std::string requests;
+  std::string replies;
+  for (int i = 0; i < 50; ++i) {
+    requests +=
+        std::string(kPing) + "\n" + "cookie" + std::to_string(i) + " " + std::string(kUnknown);
+    replies += std::string(kPong) + "cookie" + std::to_string(i) + " " + std::string(kUnknownReply);
+  }
+  send_all(client.get(), requests);
+  EXPECT_EQ(receive_exactly(client.get(), replies.size()), replies);
+}
+
+TEST_F(ServerTest, CarriesALongSdpWhole) {
+  std::string more;
+  while (more.size() < 60'000) more += "a=x-note:" + std::string(100, 'x') + "\r\n";
+  const auto client = connect();
+  send_all(client.get(), offer("long", more));
+  // The first read may hold a part only because the kernel hands over 32 KiB at a time.
+  std::string reply = receive_once(client.get());
+  while (reply.size() < 60'000) {
+    const std::string part = receive_once(client.get());
+    ASSERT_FALSE(part.empty());
+    reply += part;
+  }
+  EXPECT_TRUE(reply.starts_with("d6:result2:ok3:sdp"));
+  EXPECT_NE(reply.find(more), std::string::npos);
+  expect_pong(client.get());
+}
+
+TEST_F(ServerTest, StaysConnectedAfterARequestItCannotServe) {
+  const auto client = connect();
+  send_all(client.get(), kUnknown);
+  EXPECT_EQ(receive_once(client.get()), kUnknownReply);
+  send_all(client.get(), "abc d3:foo3:bare");
+  EXPECT_EQ(receive_once(client.get()),
+            "abc d6:result5:error12:error-reason36:Dictionary contains no key \"command\"e");
+  expect_pong(client.get());
+}
+
+TEST_F(ServerTest, AnswersWhatCannotBeDelimitedAndCloses) {
+  // What follows may be out of somebody's SDP: it must not be taken for a request.
+  const auto client = connect();
+  send_all(client.get(), "d3:sdpXX" + offer("smuggled"));
+  EXPECT_TRUE(receive_once(client.get()).starts_with("d6:result5:error"));
+  EXPECT_EQ(receive_once(client.get()), "");
+  EXPECT_EQ(offers(), 0U);
+  expect_pong(connect().get());
+}
+
+TEST_F(ServerTest, AnswersAfterAHalfClose) {
+  const auto client = connect();
+  send_all(client.get(), kPing);
+  ::shutdown(client.get(), SHUT_WR);
+  EXPECT_EQ(receive_once(client.get()), kPong);
+  EXPECT_EQ(receive_once(client.get()), "");
+}
+
+TEST_F(ServerTest, SurvivesClientsThatVanish) {
+  for (int i = 0; i < 50; ++i) {
+    send_all(connect().get(), std::string(kPing) + std::string(kPing));
+    send_all(connect().get(), kPing.substr(0, 9));
+  }
+  expect_pong(connect().get());
+}
+
+TEST_F(ServerTest, CutsAClientThatNeverReads) {
+  const auto other = connect();
+  const auto client = connect();
+  bool cut = false;
+  for (int i = 0; i < 100'000 && !cut; ++i) {
+    cut = ::send(client.get(), kPing.data(), kPing.size(), MSG_NOSIGNAL) < 0;
+  }
+  EXPECT_TRUE(cut);
+  expect_pong(other.get());
+}
+
+TEST_F(ServerTest, ServesTwoHundredConnectionsAtOnce) {
+  std::vector<FileDescriptor> clients;
+  for (int i = 0; i < 200; ++i) clients.push_back(connect());
+  for (const auto& client : clients) send_all(client.get(), kPing);
+  for (const auto& client : clients) EXPECT_EQ(receive_once(client.get()), kPong);
+  EXPECT_EQ(server_->connections(), 200U);
+}
+
+TEST_F(ServerTest, RefusesConnectionsPastTheLimitAtOnce) {
+  std::vector<FileDescriptor> clients;
+  for (std::size_t i = 0; i < Server::kMaxConnections; ++i) clients.push_back(connect());
+  if (!clients.back().valid()) GTEST_SKIP() << "too few descriptors allowed here";
+  expect_pong(clients.back().get());
+  EXPECT_EQ(receive_once(connect().get()), "");
+  clients.resize(1);
+  expect_pong(clients.front().get());
+}
+
+TEST_F(ServerTest, CutsOnlyConnectionsWhoseRequestIsOverdue) {
+  const auto idle = connect();
+  expect_pong(idle.get());
+  const auto finished = connect();
+  send_all(finished.get(), std::string(kPing) + "\r\n");  // a line end is no unfinished request
+  EXPECT_EQ(receive_once(finished.get()), kPong);
+  const auto slow = connect();
+  send_all(slow.get(), std::string(kPing) + std::string(kPing.substr(0, 5)));
+  EXPECT_EQ(receive_once(slow.get()), kPong);
+  // The rest is noted right after the reply was sent: look until it is.
+  const auto later = Server::Clock::now() + Server::kRequestTime + std::chrono::seconds(1);
+  const timeval brief{.tv_sec = 0, .tv_usec = 1000};
+  ::setsockopt(slow.get(), SOL_SOCKET, SO_RCVTIMEO, &brief, sizeof brief);
+  ssize_t end = -1;
+  for (int i = 0; i < 1000 && end != 0; ++i) {
+    server_->expire(later);
+    char byte = 0;
+    end = ::recv(slow.get(), &byte, 1, 0);
+  }
+  EXPECT_EQ(end, 0);
+  expect_pong(idle.get());
+  expect_pong(finished.get());
+}
+
+TEST_F(ServerTest, UdpRepeatsTheReplyToARetransmission) {
+  const auto client = connect_udp();
+  const std::string request = "1_23_4 " + offer("udp");
+  send_all(client.get(), request);
+  const std::string reply = receive_once(client.get());
+  EXPECT_TRUE(reply.starts_with("1_23_4 d6:result2:ok3:sdp")) << reply;
+  send_all(client.get(), request);
+  EXPECT_EQ(receive_once(client.get()), reply);
+  EXPECT_EQ(offers(), 1U);
+  // Another proxy's cookie of the same text is another request.
+  const auto other = connect_udp();
+  send_all(other.get(), "1_23_4 " + std::string(kPing));
+  EXPECT_EQ(receive_once(other.get()), "1_23_4 " + std::string(kPong));
+}
+
+TEST_F(ServerTest, UdpIgnoresDatagramsWithoutCookie) {
+  const auto client = connect_udp();
+  send_all(client.get(), kPing);
+  send_all(client.get(), "nothing");
+  send_all(client.get(), "c " + std::string(kPing));
+  EXPECT_EQ(receive_once(client.get()), "c " + std::string(kPong));
+}
+
+TEST_F(ServerTest, UdpAnswersErrorsWithTheCookie) {
+  const auto client = connect_udp();
+  send_all(client.get(), "c7 " + std::string(kUnknown));
+  EXPECT_EQ(receive_once(client.get()), "c7 " + std::string(kUnknownReply));
+}
+
+}  // namespace
+}  // namespace millrace
