@@ -27,6 +27,13 @@ constexpr int kBacklog = 4096;  // a full one blocks connect() of a SIP worker
 
 std::string reason(int error) { return std::generic_category().message(error); }
 
+// Fails only without descriptors or memory, at start.
+FileDescriptor open_socket(int family, int type) {
+  FileDescriptor fd(::socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd.valid()) throw std::system_error(errno, std::generic_category(), "socket");
+  return fd;
+}
+
 struct UnixAddress {
   sockaddr_un address{};
   socklen_t size = 0;
@@ -43,7 +50,7 @@ struct UnixAddress {
 
 // The process that listens there; 0 = unknown to us (another PID namespace), unset = nobody.
 std::optional<pid_t> listening_process(const UnixAddress& address) {
-  const FileDescriptor probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const FileDescriptor probe = open_socket(AF_UNIX, SOCK_STREAM);
   // EAGAIN: its backlog is full, so there is somebody.
   if (::connect(probe.get(), address.get(), address.size) != 0 && errno != EAGAIN) {
     return std::nullopt;
@@ -55,8 +62,9 @@ std::optional<pid_t> listening_process(const UnixAddress& address) {
 }
 
 std::string in_use_by(std::optional<pid_t> pid) {
-  return pid.value_or(0) > 0 ? fmt::format("in use by process {}", *pid)
-                             : std::string("in use by another process");
+  const pid_t known = pid.value_or(0);
+  return known > 0 ? fmt::format("in use by process {}", known)
+                   : std::string("in use by another process");
 }
 
 // ---- owner -----------------------------------------------------------------------------------
@@ -74,6 +82,7 @@ std::optional<unsigned> number(std::string_view text) {
 }
 
 Result<Owner> parse_owner(const std::string& text) {
+  // NOLINTBEGIN(concurrency-mt-unsafe): at start, before there are other threads
   Owner owner;
   const std::size_t colon = std::min(text.find(':'), text.size());
   const std::string user = text.substr(0, colon);
@@ -97,6 +106,7 @@ Result<Owner> parse_owner(const std::string& text) {
     }
   }
   return owner;
+  // NOLINTEND(concurrency-mt-unsafe)
 }
 
 // ---- the lock beside a socket file -------------------------------------------------------------
@@ -152,7 +162,7 @@ Result<void> remove_stale(const std::string& path) {
 
 Result<Listener> Listener::bind(const ControlSocket& config) {
   Listener listener(config);
-  auto bound = config.udp ? listener.bind_udp() : listener.bind_unix();
+  auto bound = config.udp ? listener.bind_udp(*config.udp) : listener.bind_unix();
   if (!bound) return std::unexpected(std::move(bound.error()));
   return listener;
 }
@@ -168,7 +178,7 @@ Result<void> Listener::bind_unix() {
     return room;
   }
   lock_ = std::move(*lock);
-  FileDescriptor fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  FileDescriptor fd = open_socket(AF_UNIX, SOCK_STREAM);
   const UnixAddress address(path);
   const mode_t before = ::umask(0777);  // nobody gets in before owner and mode are right
   const int result = ::bind(fd.get(), address.get(), address.size);
@@ -191,8 +201,7 @@ Result<void> Listener::bind_unix() {
   return {};
 }
 
-Result<void> Listener::bind_udp() {
-  const Endpoint& endpoint = *config_.udp;
+Result<void> Listener::bind_udp(const Endpoint& endpoint) {
   sockaddr_storage storage{};
   socklen_t size = 0;
   if (endpoint.address.is_v4()) {
@@ -209,7 +218,7 @@ Result<void> Listener::bind_udp() {
     std::memcpy(&address->sin6_addr, endpoint.address.bytes().data(), 16);
     size = sizeof *address;
   }
-  socket_.reset(::socket(storage.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  socket_ = open_socket(storage.ss_family, SOCK_DGRAM);
   if (::bind(socket_.get(), reinterpret_cast<const sockaddr*>(&storage), size) != 0) {
     const int error = errno;
     return fail(fmt::format("control socket {}: {}; {}", name(), reason(error),
@@ -251,7 +260,7 @@ Result<DeviceClaim> DeviceClaim::take(const InterfaceConfig& interface) {
   name += device.substr(0, 64);
   const UnixAddress address(name);
   DeviceClaim claim;
-  claim.socket_.reset(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  claim.socket_ = open_socket(AF_UNIX, SOCK_STREAM);
   if (::bind(claim.socket_.get(), address.get(), address.size) != 0) {
     return fail(
         fmt::format("interface '{}': device '{}' is {}; stop that one or set another device",

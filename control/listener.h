@@ -10,6 +10,7 @@
 // the socket, decides between two instances that start together. Both files are removed at the end.
 
 #include <string>
+#include <utility>
 
 #include "control/config.h"
 #include "control/file_descriptor.h"
@@ -23,6 +24,8 @@ class Listener {
   ~Listener();
   Listener(Listener&&) noexcept = default;
   Listener& operator=(Listener&&) = delete;
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
 
   // UNIX sockets: connections are taken from now on.
   [[nodiscard]] Result<void> listen() const;
@@ -32,9 +35,9 @@ class Listener {
   [[nodiscard]] std::string name() const;
 
  private:
-  explicit Listener(const ControlSocket& config) : config_(config) {}
+  explicit Listener(ControlSocket config) : config_(std::move(config)) {}
   [[nodiscard]] Result<void> bind_unix();
-  [[nodiscard]] Result<void> bind_udp();
+  [[nodiscard]] Result<void> bind_udp(const Endpoint& endpoint);
 
   ControlSocket config_;
   FileDescriptor lock_;

@@ -71,6 +71,7 @@ class StderrSink final : public spdlog::sinks::base_sink<std::mutex> {
 
 // JOURNAL_STREAM holds device and inode of the stream that journald gave us (systemd.exec(5)).
 bool stderr_is_journal() {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing changes the environment
   const char* stream = std::getenv("JOURNAL_STREAM");
   struct stat status{};
   return stream != nullptr && ::fstat(STDERR_FILENO, &status) == 0 &&

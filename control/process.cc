@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <linux/capability.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -15,6 +14,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <thread>
 
@@ -71,6 +71,7 @@ std::vector<pid_t> threads_of_process() {
   std::vector<pid_t> threads;
   DIR* directory = ::opendir("/proc/self/task");
   if (directory == nullptr) return threads;
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): this stream is ours alone
   while (const dirent* entry = ::readdir(directory)) {
     if (const pid_t thread = std::atoi(entry->d_name); thread > 0) threads.push_back(thread);
   }
@@ -92,6 +93,7 @@ SignalsHeld::~SignalsHeld() {
 }
 
 void notify_systemd(std::string_view state) {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing changes the environment
   const char* path = std::getenv("NOTIFY_SOCKET");
   sockaddr_un address{};
   const std::string_view name = path == nullptr ? "" : path;
@@ -101,6 +103,7 @@ void notify_systemd(std::string_view state) {
   if (name.front() == '@') address.sun_path[0] = '\0';  // abstract
   const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size());
   const FileDescriptor socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!socket.valid()) return;
   ::sendto(socket.get(), state.data(), state.size(), MSG_NOSIGNAL | MSG_DONTWAIT,
            reinterpret_cast<const sockaddr*>(&address), size);
 }

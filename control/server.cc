@@ -150,11 +150,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
       if (frame.state == ng::Frame::State::malformed) {
         const auto message = ng::parse(input);
         const std::string known = message ? "" : message.error();
-        if (send(known.empty() ? ng::encode("", ng::Encoding::bencode,
-                                            reply::Failure{"Invalid NG data format"})
-                               : known)) {
-          cut("malformed message");
-        }
+        const bool sent = send(known.empty() ? ng::encode("", ng::Encoding::bencode,
+                                                          reply::Failure{"Invalid NG data format"})
+                                             : known);
+        if (sent) cut("malformed message");
         return false;
       }
       if (!answer(input.substr(0, frame.size))) return false;
@@ -324,8 +323,8 @@ Result<void> Server::start() {
   for (const Listener& listener : impl_->listeners) {
     if (auto listening = listener.listen(); !listening) return listening;
     const int fd = ::fcntl(listener.fd(), F_DUPFD_CLOEXEC, 0);  // asio closes its own
-    if (listener.config().udp) {
-      const bool v4 = listener.config().udp->address.is_v4();
+    if (const auto& endpoint = listener.config().udp) {
+      const bool v4 = endpoint->address.is_v4();
       impl_->datagrams.emplace_back(impl_->io, fd, v4, impl_->shared).receive();
     } else {
       impl_->acceptors.emplace_back(impl_->io, fd, impl_->shared).accept();
