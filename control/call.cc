@@ -64,8 +64,8 @@ void Call::Leg::add(std::string_view tag) {
 }
 
 const PartyMedia& Call::Leg::said(std::size_t index) const {
-  static const PartyMedia kAbsent;
-  return index < medias.size() ? medias[index].said : kAbsent;
+  static const PartyMedia absent;
+  return index < medias.size() ? medias[index].said : absent;
 }
 
 const HeldPorts* Call::Leg::ports(std::size_t index) const {
@@ -270,7 +270,7 @@ Result<std::string> Call::answer(const Request& request, const sdp::Session& ses
   if (!from || from == to) return fail(kNoDialog);
   Dialog* dialog = find_for_answer(request, *from, to.get());
   if (dialog == nullptr) return fail(kNoDialog);
-  Leg& reader = *from;
+  const Leg& reader = *from;
   Leg& sender = dialog->other(reader);
 
   const std::size_t count = session.medias.size();

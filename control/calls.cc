@@ -40,15 +40,17 @@ class Schedule {
   // Looks at `call` at `when`, or earlier if that was asked for before.
   void at(const CallPtr& call, Time when) {
     const std::lock_guard lock(mutex_);
-    if (call->scheduled && *call->scheduled <= when) return;
-    if (call->scheduled) entries_.erase({*call->scheduled, call});
+    if (const auto before = call->scheduled) {
+      if (*before <= when) return;
+      entries_.erase({*before, call});
+    }
     call->scheduled = when;
     entries_.emplace(when, call);
   }
 
   void forget(const CallPtr& call) {
     const std::lock_guard lock(mutex_);
-    if (call->scheduled) entries_.erase({*call->scheduled, call});
+    if (const auto before = call->scheduled) entries_.erase({*before, call});
     call->scheduled.reset();
   }
 
@@ -127,7 +129,7 @@ struct Calls::Impl {
   }
 
   void finish(const CallPtr& call, Call::End end) {
-    const std::size_t reason = static_cast<std::size_t>(end);
+    const auto reason = static_cast<std::size_t>(end);
     ++ends[reason];
     log_event(end == Call::End::deleted ? Level::info : Level::warning, kEndNames[reason],
               {{"call-id", call->id()}});

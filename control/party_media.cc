@@ -120,13 +120,14 @@ Result<PartyMedia> describe(const sdp::Session& session, std::size_t index, cons
 
   const bool unnamed = media.held_by_address && !request.sip_source_address;
   if (unnamed) {
-    // A hold says nothing of where the party is; with ICE it is none (RFC 8840 section 3.1).
+    // A hold says nothing of where the party is; with ICE it is none (RFC 8840).
     result.held = media.candidates.empty();
     result.components = before.components;
     for (auto& part : result.components) part.moved = false;
   } else {
     for (const auto& [at, endpoint] :
-         {std::pair{0U, Endpoint{*media.connection, media.port}}, std::pair{1U, media.rtcp}}) {
+         {std::pair{0U, Endpoint{media.connection.value_or(IpAddress()), media.port}},
+          std::pair{1U, media.rtcp}}) {
       auto part = judge.component(endpoint);
       if (!part) return std::unexpected(part.error());
       part->moved =

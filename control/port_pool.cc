@@ -7,7 +7,6 @@
 #include <array>
 #include <cerrno>
 #include <mutex>
-#include <numeric>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -50,7 +49,7 @@ class KernelRandom {
 
 struct PortPool::Impl {
   struct Resting {
-    std::uint32_t pair;
+    std::uint32_t pair = 0;
     Clock::time_point since;
   };
 
@@ -77,7 +76,7 @@ struct PortPool::Impl {
     first_port = low + low % 2;
     pairs_per_address = end > first_port ? (end - first_port) / 2 : 0;
     free.resize(addresses.size() * pairs_per_address);
-    std::iota(free.begin(), free.end(), 0U);
+    for (std::uint32_t pair = 0; pair < free.size(); ++pair) free[pair] = pair;
     resting.resize(free.size());
   }
 

@@ -50,6 +50,8 @@ class PortPair {
  public:
   PortPair(PortPair&& other) noexcept;
   PortPair& operator=(PortPair&& other) noexcept;
+  PortPair(const PortPair&) = delete;
+  PortPair& operator=(const PortPair&) = delete;
   ~PortPair();
 
   [[nodiscard]] LocalPort rtp() const { return rtp_; }
