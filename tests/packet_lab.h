@@ -11,6 +11,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <string>
@@ -208,7 +209,7 @@ class PacketLab {
                IpAddress::v4(198, 18, 0, 254), kHz),
         link1_(kMac1, {Prefix{kLocalB.address, 24}}, MediaAddressId{1}, std::nullopt, kHz),
         links_{&link0_, &link1_},
-        flows(links_, kHz),
+        flows(links_, kHz, SlotMemory{recycle, give_back}),
         host(links_, Buffers::pool(), stats, kHz),
         relay(flows, links_, host, stats) {
     introduce(0, kPartyA.address, kMacA);
@@ -261,6 +262,19 @@ class PacketLab {
     return receive(1, ethernet(kMac1, kMacB, 0x0800, udp(source, kLocalB, payload)), now);
   }
 
+  // Drops by reason so far, and the name of what has happened since.
+  std::vector<std::uint64_t> drops() const {
+    std::vector<std::uint64_t> all;
+    for (const Counter& counter : stats.drops) all.push_back(counter.value());
+    return all;
+  }
+  std::string verdict_since(const std::vector<std::uint64_t>& before) const {
+    std::string names;
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      if (stats.drops[i].value() > before[i]) names += kDropReasons[i].name;
+    }
+    return names.empty() ? "relayed" : names;
+  }
   std::uint64_t dropped(DropReason reason) const { return stats.dropped(reason); }
   std::uint64_t dropped() const {
     std::uint64_t sum = 0;
@@ -269,6 +283,19 @@ class PacketLab {
   }
 
  private:
+  // Slots are 20 MB for each address: pages once touched serve the next test again.
+  static std::vector<void*>& spare() {
+    static std::vector<void*> blocks;
+    return blocks;
+  }
+  static void* recycle(std::size_t bytes) {
+    if (spare().empty()) return std::aligned_alloc(64, bytes);
+    void* const block = spare().back();
+    spare().pop_back();
+    return block;
+  }
+  static void give_back(void* block) { spare().push_back(block); }
+
   std::vector<Sent> drain() {
     std::vector<Sent> sent;
     for (std::size_t i = 0; i < tx_.size(); ++i) {

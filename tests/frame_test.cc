@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/frame.h"
+
+#include <memory>
+#include <random>
+
+#include "tests/packet_lab.h"
+
+namespace millrace::test {
+namespace {
+
+// On the heap in its exact size: AddressSanitizer sees the first byte read past it.
+FrameClass classify_exact(const Bytes& frame, bool verified = false) {
+  const std::unique_ptr<std::byte[]> copy(new std::byte[frame.size()]);
+  std::ranges::copy(frame, copy.get());
+  return classify({copy.get(), frame.size()}, mac_word(kMac0), verified);
+}
+
+Bytes media() { return ethernet(kMac0, kMacA, 0x0800, udp(kPartyA, kLocalA, rtp({}))); }
+
+// `change` on the IPv4 header of a good frame, its checksum put right again.
+template <typename Change>
+Bytes with(Change change) {
+  Bytes frame = media();
+  change(frame);
+  put16(frame, 24, 0);
+  const std::uint16_t sum = checksum(std::span(frame).subspan(14, 20));
+  std::memcpy(frame.data() + 24, &sum, 2);
+  return frame;
+}
+
+TEST(Frame, ADatagramAndItsEveryPrefix) {
+  const Bytes frame = media();
+  EXPECT_EQ(classify_exact(frame), FrameKind::udp);
+  for (std::size_t n = 0; n < frame.size(); ++n) {
+    const FrameClass prefix =
+        classify_exact(Bytes(frame.begin(), frame.begin() + static_cast<std::ptrdiff_t>(n)));
+    EXPECT_EQ(prefix, n < 42 ? DropReason::frame_truncated : DropReason::ip_header) << n;
+  }
+}
+
+TEST(Frame, PaddingIsNoMistake) {
+  Bytes frame = ethernet(kMac0, kMacA, 0x0800, udp(kPartyA, kLocalA, bytes_of({1})));
+  frame.resize(60);
+  EXPECT_EQ(classify_exact(frame), FrameKind::udp);
+}
+
+TEST(Frame, EachFieldHasItsReason) {
+  const auto set = [](std::size_t at, int value) {
+    return with([&](Bytes& f) { f[at] = static_cast<std::byte>(value); });
+  };
+  EXPECT_EQ(classify_exact(set(0, 0x04)), DropReason::wrong_mac);
+  EXPECT_EQ(classify_exact(set(5, 0x02)), DropReason::wrong_mac);
+  EXPECT_EQ(classify_exact(set(12, 0x86)), DropReason::ethertype);
+  EXPECT_EQ(classify_exact(with([](Bytes& f) { put16(f, 12, 0x8100); })), DropReason::vlan_tagged);
+  EXPECT_EQ(classify_exact(with([](Bytes& f) { put16(f, 12, 0x88a8); })), DropReason::vlan_tagged);
+  EXPECT_EQ(classify_exact(with([](Bytes& f) { put16(f, 12, 0x86dd); })), DropReason::ethertype);
+  for (int b = 0; b < 256; ++b) {
+    FrameClass expected = DropReason::ip_header;
+    if (b == 0x45) expected = FrameKind::udp;
+    if (b > 0x45 && b <= 0x4f) expected = DropReason::ip_options;
+    EXPECT_EQ(classify_exact(set(14, b)), expected) << b;
+    const bool fragment = b != 0 && b != 0x40 && b != 0x80 && b != 0xc0;
+    EXPECT_EQ(classify_exact(set(20, b)),
+              fragment ? FrameClass(DropReason::ip_fragment) : FrameKind::udp)
+        << b;
+    EXPECT_EQ(classify_exact(set(22, b)),
+              b <= 1 ? FrameClass(DropReason::ttl_expired) : FrameKind::udp);
+    expected = DropReason::ip_protocol;
+    if (b == 17) expected = FrameKind::udp;
+    if (b == 1) expected = FrameKind::icmp;
+    EXPECT_EQ(classify_exact(set(23, b)), expected) << b;
+  }
+  EXPECT_EQ(classify_exact(set(21, 1)), DropReason::ip_fragment) << "last fragment";
+}
+
+TEST(Frame, LengthsMustAgree) {
+  const std::size_t right = media().size() - 14;
+  for (std::size_t total = 0; total < right + 20; ++total) {
+    FrameClass expected = DropReason::udp_length;
+    if (total < 28 || total > right) expected = DropReason::ip_header;
+    if (total == right) expected = FrameKind::udp;
+    EXPECT_EQ(classify_exact(with([&](Bytes& f) { put16(f, 16, total); })), expected) << total;
+  }
+  for (std::size_t udp = 0; udp <= 0xffff; udp += udp < 200 ? 1 : 97) {
+    const FrameClass got = classify_exact(with([&](Bytes& f) { put16(f, 38, udp); }));
+    EXPECT_EQ(got, udp == right - 20 ? FrameClass(FrameKind::udp) : DropReason::udp_length) << udp;
+  }
+  // 65,516 + 20 is 0 in sixteen bits; no total length is 0.
+  EXPECT_NE(classify_exact(with([](Bytes& f) { put16(f, 38, 65'516); })), FrameKind::udp);
+}
+
+TEST(Frame, EveryFlippedBitOfTheIpHeaderIsNoticed) {
+  for (std::size_t bit = 0; bit < 160; ++bit) {
+    Bytes frame = media();
+    frame[14 + bit / 8] ^= static_cast<std::byte>(1U << bit % 8);
+    EXPECT_NE(classify_exact(frame), FrameKind::udp) << bit;
+  }
+  Bytes frame = media();
+  frame[30] ^= std::byte{1};
+  EXPECT_EQ(classify_exact(frame), DropReason::ip_checksum);
+  EXPECT_EQ(classify_exact(frame, true), FrameKind::udp) << "the NIC has looked";
+}
+
+TEST(Frame, ArpByBroadcastOrToUs) {
+  const Bytes body(28, std::byte{0});
+  EXPECT_EQ(classify_exact(ethernet(kBroadcast, kMacA, 0x0806, body)), FrameKind::arp);
+  EXPECT_EQ(classify_exact(ethernet(kMac0, kMacA, 0x0806, body)), FrameKind::arp);
+  EXPECT_EQ(classify_exact(ethernet(kMac1, kMacA, 0x0806, body)), DropReason::wrong_mac);
+  EXPECT_EQ(classify_exact(ethernet(kBroadcast, kMacA, 0x0800, udp(kPartyA, kLocalA, rtp({})))),
+            DropReason::wrong_mac);
+}
+
+TEST(Frame, RandomBytesAreReadWithinTheirBounds) {
+  std::mt19937 random{5};
+  for (int i = 0; i < 100'000; ++i) {
+    Bytes frame = media();
+    for (std::size_t k = random() % 6; k > 0; --k) {
+      frame[random() % frame.size()] = static_cast<std::byte>(random());
+    }
+    frame.resize(random() % (frame.size() + 1));
+    const FrameClass got = classify_exact(frame, random() % 2 == 0);
+    if (got.kind == FrameKind::udp) {
+      ASSERT_GE(frame.size(), 42U);
+      ASSERT_LE(get16(frame, 16) + 14U, frame.size());
+      ASSERT_EQ(get16(frame, 38) + 20U, get16(frame, 16));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace millrace::test
