@@ -193,7 +193,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   }
   void close() {
     asio::error_code ignored;
-    socket_.close(ignored);
+    static_cast<void>(socket_.close(ignored));
   }
 
   stream_protocol::socket socket_;
