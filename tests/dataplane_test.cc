@@ -26,7 +26,8 @@
 
 // DPDK is not instrumented: its own locks are not seen, and memory it cleans under them looks raced
 // for. Nothing of ours is called from the memif driver.
-extern "C" const char* __tsan_default_suppressions();  // NOLINT(bugprone-reserved-identifier)
+// NOLINTNEXTLINE(bugprone-reserved-identifier): ThreadSanitizer's own name
+extern "C" const char* __tsan_default_suppressions();
 extern "C" const char* __tsan_default_suppressions() {
   return "race:memset\nrace:librte_net_memif\n";
 }
