@@ -10,7 +10,7 @@ namespace millrace {
 namespace {
 
 constexpr std::uint64_t kHz = 1'000'000'000;
-const IpAddress kOwn = IpAddress::v4(198, 18, 0, 1);
+const IpAddress kOurAddresses = IpAddress::v4(198, 18, 0, 1);
 const IpAddress kGateway = IpAddress::v4(198, 18, 0, 254);
 const IpAddress kPeer = IpAddress::v4(198, 18, 0, 7);
 constexpr MacAddress kMac{{2, 0, 0, 0, 0, 7}};
@@ -19,7 +19,7 @@ constexpr MacAddress kOtherMac{{2, 0, 0, 0, 0, 8}};
 Tsc at(double seconds) { return Tsc{static_cast<std::uint64_t>((1000 + seconds) * kHz)}; }
 
 struct Neighbors : testing::Test {
-  NeighborTable table{{Prefix{kOwn, 24}}, kGateway, kHz};
+  NeighborTable table{{Prefix{kOurAddresses, 24}}, kGateway, kHz};
 
   // What is asked for at a moment; announcements apart.
   std::vector<ArpRequest> tick(Tsc now) {
@@ -44,7 +44,7 @@ TEST_F(Neighbors, OnLinkIsItselfAndTheRestTheGateway) {
   const auto asked = tick(at(0));
   ASSERT_EQ(asked.size(), 1U);
   EXPECT_EQ(asked[0].target, kPeer);
-  EXPECT_EQ(asked[0].sender, kOwn);
+  EXPECT_EQ(asked[0].sender, kOurAddresses);
   EXPECT_FALSE(asked[0].to) << "broadcast";
   EXPECT_EQ(resolve(IpAddress::v4(203, 0, 113, 5), at(0)),
             resolve(IpAddress::v4(192, 0, 2, 5), at(0)));
@@ -54,7 +54,7 @@ TEST_F(Neighbors, OnLinkIsItselfAndTheRestTheGateway) {
 }
 
 TEST_F(Neighbors, NoGatewayIsNoRoute) {
-  NeighborTable island({Prefix{kOwn, 24}}, std::nullopt, kHz);
+  NeighborTable island({Prefix{kOurAddresses, 24}}, std::nullopt, kHz);
   const auto hop = island.resolve(IpAddress::v4(203, 0, 113, 5), at(0));
   ASSERT_FALSE(hop);
   EXPECT_EQ(hop.error(), ResolveError::no_route);
@@ -190,8 +190,8 @@ TEST_F(Neighbors, AnnouncesItselfThreeTimes) {
   for (int i = 0; i < 100; ++i) {
     std::array<ArpRequest, 8> out;
     for (std::size_t k = table.tick(at(i * 0.1), out); k > 0; --k) {
-      EXPECT_EQ(out[k - 1].sender, kOwn);
-      EXPECT_EQ(out[k - 1].target, kOwn);
+      EXPECT_EQ(out[k - 1].sender, kOurAddresses);
+      EXPECT_EQ(out[k - 1].target, kOurAddresses);
       times.push_back(i * 0.1);
     }
   }
@@ -206,7 +206,7 @@ TEST_F(Neighbors, RequestsBeyondTheRoomComeWithTheNextTick) {
   for (int i = 0; i < 8; ++i) {
     std::array<ArpRequest, 16> out;
     for (std::size_t k = table.tick(at(i * 0.1), out); k > 0; --k) {
-      if (out[k - 1].target != kOwn) asked.push_back(out[k - 1].target);
+      if (out[k - 1].target != kOurAddresses) asked.push_back(out[k - 1].target);
     }
   }
   std::ranges::sort(asked);
