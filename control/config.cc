@@ -83,7 +83,7 @@ void read_dataplane(const toml::table& root, DataplaneConfig& config) {
   const TomlReader reader(
       table_of(*node, "dataplane"), "[dataplane]",
       {"worker_cores", "main_core", "hugepages", "memory_mb", "mbufs", "idle_sleep_us", "eal"});
-  reader.read("idle_sleep_us", config.idle_sleep_us, 0, 10'000);
+  reader.read("idle_sleep_us", config.idle_sleep_us, 0, 1'000);
   read_cores(reader, config);
   reader.read("hugepages", config.hugepages);
   reader.read("memory_mb", config.memory_mb, 64, 1U << 20);
@@ -126,7 +126,12 @@ void check_media_address(const toml::node& node, const Prefix& prefix) {
                              "peers can send to",
                              address.text()));
   }
-  if (!address.is_v4() || prefix.length > 30) return;
+  if (!address.is_v4()) {
+    refuse(node,
+           fmt::format("{} is IPv6, and media is relayed over IPv4 only; write an IPv4 address",
+                       prefix.text()));
+  }
+  if (prefix.length > 30) return;
   const std::uint32_t host_bits = prefix.length == 0 ? ~0U : (1U << (32 - prefix.length)) - 1;
   const std::uint32_t host = address.as_v4().host() & host_bits;
   if (host == 0 || host == host_bits) {
