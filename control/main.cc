@@ -153,7 +153,8 @@ int run(const Config& config) {
     return complain(kExitStart, started.error().message);
   }
   if (auto dropped = drop_privileges(needed_capabilities(config.dataplane.interfaces)); !dropped) {
-    return complain(kExitStart, dropped.error().message);
+    // Weaker walls are better than no relay; the line names what stays.
+    log_event(Level::warning, "capabilities-kept", {{"reason", dropped.error().message}});
   }
   tell_ready(config, listeners);
   held.reset();
