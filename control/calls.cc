@@ -325,8 +325,10 @@ StatisticsReport Calls::statistics(Clock::time_point now) const {
       .errors = calls.errors,
       .ports_used = calls.realms.ports_used(),
       .ports_free = calls.realms.ports_free(),
-      .uptime = std::chrono::duration_cast<std::chrono::seconds>(now - calls.started)};
-  for (const WorkerReport& worker : calls.dataplane.report().workers) {
+      .uptime = std::chrono::duration_cast<std::chrono::seconds>(now - calls.started),
+      .dataplane = {}};
+  report.dataplane = calls.dataplane.report();
+  for (const WorkerReport& worker : report.dataplane.workers) {
     report.packets += worker.relayed;
     report.bytes += worker.tx_bytes;
     report.packet_errors +=

@@ -177,6 +177,44 @@ void write(Writer& out, const CallReport& call) {
   out.end();
 }
 
+// What happened on each core, and who is next to us: where to look when there is no audio.
+void write(Writer& out, const DataplaneReport& dataplane) {
+  out.list("workers");
+  for (const WorkerReport& worker : dataplane.workers) {
+    out.dictionary();
+    out.entry("core", std::uint64_t{worker.core});
+    out.entry("received", worker.rx_packets);
+    out.entry("sent", worker.tx_packets);
+    out.entry("relayed", worker.relayed);
+    out.entry("busy cycles", worker.busy_cycles);
+    out.entry("idle cycles", worker.idle_cycles);
+    out.entry("cycles per second", worker.cycles_per_second);
+    out.list("bursts");
+    for (const std::uint64_t polls : worker.bursts) out.integer(static_cast<std::int64_t>(polls));
+    out.end();
+    out.dictionary("drops");
+    for (std::size_t i = 0; i < worker.drops.size(); ++i) {
+      if (worker.drops[i] != 0) out.entry(Dataplane::drop_reasons()[i].name, worker.drops[i]);
+    }
+    out.end();
+    out.end();
+  }
+  out.end();
+  out.list("neighbors");
+  for (const NeighborReport& neighbor : dataplane.neighbors) {
+    out.dictionary();
+    out.entry("interface", neighbor.interface);
+    out.entry("address", neighbor.address.text());
+    out.entry("mac", neighbor.mac ? neighbor.mac->text() : "unresolved");
+    out.end();
+  }
+  out.end();
+  out.dictionary("buffers");
+  out.entry("free", std::uint64_t{dataplane.mbufs_free});
+  out.entry("all", std::uint64_t{dataplane.mbufs});
+  out.end();
+}
+
 void write(Writer& out, const StatisticsReport& s) {
   out.dictionary("statistics");
   out.dictionary("currentstatistics");
@@ -211,6 +249,7 @@ void write(Writer& out, const StatisticsReport& s) {
   out.entry("used", s.ports_used);
   out.entry("free", s.ports_free);
   out.end();
+  write(out, s.dataplane);
   out.end();
 }
 

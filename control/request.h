@@ -99,6 +99,7 @@ struct StatisticsReport {
   std::uint64_t ports_used = 0, ports_free = 0;
   std::uint64_t packets = 0, bytes = 0, packet_errors = 0;  // relayed, dropped
   std::chrono::seconds uptime{};
+  DataplaneReport dataplane;
 };
 
 // ---- replies --------------------------------------------------------------------------------

@@ -193,5 +193,31 @@ TEST(NgReply, Statistics) {
   EXPECT_EQ(statistics["ports"]["used"], 28);
 }
 
+TEST(NgReply, StatisticsOfTheDataPlane) {
+  WorkerReport worker;
+  worker.core = 3;
+  worker.rx_packets = 50;
+  worker.relayed = 48;
+  worker.bursts[2] = 25;
+  worker.drops.resize(Dataplane::drop_reasons().size());
+  worker.drops[1] = 2;
+  StatisticsReport report;
+  report.dataplane.workers = {worker};
+  report.dataplane.neighbors = {
+      {.interface = "public", .address = IpAddress::v4(192, 0, 2, 1), .mac = {}, .age = {}}};
+  report.dataplane.mbufs = 1024;
+  const Json statistics = as_json(reply::Statistics{report})["statistics"];
+  const Json& told = statistics["workers"][0];
+  EXPECT_EQ(told["core"], 3);
+  EXPECT_EQ(told["received"], 50);
+  EXPECT_EQ(told["relayed"], 48);
+  EXPECT_EQ(told["bursts"].size(), 33U);
+  EXPECT_EQ(told["bursts"][2], 25);
+  EXPECT_EQ(told["drops"].size(), 1U) << "reasons that did not occur are left out";
+  EXPECT_EQ(told["drops"][std::string(Dataplane::drop_reasons()[1].name)], 2);
+  EXPECT_EQ(statistics["neighbors"][0]["mac"], "unresolved");
+  EXPECT_EQ(statistics["buffers"]["all"], 1024);
+}
+
 }  // namespace
 }  // namespace millrace::ng
