@@ -32,15 +32,17 @@ TEST(DeviceLock, NeedsNoneWhereNothingIsShared) {
 }
 
 TEST(WithQueues, AsksForWhatTheWorkersNeed) {
-  EXPECT_EQ(with_queues("net_af_packet0,iface=x", 1), "net_af_packet0,iface=x");
-  EXPECT_EQ(with_queues("net_af_packet0,iface=x", 2), "net_af_packet0,iface=x,qpairs=2");
+  EXPECT_EQ(with_queues("net_af_packet0,iface=x", 1), "net_af_packet0,iface=x,framecnt=4096");
+  EXPECT_EQ(with_queues("net_af_packet0,iface=x", 2),
+            "net_af_packet0,iface=x,framecnt=4096,qpairs=2");
   EXPECT_EQ(with_queues("net_af_xdp0,iface=x", 2),
             "net_af_xdp0,iface=x,busy_budget=0,queue_count=2");
   EXPECT_EQ(with_queues("net_tap0,iface=x", 2), "net_tap0,iface=x");
 }
 
 TEST(WithQueues, LeavesTheOperatorsChoice) {
-  EXPECT_EQ(with_queues("net_af_packet0,iface=x,qpairs=4", 2), "net_af_packet0,iface=x,qpairs=4");
+  EXPECT_EQ(with_queues("net_af_packet0,iface=x,framecnt=64,qpairs=4", 2),
+            "net_af_packet0,iface=x,framecnt=64,qpairs=4");
   EXPECT_EQ(with_queues("net_af_xdp0,iface=x,busy_budget=64", 1),
             "net_af_xdp0,iface=x,busy_budget=64");
 }
