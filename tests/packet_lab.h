@@ -8,6 +8,7 @@
 //
 // Every test ends with all packet buffers back in the pool, or fails.
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -232,8 +233,8 @@ class PacketLab {
   static rte_mbuf* packet(const Bytes& frame) {
     rte_mbuf* const m = rte_pktmbuf_alloc(&Buffers::pool());
     if (m == nullptr || frame.size() > rte_pktmbuf_tailroom(m)) std::abort();
-    std::memcpy(rte_pktmbuf_append(m, static_cast<std::uint16_t>(frame.size())), frame.data(),
-                frame.size());
+    char* const room = rte_pktmbuf_append(m, static_cast<std::uint16_t>(frame.size()));
+    std::ranges::copy(frame, reinterpret_cast<std::byte*>(room));
     return m;
   }
 
@@ -284,17 +285,18 @@ class PacketLab {
 
  private:
   // Slots are 20 MB for each address: pages once touched serve the next test again.
-  static std::vector<void*>& spare() {
-    static std::vector<void*> blocks;
+  using Block = std::unique_ptr<void, decltype(&std::free)>;
+  static std::vector<Block>& spare() {
+    static std::vector<Block> blocks;
     return blocks;
   }
   static void* recycle(std::size_t bytes) {
     if (spare().empty()) return std::aligned_alloc(64, bytes);
-    void* const block = spare().back();
+    void* const block = spare().back().release();
     spare().pop_back();
     return block;
   }
-  static void give_back(void* block) { spare().push_back(block); }
+  static void give_back(void* block) { spare().emplace_back(block, &std::free); }
 
   std::vector<Sent> drain() {
     std::vector<Sent> sent;
