@@ -127,6 +127,8 @@ class OrdersLock {
   OrdersLock(OrdersLock&& other) noexcept : line_(std::exchange(other.line_, nullptr)) {
     head_ = other.head_;
   }
+  OrdersLock(const OrdersLock&) = delete;
+  OrdersLock& operator=(const OrdersLock&) = delete;
   OrdersLock& operator=(OrdersLock&&) = delete;
   ~OrdersLock();
 

@@ -252,7 +252,7 @@ FlowReport FlowTable::read(LocalPort port, Tsc now) const {
   }
   if (orders->has(kDestination)) report.destination = orders->destination;
   if (heard) {
-    const double ticks = static_cast<double>(elapsed(Tsc{seen.last.load(kRelaxed)}, now));
+    const auto ticks = static_cast<double>(elapsed(Tsc{seen.last.load(kRelaxed)}, now));
     report.idle = std::chrono::duration_cast<std::chrono::nanoseconds>(
         std::chrono::duration<double>(ticks / static_cast<double>(tsc_hz_)));
   }

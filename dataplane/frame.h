@@ -33,7 +33,7 @@ static_assert(kUdpHeaders == 42);
 
 template <typename T>
 [[nodiscard]] T load(const std::byte* from) {
-  T value;
+  T value{};
   std::memcpy(&value, from, sizeof value);
   return value;
 }
@@ -57,7 +57,10 @@ struct FrameClass {
   FrameKind kind;
   DropReason reason{};  // of drop
 
+  // Implicit: a class is either of them, and classify() returns them by name.
+  // NOLINTNEXTLINE(google-explicit-constructor)
   constexpr FrameClass(FrameKind k) : kind(k) {}
+  // NOLINTNEXTLINE(google-explicit-constructor)
   constexpr FrameClass(DropReason r) : kind(FrameKind::drop), reason(r) {}
   friend constexpr bool operator==(FrameClass, FrameClass) = default;
 };

@@ -28,7 +28,7 @@ MacAddress to_mac(const rte_ether_addr& address) {
 }
 
 rte_ether_addr to_ether(const MacAddress& mac) {
-  rte_ether_addr address;
+  rte_ether_addr address{};
   std::ranges::copy(mac.bytes, address.addr_bytes);
   return address;
 }

@@ -5,8 +5,6 @@
 // A source is judged on a consistent copy first, so that refusing a flood locks nothing, and once
 // more under both slots' locks before anything changes.
 
-#include <algorithm>
-
 #include "dataplane/flow_table.h"
 
 namespace millrace {
@@ -24,9 +22,11 @@ constexpr std::uint64_t kRebindSilenceRtcp = 1;  // one second
 
 bool is_hint(const Record& record, const IpAddress& address) {
   const auto [first, second] = address.words();
-  return std::ranges::any_of(record.hints, [&](const auto& hint) {
-    return hint[0].load(kAcquire) == first && hint[1].load(kAcquire) == second;
-  });
+  for (std::size_t i = 0; i < kMaxHints; ++i) {
+    const auto& hint = record.hints[i];
+    if (hint[0].load(kAcquire) == first && hint[1].load(kAcquire) == second) return true;
+  }
+  return false;
 }
 
 bool is_negotiated(const Record& record, std::uint8_t payload_type) {

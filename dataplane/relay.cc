@@ -122,6 +122,7 @@ struct Relay::Arrival {
 // The packets of a burst that end here.
 class Relay::Drops {
  public:
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): packets_ is filled as far as it is read
   explicit Drops(WorkerStats& stats) : stats_(stats) {}
   Drops(const Drops&) = delete;
   Drops& operator=(const Drops&) = delete;
@@ -167,7 +168,7 @@ Relay::LocalAddresses::LocalAddresses(const Link& link, const FlowTable& flows) 
 Relay::Relay(FlowTable& flows, std::span<Link* const> links, Host& host, WorkerStats& stats)
     : flows_(flows), host_(host), stats_(stats) {
   for (std::size_t i = 0; i < links.size(); ++i) {
-    Link& link = *links[i];
+    const Link& link = *links[i];
     const std::uint64_t mac = mac_word(link.mac);
     macs_.push_back(mac);
     local_.emplace_back(link, flows);
@@ -246,7 +247,7 @@ std::optional<DropReason> Relay::note(const Arrival& arrival, std::span<const st
 [[gnu::noinline]] void Relay::forward_unusual(const Arrival& arrival, Tsc now,
                                               std::span<TxBatch> tx, Drops& drops) {
   const Datagram datagram{source_of(arrival.ip), arrival.payload()};
-  OrdersV4 orders;
+  OrdersV4 orders{};
   const auto read = [&] {
     return read_consistent(arrival.slot->orders, [&](std::uint64_t head) {
       copy_v4(arrival.slot->orders, head, orders);
@@ -301,7 +302,7 @@ std::expected<NeighborWord, DropReason> Relay::next_hop(const Arrival& arrival,
   constexpr std::uint64_t kWanted = std::uint64_t{kSource | kDestination | kRtp} << 32;
   constexpr std::uint64_t kUnwanted = std::uint64_t{kMark} << 32 | 1;
   const std::uint64_t head = slot.orders.head.load(kAcquire);
-  OrdersV4 orders;
+  OrdersV4 orders{};
   copy_v4(slot.orders, head, orders);
   if ((head & (kWanted | kUnwanted)) != kWanted || slot.orders.head.load(kRelaxed) != head ||
       !is_from(orders, arrival.ip)) [[unlikely]] {
@@ -348,8 +349,9 @@ void Relay::other(std::size_t link, rte_mbuf* packet, Tsc now, TxBatch& tx, Drop
 }
 
 void Relay::burst(std::size_t link, std::span<rte_mbuf*> rx, Tsc now, std::span<TxBatch> tx) {
-  std::array<Arrival, kBurst> arrivals;
-  std::array<rte_mbuf*, kBurst> others;
+  // Filled as far as they are read: zeroing them would cost each burst 1.3 KB of stores.
+  std::array<Arrival, kBurst> arrivals;  // NOLINT(cppcoreguidelines-pro-type-member-init)
+  std::array<rte_mbuf*, kBurst> others;  // NOLINT(cppcoreguidelines-pro-type-member-init)
   Arrival* arrivals_end = arrivals.data();
   rte_mbuf** others_end = others.data();
   std::uint64_t bytes = 0;

@@ -37,8 +37,8 @@ enum class Protocol : std::uint8_t { stun, zrtp, dtls, turn_channel, rtp, unknow
 }
 
 struct RtpHeader {
-  std::byte flags;  // version (2), padding, extension, CSRC count (4)
-  std::byte type;   // marker, payload type (7)
+  std::byte flags{};  // version (2), padding, extension, CSRC count (4)
+  std::byte type{};   // marker, payload type (7)
   Be16 sequence;
   Be32 timestamp;
   Be32 ssrc;
@@ -94,8 +94,8 @@ struct RtpFields {
 }
 
 struct RtcpHeader {
-  std::byte flags;  // version (2), padding, count (5)
-  std::uint8_t type;
+  std::byte flags{};  // version (2), padding, count (5)
+  std::uint8_t type = 0;
   Be16 length;  // in 32-bit words, less one
   Be32 ssrc;    // of the sender
 

@@ -17,7 +17,7 @@ namespace millrace {
 struct alignas(64) TxBatch {
   static constexpr std::size_t kCapacity = 64;  // two bursts: one relayed, one of the host's own
 
-  std::array<rte_mbuf*, kCapacity> packets;
+  std::array<rte_mbuf*, kCapacity> packets{};
   std::uint32_t count = 0;
   std::uint64_t bytes = 0;  // of the frames in it
 
