@@ -281,7 +281,7 @@ Result<Endpoint> parse_endpoint(std::string_view text) {
 void read_udp(const toml::node& node, ControlSocket& socket) {
   const auto endpoint = parse_endpoint(TomlReader::string(node, "udp"));
   if (!endpoint) {
-    refuse(node, fmt::format("udp: {}; write \"127.0.0.1:2223\" or \"[::1]:2223\"",
+    refuse(node, fmt::format(R"(udp: {}; write "127.0.0.1:2223" or "[::1]:2223")",
                              endpoint.error().message));
   }
   if (!endpoint->address.is_loopback()) {

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <stdexcept>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -17,15 +18,16 @@ namespace millrace {
 namespace {
 
 class ListenerTest : public testing::Test {
+ public:
+  ListenerTest(const ListenerTest&) = delete;
+  ListenerTest& operator=(const ListenerTest&) = delete;
+
  protected:
   ListenerTest() {
     std::string name = (std::filesystem::temp_directory_path() / "millrace-XXXXXX").string();
     directory_ = ::mkdtemp(name.data());
   }
   ~ListenerTest() override { std::filesystem::remove_all(directory_); }
-  ListenerTest(const ListenerTest&) = delete;
-  ListenerTest& operator=(const ListenerTest&) = delete;
-
   [[nodiscard]] std::string path() const { return directory_ / "ng.sock"; }
   [[nodiscard]] ControlSocket config() const {
     ControlSocket config;
@@ -40,6 +42,7 @@ class ListenerTest : public testing::Test {
   // A socket of some other program.
   [[nodiscard]] FileDescriptor foreign(bool listening) const {
     FileDescriptor fd(::socket(AF_UNIX, SOCK_STREAM, 0));
+    if (!fd.valid()) throw std::runtime_error("no socket");
     const sockaddr_un address = here();
     EXPECT_EQ(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
     if (listening) {
@@ -98,7 +101,7 @@ TEST_F(ListenerTest, LeavesNothingBehind) {
 TEST_F(ListenerTest, ReplacesAStaleSocketFile) {
   foreign(true).reset();
   ASSERT_TRUE(std::filesystem::exists(path()));
-  std::ofstream(path() + ".lock");  // of a process that was killed
+  std::ofstream(path() + ".lock") << "";  // of a process that was killed
   const auto listener = Listener::bind(config());
   ASSERT_TRUE(listener) << listener.error().message;
   ASSERT_TRUE(listener->listen());

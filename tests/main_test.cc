@@ -16,6 +16,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -35,7 +36,9 @@ class Program {
     EXPECT_EQ(::pipe2(ends, O_CLOEXEC), 0);
     output_.reset(ends[0]);
     const FileDescriptor write_end(ends[1]);
-    arguments.insert(arguments.begin(), std::getenv("MILLRACE"));
+    const char* millrace = std::getenv("MILLRACE");  // NOLINT(concurrency-mt-unsafe): one thread
+    if (millrace == nullptr) throw std::runtime_error("MILLRACE names no executable");
+    arguments.insert(arguments.begin(), millrace);
     std::vector<char*> argv;
     for (std::string& argument : arguments) argv.push_back(argument.data());
     argv.push_back(nullptr);
@@ -82,15 +85,16 @@ class Program {
 };
 
 class MainTest : public testing::Test {
+ public:
+  MainTest(const MainTest&) = delete;
+  MainTest& operator=(const MainTest&) = delete;
+
  protected:
   MainTest() {
     std::string name = (std::filesystem::temp_directory_path() / "millrace-XXXXXX").string();
     directory_ = ::mkdtemp(name.data());
   }
   ~MainTest() override { std::filesystem::remove_all(directory_); }
-  MainTest(const MainTest&) = delete;
-  MainTest& operator=(const MainTest&) = delete;
-
   [[nodiscard]] std::string socket_path() const { return directory_ / "ng.sock"; }
   [[nodiscard]] std::string config(const std::string& more = "") const {
     const std::string file = directory_ / "m.toml";
@@ -214,11 +218,11 @@ TEST_F(MainTest, ReplacesTheSocketOfAKilledInstance) {
 
 TEST_F(MainTest, HangUpDrainsAndEndsWithTheLastCall) {
   Program program({"--config", config(), "--log-format", "json"});
-  program.read_until("\"event\":\"ready\"");
+  program.read_until(R"("event":"ready")");
   program.send_signal(SIGHUP);
   const std::string& output = program.read_all();
-  EXPECT_NE(output.find("\"event\":\"draining\",\"calls\":0"), std::string::npos);
-  EXPECT_NE(output.find("\"reason\":\"drained\""), std::string::npos);
+  EXPECT_NE(output.find(R"("event":"draining","calls":0)"), std::string::npos);
+  EXPECT_NE(output.find(R"("reason":"drained")"), std::string::npos);
   EXPECT_EQ(program.exit_status(), 0);
 }
 

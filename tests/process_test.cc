@@ -2,13 +2,13 @@
 #include "control/process.h"
 
 #include <linux/capability.h>
-#include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include <array>
 #include <atomic>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -54,7 +54,7 @@ bool all_threads_have(const std::string& key, const std::string& value) {
 // In a child, since there is no way back.
 [[noreturn]] void drop_and_look(std::uint64_t kept) {
   std::atomic<bool> done = false;
-  std::jthread other([&] {
+  const std::jthread other([&] {
     sigset_t most;  // as DPDK's threads
     sigfillset(&most);
     sigdelset(&most, SIGRTMIN);
@@ -86,10 +86,13 @@ TEST(Process, TellsSystemdOverItsSocket) {
   address.sun_family = AF_UNIX;
   std::ranges::copy(path, address.sun_path);
   const FileDescriptor socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0));
+  ASSERT_TRUE(socket.valid());
   ASSERT_EQ(::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  // NOLINTBEGIN(concurrency-mt-unsafe): one thread
   ::setenv("NOTIFY_SOCKET", path.c_str(), 1);
   notify_systemd("READY=1");
   ::unsetenv("NOTIFY_SOCKET");
+  // NOLINTEND(concurrency-mt-unsafe)
   notify_systemd("not sent");
   std::array<char, 64> buffer{};
   ASSERT_EQ(::recv(socket.get(), buffer.data(), buffer.size(), 0), 7);

@@ -64,6 +64,10 @@ void send_all(int fd, std::string_view bytes) {
 }
 
 class ServerTest : public testing::Test {
+ public:
+  ServerTest(const ServerTest&) = delete;
+  ServerTest& operator=(const ServerTest&) = delete;
+
  protected:
   // EAL starts once a process.
   static void SetUpTestSuite() {
@@ -112,9 +116,6 @@ path = "/unused"
     listeners_.clear();
     std::filesystem::remove_all(directory_);
   }
-  ServerTest(const ServerTest&) = delete;
-  ServerTest& operator=(const ServerTest&) = delete;
-
   [[nodiscard]] FileDescriptor connect() const {
     FileDescriptor fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_un address{};
