@@ -86,15 +86,15 @@ path = "/unused"
 )",
                                "server_test");
     ASSERT_TRUE(config) << config.error().message;
-    config_ = std::make_unique<Config>(std::move(*config));
-    auto dataplane = Dataplane::start(config_->dataplane);
+    shared_config = std::make_unique<Config>(std::move(*config));
+    auto dataplane = Dataplane::start(shared_config->dataplane);
     ASSERT_TRUE(dataplane) << dataplane.error().message;
-    dataplane_ = std::move(*dataplane);
+    shared_dataplane = std::move(*dataplane);
     raise_descriptor_limit();
   }
-  static void TearDownTestSuite() { dataplane_.reset(); }
+  static void TearDownTestSuite() { shared_dataplane.reset(); }
 
-  ServerTest() : calls_(*config_, *dataplane_) {
+  ServerTest() : calls_(*shared_config, *shared_dataplane) {
     std::string name = (std::filesystem::temp_directory_path() / "millrace-XXXXXX").string();
     directory_ = ::mkdtemp(name.data());
     ControlSocket unix_socket;
@@ -118,6 +118,7 @@ path = "/unused"
   }
   [[nodiscard]] FileDescriptor connect() const {
     FileDescriptor fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (!fd.valid()) return fd;
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     const std::string path = directory_ / "ng.sock";
@@ -133,6 +134,7 @@ path = "/unused"
     socklen_t size = sizeof address;
     ::getsockname(listeners_.at(1).fd(), reinterpret_cast<sockaddr*>(&address), &size);
     FileDescriptor fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    if (!fd.valid()) return fd;
     EXPECT_EQ(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), size), 0);
     const timeval limit{.tv_sec = 5, .tv_usec = 0};
     ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
@@ -146,8 +148,8 @@ path = "/unused"
     return calls_.statistics(Calls::Clock::now()).offers;
   }
 
-  static inline std::unique_ptr<Config> config_;
-  static inline std::unique_ptr<Dataplane> dataplane_;
+  static inline std::unique_ptr<Config> shared_config;
+  static inline std::unique_ptr<Dataplane> shared_dataplane;
   std::filesystem::path directory_;
   Calls calls_;
   std::vector<Listener> listeners_;
