@@ -43,8 +43,7 @@ class Relay:
         tables = {
             "dataplane": {"worker_cores": [1], "main_core": 0, "memory_mb": 128, "mbufs": 8192,
                           "idle_sleep_us": 50},
-            "interface": {"name": "public", # A deep ring, so that no packet is lost while a busy machine runs something else.
-                          "device": "net_af_packet0,iface=relay0,framecnt=4096",
+            "interface": {"name": "public", "device": "net_af_packet0,iface=relay0",
                           "addresses": [ADDRESS + "/24", SECOND_ADDRESS + "/24"],
                           "gateway": GATEWAY},
             "timeouts": {"quarantine": 0, "delete_delay": 0},
