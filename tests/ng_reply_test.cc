@@ -83,9 +83,9 @@ TEST(NgReply, ShortOnesByteForByte) {
 }
 
 TEST(NgReply, SdpIsBinarySafe) {
-  const std::string body("v=0\r\ns=\0\xff:e\r\n", 14);
+  const std::string body("v=0\r\ns=\0\xff:e\r\n", 13);
   EXPECT_EQ(encode("c", Encoding::bencode, reply::Sdp{body}),
-            "c d6:result2:ok3:sdp14:" + body + "e");
+            "c d6:result2:ok3:sdp13:" + body + "e");
   EXPECT_EQ(as_json(reply::Sdp{"v=0\r\ns=\"\\\r\n"})["sdp"], "v=0\r\ns=\"\\\r\n");
 }
 
