@@ -105,7 +105,7 @@ TEST_F(CallTableTest, ExhaustedPoolLeaksNothing) {
   establish("one");
   establish("two");
   EXPECT_EQ(statistics().ports_used, 8U);
-  Request third = offer(audio(kA, 4000));
+  const Request third = offer(audio(kA, 4000));
   EXPECT_EQ(reason(third), "Ran out of ports");
   EXPECT_EQ(statistics().sessions, 2U);
   EXPECT_EQ(statistics().sessions_total, 2U);

@@ -13,7 +13,7 @@ using namespace millrace;
 using State = ng::Frame::State;
 
 bool within(std::string_view part, std::string_view whole) {
-  const std::less_equal<const char*> not_after;
+  const std::less_equal<> not_after;
   return part.empty() || (not_after(whole.data(), part.data()) &&
                           not_after(part.data() + part.size(), whole.data() + whole.size()));
 }
