@@ -7,6 +7,7 @@
 // call is, and what a request does to it, lives behind these types alone (calls.h). A Request
 // holds views into the bytes that it was parsed from: they must outlive it. A Reply owns its text.
 
+#include <bitset>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -24,13 +25,25 @@ enum class Command : std::uint8_t { ping, offer, answer, remove, query, list, st
 
 enum class IceHandling : std::uint8_t { keep, remove };
 
+// A media as a protocol names it that keeps the SDP to itself (rtpproxy, MediaProxy).
+struct NamedMedia {
+  unsigned index = 1;               // 1-based, as m= lines are counted
+  std::string_view type = "audio";  // as in m=
+  std::string_view protocol = "RTP/AVP";
+  Endpoint endpoint;                   // where the party listens, by its SDP; port 0 = rejected
+  std::bitset<128> payload_types;      // none: not told
+  bool sends = true, receives = true;  // by its direction attribute
+  bool ice = false;
+};
+
 struct Request {
   Command command = Command::ping;
   std::string_view call_id;
   std::string_view from_tag;
   std::string_view to_tag;
   std::string_view via_branch;
-  std::string_view sdp;
+  std::string_view sdp;                    // offer, answer: this,
+  std::vector<NamedMedia> medias;          // or these; a media that is not named stays as it is
   std::optional<IpAddress> received_from;  // where the SIP message came from: a latch hint
 
   std::string_view from_interface;         // direction[0]: the sender's side
@@ -109,6 +122,11 @@ struct Pong {};
 struct Sdp {
   std::string body;
 };  // offer, answer
+// Offer, answer without SDP: where media is to be sent, as printed in SDP, in the order of
+// Request::medias; port 0 = rejected.
+struct Endpoints {
+  std::vector<Endpoint> endpoints;
+};
 struct Query {
   CallReport call;
 };
@@ -130,7 +148,7 @@ struct LoadLimit {
 };
 }  // namespace reply
 
-using Reply = std::variant<reply::Pong, reply::Sdp, reply::Query, reply::Deleted, reply::List,
-                           reply::Statistics, reply::Failure, reply::LoadLimit>;
+using Reply = std::variant<reply::Pong, reply::Sdp, reply::Endpoints, reply::Query, reply::Deleted,
+                           reply::List, reply::Statistics, reply::Failure, reply::LoadLimit>;
 
 }  // namespace millrace

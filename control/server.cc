@@ -22,7 +22,7 @@
 #include <fmt/format.h>
 
 #include "control/log.h"
-#include "control/ng.h"
+#include "control/protocol/ng.h"
 #include "control/reply_cache.h"
 
 namespace millrace {

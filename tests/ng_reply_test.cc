@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "control/json.h"
-#include "control/ng.h"
+#include "control/protocol/json.h"
+#include "control/protocol/ng.h"
 
 namespace millrace::ng {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "control/ng.h"
+#include "control/protocol/ng.h"
 
 #include <algorithm>
 #include <chrono>

@@ -4,7 +4,7 @@
 
 #include <functional>
 
-#include "control/ng.h"
+#include "control/protocol/ng.h"
 #include "tests/fuzz/check.h"
 
 namespace {

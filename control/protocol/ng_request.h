@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "control/bencode.h"
+#include "control/protocol/bencode.h"
 #include "control/request.h"
 
 namespace millrace::ng {

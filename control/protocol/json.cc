@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "control/json.h"
+#include "control/protocol/json.h"
 
 #include <nlohmann/json.hpp>
 

@@ -20,7 +20,7 @@
 #include <string_view>
 #include <vector>
 
-#include "control/bencode.h"
+#include "control/protocol/bencode.h"
 #include "control/request.h"
 
 namespace millrace::ng {

@@ -6,9 +6,9 @@
 #include <map>
 #include <utility>
 
-#include "control/bencode.h"
-#include "control/json.h"
-#include "control/ng.h"
+#include "control/protocol/bencode.h"
+#include "control/protocol/json.h"
+#include "control/protocol/ng.h"
 
 namespace millrace::ng {
 namespace {
@@ -262,6 +262,8 @@ struct Entries {
     out.entry("result", "ok");
     out.entry("sdp", sdp.body);
   }
+  // Never asked for here: an ng offer or answer brings its SDP.
+  void operator()(const reply::Endpoints&) const { (*this)(reply::Failure{"No SDP body"}); }
   void operator()(const reply::Query& query) const {
     out.entry("result", "ok");
     write(out, query.call);

@@ -14,7 +14,7 @@
 #include <string>
 #include <string_view>
 
-#include "control/bencode.h"
+#include "control/protocol/bencode.h"
 
 namespace millrace::json {
 

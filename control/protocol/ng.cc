@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "control/ng.h"
+#include "control/protocol/ng.h"
 
 #include <algorithm>
 #include <utility>
 
-#include "control/bencode.h"
-#include "control/json.h"
-#include "control/ng_request.h"
+#include "control/protocol/bencode.h"
+#include "control/protocol/json.h"
+#include "control/protocol/ng_request.h"
 
 namespace millrace::ng {
 namespace {

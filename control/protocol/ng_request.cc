@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "control/ng_request.h"
+#include "control/protocol/ng_request.h"
 
 #include <algorithm>
 #include <array>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "control/bencode.h"
+#include "control/protocol/bencode.h"
 
 #include <charconv>
 #include <limits>
