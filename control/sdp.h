@@ -93,8 +93,7 @@ struct Rewrite {
 //   first relayed one. An untouched media that relied on it keeps the old one as its own c=. With
 //   nothing relayed it stays as it is.
 // - A hold by address stays a hold: c= keeps 0.0.0.0, or "::" if `address` is IPv6.
-// - A media whose port was 0 stays rejected, unless bundle-only. A rejected media has port 0 and,
-// in
+// - A media whose port was 0 stays rejected, unless bundle-only. A rejected media has port 0 and, in
 //   a c= of its own, 0.0.0.0 or "::"; its a=rtcp goes.
 // - a=rtcp gets the `rtcp` port, and `address` where it named one. It is added (at the end of the
 //   media) when RTCP is not at port + 1, unless a=rtcp-mux says that it is at `port`.

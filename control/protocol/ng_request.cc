@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/protocol/ng_request.h"
 
-#include <algorithm>
-#include <array>
 #include <utility>
+
+#include "control/protocol/ng_sdp_keys.h"
+#include "control/protocol/ng_words.h"
 
 namespace millrace::ng {
 namespace {
@@ -12,34 +13,6 @@ using bencode::Items;
 using bencode::Value;
 
 // ---- names ----------------------------------------------------------------------------------
-
-constexpr char fold(char c) {
-  if (c == ' ' || c == '_') return '-';
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
-// `name` as it came against a name as it is written here: lower case, hyphens.
-constexpr bool same(std::string_view name, std::string_view folded) {
-  return std::ranges::equal(name, folded, {}, fold);
-}
-
-template <std::size_t N>
-bool among(std::string_view name, const std::array<std::string_view, N>& folded) {
-  return std::ranges::any_of(folded, [&](std::string_view f) { return same(name, f); });
-}
-
-template <typename T>
-struct Field {
-  std::string_view name;
-  T Request::* member;
-};
-
-template <typename T, std::size_t N>
-T* find(Request& request, std::string_view name, const std::array<Field<T>, N>& fields) {
-  const auto field =
-      std::ranges::find_if(fields, [&](const Field<T>& f) { return same(name, f.name); });
-  return field == fields.end() ? nullptr : &(request.*field->member);
-}
 
 constexpr auto kTexts = std::to_array<Field<std::string_view>>({
     {"call-id", &Request::call_id},
@@ -53,15 +26,9 @@ constexpr auto kTexts = std::to_array<Field<std::string_view>>({
 constexpr auto kFlags = std::to_array<Field<bool>>({
     {"sip-source-address", &Request::sip_source_address},
     {"asymmetric", &Request::asymmetric},
-    {"replace-origin", &Request::replace_origin},
-    {"replace-session-name", &Request::replace_session_name},
     {"to-tag", &Request::match_to_tag},
     {"fatal", &Request::fatal},
     {"fast", &Request::fast},
-});
-constexpr auto kReplacements = std::to_array<Field<bool>>({
-    {"origin", &Request::replace_origin},
-    {"session-name", &Request::replace_session_name},
 });
 constexpr auto kSupported = std::to_array<Field<bool>>({
     {"load-limit", &Request::supports_load_limit},
@@ -76,23 +43,15 @@ constexpr auto kSilentKeys = std::to_array<std::string_view>({
     "to-label",
     "set-label",
     "metadata",
-    "repacketize",
 });
 constexpr auto kSilentFlags = std::to_array<std::string_view>({
     "trust-address",
     "symmetric",
     "port-latching",
-    "original-sendrecv",
     "unidirectional",
-    "allow-no-codec-media",
-    "replace-session-connection",
-    "symmetric-codecs",
-    "asymmetric-codecs",
-    "reorder-codecs",
     "no-redis-update",
     "debug",
 });
-constexpr auto kSilentReplacements = std::to_array<std::string_view>({"session-connection"});
 
 struct CommandName {
   std::string_view name;
@@ -110,41 +69,6 @@ constexpr auto kCommands = std::to_array<CommandName>({
 
 // ---- a dictionary to a Request --------------------------------------------------------------
 
-constexpr std::string_view kSpace = " \t\r\n";
-
-std::string_view trim(std::string_view text) {
-  text.remove_prefix(std::min(text.find_first_not_of(kSpace), text.size()));
-  return text.substr(0, text.find_last_not_of(kSpace) + 1);
-}
-
-// The texts of a list, or the parts of a text between commas; nothing if it is neither.
-std::optional<std::vector<std::string_view>> texts(Value value) {
-  std::vector<std::string_view> found;
-  if (auto text = value.text()) {
-    for (;;) {
-      const std::size_t comma = std::min(text->find(','), text->size());
-      const std::string_view part = trim(text->substr(0, comma));
-      if (!part.empty()) found.push_back(part);
-      if (comma == text->size()) return found;
-      text->remove_prefix(comma + 1);
-    }
-  }
-  if (value.kind() != Value::Kind::list) return std::nullopt;
-  Items items(value);
-  while (const auto item = items.next()) {
-    const auto text = item->text();
-    if (!text) return std::nullopt;
-    found.push_back(*text);
-  }
-  return found;
-}
-
-std::optional<IpAddress> address(std::string_view text) {
-  if (text.starts_with('[') && text.ends_with(']')) text = text.substr(1, text.size() - 2);
-  const auto parsed = IpAddress::parse(text);
-  return parsed ? std::optional(*parsed) : std::nullopt;
-}
-
 // Fills the Request from one key after the other.
 class Reader {
  public:
@@ -157,7 +81,6 @@ class Reader {
 
  private:
   // Each returns what its value should have been, if it is not that.
-  using Expected = std::optional<std::string_view>;
   using Read = Expected (Reader::*)(Value);
   // Who reads a key that is more than a text; null if nobody does.
   static Read special(std::string_view name);
@@ -170,18 +93,12 @@ class Reader {
   Expected delete_delay(Value value);
   Expected limit(Value value);
   Expected flags(Value value);
-  Expected replace(Value value);
   Expected supports(Value value);
-  Expected ice(Value value);
-  Expected transport_protocol(Value value);
   Expected address_family(Value value);
-  Expected rtcp_mux(Value value);
-
-  // Names something that is not acted upon.
-  void unknown(std::string_view name, std::string_view value = {});
 
   Request& request_;
-  std::vector<std::string>& unknown_;
+  Unknown unknown_;
+  SdpKeys sdp_keys_{request_, unknown_};
   std::optional<std::string_view> command_name_;
   bool command_known_ = false;
   std::string malformed_;  // the first value that is not what it should be
@@ -201,12 +118,8 @@ Reader::Read Reader::special(std::string_view name) {
       {"delete-delay", &Reader::delete_delay},
       {"limit", &Reader::limit},
       {"flags", &Reader::flags},
-      {"replace", &Reader::replace},
       {"supports", &Reader::supports},
-      {"ice", &Reader::ice},
-      {"transport-protocol", &Reader::transport_protocol},
       {"address-family", &Reader::address_family},
-      {"rtcp-mux", &Reader::rtcp_mux},
   });
   const auto found =
       std::ranges::find_if(kSpecial, [&](const Special& s) { return same(name, s.name); });
@@ -221,8 +134,8 @@ void Reader::key(std::string_view name, Value value) {
     if (!text) expected = "a string";
   } else if (const Read read = special(name)) {
     expected = (this->*read)(value);
-  } else if (!among(name, kSilentKeys)) {
-    unknown(name);
+  } else if (!sdp_keys_.key(name, value, expected) && !among(name, kSilentKeys)) {
+    unknown_.add(name);
   }
   if (expected && malformed_.empty()) {
     malformed_ = "Invalid value of key \"" + std::string(name) + "\": expected ";
@@ -244,18 +157,7 @@ std::optional<std::string> Reader::refusal() const {
   return std::nullopt;
 }
 
-void Reader::unknown(std::string_view name, std::string_view value) {
-  constexpr std::size_t kMostNames = 32;
-  constexpr std::size_t kLongestName = 64;
-  std::string text(name);
-  if (!value.empty()) (text += '=') += value;
-  text.resize(std::min(text.size(), kLongestName));
-  if (unknown_.size() < kMostNames && std::ranges::find(unknown_, text) == unknown_.end()) {
-    unknown_.push_back(std::move(text));
-  }
-}
-
-Reader::Expected Reader::command(Value value) {
+Expected Reader::command(Value value) {
   command_name_ = value.text().value_or("");
   const auto known = std::ranges::find(kCommands, *command_name_, &CommandName::name);
   command_known_ = known != kCommands.end();
@@ -263,7 +165,7 @@ Reader::Expected Reader::command(Value value) {
   return {};
 }
 
-Reader::Expected Reader::received_from(Value value) {
+Expected Reader::received_from(Value value) {
   constexpr std::string_view kExpected = "IP4 or IP6, and an IP address";
   const auto parts = texts(value);
   if (!parts || parts->size() != 2) return kExpected;
@@ -272,7 +174,7 @@ Reader::Expected Reader::received_from(Value value) {
   return request_.received_from ? Expected() : kExpected;
 }
 
-Reader::Expected Reader::direction(Value value) {
+Expected Reader::direction(Value value) {
   const auto names = texts(value);
   if (!names || names->size() > 2) return "the names of two interfaces";
   request_.from_interface = !names->empty() ? names->at(0) : std::string_view();
@@ -280,13 +182,13 @@ Reader::Expected Reader::direction(Value value) {
   return {};
 }
 
-Reader::Expected Reader::media_address(Value value) {
+Expected Reader::media_address(Value value) {
   request_.media_address = address(value.text().value_or(""));
   return request_.media_address ? Expected() : "an IP address";
 }
 
 // Negative and 256 and above: the packet's own DSCP stays, as without this key.
-Reader::Expected Reader::tos(Value value) {
+Expected Reader::tos(Value value) {
   const auto tos = value.integer();
   if (!tos) return "an integer";
   request_.dscp.reset();
@@ -295,7 +197,7 @@ Reader::Expected Reader::tos(Value value) {
 }
 
 // Negative: the configured delay, as without this key.
-Reader::Expected Reader::delete_delay(Value value) {
+Expected Reader::delete_delay(Value value) {
   constexpr std::int64_t kLongest = 86'400;
   const auto seconds = value.integer();
   if (!seconds || *seconds > kLongest) return "seconds, 86400 at most";
@@ -304,40 +206,27 @@ Reader::Expected Reader::delete_delay(Value value) {
   return {};
 }
 
-Reader::Expected Reader::limit(Value value) {
+Expected Reader::limit(Value value) {
   const auto limit = value.integer();
   if (!limit || !std::in_range<std::uint32_t>(*limit)) return "how many calls to list";
   request_.limit = static_cast<std::uint32_t>(*limit);
   return {};
 }
 
-Reader::Expected Reader::flags(Value value) {
+Expected Reader::flags(Value value) {
   const auto names = texts(value);
   if (!names) return "a list of strings";
   for (const std::string_view name : *names) {
     if (bool* const flag = find(request_, name, kFlags)) {
       *flag = true;
-    } else if (!among(name, kSilentFlags)) {
-      unknown(name);
+    } else if (!sdp_keys_.flag(name) && !among(name, kSilentFlags)) {
+      unknown_.add(name);
     }
   }
   return {};
 }
 
-Reader::Expected Reader::replace(Value value) {
-  const auto names = texts(value);
-  if (!names) return "a list of strings";
-  for (const std::string_view name : *names) {
-    if (bool* const flag = find(request_, name, kReplacements)) {
-      *flag = true;
-    } else if (!among(name, kSilentReplacements)) {
-      unknown("replace", name);
-    }
-  }
-  return {};
-}
-
-Reader::Expected Reader::supports(Value value) {
+Expected Reader::supports(Value value) {
   const auto names = texts(value);
   if (!names) return "a list of strings";
   for (const std::string_view name : *names) {
@@ -346,32 +235,10 @@ Reader::Expected Reader::supports(Value value) {
   return {};
 }
 
-Reader::Expected Reader::ice(Value value) {
+Expected Reader::address_family(Value value) {
   const auto text = value.text();
   if (!text) return "a string";
-  request_.ice = same(*text, "remove") ? IceHandling::remove : IceHandling::keep;
-  if (request_.ice == IceHandling::keep) unknown("ICE", *text);
-  return {};
-}
-
-Reader::Expected Reader::transport_protocol(Value value) {
-  const auto text = value.text();
-  if (!text) return "a string";
-  if (!same(*text, "rtp/avp")) unknown("transport-protocol", *text);
-  return {};
-}
-
-Reader::Expected Reader::address_family(Value value) {
-  const auto text = value.text();
-  if (!text) return "a string";
-  unknown("address-family", *text);
-  return {};
-}
-
-Reader::Expected Reader::rtcp_mux(Value value) {
-  const auto names = texts(value);
-  if (!names) return "a list of strings";
-  for (const std::string_view name : *names) unknown("rtcp-mux", name);
+  unknown_.add("address-family", *text);
   return {};
 }
 

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/protocol/ng_sdp_keys.h"
+
+namespace millrace::ng {
+namespace {
+
+using bencode::Value;
+
+constexpr auto kFlags = std::to_array<Field<bool>>({
+    {"replace-origin", &Request::replace_origin},
+    {"replace-session-name", &Request::replace_session_name},
+});
+constexpr auto kReplacements = std::to_array<Field<bool>>({
+    {"origin", &Request::replace_origin},
+    {"session-name", &Request::replace_session_name},
+});
+
+// What asks for nothing else than is done anyway.
+constexpr auto kSilentKeys = std::to_array<std::string_view>({"repacketize"});
+constexpr auto kSilentFlags = std::to_array<std::string_view>({
+    "original-sendrecv",
+    "allow-no-codec-media",
+    "replace-session-connection",
+    "symmetric-codecs",
+    "asymmetric-codecs",
+    "reorder-codecs",
+});
+constexpr auto kSilentReplacements = std::to_array<std::string_view>({"session-connection"});
+
+}  // namespace
+
+bool SdpKeys::key(std::string_view name, Value value, Expected& expected) {
+  struct Key {
+    std::string_view name;
+    Expected (SdpKeys::*read)(Value);
+  };
+  static constexpr auto kKeys = std::to_array<Key>({
+      {"replace", &SdpKeys::replace},
+      {"ice", &SdpKeys::ice},
+      {"transport-protocol", &SdpKeys::transport_protocol},
+      {"rtcp-mux", &SdpKeys::rtcp_mux},
+  });
+  const auto found = std::ranges::find_if(kKeys, [&](const Key& k) { return same(name, k.name); });
+  if (found == kKeys.end()) return among(name, kSilentKeys);
+  expected = (this->*found->read)(value);
+  return true;
+}
+
+bool SdpKeys::flag(std::string_view name) {
+  if (bool* const flag = find(request_, name, kFlags)) return *flag = true;
+  return among(name, kSilentFlags);
+}
+
+Expected SdpKeys::replace(Value value) {
+  const auto names = texts(value);
+  if (!names) return "a list of strings";
+  for (const std::string_view name : *names) {
+    if (bool* const flag = find(request_, name, kReplacements)) {
+      *flag = true;
+    } else if (!among(name, kSilentReplacements)) {
+      unknown_.add("replace", name);
+    }
+  }
+  return {};
+}
+
+Expected SdpKeys::ice(Value value) {
+  const auto text = value.text();
+  if (!text) return "a string";
+  request_.ice = same(*text, "remove") ? IceHandling::remove : IceHandling::keep;
+  if (request_.ice == IceHandling::keep) unknown_.add("ICE", *text);
+  return {};
+}
+
+Expected SdpKeys::transport_protocol(Value value) {
+  const auto text = value.text();
+  if (!text) return "a string";
+  if (!same(*text, "rtp/avp")) unknown_.add("transport-protocol", *text);
+  return {};
+}
+
+Expected SdpKeys::rtcp_mux(Value value) {
+  const auto names = texts(value);
+  if (!names) return "a list of strings";
+  for (const std::string_view name : *names) unknown_.add("rtcp-mux", name);
+  return {};
+}
+
+}  // namespace millrace::ng

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/protocol/ng_words.h"
+
+namespace millrace::ng {
+namespace {
+
+constexpr std::string_view kSpace = " \t\r\n";
+
+std::string_view trim(std::string_view text) {
+  text.remove_prefix(std::min(text.find_first_not_of(kSpace), text.size()));
+  return text.substr(0, text.find_last_not_of(kSpace) + 1);
+}
+
+}  // namespace
+
+std::optional<std::vector<std::string_view>> texts(bencode::Value value) {
+  std::vector<std::string_view> found;
+  if (auto text = value.text()) {
+    for (;;) {
+      const std::size_t comma = std::min(text->find(','), text->size());
+      const std::string_view part = trim(text->substr(0, comma));
+      if (!part.empty()) found.push_back(part);
+      if (comma == text->size()) return found;
+      text->remove_prefix(comma + 1);
+    }
+  }
+  if (value.kind() != bencode::Value::Kind::list) return std::nullopt;
+  bencode::Items items(value);
+  while (const auto item = items.next()) {
+    const auto text = item->text();
+    if (!text) return std::nullopt;
+    found.push_back(*text);
+  }
+  return found;
+}
+
+std::optional<IpAddress> address(std::string_view text) {
+  if (text.starts_with('[') && text.ends_with(']')) text = text.substr(1, text.size() - 2);
+  const auto parsed = IpAddress::parse(text);
+  return parsed ? std::optional(*parsed) : std::nullopt;
+}
+
+void Unknown::add(std::string_view name, std::string_view value) {
+  constexpr std::size_t kMostNames = 32;
+  constexpr std::size_t kLongestName = 64;
+  std::string text(name);
+  if (!value.empty()) (text += '=') += value;
+  text.resize(std::min(text.size(), kLongestName));
+  if (names_.size() < kMostNames && std::ranges::find(names_, text) == names_.end()) {
+    names_.push_back(std::move(text));
+  }
+}
+
+}  // namespace millrace::ng
