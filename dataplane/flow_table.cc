@@ -120,12 +120,22 @@ void FlowTable::set_deltas(SlotIndex index, Orders& orders) const {
 }
 
 void FlowTable::set_destination(SlotIndex index, Orders& orders,
-                                const std::optional<Endpoint>& destination, NextHop hop) const {
+                                const std::optional<Endpoint>& destination) const {
+  const Endpoint before = orders.destination;
   orders.flags &= ~kDestination;
   if (destination && !orders.has(kHeld)) orders.flags |= kDestination;
   orders.destination = destination.value_or(Endpoint{});
-  orders.hop = hop;
+  if (orders.destination.address != before.address) orders.hop = NextHop{};
   set_deltas(index, orders);
+}
+
+void FlowTable::set_hop(SlotIndex index, SlotIndex peer, const Endpoint& destination, NextHop hop) {
+  std::optional<OrdersLock> lock = OrdersLock::try_lock(slot(index).orders);
+  if (!lock) return;
+  Orders orders = lock->orders();
+  if (!orders.has(kDestination) || orders.destination != destination || orders.peer != peer) return;
+  orders.hop = hop;
+  lock->commit(orders);
 }
 
 Orders FlowTable::adopt(SlotIndex index, Orders orders, const Side& side, const Path& path) {
@@ -195,16 +205,23 @@ void FlowTable::publish(const Path& path, Tsc now) {
   for (const std::size_t i : {0, 1}) {
     orders[i] = adopt(index[i], lock[i]->orders(), *side[i], path);
     orders[i].flags |= side[1 - i]->deliver ? kPeer : kPeer | kHeld;
+    if (orders[i].peer != index[1 - i]) orders[i].hop = NextHop{};
     orders[i].peer = index[1 - i];
   }
   for (const std::size_t i : {0, 1}) {
     const std::size_t other = 1 - i;
-    const std::optional<Endpoint> to = target(orders[other], remote_of(index[other]));
-    NextHop hop;
-    if (to) hop = neighbors_of(index[other]).resolve(to->address, now).value_or(NextHop{});
-    set_destination(index[i], orders[i], to, hop);
+    set_destination(index[i], orders[i], target(orders[other], remote_of(index[other])));
   }
   for (const std::size_t i : {0, 1}) lock[i]->commit(orders[i]);
+
+  // Not under the locks: packets give up on a slot that stays locked, and this may wait. A hop that
+  // was kept is checked by the packets that use it.
+  for (const std::size_t i : {0, 1}) {
+    if (!orders[i].has(kDestination) || orders[i].hop != NextHop{}) continue;
+    const Endpoint& to = orders[i].destination;
+    const auto hop = neighbors_of(index[1 - i]).resolve(to.address, now);
+    if (hop) set_hop(index[i], index[1 - i], to, *hop);
+  }
 }
 
 void FlowTable::withdraw(LocalPort port) {

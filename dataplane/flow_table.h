@@ -97,8 +97,12 @@ class FlowTable {
 
   // The orders of `index` so far, brought in line with what signalling says of its side.
   [[nodiscard]] Orders adopt(SlotIndex index, Orders orders, const Side& side, const Path& path);
-  void set_destination(SlotIndex index, Orders& orders, const std::optional<Endpoint>& destination,
-                       NextHop hop) const;
+  // Keeps the next hop if the address is the same.
+  void set_destination(SlotIndex index, Orders& orders,
+                       const std::optional<Endpoint>& destination) const;
+  // Stores the next hop of `destination` if that still is where the slot sends. If another writer
+  // is at it, the next packet looks again.
+  void set_hop(SlotIndex index, SlotIndex peer, const Endpoint& destination, NextHop hop);
   void set_deltas(SlotIndex index, Orders& orders) const;
   void detach(SlotIndex index, SlotIndex from);
   [[nodiscard]] std::optional<Endpoint> remote_of(SlotIndex index) const;

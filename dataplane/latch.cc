@@ -132,6 +132,8 @@ std::optional<DropReason> FlowTable::latch(SlotIndex index, const Endpoint& sour
   const std::optional<Orders> glance = read_orders(slot(index).orders);
   if (!glance) return DropReason::slot_busy;
   if (const auto refused = judge(index, *glance, source, evidence, now)) return refused;
+  // Without a next hop yet, the first packet that needs it looks again.
+  const auto hop = neighbors_of(index).try_resolve(source.address, now);
 
   std::optional<OrdersLock> lock = OrdersLock::try_lock(slot(index).orders);
   if (!lock) return DropReason::latch_contended;
@@ -147,9 +149,8 @@ std::optional<DropReason> FlowTable::latch(SlotIndex index, const Endpoint& sour
   if (peer_lock) {
     Orders peer = peer_lock->orders();
     if (peer.has(kPeer) && peer.peer == index) {
-      // Without a next hop yet, the first packet that needs it looks again.
-      const auto hop = neighbors_of(index).try_resolve(source.address, now);
-      set_destination(orders.peer, peer, source, hop.value_or(NextHop{}));
+      set_destination(orders.peer, peer, source);
+      if (hop) peer.hop = *hop;
       peer_lock->commit(peer);
     }
   }
@@ -177,14 +178,7 @@ std::expected<NeighborWord, DropReason> FlowTable::rehop(SlotIndex index, Tsc no
       }
     }
     hop = *found;
-    if (auto lock = OrdersLock::try_lock(slot(index).orders)) {
-      Orders changed = lock->orders();
-      if (changed.has(kDestination) && changed.destination == orders->destination &&
-          changed.peer == orders->peer) {
-        changed.hop = hop;
-        lock->commit(changed);
-      }
-    }
+    set_hop(index, orders->peer, orders->destination, hop);
     state = neighbors.touch(hop);
   }
   const NeighborWord word = neighbors.word(hop.index);
