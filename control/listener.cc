@@ -247,27 +247,4 @@ std::string Listener::name() const {
   return config_.udp ? "udp:" + config_.udp->text() : "unix:" + config_.path;
 }
 
-Result<DeviceClaim> DeviceClaim::take(const InterfaceConfig& interface) {
-  // What is claimed is the hardware or the kernel's interface; other virtual devices are private.
-  std::string_view device = interface.device;
-  if (const std::size_t at = device.find(",iface="); at != std::string_view::npos) {
-    device = device.substr(at + 1);
-    device = device.substr(0, device.find(','));
-  } else if (device.starts_with("net_")) {
-    return DeviceClaim();
-  }
-  std::string name("\0millrace/", 10);
-  name += device.substr(0, 64);
-  const UnixAddress address(name);
-  DeviceClaim claim;
-  claim.socket_ = open_socket(AF_UNIX, SOCK_STREAM);
-  if (::bind(claim.socket_.get(), address.get(), address.size) != 0) {
-    return fail(
-        fmt::format("interface '{}': device '{}' is {}; stop that one or set another device",
-                    interface.name, interface.device, in_use_by(listening_process(address))));
-  }
-  ::listen(claim.socket_.get(), 1);  // only so that a second instance can ask who we are
-  return claim;
-}
-
 }  // namespace millrace

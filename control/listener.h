@@ -44,15 +44,4 @@ class Listener {
   FileDescriptor socket_;
 };
 
-// Keeps another instance off a NIC port while it lives. The kernel lets two processes open the same
-// interface by AF_PACKET, and both would answer; so the claim is a name of the abstract socket
-// namespace, which is as wide as that of interfaces (the network namespace) and dies with us.
-class DeviceClaim {
- public:
-  [[nodiscard]] static Result<DeviceClaim> take(const InterfaceConfig& interface);
-
- private:
-  FileDescriptor socket_;
-};
-
 }  // namespace millrace

@@ -131,12 +131,6 @@ void tell_ready(const Config& config, const std::vector<Listener>& listeners) {
 int run(const Config& config) {
   auto held = std::make_unique<SignalsHeld>();  // workers never see them
   raise_descriptor_limit();
-  std::vector<DeviceClaim> claims;
-  for (const InterfaceConfig& interface : config.dataplane.interfaces) {
-    auto claim = DeviceClaim::take(interface);
-    if (!claim) return complain(kExitStart, claim.error().message);
-    claims.push_back(std::move(*claim));
-  }
   std::vector<Listener> listeners;
   for (const ControlSocket& socket : config.control) {
     auto listener = Listener::bind(socket);

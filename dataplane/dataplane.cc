@@ -70,8 +70,12 @@ WorkerReport worker_report(const WorkerStats& stats, unsigned core, std::uint64_
 
 // Members are destroyed in reverse order: workers stand still first, EAL goes last.
 struct Dataplane::Impl {
-  Impl(DataplaneConfig configuration, Eal environment, Mempool buffers)
-      : config(std::move(configuration)), eal(std::move(environment)), pool(std::move(buffers)) {}
+  Impl(DataplaneConfig configuration, std::vector<DeviceLock> held, Eal environment,
+       Mempool buffers)
+      : config(std::move(configuration)),
+        locks(std::move(held)),
+        eal(std::move(environment)),
+        pool(std::move(buffers)) {}
   ~Impl();
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
@@ -81,6 +85,7 @@ struct Dataplane::Impl {
   Result<void> launch_workers();
 
   DataplaneConfig config;
+  std::vector<DeviceLock> locks;
   Eal eal;
   Mempool pool;
   std::uint64_t tsc_hz = rte_get_tsc_hz();
@@ -142,11 +147,17 @@ Dataplane::Impl::~Impl() { stop.store(true, std::memory_order_relaxed); }
 Result<std::unique_ptr<Dataplane>> Dataplane::start(const DataplaneConfig& config) {
   if (auto ok = check(config); !ok) return std::unexpected(ok.error());
   if (auto ok = check_addresses(config); !ok) return std::unexpected(ok.error());
+  std::vector<DeviceLock> locks;
+  for (const InterfaceConfig& interface : config.interfaces) {
+    auto lock = DeviceLock::take(interface.device);
+    if (!lock) return std::unexpected(lock.error());
+    locks.push_back(std::move(*lock));
+  }
   auto eal = Eal::start(config);
   if (!eal) return std::unexpected(eal.error());
   auto pool = Mempool::create(config.mbufs);
   if (!pool) return std::unexpected(pool.error());
-  auto impl = std::make_unique<Impl>(config, std::move(*eal), std::move(*pool));
+  auto impl = std::make_unique<Impl>(config, std::move(locks), std::move(*eal), std::move(*pool));
   if (auto ok = impl->open_ports(); !ok) return std::unexpected(ok.error());
   if (auto ok = impl->make_flows(); !ok) return std::unexpected(ok.error());
   if (auto ok = impl->launch_workers(); !ok) return std::unexpected(ok.error());

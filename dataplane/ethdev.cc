@@ -124,14 +124,21 @@ Result<DeviceLock> DeviceLock::take(std::string_view device) {
   // A leading zero byte makes the name abstract: no file.
   const std::size_t length = name.copy(address.sun_path + 1, sizeof address.sun_path - 1);
   const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + length);
-  const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const auto* const where = reinterpret_cast<const sockaddr*>(&address);
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   DeviceLock lock(fd);
-  if (fd >= 0 && bind(fd, reinterpret_cast<const sockaddr*>(&address), size) == 0) return lock;
+  if (fd >= 0 && bind(fd, where, size) == 0) {
+    listen(fd, 1);  // only so that a second instance can ask who we are
+    return lock;
+  }
   if (errno == EADDRINUSE) {
-    return fail("device '" + std::string(device) +
-                "': another millrace uses it; stop that one, or "
-                "see who holds '@" +
-                name + "' with 'ss -xap'");
+    ucred holder{};
+    socklen_t holder_size = sizeof holder;
+    connect(fd, where, size);
+    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &holder, &holder_size);
+    const std::string who = holder.pid > 0 ? " (process " + std::to_string(holder.pid) + ")" : "";
+    return fail("device '" + std::string(device) + "': another millrace" + who +
+                " uses it; stop that one, or see who holds '@" + name + "' with 'ss -xap'");
   }
   return fail("device '" + std::string(device) + "': cannot be locked: " + rte_strerror(errno));
 }
@@ -142,18 +149,16 @@ DeviceLock::~DeviceLock() {
 }
 
 Result<Ethdev> Ethdev::open(const std::string& device, std::uint16_t queues, const Mempool& pool) {
-  auto lock = DeviceLock::take(device);
-  if (!lock) return std::unexpected(lock.error());
   DpdkLog log;
   const auto id = probe(device, queues, log);
   if (!id) return std::unexpected(id.error());
-  Ethdev ethdev(std::move(*lock), EthPortId{*id});
+  Ethdev ethdev(EthPortId{*id});
   if (auto ok = configure(device, *id, queues, pool, log); !ok) return std::unexpected(ok.error());
   return ethdev;
 }
 
 Ethdev::Ethdev(Ethdev&& other) noexcept
-    : lock_(std::move(other.lock_)), id_(other.id_), open_(std::exchange(other.open_, false)) {}
+    : id_(other.id_), open_(std::exchange(other.open_, false)) {}
 
 Ethdev::~Ethdev() {
   if (!open_) return;

@@ -8,9 +8,10 @@
 // are spread by the NIC: by UDP destination port alone where it can (both sides of a call may then
 // land on one core), else by addresses and ports, else as the device does by itself. Nothing may
 // depend on which queue a packet comes in.
-// A device that has a network interface or a PCI function below it is held by an exclusive lock,
-// an abstract UNIX socket of its name: the kernel frees it with the process, however that ends,
-// and it is as local to the network namespace as the interface is.
+// A DeviceLock keeps other instances off a device that has a network interface or a PCI function
+// below it: the kernel lets two processes open the same interface by AF_PACKET, and both would
+// answer. The lock is an abstract UNIX socket of the device's name: it goes with the process,
+// however that ends, and it is as local to the network namespace as the interface is.
 
 #include <cstdint>
 #include <string>
@@ -43,7 +44,8 @@ class Mempool {
   rte_mempool* pool_;
 };
 
-// No two processes hold the same one at a time.
+// No two processes hold the same one at a time. Needs no EAL, so that a second instance fails
+// before it touches a NIC.
 class DeviceLock {
  public:
   [[nodiscard]] static Result<DeviceLock> take(std::string_view device);
@@ -74,8 +76,7 @@ class Ethdev {
   [[nodiscard]] MacAddress mac() const;
 
  private:
-  Ethdev(DeviceLock lock, EthPortId id) : lock_(std::move(lock)), id_(id) {}
-  DeviceLock lock_;
+  explicit Ethdev(EthPortId id) : id_(id) {}
   EthPortId id_;
   bool open_ = true;
 };

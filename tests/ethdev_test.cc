@@ -2,6 +2,7 @@
 #include "dataplane/ethdev.h"
 
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 #include <gtest/gtest.h>
 
@@ -17,12 +18,20 @@ TEST(DeviceLock, IsExclusiveUntilReleased) {
     ASSERT_TRUE(first);
     const auto second = DeviceLock::take("net_af_xdp7,iface=ethdev_test");
     ASSERT_FALSE(second);
-    EXPECT_THAT(second.error().message,
-                AllOf(HasSubstr("device 'net_af_xdp7,iface=ethdev_test'"),
-                      HasSubstr("another millrace uses it"), HasSubstr("ss -xap")));
+    EXPECT_THAT(second.error().message, AllOf(HasSubstr("device 'net_af_xdp7,iface=ethdev_test'"),
+                                              HasSubstr("another millrace (process " +
+                                                        std::to_string(getpid()) + ") uses it"),
+                                              HasSubstr("ss -xap")));
     EXPECT_TRUE(DeviceLock::take("net_af_packet0,iface=ethdev_test2"));
   }
   EXPECT_TRUE(DeviceLock::take("net_af_packet0,iface=ethdev_test"));
+}
+
+TEST(DeviceLock, IsOfThePciFunctionHoweverItIsWritten) {
+  const auto first = DeviceLock::take("0000:ff:1f.7");
+  ASSERT_TRUE(first) << first.error().message;
+  EXPECT_FALSE(DeviceLock::take("0000:ff:1f.7,some=argument"));
+  EXPECT_TRUE(DeviceLock::take("0000:ff:1f.6"));
 }
 
 TEST(DeviceLock, NeedsNoneWhereNothingIsShared) {

@@ -161,29 +161,5 @@ TEST_F(ListenerTest, UdpPortInUseIsRefused) {
                                "or set another port");
 }
 
-TEST(DeviceClaim, OneHolderForEachKernelInterfaceOrPciAddress) {
-  const std::string own = "if" + own_pid();  // other tests run beside this one
-  const auto interface = [](const std::string& device) {
-    InterfaceConfig config;
-    config.name = "a";
-    config.device = device;
-    return config;
-  };
-  const auto first = DeviceClaim::take(interface("net_af_packet0,iface=" + own + ",qpairs=2"));
-  ASSERT_TRUE(first) << first.error().message;
-  const auto second = DeviceClaim::take(interface("net_af_xdp0,iface=" + own));
-  ASSERT_FALSE(second);
-  EXPECT_EQ(second.error().message, "interface 'a': device 'net_af_xdp0,iface=" + own +
-                                        "' is in use by process " + own_pid() +
-                                        "; stop that one or set another device");
-  EXPECT_TRUE(DeviceClaim::take(interface("net_af_packet0,iface=" + own + "x")));
-  const auto null = DeviceClaim::take(interface("net_null0"));
-  EXPECT_TRUE(null);
-  EXPECT_TRUE(DeviceClaim::take(interface("net_null0")));
-  const auto nic = DeviceClaim::take(interface("0000:ff:1f." + own_pid()));
-  EXPECT_TRUE(nic);
-  EXPECT_FALSE(DeviceClaim::take(interface("0000:ff:1f." + own_pid())));
-}
-
 }  // namespace
 }  // namespace millrace
