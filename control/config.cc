@@ -83,7 +83,7 @@ void read_dataplane(const toml::table& root, DataplaneConfig& config) {
   const TomlReader reader(
       table_of(*node, "dataplane"), "[dataplane]",
       {"worker_cores", "main_core", "hugepages", "memory_mb", "mbufs", "idle_sleep_us", "eal"});
-  reader.read("idle_sleep_us", config.idle_sleep_us, 0, 1'000);
+  reader.read("idle_sleep_us", config.idle_sleep_us, 0, kMaxIdleSleepUs);
   read_cores(reader, config);
   reader.read("hugepages", config.hugepages);
   reader.read("memory_mb", config.memory_mb, 64, 1U << 20);

@@ -41,6 +41,9 @@ struct InterfaceConfig {
   std::optional<IpAddress> gateway;  // next hop for what is not on-link
 };
 
+// A ring of 1024 packets at 1 Mpps lasts this long.
+inline constexpr unsigned kMaxIdleSleepUs = 1000;
+
 struct DataplaneConfig {
   std::vector<unsigned> worker_cores;  // one polling worker, hence one queue pair a port, each
   unsigned main_core = 0;              // of EAL's main thread, which does no packets

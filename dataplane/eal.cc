@@ -30,7 +30,6 @@ namespace fs = std::filesystem;
 
 constexpr unsigned kMaxWorkers = RTE_MAX_LCORE - 1;
 constexpr std::size_t kMegabyte = 1UL << 20;
-constexpr unsigned kMaxIdleSleepUs = 1000;  // a 1024-packet ring at 1 Mpps lasts this long
 
 cpu_set_t own_cores() {
   cpu_set_t cores;

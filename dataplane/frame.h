@@ -42,15 +42,6 @@ template <typename T>
   return Be16::from_raw(load<std::uint16_t>(from)).host();
 }
 
-// Six bytes of a MAC address in the low 48 bits, in memory order.
-inline constexpr std::uint64_t kMacMask = 0x0000'ffff'ffff'ffff;
-
-[[nodiscard]] inline std::uint64_t mac_word(const MacAddress& mac) {
-  std::uint64_t word = 0;
-  std::memcpy(&word, mac.bytes.data(), mac.bytes.size());
-  return word;
-}
-
 enum class FrameKind : std::uint8_t { udp, icmp, arp, drop };
 
 struct FrameClass {
@@ -70,8 +61,9 @@ namespace detail {
 // What does not begin as an IPv4 packet to us, without options.
 [[nodiscard, gnu::always_inline]] inline FrameClass classify_other(std::span<const std::byte> frame,
                                                                    std::uint64_t own_mac) {
-  const bool to_us = ((load<std::uint64_t>(frame.data()) ^ own_mac) & kMacMask) == 0;
-  const bool broadcast = (load<std::uint64_t>(frame.data()) & kMacMask) == kMacMask;
+  const bool to_us = ((load<std::uint64_t>(frame.data()) ^ own_mac) & MacAddress::kWordMask) == 0;
+  const bool broadcast =
+      (load<std::uint64_t>(frame.data()) & MacAddress::kWordMask) == MacAddress::kWordMask;
   const std::uint16_t type = load_be16(frame.data() + 12);
   if (type == RTE_ETHER_TYPE_ARP && broadcast) return FrameKind::arp;
   if (!to_us) return DropReason::wrong_mac;
@@ -93,8 +85,9 @@ namespace detail {
 
 }  // namespace detail
 
-// `own_mac` as of mac_word(); `checksum_verified`: the NIC has found the IPv4 header's to be right.
-// Nothing the relay answers or forwards is shorter than an empty UDP datagram; ARP is as long.
+// `own_mac` as of MacAddress::word(); `checksum_verified`: the NIC has found the IPv4 header's to
+// be right. Nothing the relay answers or forwards is shorter than an empty UDP datagram; ARP is as
+// long.
 [[nodiscard, gnu::always_inline]] inline FrameClass classify(std::span<const std::byte> frame,
                                                              std::uint64_t own_mac,
                                                              bool checksum_verified) {

@@ -7,7 +7,6 @@
 namespace millrace {
 namespace {
 
-constexpr std::uint64_t kMacMask = 0x0000'ffff'ffff'ffff;
 constexpr std::uint16_t kUsedBit = 0x8000;
 constexpr std::uint16_t kGenerationMask = 0x7fff;
 constexpr std::uint64_t kUsedInWord = std::uint64_t{kUsedBit} << 48;
@@ -27,9 +26,7 @@ constexpr std::uint64_t kUnansweredSeconds = 60;
 constexpr std::size_t kAnnouncements = 3;  // for each address
 
 std::uint64_t pack(std::uint16_t tag, const MacAddress& mac) {
-  std::uint64_t word = 0;
-  std::memcpy(&word, mac.bytes.data(), mac.bytes.size());
-  return word | std::uint64_t{tag} << 48;
+  return mac.word() | std::uint64_t{tag} << 48;
 }
 
 std::size_t home_of(const IpAddress& address) {
@@ -42,12 +39,6 @@ static_assert(NeighborTable::kCapacity == 1U << 10);
 bool is_unicast(const MacAddress& mac) { return (mac.bytes[0] & 1) == 0 && mac != MacAddress{}; }
 
 }  // namespace
-
-MacAddress NeighborWord::mac() const {
-  MacAddress mac;
-  std::memcpy(mac.bytes.data(), &raw_, mac.bytes.size());
-  return mac;
-}
 
 // Held for a few microseconds at most.
 class NeighborTable::Lock {
@@ -82,7 +73,7 @@ HopState NeighborTable::touch(NextHop hop) {
   for (;;) {
     const std::uint64_t tag = seen >> 48;
     if (tag == 0 || (tag & kGenerationMask) != (hop.tag & kGenerationMask)) return HopState::stale;
-    const bool resolved = (seen & kMacMask & ~kWanted) != 0;
+    const bool resolved = (seen & MacAddress::kWordMask & ~kWanted) != 0;
     const std::uint64_t marked = resolved ? seen | kUsedInWord : seen | kWanted;
     if (marked == seen || word.compare_exchange_weak(seen, marked, std::memory_order_acq_rel)) {
       return resolved ? HopState::reachable : HopState::waiting;

@@ -43,7 +43,7 @@ class NeighborWord {
   constexpr explicit NeighborWord(std::uint64_t raw) : raw_(raw) {}
   [[nodiscard]] constexpr bool matches(NextHop hop) const { return raw_ >> 48 == hop.tag; }
   [[nodiscard]] constexpr std::uint64_t raw() const { return raw_; }
-  [[nodiscard]] MacAddress mac() const;
+  [[nodiscard]] MacAddress mac() const { return MacAddress::from_word(raw_); }
 
  private:
   std::uint64_t raw_;

@@ -183,6 +183,19 @@ struct Prefix {
 struct MacAddress {
   std::array<std::uint8_t, 6> bytes{};
 
+  // As the low 48 bits of a word, in memory order; bits above are not looked at.
+  static constexpr std::uint64_t kWordMask = 0x0000'ffff'ffff'ffff;
+  [[nodiscard]] std::uint64_t word() const {
+    std::uint64_t word = 0;
+    std::memcpy(&word, bytes.data(), bytes.size());
+    return word;
+  }
+  [[nodiscard]] static MacAddress from_word(std::uint64_t word) {
+    MacAddress mac;
+    std::memcpy(mac.bytes.data(), &word, mac.bytes.size());
+    return mac;
+  }
+
   [[nodiscard]] std::string text() const;
   friend constexpr bool operator==(const MacAddress&, const MacAddress&) = default;
 };

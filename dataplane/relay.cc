@@ -169,7 +169,7 @@ Relay::Relay(FlowTable& flows, std::span<Link* const> links, Host& host, WorkerS
     : flows_(flows), host_(host), stats_(stats) {
   for (std::size_t i = 0; i < links.size(); ++i) {
     const Link& link = *links[i];
-    const std::uint64_t mac = mac_word(link.mac);
+    const std::uint64_t mac = link.mac.word();
     macs_.push_back(mac);
     local_.emplace_back(link, flows);
     for (const Prefix& prefix : link.addresses) {

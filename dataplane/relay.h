@@ -100,7 +100,7 @@ class Relay {
   FlowTable& flows_;
   Host& host_;
   WorkerStats& stats_;
-  std::vector<std::uint64_t> macs_;    // by link, as mac_word()
+  std::vector<std::uint64_t> macs_;    // by link, as MacAddress::word()
   std::vector<LocalAddresses> local_;  // by link
   std::vector<Exit> exits_;            // by media address
 };

@@ -13,7 +13,7 @@ namespace {
 FrameClass classify_exact(const Bytes& frame, bool verified = false) {
   const std::unique_ptr<std::byte[]> copy(new std::byte[frame.size()]);
   std::ranges::copy(frame, copy.get());
-  return classify({copy.get(), frame.size()}, mac_word(kMac0), verified);
+  return classify({copy.get(), frame.size()}, kMac0.word(), verified);
 }
 
 Bytes media() { return ethernet(kMac0, kMacA, 0x0800, udp(kPartyA, kLocalA, rtp({}))); }

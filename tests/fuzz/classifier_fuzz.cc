@@ -11,7 +11,7 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace millrace;
   const auto frame = std::as_bytes(std::span(data, size));
-  const std::uint64_t own = mac_word(MacAddress{{2, 0, 0, 0, 0, 1}});
+  const std::uint64_t own = MacAddress{{2, 0, 0, 0, 0, 1}}.word();
   const FrameClass strict = classify(frame, own, false);
   const FrameClass trusting = classify(frame, own, true);
   // A verified checksum can only let more through.
