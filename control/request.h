@@ -54,6 +54,11 @@ struct Request {
   IceHandling ice = IceHandling::keep;
   std::uint32_t limit = 32;  // list: how many call-ids
 
+  // Whom to tell that the call ended by itself; kept until another offer or answer says more.
+  std::string_view notify_socket;  // "tcp:192.0.2.1:9000", "unix:/path": gets the tag and a newline
+  std::string_view notify_tag;
+  std::string_view dialog_id;  // how the proxy's dialog module calls it
+
   bool supports_load_limit = false;   // a refusal for load may be the result "load limit"
   bool sip_source_address = false;    // the media address is received_from, not the SDP's
   bool asymmetric = false;            // learn nothing, send to the SDP's address
