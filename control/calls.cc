@@ -296,8 +296,10 @@ void Calls::expire(Clock::time_point now) {
 
 void Calls::drain() {
   impl_->draining = true;
-  log_event(Level::info, "draining", {{"sessions", impl_->sessions.load()}});
+  log_event(Level::info, "draining", {{"calls", sessions()}});
 }
+
+std::uint64_t Calls::sessions() const { return impl_->sessions; }
 
 StatisticsReport Calls::statistics(Clock::time_point now) const {
   const Impl& calls = *impl_;

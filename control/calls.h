@@ -41,6 +41,7 @@ class Calls {
   void drain();
 
   [[nodiscard]] StatisticsReport statistics(Clock::time_point now) const;
+  [[nodiscard]] std::uint64_t sessions() const;  // calls now
 
  private:
   struct Impl;

@@ -76,7 +76,6 @@ class Control {
     });
   }
   void drain() {
-    log_event(Level::info, "draining", {{"calls", sessions()}});
     notify_systemd("STATUS=draining: no new calls, ends with the last one");
     calls_.drain();
     draining_ = true;
@@ -89,15 +88,12 @@ class Control {
       server_.expire(Server::Clock::now());
       log_tick();
       notify_systemd("WATCHDOG=1");
-      if (draining_ && sessions() == 0) {
+      if (draining_ && calls_.sessions() == 0) {
         log_event(Level::info, "stopping", {{"reason", "drained"}});
         io_.stop();
       }
       wait_a_second();
     });
-  }
-  [[nodiscard]] std::uint64_t sessions() const {
-    return calls_.statistics(Calls::Clock::now()).sessions;
   }
 
   Calls& calls_;
