@@ -21,36 +21,10 @@ Family family_of(const Request& request, const sdp::Session& session) {
   return Family::ipv4;
 }
 
-IpAddress printed(const Request& request, const Realm& realm, const IpAddress& local) {
-  return request.media_address.value_or(realm.advertised(local));
-}
-
-// One media as its reader, who was given `ports` in `realm`, gets to see it.
-sdp::MediaRewrite print(const Request& request, const Realm& realm, State state,
-                        const HeldPorts* ports, bool rtcp_mux) {
-  sdp::MediaRewrite result;
-  result.untouched = state == State::untouched;
-  if (result.untouched || ports == nullptr) return result;
-  result.address = printed(request, realm, ports->address());
-  result.port = ports->rtp().port;
-  result.rtcp = rtcp_mux ? result.port : result.port.next();
-  return result;
-}
-
-std::string print(const Request& request, const sdp::Session& session, const Realm& realm,
-                  std::vector<sdp::MediaRewrite> medias) {
-  sdp::Rewrite rewrite;
-  rewrite.medias = std::move(medias);
-  rewrite.replace_session_name = request.replace_session_name;
-  rewrite.remove_ice = request.ice == IceHandling::remove;
-  if (request.replace_origin) {
-    const auto relayed = std::ranges::find_if(
-        rewrite.medias, [](const sdp::MediaRewrite& media) { return media.port != UdpPort(); });
-    rewrite.origin = relayed != rewrite.medias.end()
-                         ? relayed->address
-                         : printed(request, realm, realm.interface.addresses.front());
-  }
-  return sdp::rewrite(session, rewrite);
+// The medias of a leg as they are, for an offer or answer that does not speak of them.
+PartyMedia unchanged(PartyMedia said) {
+  for (auto& part : said.components) part.moved = false;
+  return said;
 }
 
 }  // namespace
@@ -175,8 +149,14 @@ Result<Call::Dialog> Call::make_dialog(const Request& request, const sdp::Sessio
 Result<std::vector<PartyMedia>> Call::describe_all(const Request& request,
                                                    const sdp::Session& session,
                                                    const Leg& leg) const {
+  const std::size_t given = session.medias.size();
+  const std::size_t count = request.medias.empty() ? given : std::max(given, leg.medias.size());
   std::vector<PartyMedia> said;
-  for (std::size_t i = 0; i < session.medias.size(); ++i) {
+  for (std::size_t i = 0; i < count; ++i) {
+    if (i >= given || !session.medias[i].given) {
+      said.push_back(unchanged(leg.said(i)));
+      continue;
+    }
     auto media = describe(session, i, request, *leg.realm, realms_, leg.said(i));
     if (!media) return std::unexpected(media.error());
     said.push_back(std::move(*media));
@@ -209,103 +189,121 @@ void Call::signalled(const Request& request, Dialog& dialog, Clock::time_point n
   last_signal_at_ = std::chrono::system_clock::now();
 }
 
-Result<std::string> Call::offer(const Request& request, const sdp::Session& session,
-                                Clock::time_point now) {
+Result<Call::Exchange> Call::place(const Request& request, const sdp::Session& session) {
   auto from = find(request.from_tag), to = find(request.to_tag);
   if (request.from_tag == request.to_tag || (from && from == to)) return fail(kNoDialog);
-  Dialog* dialog = find_for_offer(request, from.get(), to.get());
-  Dialog made;
-  if (dialog == nullptr) {
-    auto result = make_dialog(request, session, from, to);
-    if (!result) return std::unexpected(result.error());
-    made = std::move(*result);
+  Exchange result;
+  result.known = find_for_offer(request, from.get(), to.get());
+  if (result.known == nullptr) {
+    auto made = make_dialog(request, session, from, to);
+    if (!made) return std::unexpected(made.error());
+    result.made = std::move(*made);
   }
-  Dialog& at = dialog != nullptr ? *dialog : made;
-  Leg& sender = from ? *from : to && dialog != nullptr ? at.other(*to) : *at.a;
-  Leg& reader = at.other(sender);
+  const Dialog& at = result.dialog();
+  const bool callee_is_new = !from && to && result.known != nullptr;
+  result.sender = from ? from.get() : callee_is_new ? &at.other(*to) : at.a.get();
+  result.reader = &at.other(*result.sender);
+  return result;
+}
 
-  const std::size_t count = session.medias.size();
-  const bool fresh = !has_answered(sender) && !has_answered(reader);
-  if (!fresh && count < sender.medias.size()) {
-    return fail("The offer has " + std::to_string(count) + " m= lines where there were " +
-                std::to_string(sender.medias.size()) +
-                "; a media is removed by port 0 (RFC 3264 section 8.2)");
+void Call::commit(Exchange& exchange, std::vector<PartyMedia> said, Staged staged, bool shrink,
+                  const Request& request) {
+  Leg &sender = *exchange.sender, &reader = *exchange.reader;
+  const std::size_t count = said.size();
+  if (shrink) {
+    sender.medias.resize(count);
+    reader.medias.resize(std::min(count, reader.medias.size()));
   }
-  auto said = describe_all(request, session, sender);
-  if (!said) return std::unexpected(said.error());
-  auto staged = take_ports(*said, sender, reader, now);
-  if (!staged) return std::unexpected(staged.error());
-  std::vector<sdp::MediaRewrite> medias;
-  for (std::size_t i = 0; i < count; ++i) {
-    const State state = (*said)[i].state;
-    const HeldPorts* ports = staged->to[i] ? staged->to[i].get() : reader.ports(i);
-    medias.push_back(
-        print(request, *reader.realm, state, state == State::live ? ports : nullptr, false));
-  }
-  std::string body = print(request, session, *reader.realm, std::move(medias));
-
-  // From here on nothing fails.
-  if (fresh && count < sender.medias.size()) sender.medias.resize(count);
-  if (fresh && count < reader.medias.size()) reader.medias.resize(count);
-  sender.take_over(std::move(*said), request);
+  sender.take_over(std::move(said), request);
   if (reader.medias.size() < count) reader.medias.resize(count);
   for (std::size_t i = 0; i < count; ++i) {
-    if (staged->from[i]) sender.medias[i].ports = std::move(staged->from[i]);
-    if (staged->to[i]) reader.medias[i].ports = std::move(staged->to[i]);
+    if (staged.from[i]) sender.medias[i].ports = std::move(staged.from[i]);
+    if (staged.to[i]) reader.medias[i].ports = std::move(staged.to[i]);
   }
   sender.add(request.from_tag);
   reader.add(request.to_tag);
-  at.pending = true;
-  signalled(request, at, now);
-  if (dialog == nullptr) dialog = &dialogs_.emplace_back(std::move(made));
-  // A new branch leaves alone what is joined already.
-  const bool both_free = sender.peer == nullptr && reader.peer == nullptr;
-  if (both_free || sender.peer == &reader) join(*dialog);
-  return body;
+  exchange.dialog().pending = true;
 }
 
-Result<std::string> Call::answer(const Request& request, const sdp::Session& session,
-                                 Clock::time_point now) {
+Result<Call::Told> Call::settle_offer(const Request& request, const sdp::Session& session,
+                                      Clock::time_point now) {
+  auto exchange = place(request, session);
+  if (!exchange) return std::unexpected(exchange.error());
+  Leg &sender = *exchange->sender, &reader = *exchange->reader;
+  auto said = describe_all(request, session, sender);
+  if (!said) return std::unexpected(said.error());
+  const bool shrink = said->size() < sender.medias.size();
+  if (shrink && (has_answered(sender) || has_answered(reader))) {
+    return fail("The offer has " + std::to_string(said->size()) + " m= lines where there were " +
+                std::to_string(sender.medias.size()) +
+                "; a media is removed by port 0 (RFC 3264 section 8.2)");
+  }
+  auto staged = take_ports(*said, sender, reader, now);
+  if (!staged) return std::unexpected(staged.error());
+
+  // From here on nothing fails.
+  const std::size_t count = said->size();
+  commit(*exchange, std::move(*said), std::move(*staged), shrink, request);
+  signalled(request, exchange->dialog(), now);
+  Dialog& dialog = exchange->known != nullptr ? *exchange->known
+                                              : dialogs_.emplace_back(std::move(exchange->made));
+  // A new branch leaves alone what is joined already.
+  const bool both_free = sender.peer == nullptr && reader.peer == nullptr;
+  if (both_free || sender.peer == &reader) join(dialog);
+
+  Told result{*reader.realm, {}};
+  for (std::size_t i = 0; i < count; ++i) {
+    const State state = sender.said(i).state;
+    const HeldPorts* ports = state == State::live ? reader.ports(i) : nullptr;
+    result.medias.push_back(told(request, *reader.realm, state, ports, false));
+  }
+  return result;
+}
+
+// What an answer may say of each media depends on what was offered (RFC 3264 section 6).
+Result<void> Call::check_answer(const sdp::Session& session, std::vector<PartyMedia>& said,
+                                const Leg& reader, const Leg& sender) {
+  if (session.medias.size() > reader.medias.size()) {
+    return fail("The answer has " + std::to_string(session.medias.size()) +
+                " m= lines, the offer has " + std::to_string(reader.medias.size()) +
+                " (RFC 3264 section 6)");
+  }
+  for (std::size_t i = 0; i < session.medias.size(); ++i) {
+    if (!session.medias[i].given) continue;
+    const PartyMedia& offered = reader.said(i);
+    PartyMedia& media = said[i];
+    if (offered.state == State::live) {
+      if (media.state == State::untouched) {
+        return fail("The answer's m= line " + std::to_string(i + 1) + " is over '" +
+                    media.protocol + "', the offer's over '" + offered.protocol +
+                    "' (RFC 3264 section 6)");
+      }
+      const bool relayed = reader.ports(i) != nullptr && sender.ports(i) != nullptr;
+      if (media.state != State::live || !relayed) media.state = State::refused;
+    } else {
+      const bool dropped = offered.state == State::bundled && media.state != State::live;
+      media.state = dropped ? State::refused : offered.state;
+    }
+  }
+  return {};
+}
+
+Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Session& session,
+                                       Clock::time_point now) {
   const auto from = find(request.from_tag), to = find(request.to_tag);
   if (!from || from == to) return fail(kNoDialog);
   Dialog* dialog = find_for_answer(request, *from, to.get());
   if (dialog == nullptr) return fail(kNoDialog);
   const Leg& reader = *from;
   Leg& sender = dialog->other(reader);
-
-  const std::size_t count = session.medias.size();
-  if (count > reader.medias.size()) {
-    return fail("The answer has " + std::to_string(count) + " m= lines, the offer has " +
-                std::to_string(reader.medias.size()) + " (RFC 3264 section 6)");
-  }
   auto said = describe_all(request, session, sender);
   if (!said) return std::unexpected(said.error());
-  const HeldPorts* bundle = nullptr;  // the ports of the first relayed media
-  std::vector<sdp::MediaRewrite> medias;
-  for (std::size_t i = 0; i < count; ++i) {
-    const PartyMedia& offered = reader.said(i);
-    PartyMedia& media = (*said)[i];
-    const HeldPorts* ports = reader.ports(i);
-    if (offered.state == State::live && media.state == State::untouched) {
-      return fail("The answer's m= line " + std::to_string(i + 1) + " is over '" + media.protocol +
-                  "', the offer's over '" + offered.protocol + "' (RFC 3264 section 6)");
-    }
-    if (offered.state != State::live) {
-      const bool bundled = offered.state == State::bundled && media.state == State::live;
-      media.state = offered.state == State::bundled && !bundled ? State::refused : offered.state;
-      ports = bundled ? bundle : nullptr;
-    } else if (media.state != State::live || ports == nullptr || sender.ports(i) == nullptr) {
-      media.state = State::refused;
-      ports = nullptr;
-    } else if (bundle == nullptr) {
-      bundle = ports;
-    }
-    medias.push_back(
-        print(request, *reader.realm, media.state, ports, offered.rtcp_mux && media.rtcp_mux));
+  if (auto ok = check_answer(session, *said, reader, sender); !ok) {
+    return std::unexpected(ok.error());
   }
-  std::string body = print(request, session, *reader.realm, std::move(medias));
 
   // From here on nothing fails.
+  const std::size_t count = said->size();
   sender.take_over(std::move(*said), request);
   sender.add(request.to_tag);
   dialog->answered = true;
@@ -313,7 +311,33 @@ Result<std::string> Call::answer(const Request& request, const sdp::Session& ses
   signalled(request, *dialog, now);
   drop_refused(*dialog);
   join(*dialog);
-  return body;
+
+  Told result{*reader.realm, {}};
+  const HeldPorts* bundle = nullptr;  // the ports of the first relayed media
+  for (std::size_t i = 0; i < count; ++i) {
+    const PartyMedia &offered = reader.said(i), &media = sender.said(i);
+    const HeldPorts* ports = media.state == State::live      ? reader.ports(i)
+                             : media.state == State::bundled ? bundle
+                                                             : nullptr;
+    if (bundle == nullptr) bundle = ports;
+    const bool muxed = offered.rtcp_mux && media.rtcp_mux;
+    result.medias.push_back(told(request, *reader.realm, media.state, ports, muxed));
+  }
+  return result;
+}
+
+Result<Reply> Call::offer(const Request& request, const sdp::Session& session,
+                          Clock::time_point now) {
+  auto told = settle_offer(request, session, now);
+  if (!told) return std::unexpected(told.error());
+  return print(request, session, std::move(*told));
+}
+
+Result<Reply> Call::answer(const Request& request, const sdp::Session& session,
+                           Clock::time_point now) {
+  auto told = settle_answer(request, session, now);
+  if (!told) return std::unexpected(told.error());
+  return print(request, session, std::move(*told));
 }
 
 bool Call::remove(const Request& request, Clock::time_point now) {

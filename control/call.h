@@ -49,11 +49,12 @@ class Call {
   Call(std::string_view id, const Timeouts& timeouts, const Realms& realms, Dataplane& dataplane,
        Clock::time_point now);
 
-  // The SDP for the other party, or the error-reason.
-  [[nodiscard]] Result<std::string> offer(const Request& request, const sdp::Session& session,
-                                          Clock::time_point now);
-  [[nodiscard]] Result<std::string> answer(const Request& request, const sdp::Session& session,
-                                           Clock::time_point now);
+  // What the other party is told: SDP, or endpoints if the request names its medias; or the
+  // error-reason. `session` is what the request says of its medias, either way.
+  [[nodiscard]] Result<Reply> offer(const Request& request, const sdp::Session& session,
+                                    Clock::time_point now);
+  [[nodiscard]] Result<Reply> answer(const Request& request, const sdp::Session& session,
+                                     Clock::time_point now);
   // Ends the dialogs that `request` names, or marks them to end later; false if it names none.
   [[nodiscard]] bool remove(const Request& request, Clock::time_point now);
 
@@ -105,12 +106,35 @@ class Call {
     [[nodiscard]] bool joins(const Leg& leg) const { return a.get() == &leg || b.get() == &leg; }
     [[nodiscard]] Leg& other(const Leg& leg) const { return a.get() == &leg ? *b : *a; }
   };
+  // Between whom an offer passes: in a dialog of the call, or in one that is made for it.
+  struct Exchange {
+    Dialog* known = nullptr;
+    Dialog made;
+    Leg *sender = nullptr, *reader = nullptr;
+
+    [[nodiscard]] Dialog& dialog() { return known != nullptr ? *known : made; }
+  };
   // What an offer needs on top of what its dialog has.
   struct Staged {
     std::vector<std::unique_ptr<HeldPorts>> from, to;  // by m= line
   };
+  // What a settled offer or answer tells its reader, by m= line.
+  struct Told {
+    const Realm& realm;
+    std::vector<sdp::MediaRewrite> medias;
+  };
 
-  // call.cc
+  // call.cc: work out, then change
+  [[nodiscard]] Result<Told> settle_offer(const Request& request, const sdp::Session& session,
+                                          Clock::time_point now);
+  [[nodiscard]] Result<Told> settle_answer(const Request& request, const sdp::Session& session,
+                                           Clock::time_point now);
+  [[nodiscard]] Result<Exchange> place(const Request& request, const sdp::Session& session);
+  [[nodiscard]] static Result<void> check_answer(const sdp::Session& session,
+                                                 std::vector<PartyMedia>& said, const Leg& reader,
+                                                 const Leg& sender);
+  static void commit(Exchange& exchange, std::vector<PartyMedia> said, Staged staged, bool shrink,
+                     const Request& request);
   [[nodiscard]] std::shared_ptr<Leg> find(std::string_view tag) const;
   [[nodiscard]] Dialog* find_for_offer(const Request& request, const Leg* from, const Leg* to);
   [[nodiscard]] Dialog* find_for_answer(const Request& request, const Leg& from, const Leg* to);
@@ -124,6 +148,13 @@ class Call {
                                           const Leg& to, Clock::time_point now) const;
   void signalled(const Request& request, Dialog& dialog, Clock::time_point now);
   [[nodiscard]] bool has_answered(const Leg& leg) const;
+
+  // call_print.cc
+  // One media as its reader, who was given `ports` in `realm`, gets to see it.
+  [[nodiscard]] static sdp::MediaRewrite told(const Request& request, const Realm& realm,
+                                              PartyMedia::State state, const HeldPorts* ports,
+                                              bool rtcp_mux);
+  [[nodiscard]] static Reply print(const Request& request, const sdp::Session& session, Told told);
 
   // call_flows.cc
   void join(Dialog& dialog);

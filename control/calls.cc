@@ -15,6 +15,7 @@
 
 #include "control/call.h"
 #include "control/log.h"
+#include "control/named_media.h"
 #include "control/realm.h"
 #include "control/sdp.h"
 
@@ -32,6 +33,14 @@ constexpr std::string_view kUnknownCall = "Unknown call-id";
 
 constexpr std::array<std::string_view, 5> kEndNames = {"media-timeout", "silent-timeout",
                                                        "offer-timeout", "final-timeout", "deleted"};
+
+// What an offer or answer says of its medias, by SDP or by their names.
+Result<sdp::Session> read_medias(const Request& request) {
+  if (!request.medias.empty()) return name_medias(request.medias);
+  auto session = sdp::parse(request.sdp);
+  if (!session) return fail("Failed to parse SDP: " + session.error().message);
+  return session;
+}
 
 // When each call is to be looked at next, and so a list of all calls: the table cannot be walked
 // while others change it, and walking 100,000 calls a second to find three would be waste.
@@ -163,19 +172,19 @@ Reply Calls::Impl::limit_reached(const Request& request) {
 }
 
 Reply Calls::Impl::offer(const Request& request, Time now) {
-  const auto session = sdp::parse(request.sdp);
-  if (!session) return refuse(request, "offer", "Failed to parse SDP: " + session.error().message);
+  const auto session = read_medias(request);
+  if (!session) return refuse(request, "offer", session.error().message);
   for (;;) {
     const CallPtr call = find_or_make(request.call_id, now);
     if (!call) return limit_reached(request);
     const std::lock_guard lock(call->mutex);
     if (call->gone) continue;
     const bool fresh = call->empty(), answered = call->answered();
-    auto body = call->offer(request, *session, now);
-    if (!body) {
+    auto told = call->offer(request, *session, now);
+    if (!told) {
       if (call->empty()) leave(call);
-      if (body.error().message == kOutOfPorts) ++rejected;
-      return refuse(request, "offer", std::move(body.error().message));
+      if (told.error().message == kOutOfPorts) ++rejected;
+      return refuse(request, "offer", std::move(told.error().message));
     }
     if (fresh) ++sessions_total;
     schedule.at(call, call->may_end());
@@ -185,19 +194,19 @@ Reply Calls::Impl::offer(const Request& request, Time now) {
                {"to-tag", request.to_tag},
                {"via-branch", request.via_branch},
                {"medias", session->medias.size()}});
-    return reply::Sdp{std::move(*body)};
+    return std::move(*told);
   }
 }
 
 Reply Calls::Impl::answer(const Request& request, Time now) {
-  const auto session = sdp::parse(request.sdp);
-  if (!session) return refuse(request, "answer", "Failed to parse SDP: " + session.error().message);
+  const auto session = read_medias(request);
+  if (!session) return refuse(request, "answer", session.error().message);
   const CallPtr call = find(request.call_id);
   if (!call) return refuse(request, "answer", std::string(kUnknownCall));
   const std::lock_guard lock(call->mutex);
   if (call->empty()) return refuse(request, "answer", std::string(kUnknownCall));
-  auto body = call->answer(request, *session, now);
-  if (!body) return refuse(request, "answer", std::move(body.error().message));
+  auto told = call->answer(request, *session, now);
+  if (!told) return refuse(request, "answer", std::move(told.error().message));
   schedule.at(call, call->may_end());
   log_event(Level::info, "answer",
             {{"call-id", request.call_id},
@@ -205,7 +214,7 @@ Reply Calls::Impl::answer(const Request& request, Time now) {
              {"to-tag", request.to_tag},
              {"via-branch", request.via_branch},
              {"medias", session->medias.size()}});
-  return reply::Sdp{std::move(*body)};
+  return std::move(*told);
 }
 
 Reply Calls::Impl::remove(const Request& request, Time now) {
@@ -252,7 +261,8 @@ Reply Calls::handle(const Request& request, Clock::time_point now) {
   const bool names_call = request.command == Command::offer || request.command == Command::answer ||
                           request.command == Command::remove || request.command == Command::query;
   const bool has_sdp = request.command == Command::offer || request.command == Command::answer;
-  if (has_sdp && request.sdp.empty()) return calls.refuse(request, "", "No SDP body in message");
+  if (has_sdp && request.sdp.empty() && request.medias.empty())
+    return calls.refuse(request, "", "No SDP body in message");
   if (names_call && request.call_id.empty()) {
     return calls.refuse(request, "", "No call-id in message");
   }

@@ -34,8 +34,11 @@ struct Judge {
   }
 
   [[nodiscard]] std::unexpected<Error> refuse(const IpAddress& address, std::string why) const {
-    return fail("Media address " + address.text() + " (m= in line " +
-                std::to_string(session.media_starts[index] + 1) + " of the SDP) " + std::move(why));
+    const std::string place =
+        index < session.media_starts.size()
+            ? "m= in line " + std::to_string(session.media_starts[index] + 1) + " of the SDP"
+            : "media " + std::to_string(index + 1);
+    return fail("Media address " + address.text() + " (" + place + ") " + std::move(why));
   }
 
   [[nodiscard]] Result<void> check(const IpAddress& address) const {

@@ -49,8 +49,10 @@ struct PartyMedia {
   std::vector<IpAddress> hints;
   std::optional<IpAddress> signalled_from;
 
-  // RTP/SAVP, RTP/SAVPF and these over DTLS (RFC 3711, RFC 5764).
-  [[nodiscard]] bool encrypted() const { return protocol.find("SAVP") != std::string::npos; }
+  // RTP/SAVP, RTP/SAVPF and these over DTLS (RFC 3711, RFC 5764); it may be if that was not told.
+  [[nodiscard]] bool encrypted() const {
+    return (rtp && protocol.empty()) || protocol.find("SAVP") != std::string::npos;
+  }
 };
 
 // Media number `index` of `session`, sent by a party in `realm` which said `before` last time.

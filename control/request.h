@@ -27,9 +27,9 @@ enum class IceHandling : std::uint8_t { keep, remove };
 
 // A media as a protocol names it that keeps the SDP to itself (rtpproxy, MediaProxy).
 struct NamedMedia {
-  unsigned index = 1;               // 1-based, as m= lines are counted
-  std::string_view type = "audio";  // as in m=
-  std::string_view protocol = "RTP/AVP";
+  unsigned index = 1;                  // 1-based, as m= lines are counted
+  std::string_view type = "audio";     // as in m=
+  std::string_view protocol;           // not told: by its type, and it may be encrypted
   Endpoint endpoint;                   // where the party listens, by its SDP; port 0 = rejected
   std::bitset<128> payload_types;      // none: not told
   bool sends = true, receives = true;  // by its direction attribute

@@ -40,6 +40,8 @@ struct Media {
   std::string_view type;                // "audio", "video", "image", "application", ...
   std::string_view protocol;            // "RTP/AVP", "udptl", ...
   UdpPort port;                         // 0 = rejected or removed, unless bundle_only
+  bool given = true;                    // false only where medias are named one by one
+                                        // (named_media.h): nothing is said of this one
   bool relayable = false;               // a UDP transport; has a connection unless port is 0
   bool rtp = false;                     // RTP over UDP; else opaque datagrams
   std::optional<IpAddress> connection;  // c= of the media, else of the session; unset: none given

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <algorithm>
+#include <utility>
+
+#include "control/call.h"
+
+namespace millrace {
+namespace {
+
+IpAddress printed(const Request& request, const Realm& realm, const IpAddress& local) {
+  return request.media_address.value_or(realm.advertised(local));
+}
+
+std::string print_sdp(const Request& request, const sdp::Session& session, const Realm& realm,
+                      std::vector<sdp::MediaRewrite> medias) {
+  sdp::Rewrite rewrite;
+  rewrite.medias = std::move(medias);
+  rewrite.replace_session_name = request.replace_session_name;
+  rewrite.remove_ice = request.ice == IceHandling::remove;
+  if (request.replace_origin) {
+    const auto relayed = std::ranges::find_if(
+        rewrite.medias, [](const sdp::MediaRewrite& media) { return media.port != UdpPort(); });
+    rewrite.origin = relayed != rewrite.medias.end()
+                         ? relayed->address
+                         : printed(request, realm, realm.interface.addresses.front());
+  }
+  return sdp::rewrite(session, rewrite);
+}
+
+reply::Endpoints print_endpoints(const Request& request, const Realm& realm,
+                                 const std::vector<sdp::MediaRewrite>& medias) {
+  reply::Endpoints result;
+  for (const NamedMedia& named : request.medias) {
+    const sdp::MediaRewrite& media = medias.at(named.index - 1);
+    const bool relayed = media.port != UdpPort();
+    result.endpoints.push_back(
+        {relayed ? media.address : printed(request, realm, realm.interface.addresses.front()),
+         media.port});
+  }
+  return result;
+}
+
+}  // namespace
+
+sdp::MediaRewrite Call::told(const Request& request, const Realm& realm, PartyMedia::State state,
+                             const HeldPorts* ports, bool rtcp_mux) {
+  sdp::MediaRewrite result;
+  result.untouched = state == PartyMedia::State::untouched;
+  if (result.untouched || ports == nullptr) return result;
+  result.address = printed(request, realm, ports->address());
+  result.port = ports->rtp().port;
+  result.rtcp = rtcp_mux ? result.port : result.port.next();
+  return result;
+}
+
+Reply Call::print(const Request& request, const sdp::Session& session, Told told) {
+  if (!request.medias.empty()) return print_endpoints(request, told.realm, told.medias);
+  return reply::Sdp{print_sdp(request, session, told.realm, std::move(told.medias))};
+}
+
+}  // namespace millrace
