@@ -378,9 +378,9 @@ TEST_F(Latch, SignallingAndWorkersAtOnce) {
       const Endpoint& party = w == 0 ? kPartyA : kPartyB;
       for (std::uint16_t n = 0; !stop; ++n) {
         const Evidence evidence{.kind = Evidence::Kind::stun};
-        (void)lab.flows.latch(index, at_port(party, static_cast<std::uint16_t>(6000 + n % 50)),
-                              evidence, kStart);
-        (void)lab.flows.rehop(index, kStart);
+        const Endpoint source = at_port(party, static_cast<std::uint16_t>(6000 + n % 50));
+        [[maybe_unused]] const auto refused = lab.flows.latch(index, source, evidence, kStart);
+        [[maybe_unused]] const auto hop = lab.flows.rehop(index, kStart);
       }
     });
   }

@@ -25,9 +25,11 @@ struct Stream {
     ++packets;
     if (!note_usual(seen, rtp, ticks, rate)) note_unusual(seen, record, rtp, ticks, rate);
   }
-  std::uint32_t highest() const { return seen.highest; }
-  std::uint64_t expected() const { return record.past_expected + seen.highest - seen.base + 1; }
-  std::int64_t lost() const {
+  [[nodiscard]] std::uint32_t highest() const { return seen.highest; }
+  [[nodiscard]] std::uint64_t expected() const {
+    return record.past_expected + seen.highest - seen.base + 1;
+  }
+  [[nodiscard]] std::int64_t lost() const {
     return static_cast<std::int64_t>(expected() - (packets - record.not_received));
   }
 };
@@ -131,7 +133,7 @@ TEST(Stream, JitterIsThatOfA8) {
       const auto arrival = static_cast<std::uint32_t>(arrival_of(ticks, s.rate));
       const auto now_transit = static_cast<std::int32_t>(arrival - timestamp);
       if (i > 0) {
-        const std::uint32_t d = static_cast<std::uint32_t>(std::abs(now_transit - transit));
+        const auto d = static_cast<std::uint32_t>(std::abs(now_transit - transit));
         jitter += d - ((jitter + 8) >> 4);
       }
       transit = now_transit;
