@@ -46,6 +46,13 @@ const HeldPorts* Call::Leg::ports(std::size_t index) const {
   return index < medias.size() ? medias[index].ports.get() : nullptr;
 }
 
+std::optional<IpAddress> Call::Leg::address() const {
+  for (const LegMedia& media : medias) {
+    if (media.ports) return media.ports->address();
+  }
+  return std::nullopt;
+}
+
 void Call::Leg::take_over(std::vector<PartyMedia> news, const Request& request) {
   if (medias.size() < news.size()) medias.resize(news.size());
   for (std::size_t i = 0; i < news.size(); ++i) medias[i].said = std::move(news[i]);
@@ -169,13 +176,19 @@ Result<Call::Staged> Call::take_ports(const std::vector<PartyMedia>& said, const
   Staged staged;
   staged.from.resize(said.size());
   staged.to.resize(said.size());
-  const auto take = [&](const Leg& leg, std::size_t i, std::unique_ptr<HeldPorts>& ports) {
-    if (leg.ports(i) == nullptr) ports = HeldPorts::take(*leg.realm, dataplane_, now);
-    return leg.ports(i) != nullptr || ports != nullptr;
+  // All ports of a party are on one address: without SDP only one can be told.
+  const auto take = [&](const Leg& leg, std::size_t i,
+                        std::vector<std::unique_ptr<HeldPorts>>& news,
+                        std::optional<IpAddress>& on) {
+    if (leg.ports(i) != nullptr) return true;
+    news[i] = HeldPorts::take(*leg.realm, dataplane_, now, on);
+    if (news[i]) on = news[i]->address();
+    return news[i] != nullptr;
   };
+  auto from_address = from.address(), to_address = to.address();
   for (std::size_t i = 0; i < said.size(); ++i) {
     if (said[i].state != State::live) continue;
-    if (!take(from, i, staged.from[i]) || !take(to, i, staged.to[i])) {
+    if (!take(from, i, staged.from, from_address) || !take(to, i, staged.to, to_address)) {
       return fail("Ran out of ports");
     }
   }
@@ -263,13 +276,12 @@ Result<Call::Told> Call::settle_offer(const Request& request, const sdp::Session
 // What an answer may say of each media depends on what was offered (RFC 3264 section 6).
 Result<void> Call::check_answer(const sdp::Session& session, std::vector<PartyMedia>& said,
                                 const Leg& reader, const Leg& sender) {
-  if (session.medias.size() > reader.medias.size()) {
-    return fail("The answer has " + std::to_string(session.medias.size()) +
-                " m= lines, the offer has " + std::to_string(reader.medias.size()) +
-                " (RFC 3264 section 6)");
+  if (said.size() > reader.medias.size()) {
+    return fail("The answer has " + std::to_string(said.size()) + " m= lines, the offer has " +
+                std::to_string(reader.medias.size()) + " (RFC 3264 section 6)");
   }
-  for (std::size_t i = 0; i < session.medias.size(); ++i) {
-    if (!session.medias[i].given) continue;
+  for (std::size_t i = 0; i < said.size(); ++i) {
+    if (i >= session.medias.size() || !session.medias[i].given) continue;
     const PartyMedia& offered = reader.said(i);
     PartyMedia& media = said[i];
     if (offered.state == State::live) {
@@ -298,6 +310,8 @@ Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Sessio
   Leg& sender = dialog->other(reader);
   auto said = describe_all(request, session, sender);
   if (!said) return std::unexpected(said.error());
+  // A media that was not offered is told port 0, or its party would go on without the relay.
+  if (!request.medias.empty()) said->resize(std::min(said->size(), reader.medias.size()));
   if (auto ok = check_answer(session, *said, reader, sender); !ok) {
     return std::unexpected(ok.error());
   }

@@ -94,6 +94,7 @@ class Call {
     void add(std::string_view tag);
     [[nodiscard]] const PartyMedia& said(std::size_t index) const;
     [[nodiscard]] const HeldPorts* ports(std::size_t index) const;
+    [[nodiscard]] std::optional<IpAddress> address() const;  // of its ports
     void take_over(std::vector<PartyMedia> news, const Request& request);
   };
   struct Dialog {

@@ -30,12 +30,11 @@ std::string print_sdp(const Request& request, const sdp::Session& session, const
 reply::Endpoints print_endpoints(const Request& request, const Realm& realm,
                                  const std::vector<sdp::MediaRewrite>& medias) {
   reply::Endpoints result;
+  const Endpoint rejected = {printed(request, realm, realm.interface.addresses.front()), UdpPort()};
   for (const NamedMedia& named : request.medias) {
-    const sdp::MediaRewrite& media = medias.at(named.index - 1);
-    const bool relayed = media.port != UdpPort();
-    result.endpoints.push_back(
-        {relayed ? media.address : printed(request, realm, realm.interface.addresses.front()),
-         media.port});
+    const std::size_t i = named.index - 1;
+    const bool relayed = i < medias.size() && medias[i].port != UdpPort();
+    result.endpoints.push_back(relayed ? Endpoint{medias[i].address, medias[i].port} : rejected);
   }
   return result;
 }

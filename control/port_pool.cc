@@ -62,8 +62,9 @@ struct PortPool::Impl {
 
   mutable std::mutex mutex;
   KernelRandom random;
-  std::vector<std::uint32_t> free;  // in no order: a drawn one is replaced by the last
-  std::uint32_t taken = 0;
+  // By address, in no order: a drawn one is replaced by the last.
+  std::vector<std::vector<std::uint32_t>> free;
+  std::uint32_t free_count = 0, taken = 0;
   // A ring with room for every pair, oldest first, so that a release needs no memory. The last
   // `unstamped` ones were released since the time was last told.
   std::vector<Resting> resting;
@@ -75,9 +76,12 @@ struct PortPool::Impl {
     const std::uint32_t end = interface.port_max.number() + 1U;
     first_port = low + low % 2;
     pairs_per_address = end > first_port ? (end - first_port) / 2 : 0;
-    free.resize(addresses.size() * pairs_per_address);
-    for (std::uint32_t pair = 0; pair < free.size(); ++pair) free[pair] = pair;
-    resting.resize(free.size());
+    free.resize(addresses.size());
+    for (std::vector<std::uint32_t>& of_address : free) {
+      of_address.reserve(pairs_per_address);
+      for (std::uint32_t i = 0; i < pairs_per_address; ++i) of_address.push_back(free_count++);
+    }
+    resting.resize(free_count);
   }
 
   Resting& at(std::size_t n) { return resting[(oldest + n) % resting.size()]; }
@@ -85,9 +89,34 @@ struct PortPool::Impl {
   void advance(Clock::time_point now) {
     for (; unstamped > 0; --unstamped) at(resting_count - unstamped).since = now;
     for (; resting_count > 0 && now - at(0).since >= quarantine; --resting_count) {
-      free.push_back(at(0).pair);
+      free[at(0).pair / pairs_per_address].push_back(at(0).pair);
+      ++free_count;
       oldest = (oldest + 1) % resting.size();
     }
+  }
+
+  // Number `nth` of the free pairs. Precondition: nth < free_count.
+  std::uint32_t take(std::uint32_t nth) {
+    std::size_t address = 0;
+    for (; nth >= free[address].size(); ++address) {
+      nth -= static_cast<std::uint32_t>(free[address].size());
+    }
+    return take(address, nth);
+  }
+  std::uint32_t take(std::size_t address, std::uint32_t nth) {
+    const std::uint32_t pair = std::exchange(free[address][nth], free[address].back());
+    free[address].pop_back();
+    --free_count;
+    ++taken;
+    return pair;
+  }
+  std::optional<std::uint32_t> draw(const std::optional<IpAddress>& on) {
+    if (!on) return free_count == 0 ? std::nullopt : std::optional(take(random.below(free_count)));
+    const auto found = std::ranges::find(addresses, *on);
+    if (found == addresses.end()) return std::nullopt;
+    const auto address = static_cast<std::size_t>(found - addresses.begin());
+    const auto count = static_cast<std::uint32_t>(free[address].size());
+    return count == 0 ? std::nullopt : std::optional(take(address, random.below(count)));
   }
 
   void release(std::uint32_t pair) {
@@ -103,19 +132,16 @@ PortPool::PortPool(const Interface& interface, std::chrono::seconds quarantine)
 
 PortPool::~PortPool() = default;
 
-std::optional<PortPair> PortPool::take(Clock::time_point now) {
+std::optional<PortPair> PortPool::take(Clock::time_point now, const std::optional<IpAddress>& on) {
   Impl& pool = *impl_;
   const std::lock_guard lock(pool.mutex);
   pool.advance(now);
-  if (pool.free.empty()) return std::nullopt;
-  const std::uint32_t drawn = pool.random.below(static_cast<std::uint32_t>(pool.free.size()));
-  const std::uint32_t pair = std::exchange(pool.free[drawn], pool.free.back());
-  pool.free.pop_back();
-  ++pool.taken;
-  const std::uint32_t address = pair / pool.pairs_per_address;
+  const std::optional<std::uint32_t> pair = pool.draw(on);
+  if (!pair) return std::nullopt;
+  const std::uint32_t address = *pair / pool.pairs_per_address;
   const auto port =
-      static_cast<std::uint16_t>(pool.first_port + 2 * (pair % pool.pairs_per_address));
-  return PortPair(*this, pair, {pool.ids[address], UdpPort(port)}, pool.addresses[address]);
+      static_cast<std::uint16_t>(pool.first_port + 2 * (*pair % pool.pairs_per_address));
+  return PortPair(*this, *pair, {pool.ids[address], UdpPort(port)}, pool.addresses[address]);
 }
 
 void PortPool::advance(Clock::time_point now) {
@@ -130,7 +156,7 @@ std::uint64_t PortPool::used() const {
 
 std::uint64_t PortPool::free() const {
   const std::lock_guard lock(impl_->mutex);
-  return 2 * std::uint64_t{impl_->free.size()};
+  return 2 * std::uint64_t{impl_->free_count};
 }
 
 PortPair::PortPair(PortPair&& other) noexcept

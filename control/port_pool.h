@@ -4,9 +4,10 @@
 // The UDP ports of one interface's media addresses, handed out as even/odd pairs.
 //
 // RTP gets the even port and RTCP the odd one above it (RFC 3550 section 11). The next pair is
-// drawn at random over all free pairs of all addresses, from the kernel's generator (RFC 6056: an
-// attacker who sees one port learns nothing of the next), and a released pair rests in quarantine
-// before it is handed out again, so that a late packet of the old call cannot reach the new one.
+// drawn at random over all free pairs of all addresses, or of the address that is asked for, from
+// the kernel's generator (RFC 6056: an attacker who sees one port learns nothing of the next), and
+// a released pair rests in quarantine before it is handed out again, so that a late packet of the
+// old call cannot reach the new one.
 // A pair's rest is counted from the first advance() or take() after its release: it is never
 // shorter than asked for. All operations are O(1), amortised over the pairs that leave quarantine.
 // Thread-safe.
@@ -32,8 +33,10 @@ class PortPool {
   PortPool(const PortPool&) = delete;
   PortPool& operator=(const PortPool&) = delete;
 
-  // A pair, or nothing when all are taken or resting.
-  [[nodiscard]] std::optional<PortPair> take(Clock::time_point now);
+  // A pair, of the address `on` if that is given; nothing when all are taken or resting, or `on` is
+  // not of this pool.
+  [[nodiscard]] std::optional<PortPair> take(Clock::time_point now,
+                                             const std::optional<IpAddress>& on = std::nullopt);
   // Lets rested pairs go free; call it once a second.
   void advance(Clock::time_point now);
 

@@ -41,8 +41,9 @@ const IpAddress& Realm::advertised(const IpAddress& local) const {
 }
 
 std::unique_ptr<HeldPorts> HeldPorts::take(Realm& realm, Dataplane& dataplane,
-                                           PortPool::Clock::time_point now) {
-  auto pair = realm.pool.take(now);
+                                           PortPool::Clock::time_point now,
+                                           const std::optional<IpAddress>& on) {
+  auto pair = realm.pool.take(now, on);
   return pair ? std::make_unique<HeldPorts>(dataplane, std::move(*pair)) : nullptr;
 }
 

@@ -38,9 +38,11 @@ struct Realm {
 class HeldPorts {
  public:
   HeldPorts(Dataplane& dataplane, PortPair pair) : dataplane_(dataplane), pair_(std::move(pair)) {}
-  // Null: the realm has run out of ports. `dataplane` must outlive the result, as must the realm.
+  // Of the address `on`, if that is given. Null: there are none left. `dataplane` must outlive the
+  // result, as must the realm.
   [[nodiscard]] static std::unique_ptr<HeldPorts> take(Realm& realm, Dataplane& dataplane,
-                                                       PortPool::Clock::time_point now);
+                                                       PortPool::Clock::time_point now,
+                                                       const std::optional<IpAddress>& on);
   ~HeldPorts();
   HeldPorts(const HeldPorts&) = delete;
   HeldPorts& operator=(const HeldPorts&) = delete;

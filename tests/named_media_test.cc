@@ -151,9 +151,34 @@ TEST_F(NamedMediaTest, RefusesWhatCannotBeRelayed) {
             "Media number 3 is named twice");
   EXPECT_EQ(reason(offer({})), "No SDP body in message");
   EXPECT_EQ(statistics().sessions, 0U);
+}
+
+TEST_F(NamedMediaTest, MediaThatWasNotOfferedIsRejected) {
   std::ignore = told(offer({named(1, kA, 4000)}));
-  EXPECT_EQ(reason(answer({named(2, kB, 5000)})),
-            "The answer has 2 m= lines, the offer has 1 (RFC 3264 section 6)");
+  const auto to_a = told(answer({named(1, kB, 5000), named(2, kB, 5002, "video")}));
+  EXPECT_EQ(flow(local(to_a.at(0))).destination, endpoint(kB, 5000));
+  EXPECT_EQ(to_a.at(1), (Endpoint{kCore, UdpPort(0)}));
+  EXPECT_EQ(statistics().ports_used, 4U);
+}
+
+// MediaProxy's reply has one address for all.
+TEST_F(NamedMediaTest, AllMediasOfAPartyAreOnOneAddress) {
+  config.interfaces[0].addresses.push_back(kEdge);
+  config.interfaces[0].ids.push_back(MediaAddressId{1});
+  config.interfaces.pop_back();
+  config.dataplane.interfaces.pop_back();
+  restart();
+  for (int i = 0; i < 20; ++i) {
+    const std::string call = "call" + std::to_string(i);
+    std::vector<NamedMedia> medias;
+    for (unsigned k = 1; k <= 4; ++k) medias.push_back(named(k, kA, 4000));
+    Request asked = offer(medias);
+    asked.call_id = call;
+    const auto first = told(asked);
+    medias.push_back(named(5, kA, 4000));
+    asked.medias = medias;
+    for (const Endpoint& each : told(asked)) EXPECT_EQ(each.address, first.at(0).address);
+  }
 }
 
 TEST(NameMedias, TypeDecidesWithoutProtocol) {

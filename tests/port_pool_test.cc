@@ -62,6 +62,23 @@ TEST(PortPool, HandsOutEveryPairOfEveryAddressOnce) {
   EXPECT_FALSE(pool.take(kStart));
 }
 
+TEST(PortPool, HandsOutTheAddressThatIsAskedFor) {
+  PortPool pool(interface(30000, 30099, 3), 60s);
+  const IpAddress second = IpAddress::v4(198, 18, 0, 2);
+  std::vector<PortPair> pairs;
+  while (auto pair = pool.take(kStart, second)) pairs.push_back(std::move(*pair));
+  ASSERT_EQ(pairs.size(), 50U);
+  for (const PortPair& pair : pairs) EXPECT_EQ(pair.address(), second);
+  EXPECT_EQ(pool.free(), 200U);
+  EXPECT_FALSE(pool.take(kStart, IpAddress::v4(198, 18, 0, 9)));
+  const auto others = take_all(pool, kStart);
+  EXPECT_EQ(others.size(), 100U);
+  pairs.clear();
+  pool.advance(kStart);
+  EXPECT_FALSE(pool.take(kStart + 59s, second));
+  EXPECT_TRUE(pool.take(kStart + 60s, second));
+}
+
 TEST(PortPool, RangeThatStartsOddOrEndsEvenLosesTheHalfPairs) {
   PortPool pool(interface(30001, 30006), 60s);
   const auto pairs = take_all(pool, kStart);
