@@ -35,10 +35,11 @@ enum class ControlProtocol : std::uint8_t { ng };
 
 struct ControlSocket {
   ControlProtocol protocol = ControlProtocol::ng;
-  std::string path;             // UNIX stream socket, or
-  std::optional<Endpoint> udp;  // loopback UDP
-  unsigned mode = 0660;         // of the socket file
-  std::string owner;            // "user" or "user:group"; empty = as started
+  std::string path;                // UNIX stream socket, or
+  std::optional<Endpoint> udp;     // loopback UDP
+  unsigned mode = 0660;            // of the socket file
+  std::string owner;               // "user" or "user:group"; empty = as started
+  std::vector<std::string> peers;  // users that may connect, beside root and our own; empty = all
 };
 
 // Zero = never, where a timeout may be off.

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -81,24 +82,28 @@ std::optional<unsigned> number(std::string_view text) {
   return value;
 }
 
+// A user's name, or its number.
+std::optional<uid_t> find_user(const std::string& text) {
+  if (const auto id = number(text)) return *id;
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): at start, before there are other threads
+  const passwd* entry = ::getpwnam(text.c_str());
+  return entry == nullptr ? std::nullopt : std::optional(entry->pw_uid);
+}
+
 Result<Owner> parse_owner(const std::string& text) {
-  // NOLINTBEGIN(concurrency-mt-unsafe): at start, before there are other threads
   Owner owner;
   const std::size_t colon = std::min(text.find(':'), text.size());
   const std::string user = text.substr(0, colon);
   const std::string group = colon < text.size() ? text.substr(colon + 1) : "";
   if (!user.empty()) {
-    if (const auto id = number(user)) {
-      owner.user = *id;
-    } else if (const passwd* entry = ::getpwnam(user.c_str())) {
-      owner.user = entry->pw_uid;
-    } else {
-      return fail(fmt::format("owner '{}': no such user; create it or correct owner", user));
-    }
+    const auto id = find_user(user);
+    if (!id) return fail(fmt::format("owner '{}': no such user; create it or correct owner", user));
+    owner.user = *id;
   }
   if (!group.empty()) {
     if (const auto id = number(group)) {
       owner.group = *id;
+      // NOLINTNEXTLINE(concurrency-mt-unsafe): as above
     } else if (const ::group* entry = ::getgrnam(group.c_str())) {
       owner.group = entry->gr_gid;
     } else {
@@ -106,7 +111,6 @@ Result<Owner> parse_owner(const std::string& text) {
     }
   }
   return owner;
-  // NOLINTEND(concurrency-mt-unsafe)
 }
 
 // ---- the lock beside a socket file -------------------------------------------------------------
@@ -169,6 +173,14 @@ Result<Listener> Listener::bind(const ControlSocket& config) {
 
 Result<void> Listener::bind_unix() {
   const std::string& path = config_.path;
+  for (const std::string& peer : config_.peers) {
+    const auto user = find_user(peer);
+    if (!user) {
+      return fail(fmt::format(
+          "control socket {}: peer '{}': no such user; create it or correct peers", path, peer));
+    }
+    peers_.push_back(*user);
+  }
   const auto owner = parse_owner(config_.owner);
   if (!owner) return fail(fmt::format("control socket {}: {}", path, owner.error().message));
   auto lock = take_lock(path);
@@ -241,6 +253,11 @@ Result<void> Listener::listen() const {
     return fail(fmt::format("control socket {}: {}", name(), reason(errno)));
   }
   return {};
+}
+
+bool Listener::admits(uid_t user) const {
+  return peers_.empty() || user == 0 || user == ::geteuid() ||
+         std::ranges::find(peers_, user) != peers_.end();
 }
 
 std::string Listener::name() const {

@@ -9,8 +9,11 @@
 // process is replaced, one that somebody listens on is not; a lock file beside it, held as long as
 // the socket, decides between two instances that start together. Both files are removed at the end.
 
+#include <sys/types.h>
+
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "control/config.h"
 #include "control/file_descriptor.h"
@@ -29,6 +32,8 @@ class Listener {
 
   // UNIX sockets: connections are taken from now on.
   [[nodiscard]] Result<void> listen() const;
+  // Whether a process of that user may use it.
+  [[nodiscard]] bool admits(uid_t user) const;
   [[nodiscard]] int fd() const { return socket_.get(); }
   [[nodiscard]] const ControlSocket& config() const { return config_; }
   // "unix:/run/millrace/ng.sock" or "udp:127.0.0.1:2223", as Kamailio writes it.
@@ -40,6 +45,7 @@ class Listener {
   [[nodiscard]] Result<void> bind_udp(const Endpoint& endpoint);
 
   ControlSocket config_;
+  std::vector<uid_t> peers_;
   FileDescriptor lock_;
   FileDescriptor socket_;
 };

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <iterator>
 #include <mutex>
+#include <set>
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
@@ -120,6 +121,8 @@ struct Logging::State {
   bool journal = stderr_is_journal();
   LineBudget budget;
   std::size_t overruns = 0;  // of the queue, as told last
+  std::mutex names_mutex;
+  std::set<std::string, std::less<>> names;  // told by log_name_once()
   std::shared_ptr<StderrSink> sink = std::make_shared<StderrSink>();
   std::shared_ptr<spdlog::details::thread_pool> pool =
       std::make_shared<spdlog::details::thread_pool>(kQueuedLines, 1);
@@ -156,6 +159,16 @@ void log_event(Level level, std::string_view event, std::initializer_list<Field>
   if (state->journal) line = kPriorities[static_cast<std::size_t>(level)];
   line += format_line(state->format, level, std::chrono::system_clock::now(), event, fields);
   state->logger.log(spdlog::level::info, spdlog::string_view_t(line.data(), line.size()));
+}
+
+void log_name_once(std::string_view event, std::string_view name) {
+  Logging::State* state = current.load(std::memory_order_acquire);
+  if (state == nullptr || Level::info < state->lowest) return;
+  {
+    const std::lock_guard lock(state->names_mutex);
+    if (state->names.size() >= kMaxNamesOnce || !state->names.emplace(name).second) return;
+  }
+  log_event(Level::info, event, {{"name", name}});
 }
 
 void log_tick() {

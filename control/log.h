@@ -45,6 +45,11 @@ struct Field {
 // log_event(Level::info, "offer", {{"call-id", request.call_id}, {"medias", 2}});
 void log_event(Level level, std::string_view event, std::initializer_list<Field> fields = {});
 
+// Tells of a name from the network that means nothing here, once for each name: proxies repeat
+// theirs with every call. After kMaxNamesOnce names it is silent.
+inline constexpr std::size_t kMaxNamesOnce = 256;
+void log_name_once(std::string_view event, std::string_view name);
+
 // True if a line of this level would be written, budget aside: ask before costly preparations.
 [[nodiscard]] bool log_enabled(Level level);
 

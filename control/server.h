@@ -3,18 +3,16 @@
 
 // The control sockets at work: bytes in, requests to Calls, each reply out in one send().
 //
-// Theory of operation. Every UNIX connection has a strand and one pending wait for input, so its
-// requests are answered in order and an idle client costs a descriptor and no buffer. Input is
-// framed as it arrives (ng::frame); any number of requests may come on a connection, in any
-// pieces. Proxy modules take the reply with a single read(), hence one send() for each; it never
-// waits: a client that leaves its replies unread until the socket is full is cut. A frame that
-// cannot be delimited is answered and the connection closed, since what follows could be anything,
-// even a request inside somebody's SDP; other errors are answered and the connection stays.
-// A request must be complete within kRequestTime, connections are limited in number.
-// Over UDP a cookie is required, and a retransmission gets the reply that was sent before.
+// Theory of operation. Every socket speaks one protocol (protocol/codec.h). UNIX sockets carry any
+// number of requests on a connection, in any pieces (connection.h); on UDP every request has a
+// cookie and a retransmission gets the reply that was sent before (datagrams.h).
+// Who connects is known by the kernel's word (SO_PEERCRED): a socket with a list of peers closes
+// the connections of all other users but root and our own. Connections are limited in number, over
+// all and by process, and a request must be complete within kRequestTime.
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -25,10 +23,19 @@
 
 namespace millrace {
 
+struct ServerReport {
+  std::uint64_t connections = 0;    // open now
+  std::uint64_t peers_refused = 0;  // users that are not on a socket's list
+  std::uint64_t refused = 0;        // connections past the limits
+  std::uint64_t cut = 0;            // clients that never read, never finish or send nonsense
+};
+
 class Server {
  public:
   using Clock = std::chrono::steady_clock;
   static constexpr std::size_t kMaxConnections = 4096;
+  static constexpr std::size_t kMaxPerProcess = 1024;
+  static constexpr std::size_t kMaxUnfinished = 64;  // requests, by process
   static constexpr std::chrono::seconds kRequestTime{10};
 
   // Serves whoever runs `io`, from any number of threads. All three must outlive it.
@@ -41,7 +48,7 @@ class Server {
   [[nodiscard]] Result<void> start();
   // Cuts connections whose request is overdue; call it once a second.
   void expire(Clock::time_point now);
-  [[nodiscard]] std::size_t connections() const;
+  [[nodiscard]] ServerReport report() const;
 
  private:
   struct Impl;

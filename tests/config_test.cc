@@ -323,11 +323,18 @@ TEST(Config, ControlSockets) {
   EXPECT_EQ(control_error("path = '/" + std::string(106, 'x') + "'"), "accepted");
   for (const char* path : {"/run/a:b", "/run/a=b"}) {
     EXPECT_EQ(control_error(std::string("path = '") + path + "'"),
-              "m.toml:8:8: path contains ':' or '=', which Kamailio's rtpengine_sock takes for a "
-              "port or a weight; write a path without them");
+              "m.toml:8:8: path contains ':' or '=', which proxy modules take for a port or a "
+              "weight; write a path without them");
   }
   EXPECT_EQ(control_error("path = '/a'\nprotocol = 'rtpp'"),
             "m.toml:9:12: protocol is 'rtpp'; it must be one of \"ng\"");
+  EXPECT_EQ(control_error("path = '/a'\npeers = 'kamailio'"),
+            "m.toml:9:9: peers is a string; write an array: peers = [\"kamailio\"]");
+  EXPECT_EQ(control_error("path = '/a'\npeers = []"),
+            "m.toml:9:9: peers is empty, so it would let in nobody; write peers = [\"kamailio\"], "
+            "or remove it to leave it to the socket's mode");
+  EXPECT_EQ(control_error("path = '/a'\npeers = ['kamailio', '']"),
+            "m.toml:9:22: peer is empty; leave it out or fill it");
   EXPECT_EQ(control_error("path = '/a'\nmode = 660"), "m.toml:9:8: mode is not octal; write 0o660");
   EXPECT_EQ(control_error("path = '/a'\nmode = 0o1777"),
             "m.toml:9:8: mode is 1023; it must be from 0 to 511");
@@ -336,9 +343,10 @@ TEST(Config, ControlSockets) {
 }
 
 TEST(Config, ControlUdpIsLoopbackOnly) {
-  EXPECT_EQ(control_error("udp = '192.0.2.1:2223'"),
-            "m.toml:8:7: udp 192.0.2.1:2223 is not a loopback address, and the ng protocol has no "
-            "authentication; write \"127.0.0.1:2223\"");
+  EXPECT_EQ(
+      control_error("udp = '192.0.2.1:2223'"),
+      "m.toml:8:7: udp 192.0.2.1:2223 is not a loopback address, and the control protocols have "
+      "no authentication; write \"127.0.0.1:2223\"");
   EXPECT_EQ(control_error("udp = '0.0.0.0:2223'").substr(0, 37),
             "m.toml:8:7: udp 0.0.0.0:2223 is not a");
   for (const char* text : {"127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536", "2223",
@@ -349,6 +357,8 @@ TEST(Config, ControlUdpIsLoopbackOnly) {
   }
   EXPECT_EQ(control_error("udp = '127.0.0.1:2223'\nmode = 0o600"),
             "m.toml:9:8: mode is for socket files; remove it beside udp");
+  EXPECT_EQ(control_error("udp = '127.0.0.1:2223'\npeers = ['kamailio']"),
+            "m.toml:9:9: peers is for socket files; remove it beside udp");
 }
 
 TEST(Config, TimeoutsLimitsAndLog) {

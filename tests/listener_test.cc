@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -146,6 +147,31 @@ TEST_F(ListenerTest, NamesWhatIsMissing) {
                                ": owner 'no-such-user': no such user; create it or correct owner");
   socket.owner = ":no-such-group";
   EXPECT_NE(error(socket).find("no such group"), std::string::npos);
+}
+
+TEST_F(ListenerTest, AdmitsPeersRootAndOurselves) {
+  ControlSocket config = this->config();
+  const uid_t stranger = ::geteuid() + 77;
+  {
+    const auto listener = Listener::bind(config);
+    ASSERT_TRUE(listener) << listener.error().message;
+    EXPECT_TRUE(listener->admits(stranger));  // no list: the mode decides
+  }
+  config.peers = {"root", std::to_string(stranger + 1)};
+  const auto listener = Listener::bind(config);
+  ASSERT_TRUE(listener) << listener.error().message;
+  EXPECT_FALSE(listener->admits(stranger));
+  EXPECT_TRUE(listener->admits(stranger + 1));
+  EXPECT_TRUE(listener->admits(0));
+  EXPECT_TRUE(listener->admits(::geteuid()));
+}
+
+TEST_F(ListenerTest, RefusesAPeerThatDoesNotExist) {
+  ControlSocket config = this->config();
+  config.peers = {"root", "nobody-of-that-name"};
+  EXPECT_EQ(error(config), "control socket " + path() +
+                               ": peer 'nobody-of-that-name': no such user; create it or correct "
+                               "peers");
 }
 
 TEST_F(ListenerTest, UdpPortInUseIsRefused) {

@@ -2,14 +2,23 @@
 #include "control/server.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <atomic>
+#include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <list>
 #include <string>
 #include <thread>
 #include <vector>
@@ -101,7 +110,12 @@ path = "/unused"
     unix_socket.path = directory_ / "ng.sock";
     ControlSocket udp_socket;
     udp_socket.udp = Endpoint{IpAddress::v4(127, 0, 0, 1), UdpPort(0)};  // the kernel's choice
-    for (const ControlSocket& socket : {unix_socket, udp_socket}) {
+    ControlSocket peers_socket;
+    peers_socket.path = directory_ / "peers.sock";
+    peers_socket.mode = 0666;
+    peers_socket.peers = {"12345"};
+    std::filesystem::permissions(directory_, std::filesystem::perms(0755));
+    for (const ControlSocket& socket : {unix_socket, udp_socket, peers_socket}) {
       auto listener = Listener::bind(socket);
       if (listener) listeners_.push_back(std::move(*listener));
     }
@@ -116,13 +130,17 @@ path = "/unused"
     listeners_.clear();
     std::filesystem::remove_all(directory_);
   }
+  [[nodiscard]] sockaddr_un address(const char* socket = "ng.sock") const {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    const std::string path = directory_ / socket;
+    std::memcpy(address.sun_path, path.c_str(), path.size());
+    return address;
+  }
   [[nodiscard]] FileDescriptor connect() const {
     FileDescriptor fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     if (!fd.valid()) return fd;
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    const std::string path = directory_ / "ng.sock";
-    std::memcpy(address.sun_path, path.c_str(), path.size());
+    const sockaddr_un address = this->address();
     EXPECT_EQ(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
     // A test that waits for what never comes fails instead of hanging.
     const timeval limit{.tv_sec = 5, .tv_usec = 0};
@@ -140,6 +158,48 @@ path = "/unused"
     ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     return fd;
   }
+  // Another process that holds `count` connections, each of which has had its pong.
+  class OtherProcess {
+   public:
+    OtherProcess(const ServerTest& test, std::size_t count, const char* socket = "ng.sock",
+                 uid_t user = ::geteuid()) {
+      const sockaddr_un address = test.address(socket);
+      std::array<int, 2> news{};
+      if (::pipe2(news.data(), O_CLOEXEC) != 0) return;
+      process_ = ::fork();
+      if (process_ == 0) {  // system calls only: the parent has threads
+        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+        std::size_t connected = 0;
+        if (user != ::geteuid() && ::setresuid(user, user, user) != 0) ::_exit(1);
+        for (std::size_t i = 0; i < count; ++i) {
+          const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+          char byte = 0;
+          if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
+              ::send(fd, kPing.data(), kPing.size(), MSG_NOSIGNAL) > 0 &&
+              ::recv(fd, &byte, 1, 0) == 1) {
+            ++connected;
+          }
+        }
+        static_cast<void>(::write(news[1], &connected, sizeof connected));
+        for (;;) ::pause();
+      }
+      ::close(news[1]);
+      const FileDescriptor reader(news[0]);
+      if (::read(reader.get(), &connected_, sizeof connected_) < 0) connected_ = 0;
+    }
+    ~OtherProcess() {
+      ::kill(process_, SIGKILL);
+      ::waitpid(process_, nullptr, 0);
+    }
+    OtherProcess(const OtherProcess&) = delete;
+    OtherProcess& operator=(const OtherProcess&) = delete;
+    [[nodiscard]] std::size_t connected() const { return connected_; }
+
+   private:
+    pid_t process_ = -1;
+    std::size_t connected_ = 0;
+  };
+
   void expect_pong(int fd) const {
     send_all(fd, kPing);
     EXPECT_EQ(receive_once(fd), kPong);
@@ -254,17 +314,99 @@ TEST_F(ServerTest, ServesTwoHundredConnectionsAtOnce) {
   for (int i = 0; i < 200; ++i) clients.push_back(connect());
   for (const auto& client : clients) send_all(client.get(), kPing);
   for (const auto& client : clients) EXPECT_EQ(receive_once(client.get()), kPong);
-  EXPECT_EQ(server_->connections(), 200U);
+  EXPECT_EQ(server_->report().connections, 200U);
 }
 
-TEST_F(ServerTest, RefusesConnectionsPastTheLimitAtOnce) {
+TEST_F(ServerTest, RefusesConnectionsOfOneProcessPastItsShare) {
   std::vector<FileDescriptor> clients;
-  for (std::size_t i = 0; i < Server::kMaxConnections; ++i) clients.push_back(connect());
+  for (std::size_t i = 0; i < Server::kMaxPerProcess; ++i) clients.push_back(connect());
   if (!clients.back().valid()) GTEST_SKIP() << "too few descriptors allowed here";
   expect_pong(clients.back().get());
   EXPECT_EQ(receive_once(connect().get()), "");
+  EXPECT_EQ(server_->report().refused, 1U);
+  const OtherProcess other(*this, 1);  // nobody else notices
+  EXPECT_EQ(other.connected(), 1U);
   clients.resize(1);
   expect_pong(clients.front().get());
+}
+
+TEST_F(ServerTest, RefusesConnectionsPastTheLimitAtOnce) {
+  std::list<OtherProcess> others;
+  for (std::size_t i = 0; i < Server::kMaxConnections / Server::kMaxPerProcess; ++i) {
+    others.emplace_back(*this, Server::kMaxPerProcess);
+    if (others.back().connected() != Server::kMaxPerProcess) {
+      GTEST_SKIP() << "too few descriptors allowed here";
+    }
+  }
+  EXPECT_EQ(receive_once(connect().get()), "");
+  EXPECT_EQ(server_->report().refused, 1U);
+  others.pop_back();
+  std::string reply;  // once the server has seen the connections go
+  for (int i = 0; i < 10'000 && reply.empty(); ++i) {
+    const auto client = connect();
+    static_cast<void>(::send(client.get(), kPing.data(), kPing.size(), MSG_NOSIGNAL));
+    reply = receive_once(client.get());
+  }
+  EXPECT_EQ(reply, kPong);
+}
+
+TEST_F(ServerTest, ClosesTheConnectionsOfUsersThatAreNotPeers) {
+  if (::geteuid() != 0) GTEST_SKIP() << "to be another user takes root";
+  const OtherProcess stranger(*this, 3, "peers.sock", 12346);
+  EXPECT_EQ(stranger.connected(), 0U);
+  EXPECT_EQ(server_->report().peers_refused, 3U);
+  EXPECT_EQ(OtherProcess(*this, 1, "peers.sock", 12345).connected(), 1U);
+  EXPECT_EQ(OtherProcess(*this, 1, "peers.sock").connected(), 1U);
+  EXPECT_EQ(server_->report().peers_refused, 3U);
+}
+
+TEST_F(ServerTest, CutsAProcessThatHoldsManyUnfinishedRequests) {
+  std::vector<FileDescriptor> clients;
+  for (std::size_t i = 0; i <= Server::kMaxUnfinished; ++i) {
+    clients.push_back(connect());
+    send_all(clients.back().get(), std::string(kPing) + std::string(kPing.substr(0, 9)));
+    EXPECT_EQ(receive_once(clients.back().get()), kPong);
+  }
+  // Which of them is the one too many is the threads' affair.
+  const auto ended = [](const FileDescriptor& client) {
+    char byte = 0;
+    return ::recv(client.get(), &byte, 1, MSG_DONTWAIT) == 0;
+  };
+  while (server_->report().cut == 0) std::this_thread::yield();
+  EXPECT_EQ(std::ranges::count_if(clients, ended), 1);
+  EXPECT_EQ(server_->report().cut, 1U);
+  expect_pong(connect().get());
+}
+
+// A client that asks as fast as it can, and reads, must not delay another one's ping: it is served
+// a turn at a time.
+TEST_F(ServerTest, AFloodDelaysNobodyElse) {
+  std::string burst;
+  while (burst.size() < 65'536) burst += kPing;
+  std::atomic<bool> over = false;
+  std::vector<std::jthread> floods;
+  for (int i = 0; i < 4; ++i) {
+    floods.emplace_back([this, &burst, &over] {
+      std::string replies(1 << 20, '\0');
+      while (!over) {  // once it is cut for not reading fast enough, it comes back
+        const auto client = connect();
+        while (!over && ::send(client.get(), burst.data(), burst.size(), MSG_NOSIGNAL) > 0) {
+          while (::recv(client.get(), replies.data(), replies.size(), MSG_DONTWAIT) > 0) {
+          }
+        }
+      }
+    });
+  }
+  const auto client = connect();
+  std::vector<std::chrono::steady_clock::duration> times;
+  for (int i = 0; i < 200; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    expect_pong(client.get());
+    times.push_back(std::chrono::steady_clock::now() - start);
+  }
+  over = true;
+  std::ranges::nth_element(times, times.begin() + 100);
+  EXPECT_LT(times[100], std::chrono::milliseconds(20)) << "median of 200, with 4 floods";
 }
 
 TEST_F(ServerTest, CutsOnlyConnectionsWhoseRequestIsOverdue) {

@@ -18,17 +18,7 @@
 #include <string_view>
 #include <utility>
 
-namespace millrace {
-
-// Where the first message or value of a buffer ends.
-struct Extent {
-  enum class State : std::uint8_t { incomplete, complete, malformed };
-  State state = State::incomplete;
-  std::size_t size = 0;  // if complete
-  friend constexpr bool operator==(const Extent&, const Extent&) = default;
-};
-
-}  // namespace millrace
+#include "control/protocol/extent.h"
 
 namespace millrace::bencode {
 

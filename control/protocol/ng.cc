@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "control/log.h"
 #include "control/protocol/bencode.h"
 #include "control/protocol/json.h"
 #include "control/protocol/ng_request.h"
@@ -128,6 +129,30 @@ std::expected<Message, std::string> parse(std::string_view bytes) {
     return refuse(std::move(done.error().message));
   }
   return message;
+}
+
+Answer serve(std::string_view bytes, const Exchange& exchange) {
+  const auto message = parse(bytes);
+  if (!message) return {.reply = message.error(), .close = false, .refused = true};
+  for (const std::string& name : message->unknown) log_name_once("unknown-key-ignored", name);
+  std::string reply = encode(message->cookie, message->encoding,
+                             exchange.calls.handle(message->request, exchange.now));
+  if (reply.size() > exchange.max_reply) {
+    reply = encode(message->cookie, message->encoding,
+                   reply::Failure{"Reply is too long for a datagram"});
+  }
+  return {.reply = std::move(reply), .close = false, .refused = false};
+}
+
+std::string refuse(std::string_view input) {
+  const auto message = parse(input);
+  if (!message && !message.error().empty()) return message.error();
+  return encode("", Encoding::bencode, reply::Failure{"Invalid NG data format"});
+}
+
+std::string_view cookie(std::string_view datagram) {
+  const auto envelope = open(datagram);
+  return envelope ? envelope->cookie : std::string_view();
 }
 
 }  // namespace millrace::ng

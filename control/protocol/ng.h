@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "control/protocol/bencode.h"
+#include "control/protocol/codec.h"
 #include "control/request.h"
 
 namespace millrace::ng {
@@ -50,5 +51,10 @@ struct Message {
 
 // One reply, cookie and space included if `cookie` is not empty.
 [[nodiscard]] std::string encode(std::string_view cookie, Encoding encoding, const Reply& reply);
+
+// The codec's row (codec.h).
+[[nodiscard]] Answer serve(std::string_view message, const Exchange& exchange);
+[[nodiscard]] std::string refuse(std::string_view input);
+[[nodiscard]] std::string_view cookie(std::string_view datagram);
 
 }  // namespace millrace::ng
