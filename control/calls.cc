@@ -342,7 +342,7 @@ StatisticsReport Calls::statistics(Clock::time_point now) const {
   report.dataplane = calls.dataplane.report();
   for (const WorkerReport& worker : report.dataplane.workers) {
     report.packets += worker.relayed;
-    report.bytes += worker.tx_bytes;
+    report.bytes += worker.relayed_bytes;
     report.packet_errors +=
         std::accumulate(worker.drops.begin(), worker.drops.end(), std::uint64_t{0});
   }

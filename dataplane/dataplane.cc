@@ -58,6 +58,7 @@ WorkerReport worker_report(const WorkerStats& stats, unsigned core, std::uint64_
   report.tx_packets = stats.tx_packets.value();
   report.tx_bytes = stats.tx_bytes.value();
   report.relayed = stats.relayed.value();
+  report.relayed_bytes = stats.relayed_bytes.value();
   report.busy_cycles = stats.busy_cycles.value();
   report.idle_cycles = stats.idle_cycles.value();
   report.cycles_per_second = tsc_hz;
@@ -190,5 +191,9 @@ DataplaneReport Dataplane::report() const {
 }
 
 std::span<const DropReasonInfo> Dataplane::drop_reasons() { return kDropReasons; }
+
+std::span<const DropReasonInfo> Dataplane::flow_drop_reasons() {
+  return std::span(kDropReasons).subspan(kFirstFlowReason, kFlowDropReasons);
+}
 
 }  // namespace millrace

@@ -88,6 +88,13 @@ enum class OnPublish : std::uint8_t {
            // takes over at once (RFC 3264 section 8.3.1)
 };
 
+// What becomes of the media that a side sends; its RTCP, STUN and DTLS pass in any case.
+enum class Treatment : std::uint8_t {
+  forward,
+  silence,  // the payload of G.711 is replaced by silence, any other media is dropped
+  block,    // dropped
+};
+
 inline constexpr std::size_t kMaxHints = 4;
 
 // One side of a path: the party that was given `local` in its SDP.
@@ -99,7 +106,11 @@ struct Side {
   std::uint32_t clock_hz = 8000;   // of its main codec, for jitter (RFC 3550 A.8)
   Latching latching = Latching::restricted;
   OnPublish on_publish = OnPublish::keep;
-  bool deliver = true;  // false: send it nothing (held by 0.0.0.0)
+  bool deliver = true;    // false: send it nothing (held by 0.0.0.0)
+  bool handover = false;  // another hinted source may take over from a silent one, with
+                          // any SSRC
+  Treatment treatment = Treatment::forward;  // of what it sends
+  std::bitset<128> dropped_types;            // RTP payload types of it that are dropped (DTMF)
 };
 
 // Two local ports joined. A side not known yet (offer without answer) has neither hints nor
@@ -122,17 +133,41 @@ struct DropReasonInfo {
   std::string_view help;
 };
 
+// One judgement of how media arrives at a party.
+struct QualitySample {
+  std::uint8_t mos_tenths = 0;  // 10 to 50
+  std::uint8_t loss_percent = 0;
+  std::uint16_t jitter_ms = 0;
+  std::chrono::microseconds round_trip{};  // between the parties, as far as both legs are known
+  std::chrono::microseconds leg{};         // between relay and party; 0 = unknown
+  std::chrono::seconds age{};
+};
+
+// What a side's RTCP reports say of the stream that it is sent.
+struct QualityReport {
+  std::uint32_t ssrc = 0;  // of that stream
+  std::uint64_t samples = 0;
+  QualitySample average, lowest, highest;
+};
+
+// How many drop reasons concern a flow: Dataplane::flow_drop_reasons().
+inline constexpr std::size_t kFlowDropReasons = 18;
+
 // What one slot has seen from its side, since it was first published.
 struct FlowReport {
   bool active = false;
-  std::optional<Endpoint> latched;               // where the side really is
-  std::optional<Endpoint> destination;           // where packets arriving at this port are sent now
-  std::uint64_t packets = 0;                     // admitted
-  std::uint64_t bytes = 0;                       // UDP payload of these
-  std::uint64_t forwarded = 0;                   // admitted and sent on
-  std::uint64_t refused = 0;                     // dropped for their source
-  std::uint64_t malformed = 0;                   // dropped for their content
+  std::optional<Endpoint> latched;                      // where the side really is
+  std::optional<std::chrono::nanoseconds> latched_for;  // since when; unset: nothing was learned
+  std::optional<Endpoint> stranger;     // the last source that was refused (restricted latching)
+  std::optional<Endpoint> destination;  // where packets arriving at this port are sent now
+  std::uint64_t packets = 0;            // admitted
+  std::uint64_t bytes = 0;              // UDP payload of these
+  std::uint64_t forwarded = 0;          // admitted and sent on
+  std::uint64_t refused = 0;            // dropped for their source
+  std::uint64_t malformed = 0;          // dropped for their content
+  std::array<std::uint32_t, kFlowDropReasons> drops{};  // by flow_drop_reasons(), up to 4e9
   std::optional<std::chrono::nanoseconds> idle;  // since the last admitted packet; unset = none yet
+  std::optional<QualityReport> quality;          // of the side's RTCP, if there was any
 
   // RTP only, of the current SSRC, RFC 3550 A.1 and A.3:
   std::optional<std::uint32_t> ssrc;
@@ -147,7 +182,8 @@ struct WorkerReport {
   unsigned core = 0;
   std::uint64_t rx_packets = 0, rx_bytes = 0;  // frames
   std::uint64_t tx_packets = 0, tx_bytes = 0;
-  std::uint64_t relayed = 0;  // media packets sent on
+  std::uint64_t relayed = 0;        // media packets sent on
+  std::uint64_t relayed_bytes = 0;  // frames of these
   std::uint64_t busy_cycles = 0, idle_cycles = 0;
   std::uint64_t cycles_per_second = 0;
   std::array<std::uint64_t, 33> bursts{};  // polls that returned this many packets
@@ -187,6 +223,8 @@ class Dataplane {
 
   [[nodiscard]] DataplaneReport report() const;
   [[nodiscard]] static std::span<const DropReasonInfo> drop_reasons();
+  // Those that are counted by flow too, a part of the above.
+  [[nodiscard]] static std::span<const DropReasonInfo> flow_drop_reasons();
 
  private:
   struct Impl;

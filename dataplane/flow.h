@@ -27,6 +27,7 @@
 #include "dataplane/dataplane.h"
 #include "dataplane/neighbor.h"
 #include "dataplane/net.h"
+#include "dataplane/stats.h"
 
 namespace millrace {
 
@@ -64,6 +65,11 @@ inline constexpr std::uint32_t kCipher = 1U << 10;      // SRTP: only headers ca
 inline constexpr std::uint32_t kMark = 1U << 11;        // write the DSCP below
 inline constexpr std::uint32_t kOpen = 1U << 12;        // Latching::open
 inline constexpr std::uint32_t kFixed = 1U << 13;       // Latching::off
+inline constexpr std::uint32_t kBlocked = 1U << 18;     // Treatment::block
+inline constexpr std::uint32_t kSilenced = 1U << 19;    // Treatment::silence
+inline constexpr std::uint32_t kFiltered = 1U << 20;    // Record::dropped_types
+inline constexpr std::uint32_t kHandover = 1U << 21;    // Side::handover
+inline constexpr std::uint32_t kTreated = kBlocked | kSilenced | kFiltered;
 inline constexpr unsigned kDscpShift = 24;
 }  // namespace flow_flag
 
@@ -171,17 +177,35 @@ struct alignas(64) Record {
   std::array<std::atomic<std::uint64_t>, 2> remote{};  // of the SDP
   std::atomic<std::uint64_t> remote_port{0};           // 0 = no remote
 
-  // Open latching: the source on probation, its SSRC (32) and sequence number (16).
+  std::array<std::atomic<std::uint64_t>, 2> dropped_types{};
+  std::atomic<std::uint64_t> latched_at{0};  // Tsc
+
+  // Open latching: the source on probation, its SSRC (32) and sequence number (16). Else the last
+  // source that was refused.
   std::array<std::atomic<std::uint64_t>, 2> candidate{};
   std::atomic<std::uint64_t> candidate_port{0};
   std::atomic<std::uint64_t> candidate_stream{0};
 
-  std::atomic<std::uint64_t> refused{0};
-  std::atomic<std::uint64_t> malformed{0};
-  std::atomic<std::uint64_t> not_sent{0};       // admitted, but not forwarded
   std::atomic<std::uint64_t> not_received{0};   // admitted, but no RTP packet of A.1's "received"
   std::atomic<std::uint64_t> past_expected{0};  // over former SSRCs and before restarts
+  std::array<std::atomic<std::uint32_t>, kFlowDropReasons> drops{};  // by reason, see drop()
+
+  void drop(DropReason reason) {
+    constexpr std::uint32_t kMost = 4'000'000'000;
+    const std::size_t at = std::to_underlying(reason) - kFirstFlowReason;
+    if (at < drops.size() && drops[at].load(std::memory_order_relaxed) < kMost) {
+      drops[at].fetch_add(1, std::memory_order_relaxed);
+    }
+  }
+  // The sum of what was dropped for reasons `first` to `last`.
+  [[nodiscard]] std::uint64_t dropped(DropReason first, DropReason last) const {
+    std::uint64_t sum = 0;
+    for (std::size_t i = std::to_underlying(first); i <= std::to_underlying(last); ++i) {
+      sum += drops[i - kFirstFlowReason].load(std::memory_order_relaxed);
+    }
+    return sum;
+  }
 };
-static_assert(sizeof(Record) == 192);
+static_assert(sizeof(Record) == 256);
 
 }  // namespace millrace

@@ -14,7 +14,8 @@ namespace {
 using namespace flow_flag;
 
 constexpr auto kRelaxed = std::memory_order_relaxed;
-constexpr std::size_t kBlockBytes = FlowTable::kPorts * (sizeof(Slot) + sizeof(Record));
+constexpr std::size_t kBlockBytes =
+    FlowTable::kPorts * (sizeof(Slot) + sizeof(Record)) + FlowTable::kPorts / 2 * sizeof(Quality);
 
 void store_address(std::array<std::atomic<std::uint64_t>, 2>& words, const IpAddress& address) {
   const auto [first, second] = address.words();
@@ -33,11 +34,11 @@ void forget(SeenLine& seen) {
 }
 
 void forget(Record& record) {
-  for (auto* word :
-       {&record.candidate_port, &record.candidate_stream, &record.refused, &record.malformed,
-        &record.not_sent, &record.not_received, &record.past_expected}) {
+  for (auto* word : {&record.candidate_port, &record.candidate_stream, &record.latched_at,
+                     &record.not_received, &record.past_expected}) {
     word->store(0, kRelaxed);
   }
+  for (auto& count : record.drops) count.store(0, kRelaxed);
 }
 
 std::uint32_t kind_flags(const Path& path, const Side& side) {
@@ -48,7 +49,26 @@ std::uint32_t kind_flags(const Path& path, const Side& side) {
   if (path.dscp) flags |= kMark | static_cast<std::uint32_t>(*path.dscp & 0x3f) << kDscpShift;
   if (side.latching == Latching::open) flags |= kOpen;
   if (side.latching == Latching::off) flags |= kFixed;
+  if (side.handover) flags |= kHandover;
+  if (side.treatment == Treatment::block) flags |= kBlocked;
+  if (side.treatment == Treatment::silence) flags |= kSilenced;
+  if (side.dropped_types.any()) flags |= kFiltered;
   return flags;
+}
+
+void store_types(std::array<std::atomic<std::uint64_t>, 2>& words, const std::bitset<128>& types) {
+  for (std::size_t i = 0; i < 2; ++i) {
+    const std::bitset<128> half = (types >> (64 * i)) & std::bitset<128>(~0ULL);
+    words[i].store(half.to_ullong(), std::memory_order_release);
+  }
+}
+
+std::optional<Endpoint> candidate_of(const Record& record) {
+  const auto port = static_cast<std::uint16_t>(record.candidate_port.load(kRelaxed));
+  if (port == 0) return std::nullopt;
+  return Endpoint{IpAddress::from_words(
+                      {record.candidate[0].load(kRelaxed), record.candidate[1].load(kRelaxed)}),
+                  UdpPort(port)};
 }
 
 // Where media for a side goes, given its own orders: to where it was heard, unless signalling has
@@ -86,7 +106,8 @@ FlowTable::FlowTable(std::span<Link* const> links, std::uint64_t tsc_hz, SlotMem
     for (std::uint32_t port = 0; port < kPorts; ++port) {
       slots[port].seen.self = SlotIndex(static_cast<std::uint32_t>(i << 16) | port);
     }
-    blocks_.push_back({slots, records});
+    auto* const qualities = ::new (static_cast<void*>(records + kPorts)) Quality[kPorts / 2];
+    blocks_.push_back({slots, records, qualities});
   }
 }
 
@@ -144,6 +165,7 @@ Orders FlowTable::adopt(SlotIndex index, Orders orders, const Side& side, const 
   if (fresh) {
     forget(slot(index).seen);
     forget(rec);
+    forget(quality(index));
   }
   std::optional<Endpoint> remote = side.remote;
   if (remote && (remote->port.number() == 0 || !is_reachable(index, remote->address))) {
@@ -168,10 +190,8 @@ Orders FlowTable::adopt(SlotIndex index, Orders orders, const Side& side, const 
     if (hints < kMaxHints && is_reachable(index, hint)) store_address(rec.hints[hints++], hint);
   }
   while (hints < kMaxHints) store_address(rec.hints[hints++], IpAddress{});
-  for (std::size_t i = 0; i < 2; ++i) {
-    const std::bitset<128> half = (side.payload_types >> (64 * i)) & std::bitset<128>(~0ULL);
-    rec.payload_types[i].store(half.to_ullong(), std::memory_order_release);
-  }
+  store_types(rec.payload_types, side.payload_types);
+  store_types(rec.dropped_types, side.dropped_types);
   store_address(rec.remote, remote ? remote->address : IpAddress{});
   rec.remote_port.store(remote ? remote->port.number() : 0, std::memory_order_release);
   return orders;
@@ -233,6 +253,7 @@ void FlowTable::withdraw(LocalPort port) {
     if (orders.has(kPeer)) peer = orders.peer;
     forget(slot(index).seen);
     forget(record(index));
+    forget(quality(index));
     lock.commit(Orders{});
   }
   if (peer) detach(*peer, index);
@@ -245,6 +266,17 @@ std::optional<Endpoint> FlowTable::remote_of(SlotIndex index) const {
   return Endpoint{IpAddress::from_words({rec.remote[0].load(std::memory_order_acquire),
                                          rec.remote[1].load(std::memory_order_acquire)}),
                   UdpPort(port)};
+}
+
+void FlowTable::note_rtcp(SlotIndex index, SlotIndex peer, std::span<const std::byte> packet,
+                          std::uint32_t clock_rate, Tsc now) const {
+  // RTP has the even port of a pair.
+  const SeenLine& rtp = slot(SlotIndex(peer.value & ~1U)).seen;
+  const std::uint64_t sender = rtp.sender.load(kRelaxed);
+  const std::optional<std::uint32_t> stream =
+      sender == 0 ? std::nullopt : std::optional(static_cast<std::uint32_t>(sender));
+  note_reports(packet, quality(index), quality(peer), stream, clock_of(clock_rate, tsc_hz_), now,
+               tsc_hz_);
 }
 
 FlowReport FlowTable::read(LocalPort port, Tsc now) const {
@@ -260,18 +292,28 @@ FlowReport FlowTable::read(LocalPort port, Tsc now) const {
   report.packets = seen.packets.load(kRelaxed);
   report.bytes = seen.bytes.load(kRelaxed);
   const auto minus = [](std::uint64_t a, std::uint64_t b) { return a > b ? a - b : 0; };
-  report.forwarded = minus(report.packets, rec.not_sent.load(kRelaxed));
-  report.refused = rec.refused.load(kRelaxed);
-  report.malformed = rec.malformed.load(kRelaxed);
+  // What is admitted and then not sent; what is dropped for its source; and for its content.
+  report.forwarded = minus(
+      report.packets, rec.dropped(DropReason::no_destination, DropReason::neighbor_table_full));
+  report.refused = rec.dropped(DropReason::source_invalid, DropReason::latch_contended);
+  report.malformed = rec.dropped(DropReason::empty_datagram, DropReason::stun_malformed);
+  for (std::size_t i = 0; i < rec.drops.size(); ++i) report.drops[i] = rec.drops[i].load(kRelaxed);
   const bool heard = report.packets > 0;
   if (orders->has(kLatched) || (orders->has(kFixed | kSource) && heard)) {
     report.latched = orders->source;
   }
   if (orders->has(kDestination)) report.destination = orders->destination;
-  if (heard) {
-    const auto ticks = static_cast<double>(elapsed(Tsc{seen.last.load(kRelaxed)}, now));
-    report.idle = std::chrono::duration_cast<std::chrono::nanoseconds>(
+  const auto since = [&](const std::atomic<std::uint64_t>& time) {
+    const auto ticks = static_cast<double>(elapsed(Tsc{time.load(kRelaxed)}, now));
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(
         std::chrono::duration<double>(ticks / static_cast<double>(tsc_hz_)));
+  };
+  if (orders->has(kLatched)) report.latched_for = since(rec.latched_at);
+  if (heard) report.idle = since(seen.last);
+  if (!orders->has(kOpen)) report.stranger = candidate_of(rec);
+  // The pair's reports belong to the port that they arrive at.
+  if (orders->has(kRtcp) || orders->has(kMux)) {
+    report.quality = read_quality(quality(index), now, tsc_hz_);
   }
   const std::uint64_t sender = seen.sender.load(kRelaxed);
   if (!orders->has(kRtp) || sender == 0) return report;

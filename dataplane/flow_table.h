@@ -19,13 +19,14 @@
 #include "dataplane/dataplane.h"
 #include "dataplane/flow.h"
 #include "dataplane/link.h"
+#include "dataplane/quality.h"
 #include "dataplane/stats.h"
 #include "dataplane/tsc.h"
 
 namespace millrace {
 
 // Where the slots live. `allocate` returns memory aligned to 64 bytes, or null; it is called once
-// for each media address, for about 20 MB. The default is the process's own memory; the owner of
+// for each media address, for about 29 MB. The default is the process's own memory; the owner of
 // hugepages passes theirs.
 struct SlotMemory {
   void* (*allocate)(std::size_t bytes);
@@ -71,6 +72,13 @@ class FlowTable {
   [[nodiscard]] Record& record(SlotIndex index) const {
     return blocks_[index.value >> 16].records[index.value & 0xffff];
   }
+  // Of the pair of ports that the slot belongs to.
+  [[nodiscard]] Quality& quality(SlotIndex index) const {
+    return blocks_[index.value >> 16].qualities[(index.value & 0xffff) >> 1];
+  }
+  // A compound RTCP packet, well-formed and not encrypted, that was admitted at a slot.
+  void note_rtcp(SlotIndex index, SlotIndex peer, std::span<const std::byte> packet,
+                 std::uint32_t clock_rate, Tsc now) const;
   // The address and link of a slot: what is sent from its port leaves from there.
   struct Egress {
     IpAddress address;
@@ -93,6 +101,7 @@ class FlowTable {
   struct Block {
     Slot* slots;
     Record* records;
+    Quality* qualities;
   };
 
   // The orders of `index` so far, brought in line with what signalling says of its side.

@@ -15,6 +15,13 @@ using namespace flow_flag;
 constexpr auto kRelaxed = std::memory_order_relaxed;
 constexpr auto kAcquire = std::memory_order_acquire;
 
+void remember(Record& record, const Endpoint& source) {
+  const auto [first, second] = source.address.words();
+  record.candidate[0].store(first, kRelaxed);
+  record.candidate[1].store(second, kRelaxed);
+  record.candidate_port.store(source.port.number(), kRelaxed);
+}
+
 // A rebound source goes on where the old one stopped: forward by less than RFC 3550's MAX_DROPOUT.
 constexpr std::uint16_t kRebindSequence = 3000;
 constexpr std::uint64_t kRebindSilenceRtp = 10;  // a tenth of a second
@@ -56,15 +63,21 @@ bool proves_enough(const Orders& orders, Evidence::Kind kind) {
   return false;
 }
 
+bool is_silent(const SeenLine& seen, const Evidence& evidence, Tsc now, std::uint64_t tsc_hz) {
+  const std::uint64_t silence = elapsed(Tsc{seen.last.load(kRelaxed)}, now);
+  const bool rtcp = evidence.kind == Evidence::Kind::rtcp;
+  return silence >= tsc_hz / (rtcp ? kRebindSilenceRtcp : kRebindSilenceRtp);
+}
+
 // Whether a packet goes on where the latched source stopped: a NAT has moved the same sender.
 bool continues(const SeenLine& seen, const Evidence& evidence, Tsc now, std::uint64_t tsc_hz) {
   if (seen.sender.load(kRelaxed) != (kKnownSender | evidence.ssrc)) return false;
-  const std::uint64_t silence = elapsed(Tsc{seen.last.load(kRelaxed)}, now);
-  if (evidence.kind == Evidence::Kind::rtcp) return silence >= tsc_hz / kRebindSilenceRtcp;
+  if (!is_silent(seen, evidence, now, tsc_hz)) return false;
+  if (evidence.kind == Evidence::Kind::rtcp) return true;
   if (evidence.kind != Evidence::Kind::rtp) return false;
   const auto highest = static_cast<std::uint16_t>(seen.highest.load(kRelaxed));
   const auto ahead = static_cast<std::uint16_t>(evidence.sequence - highest);
-  return ahead >= 1 && ahead <= kRebindSequence && silence >= tsc_hz / kRebindSilenceRtp;
+  return ahead >= 1 && ahead <= kRebindSequence;
 }
 
 }  // namespace
@@ -76,8 +89,11 @@ std::optional<DropReason> FlowTable::may_latch(SlotIndex index, const Endpoint& 
   if (source.port.number() == 0 || !is_reachable(index, source.address)) {
     return DropReason::source_invalid;
   }
-  if (orders->has(kFixed)) return DropReason::wrong_source;
-  if (orders->has(kOpen) || is_hint(record(index), source.address)) return std::nullopt;
+  Record& rec = record(index);
+  if (!orders->has(kFixed) && (orders->has(kOpen) || is_hint(rec, source.address))) {
+    return std::nullopt;
+  }
+  remember(rec, source);
   return DropReason::wrong_source;
 }
 
@@ -96,9 +112,7 @@ std::optional<DropReason> FlowTable::probation(SlotIndex index, const Endpoint& 
                     rec.candidate[1].load(kRelaxed) == second && before >> 32 == evidence.ssrc &&
                     static_cast<std::uint16_t>(before + step) == evidence.sequence;
   if (same) return std::nullopt;
-  rec.candidate[0].store(first, kRelaxed);
-  rec.candidate[1].store(second, kRelaxed);
-  rec.candidate_port.store(port, kRelaxed);
+  remember(rec, source);
   rec.candidate_stream.store(stream, kRelaxed);
   return DropReason::latch_probation;
 }
@@ -122,7 +136,8 @@ std::optional<DropReason> FlowTable::judge(SlotIndex index, const Orders& orders
     // RTP packet of all decides. Afterwards only a NAT rebinding counts.
     const bool first_rtp = evidence.kind == Evidence::Kind::rtp && seen.sender.load(kRelaxed) == 0;
     if (continues(seen, evidence, now, tsc_hz_)) return std::nullopt;
-    if (!first_rtp) return DropReason::wrong_source;
+    const bool handed_over = orders.has(kHandover) && is_silent(seen, evidence, now, tsc_hz_);
+    if (!first_rtp && !handed_over) return DropReason::wrong_source;
   }
   return open ? probation(index, source, evidence) : std::nullopt;
 }
@@ -131,7 +146,10 @@ std::optional<DropReason> FlowTable::latch(SlotIndex index, const Endpoint& sour
                                            const Evidence& evidence, Tsc now) {
   const std::optional<Orders> glance = read_orders(slot(index).orders);
   if (!glance) return DropReason::slot_busy;
-  if (const auto refused = judge(index, *glance, source, evidence, now)) return refused;
+  if (const auto refused = judge(index, *glance, source, evidence, now)) {
+    if (!glance->has(kOpen)) remember(record(index), source);
+    return refused;
+  }
   // Without a next hop yet, the first packet that needs it looks again.
   const auto hop = neighbors_of(index).try_resolve(source.address, now);
 
@@ -144,6 +162,7 @@ std::optional<DropReason> FlowTable::latch(SlotIndex index, const Endpoint& sour
       orders.has(kPeer) ? OrdersLock::try_lock(slot(orders.peer).orders) : std::nullopt;
   if (orders.has(kPeer) && !peer_lock) return DropReason::latch_contended;
   orders.source = source;
+  record(index).latched_at.store(now.ticks, kRelaxed);
   orders.flags = (orders.flags | kSource | kLatched) & ~kProvisional;
   set_deltas(index, orders);
   if (peer_lock) {

@@ -12,6 +12,7 @@
 #include "dataplane/content.h"
 #include "dataplane/frame.h"
 #include "dataplane/stream.h"
+#include "dataplane/treatment.h"
 
 namespace millrace {
 namespace {
@@ -103,6 +104,12 @@ void bump(std::atomic<std::uint64_t>& counter, std::uint64_t n = 1) {
   seen.last.store(now.ticks, kRelaxed);
 }
 
+std::uint64_t bytes_in(std::span<const TxBatch> batches) {
+  std::uint64_t sum = 0;
+  for (const TxBatch& batch : batches) sum += batch.bytes;
+  return sum;
+}
+
 }  // namespace
 
 // A datagram that classify() found to be one, addressed to a slot. Its fields are read once, into
@@ -187,43 +194,30 @@ Relay::Relay(FlowTable& flows, std::span<Link* const> links, Host& host, WorkerS
 // at before the content: what strangers send is nobody's malformed packet.
 std::optional<DropReason> Relay::stranger(const Arrival& arrival, const Datagram& datagram,
                                           std::uint32_t flags, Tsc now) {
-  Record& record = flows_.record(arrival.index());
-  std::optional<DropReason> reason = flows_.may_latch(arrival.index(), datagram.source);
-  if (reason == DropReason::port_inactive) return reason;
-  if (!reason) {
-    const auto content = examine(datagram.payload, flags);
-    if (!content) {
-      record.malformed.fetch_add(1, kRelaxed);
-      return content.error();
-    }
-    reason = flows_.latch(arrival.index(), datagram.source, content->evidence(), now);
-  }
-  if (reason) record.refused.fetch_add(1, kRelaxed);
-  return reason;
+  if (const auto reason = flows_.may_latch(arrival.index(), datagram.source)) return reason;
+  const auto content = examine(datagram.payload, flags);
+  if (!content) return content.error();
+  return flows_.latch(arrival.index(), datagram.source, content->evidence(), now);
 }
 
-// Looks at what is admitted: statistics, or the reason to drop it.
-std::optional<DropReason> Relay::note(const Arrival& arrival, std::span<const std::byte> payload,
-                                      std::uint32_t flags, Tsc now, std::uint32_t clock_rate) {
+// The statistics of what is admitted.
+void Relay::note(const Arrival& arrival, const Content& content, const OrdersV4& orders, Tsc now) {
   SeenLine& seen = arrival.slot->seen;
   Record& record = flows_.record(arrival.index());
-  const auto content = examine(payload, flags);
-  if (!content) {
-    record.malformed.fetch_add(1, kRelaxed);
-    return content.error();
-  }
-  if (content->kind == Evidence::Kind::rtp) {
-    if (!note_usual(seen, content->rtp, now.ticks, clock_rate)) {
-      millrace::note_unusual(seen, record, content->rtp, now.ticks, clock_rate);
+  count(seen, arrival.payload().size(), now);
+  if (content.kind == Evidence::Kind::rtp) {
+    if (!note_usual(seen, content.rtp, now.ticks, orders.clock_rate())) {
+      millrace::note_unusual(seen, record, content.rtp, now.ticks, orders.clock_rate());
     }
-    return std::nullopt;
+    return;
   }
   record.not_received.fetch_add(1, kRelaxed);
-  if (content->kind == Evidence::Kind::rtcp && (flags & kRtcp) != 0) {
-    // Remembered as what a rebound source must show (latch.cc).
-    seen.sender.store(kKnownSender | content->ssrc, kRelaxed);
+  if (content.kind != Evidence::Kind::rtcp) return;
+  // Remembered as what a rebound source must show (latch.cc).
+  if (orders.has(kRtcp)) seen.sender.store(kKnownSender | content.ssrc, kRelaxed);
+  if (orders.has(kPeer) && !orders.has(kCipher)) {
+    flows_.note_rtcp(arrival.index(), orders.peer(), arrival.payload(), orders.clock_rate(), now);
   }
-  return std::nullopt;
 }
 
 // Rewrites the packet and puts it where it leaves.
@@ -243,34 +237,43 @@ std::optional<DropReason> Relay::note(const Arrival& arrival, std::span<const st
   tx[exit.link].push(packet, arrival.length);
 }
 
-// Any packet: latching, other protocols, next hops to be found, and every drop.
-[[gnu::noinline]] void Relay::forward_unusual(const Arrival& arrival, Tsc now,
-                                              std::span<TxBatch> tx, Drops& drops) {
+// Any packet: latching, other protocols, treatment. With what it is to be sent, or why not.
+std::expected<NeighborWord, DropReason> Relay::admit(const Arrival& arrival, Tsc now,
+                                                     OrdersV4& orders) {
   const Datagram datagram{source_of(arrival.ip), arrival.payload()};
-  OrdersV4 orders{};
   const auto read = [&] {
     return read_consistent(arrival.slot->orders, [&](std::uint64_t head) {
       copy_v4(arrival.slot->orders, head, orders);
     });
   };
-  if (!read()) return drops.add(arrival.packet, DropReason::slot_busy);
-  if (!orders.has(kSource) || !is_from(orders, arrival.ip)) {
+  const auto heard = [&] { return orders.has(kSource) && is_from(orders, arrival.ip); };
+  if (!read()) return std::unexpected(DropReason::slot_busy);
+  if (!heard()) {
     if (const auto reason = stranger(arrival, datagram, orders.flags, now)) {
-      return drops.add(arrival.packet, *reason);
+      return std::unexpected(*reason);
     }
-    if (!read()) return drops.add(arrival.packet, DropReason::slot_busy);
-    if (!orders.has(kSource) || !is_from(orders, arrival.ip)) {
-      return drops.add(arrival.packet, DropReason::latch_contended);
+    if (!read()) return std::unexpected(DropReason::slot_busy);
+    if (!heard()) return std::unexpected(DropReason::latch_contended);
+  }
+  const auto content = examine(datagram.payload, orders.flags);
+  if (!content) return std::unexpected(content.error());
+  note(arrival, *content, orders, now);
+  if ((orders.flags & kTreated) != 0) {
+    const Record& record = flows_.record(arrival.index());
+    const std::span<std::byte> payload{arrival.ip + kIpv4Size + kUdpSize, datagram.payload.size()};
+    if (const auto reason = treat(payload, *content, orders.flags, record)) {
+      return std::unexpected(*reason);
     }
   }
-  if (const auto reason = note(arrival, datagram.payload, orders.flags, now, orders.clock_rate())) {
-    return drops.add(arrival.packet, *reason);
-  }
-  count(arrival.slot->seen, datagram.payload.size(), now);
+  return next_hop(arrival, orders, now);
+}
 
-  const auto next = next_hop(arrival, orders, now);
+[[gnu::noinline]] void Relay::forward_unusual(const Arrival& arrival, Tsc now,
+                                              std::span<TxBatch> tx, Drops& drops) {
+  OrdersV4 orders{};
+  const auto next = admit(arrival, now, orders);
   if (!next) {
-    flows_.record(arrival.index()).not_sent.fetch_add(1, kRelaxed);
+    flows_.record(arrival.index()).drop(next.error());
     return drops.add(arrival.packet, next.error());
   }
   if (orders.has(kMark)) mark(arrival.ip, orders.flags >> kDscpShift);
@@ -300,7 +303,7 @@ std::expected<NeighborWord, DropReason> Relay::next_hop(const Arrival& arrival,
   Slot& slot = *arrival.slot;
   // No writer, and these flags: one comparison with the first word.
   constexpr std::uint64_t kWanted = std::uint64_t{kSource | kDestination | kRtp} << 32;
-  constexpr std::uint64_t kUnwanted = std::uint64_t{kMark} << 32 | 1;
+  constexpr std::uint64_t kUnwanted = std::uint64_t{kMark | kTreated} << 32 | 1;
   const std::uint64_t head = slot.orders.head.load(kAcquire);
   OrdersV4 orders{};
   copy_v4(slot.orders, head, orders);
@@ -384,6 +387,7 @@ void Relay::burst(std::size_t link, std::span<rte_mbuf*> rx, Tsc now, std::span<
     other(link, *packet, now, tx[link], drops);
   }
   const unsigned refused = drops.count();
+  const std::uint64_t sent = bytes_in(tx);
   for (const Arrival* arrival = arrivals.data(); arrival != arrivals_end; ++arrival) {
     forward(*arrival, now, tx, drops);
   }
@@ -391,6 +395,7 @@ void Relay::burst(std::size_t link, std::span<rte_mbuf*> rx, Tsc now, std::span<
   stats_.rx_packets.add(rx.size());
   stats_.rx_bytes.add(bytes);
   stats_.relayed.add(datagrams - (drops.count() - refused));
+  stats_.relayed_bytes.add(bytes_in(tx) - sent);
 }
 
 }  // namespace millrace

@@ -28,6 +28,7 @@ struct rte_mbuf;
 
 namespace millrace {
 
+struct Content;
 struct FrameClass;
 struct OrdersV4;
 
@@ -89,10 +90,9 @@ class Relay {
             std::span<TxBatch> tx);
   [[nodiscard]] std::optional<DropReason> stranger(const Arrival& arrival, const Datagram& datagram,
                                                    std::uint32_t flags, Tsc now);
-  [[nodiscard]] std::optional<DropReason> note(const Arrival& arrival,
-                                               std::span<const std::byte> payload,
-                                               std::uint32_t flags, Tsc now,
-                                               std::uint32_t clock_rate);
+  [[nodiscard]] std::expected<NeighborWord, DropReason> admit(const Arrival& arrival, Tsc now,
+                                                              OrdersV4& orders);
+  void note(const Arrival& arrival, const Content& content, const OrdersV4& orders, Tsc now);
   void note_unusual(const Arrival& arrival, Tsc now, std::uint32_t clock_rate);
   [[nodiscard]] std::expected<NeighborWord, DropReason> next_hop(const Arrival& arrival,
                                                                  const OrdersV4& orders, Tsc now);

@@ -18,7 +18,8 @@
 
 namespace millrace {
 
-// X(name, help): the one table. Names are metric labels: stable, only ever appended to.
+// X(name, help): the one table. Names are metric labels: stable. Reasons from slot_busy to
+// neighbor_table_full are counted by flow too.
 #define MILLRACE_DROP_REASONS(X)                                                                 \
   X(multi_segment, "frame spans several buffers; raise the buffer size or lower the MTU")        \
   X(frame_truncated, "frame ends before its headers do")                                         \
@@ -54,6 +55,8 @@ namespace millrace {
   X(stun_malformed, "STUN length or magic cookie is wrong")                                      \
   X(no_destination, "the other side's address is not known yet")                                 \
   X(held, "the other side is on hold and gets nothing")                                          \
+  X(media_blocked, "the SIP proxy has blocked the media, or silenced what is not G.711")         \
+  X(dtmf_blocked, "the SIP proxy has blocked DTMF: telephone-event (RFC 4733)")                  \
   X(no_route, "destination is not on-link and the interface has no gateway")                     \
   X(neighbor_unresolved, "next hop has not answered ARP yet")                                    \
   X(neighbor_table_full, "no room for another next hop on this interface")                       \
@@ -72,6 +75,11 @@ inline constexpr auto kDropReasons = std::to_array<DropReasonInfo>({
 #undef MILLRACE_DROP_INFO
 });
 
+// Which of the flow's own counters a reason has, if any.
+inline constexpr std::size_t kFirstFlowReason = std::to_underlying(DropReason::slot_busy);
+static_assert(std::to_underlying(DropReason::neighbor_table_full) - kFirstFlowReason + 1 ==
+              kFlowDropReasons);
+
 // A counter with one writer: a plain addition for it, a whole value for any reader.
 class Counter {
  public:
@@ -88,7 +96,7 @@ class Counter {
 struct alignas(64) WorkerStats {
   Counter rx_packets, rx_bytes;
   Counter tx_packets, tx_bytes;
-  Counter relayed;
+  Counter relayed, relayed_bytes;
   Counter busy_cycles, idle_cycles;
   std::array<Counter, 33> bursts;  // polls by the number of packets they returned
   std::array<Counter, kDropReasons.size()> drops;

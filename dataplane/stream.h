@@ -27,6 +27,12 @@ inline constexpr std::uint16_t kMaxMisorder = 100;
   return static_cast<std::uint32_t>(std::min<std::uint64_t>(rate, 0xffffffff));
 }
 
+// The clock that clock_rate_of() was given, but for rounding.
+[[nodiscard]] inline std::uint32_t clock_of(std::uint32_t clock_rate, std::uint64_t tsc_hz) {
+  return static_cast<std::uint32_t>((std::uint64_t{clock_rate} * (tsc_hz / 256) + (1ULL << 31)) >>
+                                    32);
+}
+
 // An arrival time in RTP timestamp units, modulo 2^32.
 [[nodiscard]] inline std::uint32_t arrival_of(std::uint64_t ticks, std::uint32_t clock_rate) {
   return static_cast<std::uint32_t>((ticks / 256 * clock_rate) >> 32);
