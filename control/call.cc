@@ -122,27 +122,40 @@ Call::Dialog* Call::find_for_answer(const Request& request, const Leg& from, con
   return by_branch != nullptr ? by_branch : open != nullptr ? open : latest;
 }
 
+Result<std::shared_ptr<Call::Leg>> Call::make_leg(std::string_view interface,
+                                                  const std::optional<IpAddress>& local,
+                                                  Family family) const {
+  const auto leg = std::make_shared<Leg>();
+  const Realm* preferred = interface.empty() && local ? realms_.with(*local) : nullptr;
+  if (preferred != nullptr && preferred->family == family) {
+    interface = preferred->interface.name;
+    leg->preferred = local;
+  }
+  const auto realm = realms_.find(interface, family);
+  if (!realm) return std::unexpected(realm.error());
+  leg->realm = *realm;
+  return leg;
+}
+
 Result<Call::Dialog> Call::make_dialog(const Request& request, const sdp::Session& session,
                                        std::shared_ptr<Leg> from, std::shared_ptr<Leg> to) const {
   const Family family = family_of(request, session);
   if (!from) {
-    const auto realm = realms_.find(request.from_interface, family);
-    if (!realm) return std::unexpected(realm.error());
-    from = std::make_shared<Leg>();
-    from->realm = *realm;
+    auto leg = make_leg(request.from_interface, request.from_local, family);
+    if (!leg) return std::unexpected(leg.error());
+    from = std::move(*leg);
     from->add(request.from_tag);
   }
   if (!to) {
-    auto realm = realms_.find(request.to_interface, family);
-    if (!realm && !request.to_interface.empty()) {
+    auto leg = make_leg(request.to_interface, request.to_local, family);
+    if (!leg && !request.to_interface.empty()) {
       // An interface of the other family only joins IPv4 and IPv6.
-      const auto other =
-          realms_.find(request.to_interface, family == Family::ipv4 ? Family::ipv6 : Family::ipv4);
-      if (other) realm = other;
+      auto other = make_leg(request.to_interface, request.to_local,
+                            family == Family::ipv4 ? Family::ipv6 : Family::ipv4);
+      if (other) leg = std::move(other);
     }
-    if (!realm) return std::unexpected(realm.error());
-    to = std::make_shared<Leg>();
-    to->realm = *realm;
+    if (!leg) return std::unexpected(leg.error());
+    to = std::move(*leg);
     to->via_branch = request.via_branch;
     to->add(request.to_tag);
   }
@@ -162,6 +175,7 @@ Result<std::vector<PartyMedia>> Call::describe_all(const Request& request,
   for (std::size_t i = 0; i < count; ++i) {
     if (i >= given || !session.medias[i].given) {
       said.push_back(unchanged(leg.said(i)));
+      if (request.all_medias) said.back().state = State::refused;
       continue;
     }
     auto media = describe(session, i, request, *leg.realm, realms_, leg.said(i));
@@ -181,7 +195,10 @@ Result<Call::Staged> Call::take_ports(const std::vector<PartyMedia>& said, const
                         std::vector<std::unique_ptr<HeldPorts>>& news,
                         std::optional<IpAddress>& on) {
     if (leg.ports(i) != nullptr) return true;
-    news[i] = HeldPorts::take(*leg.realm, dataplane_, now, on);
+    if (!on && leg.preferred) {
+      news[i] = HeldPorts::take(*leg.realm, dataplane_, now, leg.preferred);
+    }
+    if (!news[i]) news[i] = HeldPorts::take(*leg.realm, dataplane_, now, on);
     if (news[i]) on = news[i]->address();
     return news[i] != nullptr;
   };
@@ -230,6 +247,10 @@ void Call::commit(Exchange& exchange, std::vector<PartyMedia> said, Staged stage
   sender.take_over(std::move(said), request);
   if (reader.medias.size() < count) reader.medias.resize(count);
   for (std::size_t i = 0; i < count; ++i) {
+    // Offered once more, a media that was refused has no answer yet.
+    PartyMedia& answered = reader.medias[i].said;
+    const bool revived = sender.said(i).state == State::live && answered.state == State::refused;
+    if (revived) answered.state = State::absent;
     if (staged.from[i]) sender.medias[i].ports = std::move(staged.from[i]);
     if (staged.to[i]) reader.medias[i].ports = std::move(staged.to[i]);
   }
@@ -274,14 +295,14 @@ Result<Call::Told> Call::settle_offer(const Request& request, const sdp::Session
 }
 
 // What an answer may say of each media depends on what was offered (RFC 3264 section 6).
-Result<void> Call::check_answer(const sdp::Session& session, std::vector<PartyMedia>& said,
-                                const Leg& reader, const Leg& sender) {
+Result<void> Call::check_answer(std::vector<PartyMedia>& said, const Leg& reader,
+                                const Leg& sender) {
   if (said.size() > reader.medias.size()) {
     return fail("The answer has " + std::to_string(said.size()) + " m= lines, the offer has " +
                 std::to_string(reader.medias.size()) + " (RFC 3264 section 6)");
   }
   for (std::size_t i = 0; i < said.size(); ++i) {
-    if (i >= session.medias.size() || !session.medias[i].given) continue;
+    if (said[i].state == State::absent) continue;  // not spoken of
     const PartyMedia& offered = reader.said(i);
     PartyMedia& media = said[i];
     if (offered.state == State::live) {
@@ -312,7 +333,7 @@ Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Sessio
   if (!said) return std::unexpected(said.error());
   // A media that was not offered is told port 0, or its party would go on without the relay.
   if (!request.medias.empty()) said->resize(std::min(said->size(), reader.medias.size()));
-  if (auto ok = check_answer(session, *said, reader, sender); !ok) {
+  if (auto ok = check_answer(*said, reader, sender); !ok) {
     return std::unexpected(ok.error());
   }
 

@@ -55,6 +55,11 @@ class Call {
                                     Clock::time_point now);
   [[nodiscard]] Result<Reply> answer(const Request& request, const sdp::Session& session,
                                      Clock::time_point now);
+  // An offer or an answer, whichever it is: a CSeq that is higher than the last one of the party
+  // that sent the SIP request begins an offer, the same one coming the other way is its answer.
+  // A lower one, or one without medias, changes nothing; it is told what holds.
+  [[nodiscard]] Result<Reply> update(const Request& request, const sdp::Session& session,
+                                     Clock::time_point now);
   // Ends the dialogs that `request` names, or marks them to end later; false if it names none.
   [[nodiscard]] bool remove(const Request& request, Clock::time_point now);
 
@@ -85,8 +90,16 @@ class Call {
     std::vector<std::string> tags;  // more than one where branches of a fork share a leg
     std::string via_branch;
     std::chrono::system_clock::time_point created = std::chrono::system_clock::now();
+    std::string user_agent;
     Realm* realm = nullptr;
+    std::optional<IpAddress> preferred;  // of the realm's addresses
     bool asymmetric = false;
+    // What its last SIP request with an offer, in it or in the reply, was (update).
+    struct Transaction {
+      std::uint32_t cseq = 0;
+      bool offered_by_reply = false;
+    };
+    std::optional<Transaction> transaction;
     std::vector<LegMedia> medias;
     Leg* peer = nullptr;
 
@@ -131,8 +144,7 @@ class Call {
   [[nodiscard]] Result<Told> settle_answer(const Request& request, const sdp::Session& session,
                                            Clock::time_point now);
   [[nodiscard]] Result<Exchange> place(const Request& request, const sdp::Session& session);
-  [[nodiscard]] static Result<void> check_answer(const sdp::Session& session,
-                                                 std::vector<PartyMedia>& said, const Leg& reader,
+  [[nodiscard]] static Result<void> check_answer(std::vector<PartyMedia>& said, const Leg& reader,
                                                  const Leg& sender);
   static void commit(Exchange& exchange, std::vector<PartyMedia> said, Staged staged, bool shrink,
                      const Request& request);
@@ -149,6 +161,9 @@ class Call {
                                           const Leg& to, Clock::time_point now) const;
   void signalled(const Request& request, Dialog& dialog, Clock::time_point now);
   [[nodiscard]] bool has_answered(const Leg& leg) const;
+  [[nodiscard]] Result<std::shared_ptr<Leg>> make_leg(std::string_view interface,
+                                                      const std::optional<IpAddress>& local,
+                                                      Family family) const;
 
   // call_print.cc
   // One media as its reader, who was given `ports` in `realm`, gets to see it.
@@ -156,6 +171,10 @@ class Call {
                                               PartyMedia::State state, const HeldPorts* ports,
                                               bool rtcp_mux);
   [[nodiscard]] static Reply print(const Request& request, const sdp::Session& session, Told told);
+
+  // call_update.cc
+  [[nodiscard]] bool answers(const Request& update) const;
+  [[nodiscard]] Result<Reply> remind(const Request& update) const;
 
   // call_flows.cc
   void join(Dialog& dialog);
@@ -176,7 +195,7 @@ class Call {
   [[nodiscard]] TagReport report(const Leg& leg) const;
   [[nodiscard]] MediaReport report(const Leg& leg, std::size_t index) const;
 
-  std::string id_;
+  std::string id_, from_uri_, to_uri_;
   const Timeouts& timeouts_;
   const Realms& realms_;
   Dataplane& dataplane_;

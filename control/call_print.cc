@@ -27,15 +27,17 @@ std::string print_sdp(const Request& request, const sdp::Session& session, const
   return sdp::rewrite(session, rewrite);
 }
 
+// In the order of Request::medias; without any, of all that are relayed.
 reply::Endpoints print_endpoints(const Request& request, const Realm& realm,
                                  const std::vector<sdp::MediaRewrite>& medias) {
   reply::Endpoints result;
   const Endpoint rejected = {printed(request, realm, realm.interface.addresses.front()), UdpPort()};
-  for (const NamedMedia& named : request.medias) {
-    const std::size_t i = named.index - 1;
+  const auto add = [&](std::size_t i) {
     const bool relayed = i < medias.size() && medias[i].port != UdpPort();
     result.endpoints.push_back(relayed ? Endpoint{medias[i].address, medias[i].port} : rejected);
-  }
+  };
+  for (const NamedMedia& named : request.medias) add(named.index - 1);
+  for (std::size_t i = 0; request.medias.empty() && i < medias.size(); ++i) add(i);
   return result;
 }
 
@@ -53,7 +55,7 @@ sdp::MediaRewrite Call::told(const Request& request, const Realm& realm, PartyMe
 }
 
 Reply Call::print(const Request& request, const sdp::Session& session, Told told) {
-  if (!request.medias.empty()) return print_endpoints(request, told.realm, told.medias);
+  if (request.sdp.empty()) return print_endpoints(request, told.realm, told.medias);
   return reply::Sdp{print_sdp(request, session, told.realm, std::move(told.medias))};
 }
 

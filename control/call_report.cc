@@ -9,6 +9,8 @@ namespace millrace {
 CallReport Call::report() const {
   CallReport result;
   result.call_id = id_;
+  result.from_uri = from_uri_;
+  result.to_uri = to_uri_;
   result.created = created_at_;
   result.last_signal = last_signal_at_;
   result.reported = std::chrono::system_clock::now();
@@ -27,6 +29,7 @@ TagReport Call::report(const Leg& leg) const {
   TagReport result;
   if (!leg.tags.empty()) result.tag = leg.tags.back();
   result.via_branch = leg.via_branch;
+  result.user_agent = leg.user_agent;
   result.created = leg.created;
   if (leg.peer != nullptr && !leg.peer->tags.empty()) result.peer_tag = leg.peer->tags.back();
   for (std::size_t i = 0; i < leg.medias.size(); ++i) result.medias.push_back(report(leg, i));

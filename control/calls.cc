@@ -36,7 +36,9 @@ constexpr std::array<std::string_view, 5> kEndNames = {"media-timeout", "silent-
 
 // What an offer or answer says of its medias, by SDP or by their names.
 Result<sdp::Session> read_medias(const Request& request) {
-  if (!request.medias.empty()) return name_medias(request.medias);
+  if (!request.medias.empty() || request.command == Command::update) {
+    return name_medias(request.medias);
+  }
   auto session = sdp::parse(request.sdp);
   if (!session) return fail("Failed to parse SDP: " + session.error().message);
   return session;
@@ -104,7 +106,7 @@ struct Calls::Impl {
 
   Counter sessions = 0, sessions_total = 0, rejected = 0, errors = 0;
   std::array<Counter, kEndNames.size()> ends{};  // by Call::End
-  std::array<Counter, 7> commands{};             // by Command
+  std::array<Counter, 8> commands{};             // by Command
 
   Impl(const Config& settings, Dataplane& packets)
       : config(settings), dataplane(packets), realms(settings) {}
@@ -172,23 +174,25 @@ Reply Calls::Impl::limit_reached(const Request& request) {
 }
 
 Reply Calls::Impl::offer(const Request& request, Time now) {
+  const bool update = request.command == Command::update;
+  const std::string_view name = update ? "update" : "offer";
   const auto session = read_medias(request);
-  if (!session) return refuse(request, "offer", session.error().message);
+  if (!session) return refuse(request, name, session.error().message);
   for (;;) {
     const CallPtr call = find_or_make(request.call_id, now);
     if (!call) return limit_reached(request);
     const std::lock_guard lock(call->mutex);
     if (call->gone) continue;
     const bool fresh = call->empty(), answered = call->answered();
-    auto told = call->offer(request, *session, now);
+    auto told = update ? call->update(request, *session, now) : call->offer(request, *session, now);
     if (!told) {
       if (call->empty()) leave(call);
       if (told.error().message == kOutOfPorts) ++rejected;
-      return refuse(request, "offer", std::move(told.error().message));
+      return refuse(request, name, std::move(told.error().message));
     }
     if (fresh) ++sessions_total;
     schedule.at(call, call->may_end());
-    log_event(Level::info, answered ? "reoffer" : "offer",
+    log_event(Level::info, !update && answered ? "reoffer" : name,
               {{"call-id", request.call_id},
                {"from-tag", request.from_tag},
                {"to-tag", request.to_tag},
@@ -257,22 +261,27 @@ Calls::~Calls() = default;
 
 Reply Calls::handle(const Request& request, Clock::time_point now) {
   Impl& calls = *impl_;
-  ++calls.commands[static_cast<std::size_t>(request.command)];
-  const bool names_call = request.command == Command::offer || request.command == Command::answer ||
-                          request.command == Command::remove || request.command == Command::query;
+  const Command counted = request.command != Command::update ? request.command
+                          : request.by_reply                 ? Command::answer
+                                                             : Command::offer;
+  ++calls.commands[static_cast<std::size_t>(counted)];
   const bool has_sdp = request.command == Command::offer || request.command == Command::answer;
+  const bool sets_up = has_sdp || request.command == Command::update;
+  const bool names_call =
+      sets_up || request.command == Command::remove || request.command == Command::query;
   if (has_sdp && request.sdp.empty() && request.medias.empty())
     return calls.refuse(request, "", "No SDP body in message");
   if (names_call && request.call_id.empty()) {
     return calls.refuse(request, "", "No call-id in message");
   }
-  if (has_sdp && request.from_tag.empty()) {
+  if (sets_up && request.from_tag.empty()) {
     return calls.refuse(request, "", "No from-tag in message");
   }
   switch (request.command) {
     case Command::ping:
       return reply::Pong{};
     case Command::offer:
+    case Command::update:
       return calls.offer(request, now);
     case Command::answer:
       if (request.to_tag.empty()) return calls.refuse(request, "answer", "No to-tag in message");

@@ -83,6 +83,14 @@ Result<Realm*> Realms::find(std::string_view name, Family family) const {
   return fail("Unknown interface '" + std::string(name.substr(0, 64)) + "'; configured:" + names);
 }
 
+Realm* Realms::with(const IpAddress& address) const {
+  for (const auto& realm : realms_) {
+    if (std::ranges::find(realm->interface.addresses, address) != realm->interface.addresses.end())
+      return realm.get();
+  }
+  return nullptr;
+}
+
 bool Realms::is_own(const IpAddress& address) const {
   return std::ranges::any_of(realms_, [&](const auto& realm) {
     return realm->interface.advertised == address ||

@@ -63,6 +63,8 @@ class Realms {
   // The realm of the interface `name`, or of the first interface if it is empty, that has
   // addresses of `family`.
   [[nodiscard]] Result<Realm*> find(std::string_view name, Family family) const;
+  // The realm that has this media address; null: none.
+  [[nodiscard]] Realm* with(const IpAddress& address) const;
   // A media address of ours, or one that stands for it in SDP.
   [[nodiscard]] bool is_own(const IpAddress& address) const;
 

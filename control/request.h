@@ -21,7 +21,8 @@
 
 namespace millrace {
 
-enum class Command : std::uint8_t { ping, offer, answer, remove, query, list, statistics };
+// An update is an offer or an answer, whichever it is by its CSeq.
+enum class Command : std::uint8_t { ping, offer, answer, update, remove, query, list, statistics };
 
 enum class IceHandling : std::uint8_t { keep, remove };
 
@@ -36,6 +37,8 @@ struct NamedMedia {
   bool ice = false;
 };
 
+inline constexpr std::size_t kMaxLabel = 128;  // bytes kept of what only reports show
+
 struct Request {
   Command command = Command::ping;
   std::string_view call_id;
@@ -43,16 +46,26 @@ struct Request {
   std::string_view to_tag;
   std::string_view via_branch;
   std::string_view sdp;                    // offer, answer: this,
-  std::vector<NamedMedia> medias;          // or these; a media that is not named stays as it is
+  std::vector<NamedMedia> medias;          // or these; a media that is not named stays as it is,
+  bool all_medias = false;                 // or is removed, since these are all there are
   std::optional<IpAddress> received_from;  // where the SIP message came from: a latch hint
 
-  std::string_view from_interface;         // direction[0]: the sender's side
-  std::string_view to_interface;           // direction[1]: the receiver's side
+  std::string_view from_interface;      // direction[0]: the sender's side
+  std::string_view to_interface;        // direction[1]: the receiver's side
+  std::optional<IpAddress> from_local;  // the same by an address, if that is one of ours
+  std::optional<IpAddress> to_local;
   std::optional<IpAddress> media_address;  // printed in place of the interface's own
   std::optional<std::uint8_t> dscp;        // from TOS
   std::optional<std::chrono::seconds> delete_delay;
   IceHandling ice = IceHandling::keep;
   std::uint32_t limit = 32;  // list: how many call-ids
+
+  // update: of the SIP message that it comes from; the tags are those of the SIP request, also in
+  // a reply to it.
+  std::uint32_t cseq = 0;
+  bool by_reply = false;
+  std::string_view from_uri, to_uri;  // for reports; cut at kMaxLabel
+  std::string_view user_agent;        // the sender's
 
   // Whom to tell that the call ended by itself; kept until another offer or answer says more.
   std::string_view notify_socket;  // "tcp:192.0.2.1:9000", "unix:/path": gets the tag and a newline
@@ -96,10 +109,12 @@ struct TagReport {
   std::chrono::system_clock::time_point created;
   std::string peer_tag;  // "" = not answered
   std::vector<MediaReport> medias;
+  std::string user_agent;
 };
 
 struct CallReport {
   std::string call_id;
+  std::string from_uri, to_uri, dialog_id;
   std::chrono::system_clock::time_point created;
   std::chrono::system_clock::time_point last_signal;
   std::vector<TagReport> tags;

@@ -109,6 +109,16 @@ TEST_F(NamedMediaTest, RejectedMediaHasPortZeroAndGivesItsPortsBack) {
   EXPECT_EQ(statistics().ports_used, 4U);
 }
 
+TEST_F(NamedMediaTest, RejectedMediaMayBeOfferedAgain) {
+  std::ignore = told(offer({named(1, kA, 4000), named(2, kA, 4002, "video")}));
+  std::ignore = told(answer({named(1, kB, 5000), named(2, kB, 0, "video")}));
+  std::ignore = told(offer({named(1, kA, 4000)}));
+  EXPECT_NE(told(offer({named(2, kA, 4002, "video")})).at(0).port, UdpPort(0));
+  std::ignore = told(answer({named(1, kB, 5000)}));
+  const Endpoint video = told(answer({named(2, kB, 5002, "video")})).at(0);
+  EXPECT_EQ(flow(local(video)).destination, endpoint(kB, 5002));
+}
+
 TEST_F(NamedMediaTest, HoldByAddressStopsDelivery) {
   const Endpoint to_b = told(offer({named(1, kA, 4000)})).at(0);
   std::ignore = told(answer({named(1, kB, 5000)}));

@@ -60,8 +60,8 @@ CallReport call() {
   report.created = created;
   report.last_signal = created + 4s;
   report.reported = created + 10s;
-  report.tags = {{"alice", "z9hG4bK1", created, "bob", {audio}},
-                 {"bob", "", created + 1s, "alice", {far_audio}}};
+  report.tags = {{"alice", "z9hG4bK1", created, "bob", {audio}, ""},
+                 {"bob", "", created + 1s, "alice", {far_audio}, ""}};
   return report;
 }
 
@@ -140,7 +140,7 @@ TEST(NgReply, QueryHasTagsMediasAndStreams) {
 
 TEST(NgReply, UnansweredBranchesGoByTheirVia) {
   CallReport report;
-  report.tags = {{"alice", "", {}, "", {}}, {"", "z9hG4bK7", {}, "alice", {}}};
+  report.tags = {{"alice", "", {}, "", {}, ""}, {"", "z9hG4bK7", {}, "alice", {}, ""}};
   const Json tags = as_json(reply::Query{report})["tags"];
   EXPECT_EQ(tags["z9hG4bK7"]["tag"], "");
   EXPECT_TRUE(tags["alice"]["subscriptions"].empty());
