@@ -47,8 +47,10 @@ std::uint64_t leg_of(std::uint32_t lsr, std::uint32_t dlsr, const Quality& peer,
   const Tsc passed{peer.report_passed.load(kRelaxed)};
   const std::uint64_t since = micros(elapsed(passed, now), tsc_hz);
   const std::uint64_t waited = dlsr * kMicro >> 16;
-  if (since < waited || since - waited > kLongestTrip) return 0;
-  return std::max<std::uint64_t>(since - waited, 1);
+  // Between neighbours the trip may be shorter than what their clocks differ by meanwhile.
+  const std::uint64_t tolerance = waited / 128 + 1000;
+  if (since + tolerance < waited || since > waited + kLongestTrip) return 0;
+  return since > waited ? since - waited : 1;
 }
 
 void add(std::atomic<std::uint64_t>& sum, std::uint64_t value) {

@@ -284,7 +284,7 @@ class PacketLab {
   }
 
  private:
-  // Slots are 20 MB for each address: pages once touched serve the next test again.
+  // Slots are 28 MB for each address: pages once touched serve the next test again.
   using Block = std::unique_ptr<void, decltype(&std::free)>;
   static std::vector<Block>& spare() {
     static std::vector<Block> blocks;

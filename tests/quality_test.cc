@@ -107,6 +107,13 @@ TEST_F(QualityTest, RoundTripAcrossTheRelay) {
   EXPECT_EQ(of_a->average.round_trip, 140'000us);
 }
 
+TEST_F(QualityTest, ClocksThatDifferMakeNoTripUnknown) {
+  ASSERT_TRUE(lab.from_a(sender_report(kSsrcA, 5)));
+  ASSERT_TRUE(
+      lab.from_b(receiver_report(kSsrcB, {{.lsr = 5, .dlsr = 5 * 0x10000}}), after_ms(4'999)));
+  EXPECT_EQ(of_b()->average.leg, 1us);
+}
+
 TEST_F(QualityTest, AnswersToWhatDidNotPassGiveNoRoundTrip) {
   ASSERT_TRUE(lab.from_a(sender_report(kSsrcA, 5)));
   for (const Block& block : {Block{.lsr = 0}, Block{.lsr = 6}, Block{.lsr = 5, .dlsr = 0x20000}}) {
