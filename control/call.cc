@@ -10,6 +10,8 @@ namespace {
 
 using State = PartyMedia::State;
 
+constexpr std::size_t kMaxMetadata = 4096;
+constexpr unsigned kFinalResponse = 200;
 constexpr const char* kNoDialog = "Invalid dialogue association";
 
 // The family of the party's media, before it has a realm.
@@ -57,6 +59,13 @@ void Call::Leg::take_over(std::vector<PartyMedia> news, const Request& request) 
   if (medias.size() < news.size()) medias.resize(news.size());
   for (std::size_t i = 0; i < news.size(); ++i) medias[i].said = std::move(news[i]);
   asymmetric = request.asymmetric;
+  media_handover = request.media_handover;
+  nat_wait = request.nat_wait;
+  if (!request.label.empty()) label = request.label;
+  if (!request.reset) return;
+  for (LegMedia& media : medias) {
+    for (auto& part : media.said.components) part.moved = true;
+  }
 }
 
 Call::Call(std::string_view id, const Timeouts& timeouts, const Realms& realms,
@@ -147,8 +156,9 @@ Result<Call::Dialog> Call::make_dialog(const Request& request, const sdp::Sessio
     from->add(request.from_tag);
   }
   if (!to) {
-    auto leg = make_leg(request.to_interface, request.to_local, family);
-    if (!leg && !request.to_interface.empty()) {
+    auto leg =
+        make_leg(request.to_interface, request.to_local, request.address_family.value_or(family));
+    if (!leg && !request.to_interface.empty() && !request.address_family) {
       // An interface of the other family only joins IPv4 and IPv6.
       auto other = make_leg(request.to_interface, request.to_local,
                             family == Family::ipv4 ? Family::ipv6 : Family::ipv4);
@@ -215,6 +225,7 @@ Result<Call::Staged> Call::take_ports(const std::vector<PartyMedia>& said, const
 void Call::signalled(const Request& request, Dialog& dialog, Clock::time_point now) {
   dialog.delete_at.reset();
   if (request.dscp) dscp_ = request.dscp;
+  if (!request.metadata.empty()) metadata_ = request.metadata.substr(0, kMaxMetadata);
   last_signal_ = now;
   last_signal_at_ = std::chrono::system_clock::now();
 }
@@ -337,20 +348,10 @@ Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Sessio
     return std::unexpected(ok.error());
   }
 
-  // From here on nothing fails.
-  const std::size_t count = said->size();
-  sender.take_over(std::move(*said), request);
-  sender.add(request.to_tag);
-  dialog->answered = true;
-  dialog->pending = false;
-  signalled(request, *dialog, now);
-  drop_refused(*dialog);
-  join(*dialog);
-
   Told result{*reader.realm, {}};
   const HeldPorts* bundle = nullptr;  // the ports of the first relayed media
-  for (std::size_t i = 0; i < count; ++i) {
-    const PartyMedia &offered = reader.said(i), &media = sender.said(i);
+  for (std::size_t i = 0; i < said->size(); ++i) {
+    const PartyMedia &offered = reader.said(i), &media = (*said)[i];
     const HeldPorts* ports = media.state == State::live      ? reader.ports(i)
                              : media.state == State::bundled ? bundle
                                                              : nullptr;
@@ -358,7 +359,30 @@ Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Sessio
     const bool muxed = offered.rtcp_mux && media.rtcp_mux;
     result.medias.push_back(told(request, *reader.realm, media.state, ports, muxed));
   }
+  if (comes_late(request, *dialog, reader)) return result;
+
+  // From here on nothing fails.
+  sender.take_over(std::move(*said), request);
+  sender.add(request.to_tag);
+  dialog->answered = true;
+  dialog->pending = false;
+  dialog->final |= request.sip_code >= kFinalResponse && !request.provisional;
+  signalled(request, *dialog, now);
+  drop_refused(*dialog);
+  join(*dialog);
   return result;
+}
+
+// A provisional response that has been overtaken: it takes the media from nobody who has answered
+// finally (RFC 3261 section 13.2.2.4: forks may go on ringing for a while).
+bool Call::comes_late(const Request& request, const Dialog& dialog, const Leg& reader) const {
+  const bool provisional =
+      request.provisional || (request.sip_code != 0 && request.sip_code < kFinalResponse);
+  if (!provisional) return false;
+  return std::ranges::any_of(dialogs_, [&](const Dialog& other) {
+    if (!other.final || !other.joins(reader) || other.a->peer != other.b.get()) return false;
+    return &other != &dialog || !other.other(reader).has(request.to_tag);
+  });
 }
 
 Result<Reply> Call::offer(const Request& request, const sdp::Session& session,
@@ -375,6 +399,9 @@ Result<Reply> Call::answer(const Request& request, const sdp::Session& session,
   return print(request, session, std::move(*told));
 }
 
+// A via-branch tells one branch of a fork. One that the call never had is that of another request
+// (BYE) and means the whole call, as with rtpengine. One that it had, and that has ended already,
+// is a late CANCEL: that must not end the branch that was answered.
 bool Call::remove(const Request& request, Clock::time_point now) {
   const auto from = find(request.from_tag), to = find(request.to_tag);
   const bool one_side = request.match_to_tag && !request.to_tag.empty();
@@ -383,6 +410,9 @@ bool Call::remove(const Request& request, Clock::time_point now) {
       !request.via_branch.empty() && std::ranges::any_of(dialogs_, [&](const Dialog& d) {
         return d.via_branch == request.via_branch;
       });
+  if (!one_branch &&
+      std::ranges::find(ended_branches_, request.via_branch) != ended_branches_.end())
+    return false;
   const auto named = [&](const Dialog& dialog) {
     if (one_branch) return dialog.via_branch == request.via_branch;
     return !one_side || (dialog.joins(*to) && (!from || dialog.joins(*from)));

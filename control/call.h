@@ -45,6 +45,11 @@ class Call {
     Clock::time_point next = Clock::time_point::max();  // no end before that
   };
 
+  // What may not pass of what a party sends.
+  struct Restraint {
+    bool blocked = false, silenced = false, dtmf_blocked = false;
+  };
+
   // All but `id` must outlive it.
   Call(std::string_view id, const Timeouts& timeouts, const Realms& realms, Dataplane& dataplane,
        Clock::time_point now);
@@ -62,6 +67,9 @@ class Call {
                                      Clock::time_point now);
   // Ends the dialogs that `request` names, or marks them to end later; false if it names none.
   [[nodiscard]] bool remove(const Request& request, Clock::time_point now);
+
+  // Blocks, silences or lets pass again what the parties send that `request` names.
+  [[nodiscard]] Result<void> restrain(const Request& request);
 
   // Ends all dialogs.
   void clear() { dialogs_.clear(); }
@@ -88,12 +96,13 @@ class Call {
   };
   struct Leg {
     std::vector<std::string> tags;  // more than one where branches of a fork share a leg
-    std::string via_branch;
+    std::string via_branch, label;
     std::chrono::system_clock::time_point created = std::chrono::system_clock::now();
     std::string user_agent;
     Realm* realm = nullptr;
     std::optional<IpAddress> preferred;  // of the realm's addresses
-    bool asymmetric = false;
+    bool asymmetric = false, media_handover = false, nat_wait = false;
+    Restraint restraint;
     // What its last SIP request with an offer, in it or in the reply, was (update).
     struct Transaction {
       std::uint32_t cseq = 0;
@@ -115,6 +124,7 @@ class Call {
     std::string via_branch;
     bool answered = false;
     bool pending = false;  // an offer waits for its answer
+    bool final = false;    // answered by a final response, as far as that was told
     std::optional<Clock::time_point> delete_at;
 
     [[nodiscard]] bool joins(const Leg& leg) const { return a.get() == &leg || b.get() == &leg; }
@@ -160,6 +170,8 @@ class Call {
   [[nodiscard]] Result<Staged> take_ports(const std::vector<PartyMedia>& said, const Leg& from,
                                           const Leg& to, Clock::time_point now) const;
   void signalled(const Request& request, Dialog& dialog, Clock::time_point now);
+  [[nodiscard]] bool comes_late(const Request& request, const Dialog& dialog,
+                                const Leg& reader) const;
   [[nodiscard]] bool has_answered(const Leg& leg) const;
   [[nodiscard]] Result<std::shared_ptr<Leg>> make_leg(std::string_view interface,
                                                       const std::optional<IpAddress>& local,
@@ -185,11 +197,18 @@ class Call {
   void withdraw(const Leg& leg, std::size_t index);
   void publish(Dialog& dialog);
   void publish(Dialog& dialog, std::size_t index);
-  [[nodiscard]] static Side side(const Leg& leg, const Leg& other, std::size_t index,
-                                 std::size_t component);
+  [[nodiscard]] Side side(const Leg& leg, const Leg& other, std::size_t index,
+                          std::size_t component) const;
   [[nodiscard]] static bool expects(const Leg& leg, std::size_t index);
   [[nodiscard]] bool expects_media() const;
+  template <typename Heard>
+  [[nodiscard]] Verdict ladder(Heard&& heard) const;
   [[nodiscard]] Clock::time_point last_heard(bool expected_only, Clock::time_point now) const;
+
+  // call_treatment.cc
+  [[nodiscard]] Result<Leg*> select(const Request& request) const;
+  void apply_restraint(const Leg& leg, const PartyMedia& said, const PartyMedia& of_other,
+                       Side& side) const;
 
   // call_report.cc
   [[nodiscard]] TagReport report(const Leg& leg) const;
@@ -201,6 +220,9 @@ class Call {
   Dataplane& dataplane_;
   std::vector<Dialog> dialogs_;
   std::optional<std::uint8_t> dscp_;
+  Restraint restraint_;  // of all parties, on top of their own
+  std::string metadata_;
+  std::vector<std::string> ended_branches_;  // the last ones
   Clock::time_point created_, last_signal_;
   std::chrono::system_clock::time_point created_at_, last_signal_at_;
 };

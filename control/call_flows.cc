@@ -10,6 +10,8 @@ namespace {
 
 using State = PartyMedia::State;
 
+constexpr std::size_t kMaxEndedBranches = 16;
+
 bool live(const PartyMedia& media) { return media.state == State::live; }
 bool removed(const PartyMedia& media) {
   return media.state == State::refused || media.state == State::untouched;
@@ -57,6 +59,10 @@ void Call::rejoin(Leg& leg) {
 void Call::end(std::size_t index) {
   const Dialog dialog = std::move(dialogs_[index]);
   dialogs_.erase(dialogs_.begin() + static_cast<std::ptrdiff_t>(index));
+  if (!dialog.via_branch.empty()) {
+    if (ended_branches_.size() == kMaxEndedBranches) ended_branches_.erase(ended_branches_.begin());
+    ended_branches_.push_back(dialog.via_branch);
+  }
   if (dialog.a->peer == dialog.b.get()) dialog.a->peer = dialog.b->peer = nullptr;
   if (dialog.a->peer == nullptr) rejoin(*dialog.a);
   if (dialog.b->peer == nullptr) rejoin(*dialog.b);
@@ -124,7 +130,7 @@ void Call::publish(Dialog& dialog, std::size_t index) {
   }
 }
 
-Side Call::side(const Leg& leg, const Leg& other, std::size_t index, std::size_t component) {
+Side Call::side(const Leg& leg, const Leg& other, std::size_t index, std::size_t component) const {
   const HeldPorts& ports = *leg.ports(index);
   const PartyMedia& said = leg.said(index);
   Side result;
@@ -138,6 +144,10 @@ Side Call::side(const Leg& leg, const Leg& other, std::size_t index, std::size_t
   result.latching = leg.asymmetric ? Latching::off : leg.realm->interface.latching;
   result.on_publish = said.components[component].moved ? OnPublish::reopen : OnPublish::keep;
   result.deliver = !said.held;
+  result.handover = leg.media_handover;
+  // Nothing is sent to where its SDP says before it is heard from there or elsewhere.
+  if (leg.nat_wait && !leg.asymmetric) result.remote.reset();
+  apply_restraint(leg, said, other.said(index), result);
   return result;
 }
 
@@ -178,60 +188,44 @@ Call::Clock::time_point Call::last_heard(bool expected_only, Clock::time_point n
   return heard;
 }
 
-namespace {
-
-// The earliest reason, with the time it is due; a limit of zero is none.
-struct Earliest {
-  Call::Verdict verdict;
-
-  void offer(Call::End end, Call::Clock::time_point since, std::chrono::seconds limit) {
+// The earliest reason to end, with the time it is due; a limit of zero is none. `heard` tells when
+// media was last heard, of all streams or of those that are expected.
+template <typename Heard>
+Call::Verdict Call::ladder(Heard&& heard) const {
+  Verdict earliest;
+  const auto at = [&](End end, Clock::time_point due) {
+    if (due < earliest.next) earliest = {end, due};
+  };
+  const auto after = [&](End end, Clock::time_point since, std::chrono::seconds limit) {
     if (limit > std::chrono::seconds::zero()) at(end, since + limit);
+  };
+  for (const Dialog& dialog : dialogs_) {
+    if (dialog.delete_at) at(End::deleted, *dialog.delete_at);
   }
-  void at(Call::End end, Call::Clock::time_point due) {
-    if (due < verdict.next) verdict = {end, due};
+  after(End::final_timeout, created_, timeouts_.final);
+  if (!answered()) {
+    after(End::offer_timeout, last_signal_, timeouts_.offer);
+  } else if (expects_media()) {
+    after(End::media_timeout, heard(true), timeouts_.media);
+  } else {
+    after(End::silent_timeout, heard(false), timeouts_.silent);
   }
-};
-
-}  // namespace
+  return earliest;
+}
 
 Call::Clock::time_point Call::may_end() const {
-  Earliest earliest;
-  for (const Dialog& dialog : dialogs_) {
-    if (dialog.delete_at) earliest.at(End::deleted, *dialog.delete_at);
-  }
-  earliest.offer(End::final_timeout, created_, timeouts_.final);
-  if (!answered()) {
-    earliest.offer(End::offer_timeout, last_signal_, timeouts_.offer);
-  } else if (expects_media()) {
-    earliest.offer(End::media_timeout, last_signal_, timeouts_.media);
-  } else {
-    earliest.offer(End::silent_timeout, last_signal_, timeouts_.silent);
-  }
-  return earliest.verdict.next;
+  return ladder([&](bool) { return last_signal_; }).next;
 }
 
 Call::Verdict Call::check(Clock::time_point now) {
-  Earliest earliest;
   for (std::size_t i = dialogs_.size(); i-- > 0;) {
     const auto due = dialogs_[i].delete_at;
-    if (!due) continue;
-    if (*due <= now) {
-      end(i);
-    } else {
-      earliest.at(End::deleted, *due);
-    }
+    if (due && *due <= now) end(i);
   }
   if (dialogs_.empty()) return {End::deleted, now};
-  earliest.offer(End::final_timeout, created_, timeouts_.final);
-  if (!answered()) {
-    earliest.offer(End::offer_timeout, last_signal_, timeouts_.offer);
-  } else if (expects_media()) {
-    earliest.offer(End::media_timeout, last_heard(true, now), timeouts_.media);
-  } else {
-    earliest.offer(End::silent_timeout, last_heard(false, now), timeouts_.silent);
-  }
-  if (earliest.verdict.next > now) earliest.verdict.end.reset();
-  return earliest.verdict;
+  Verdict verdict = ladder([&](bool expected_only) { return last_heard(expected_only, now); });
+  if (verdict.next > now) verdict.end.reset();
+  return verdict;
 }
 
 }  // namespace millrace

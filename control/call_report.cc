@@ -11,6 +11,7 @@ CallReport Call::report() const {
   result.call_id = id_;
   result.from_uri = from_uri_;
   result.to_uri = to_uri_;
+  result.metadata = metadata_;
   result.created = created_at_;
   result.last_signal = last_signal_at_;
   result.reported = std::chrono::system_clock::now();
@@ -30,6 +31,7 @@ TagReport Call::report(const Leg& leg) const {
   if (!leg.tags.empty()) result.tag = leg.tags.back();
   result.via_branch = leg.via_branch;
   result.user_agent = leg.user_agent;
+  result.label = leg.label;
   result.created = leg.created;
   if (leg.peer != nullptr && !leg.peer->tags.empty()) result.peer_tag = leg.peer->tags.back();
   for (std::size_t i = 0; i < leg.medias.size(); ++i) result.medias.push_back(report(leg, i));
@@ -47,8 +49,13 @@ MediaReport Call::report(const Leg& leg, std::size_t index) const {
   result.protocol = known.protocol;
   result.codec = known.codec;
   result.clock_hz = known.clock_hz;
-  result.sends = said.sends;
-  result.receives = said.receives && !said.held;
+  result.live = known.state == PartyMedia::State::live;
+  result.sends = result.live && said.sends;
+  result.receives = result.live && said.receives && !said.held;
+  for (const IpAddress& hint : said.hints) result.hints.push_back(hint.text());
+  result.blocked = restraint_.blocked || leg.restraint.blocked;
+  result.silenced = restraint_.silenced || leg.restraint.silenced;
+  result.dtmf_blocked = restraint_.dtmf_blocked || leg.restraint.dtmf_blocked;
   const HeldPorts* ports = leg.ports(index);
   if (ports == nullptr) return result;
   const bool muxed = leg.peer != nullptr && said.rtcp_mux && leg.peer->said(index).rtcp_mux;

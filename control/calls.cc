@@ -34,6 +34,16 @@ constexpr std::string_view kUnknownCall = "Unknown call-id";
 constexpr std::array<std::string_view, 5> kEndNames = {"media-timeout", "silent-timeout",
                                                        "offer-timeout", "final-timeout", "deleted"};
 
+// By Command, as the log tells them.
+constexpr std::array<std::string_view, kCommands> kCommandNames = {
+    "ping",       "offer",       "answer",      "update",        "delete",        "query",
+    "list",       "statistics",  "block-media", "unblock-media", "silence-media", "unsilence-media",
+    "block-dtmf", "unblock-dtmf"};
+
+std::string_view name(Command command) {
+  return kCommandNames.at(static_cast<std::size_t>(command));
+}
+
 // What an offer or answer says of its medias, by SDP or by their names.
 Result<sdp::Session> read_medias(const Request& request) {
   if (!request.medias.empty() || request.command == Command::update) {
@@ -106,7 +116,7 @@ struct Calls::Impl {
 
   Counter sessions = 0, sessions_total = 0, rejected = 0, errors = 0;
   std::array<Counter, kEndNames.size()> ends{};  // by Call::End
-  std::array<Counter, 8> commands{};             // by Command
+  std::array<Counter, kCommands> commands{};     // by Command
 
   Impl(const Config& settings, Dataplane& packets)
       : config(settings), dataplane(packets), realms(settings) {}
@@ -147,9 +157,9 @@ struct Calls::Impl {
     leave(call);
   }
 
-  [[nodiscard]] Reply refuse(const Request& request, std::string_view command, std::string reason) {
+  [[nodiscard]] Reply refuse(const Request& request, std::string reason) {
     log_event(Level::warning, "refused",
-              {{"command", command},
+              {{"command", name(request.command)},
                {"call-id", request.call_id},
                {"from-tag", request.from_tag},
                {"to-tag", request.to_tag},
@@ -158,16 +168,39 @@ struct Calls::Impl {
     return reply::Failure{std::move(reason)};
   }
 
+  // What `act` makes of the call that `request` names, under its lock; or of none, by `miss`.
+  template <typename Act, typename Miss>
+  [[nodiscard]] Reply with_call(const Request& request, Act&& act, Miss&& miss) const {
+    const CallPtr call = find(request.call_id);
+    if (!call) return miss();
+    const std::lock_guard lock(call->mutex);
+    return call->empty() ? miss() : act(call);
+  }
+  template <typename Act>
+  [[nodiscard]] Reply with_call(const Request& request, Act&& act) {
+    return with_call(request, act, [&] { return refuse(request, std::string(kUnknownCall)); });
+  }
+
+  void log_signal(const Request& request, std::string_view event, std::size_t medias) const {
+    log_event(Level::info, event,
+              {{"call-id", request.call_id},
+               {"from-tag", request.from_tag},
+               {"to-tag", request.to_tag},
+               {"via-branch", request.via_branch},
+               {"medias", medias}});
+  }
+
   [[nodiscard]] Reply limit_reached(const Request& request);
   [[nodiscard]] Reply offer(const Request& request, Time now);
   [[nodiscard]] Reply answer(const Request& request, Time now);
   [[nodiscard]] Reply remove(const Request& request, Time now);
   [[nodiscard]] Reply query(const Request& request);
+  [[nodiscard]] Reply restrain(const Request& request);
 };
 
 Reply Calls::Impl::limit_reached(const Request& request) {
   ++rejected;
-  if (!request.supports_load_limit) return refuse(request, "offer", std::string(kSessionLimit));
+  if (!request.supports_load_limit) return refuse(request, std::string(kSessionLimit));
   log_event(Level::warning, "load-limit",
             {{"call-id", request.call_id}, {"from-tag", request.from_tag}});
   return reply::LoadLimit{std::string(kSessionLimit)};
@@ -175,9 +208,8 @@ Reply Calls::Impl::limit_reached(const Request& request) {
 
 Reply Calls::Impl::offer(const Request& request, Time now) {
   const bool update = request.command == Command::update;
-  const std::string_view name = update ? "update" : "offer";
   const auto session = read_medias(request);
-  if (!session) return refuse(request, name, session.error().message);
+  if (!session) return refuse(request, session.error().message);
   for (;;) {
     const CallPtr call = find_or_make(request.call_id, now);
     if (!call) return limit_reached(request);
@@ -188,70 +220,69 @@ Reply Calls::Impl::offer(const Request& request, Time now) {
     if (!told) {
       if (call->empty()) leave(call);
       if (told.error().message == kOutOfPorts) ++rejected;
-      return refuse(request, name, std::move(told.error().message));
+      return refuse(request, std::move(told.error().message));
     }
     if (fresh) ++sessions_total;
     schedule.at(call, call->may_end());
-    log_event(Level::info, !update && answered ? "reoffer" : name,
-              {{"call-id", request.call_id},
-               {"from-tag", request.from_tag},
-               {"to-tag", request.to_tag},
-               {"via-branch", request.via_branch},
-               {"medias", session->medias.size()}});
+    log_signal(request, !update && answered ? "reoffer" : name(request.command),
+               session->medias.size());
     return std::move(*told);
   }
 }
 
 Reply Calls::Impl::answer(const Request& request, Time now) {
   const auto session = read_medias(request);
-  if (!session) return refuse(request, "answer", session.error().message);
-  const CallPtr call = find(request.call_id);
-  if (!call) return refuse(request, "answer", std::string(kUnknownCall));
-  const std::lock_guard lock(call->mutex);
-  if (call->empty()) return refuse(request, "answer", std::string(kUnknownCall));
-  auto told = call->answer(request, *session, now);
-  if (!told) return refuse(request, "answer", std::move(told.error().message));
-  schedule.at(call, call->may_end());
-  log_event(Level::info, "answer",
-            {{"call-id", request.call_id},
-             {"from-tag", request.from_tag},
-             {"to-tag", request.to_tag},
-             {"via-branch", request.via_branch},
-             {"medias", session->medias.size()}});
-  return std::move(*told);
+  if (!session) return refuse(request, session.error().message);
+  return with_call(request, [&](const CallPtr& call) -> Reply {
+    auto told = call->answer(request, *session, now);
+    if (!told) return refuse(request, std::move(told.error().message));
+    schedule.at(call, call->may_end());
+    log_signal(request, "answer", session->medias.size());
+    return std::move(*told);
+  });
 }
 
 Reply Calls::Impl::remove(const Request& request, Time now) {
   const auto miss = [&]() -> Reply {
-    if (request.fatal) return refuse(request, "delete", std::string(kNoMatch));
+    if (request.fatal) return refuse(request, std::string(kNoMatch));
     return reply::Deleted{.call = std::nullopt, .warning = std::string(kNoMatch)};
   };
-  const CallPtr call = find(request.call_id);
-  if (!call) return miss();
-  const std::lock_guard lock(call->mutex);
-  if (call->empty()) return miss();
-  reply::Deleted result;
-  if (!request.fast) result.call = call->report();
-  if (!call->remove(request, now)) return miss();
-  log_event(Level::info, "delete",
-            {{"call-id", request.call_id},
-             {"from-tag", request.from_tag},
-             {"to-tag", request.to_tag},
-             {"via-branch", request.via_branch}});
-  if (call->empty()) {
-    finish(call, Call::End::deleted);
-  } else {
-    schedule.at(call, call->may_end());
-  }
-  return result;
+  const auto act = [&](const CallPtr& call) -> Reply {
+    reply::Deleted result;
+    if (!request.fast) result.call = call->report();
+    if (!call->remove(request, now)) return miss();
+    log_event(Level::info, "delete",
+              {{"call-id", request.call_id},
+               {"from-tag", request.from_tag},
+               {"to-tag", request.to_tag},
+               {"via-branch", request.via_branch}});
+    if (call->empty()) {
+      finish(call, Call::End::deleted);
+    } else {
+      schedule.at(call, call->may_end());
+    }
+    return result;
+  };
+  return with_call(request, act, miss);
 }
 
 Reply Calls::Impl::query(const Request& request) {
-  const CallPtr call = find(request.call_id);
-  if (!call) return refuse(request, "query", std::string(kUnknownCall));
-  const std::lock_guard lock(call->mutex);
-  if (call->empty()) return refuse(request, "query", std::string(kUnknownCall));
-  return reply::Query{call->report()};
+  return with_call(request,
+                   [](const CallPtr& call) -> Reply { return reply::Query{call->report()}; });
+}
+
+Reply Calls::Impl::restrain(const Request& request) {
+  return with_call(request, [&](const CallPtr& call) -> Reply {
+    if (auto done = call->restrain(request); !done) {
+      return refuse(request, std::move(done.error().message));
+    }
+    log_event(Level::info, name(request.command),
+              {{"call-id", request.call_id},
+               {"from-tag", request.from_tag},
+               {"to-tag", request.to_tag},
+               {"label", request.label}});
+    return reply::Done{};
+  });
 }
 
 Calls::Calls(const Config& config, Dataplane& dataplane)
@@ -267,15 +298,15 @@ Reply Calls::handle(const Request& request, Clock::time_point now) {
   ++calls.commands[static_cast<std::size_t>(counted)];
   const bool has_sdp = request.command == Command::offer || request.command == Command::answer;
   const bool sets_up = has_sdp || request.command == Command::update;
-  const bool names_call =
-      sets_up || request.command == Command::remove || request.command == Command::query;
-  if (has_sdp && request.sdp.empty() && request.medias.empty())
-    return calls.refuse(request, "", "No SDP body in message");
-  if (names_call && request.call_id.empty()) {
-    return calls.refuse(request, "", "No call-id in message");
+  const bool of_all = request.command == Command::ping || request.command == Command::list ||
+                      request.command == Command::statistics;
+  if (has_sdp && request.sdp.empty() && request.medias.empty()) {
+    return calls.refuse(request, "No SDP body in message");
   }
-  if (sets_up && request.from_tag.empty()) {
-    return calls.refuse(request, "", "No from-tag in message");
+  if (!of_all && request.call_id.empty()) return calls.refuse(request, "No call-id in message");
+  if (sets_up && request.from_tag.empty()) return calls.refuse(request, "No from-tag in message");
+  if (request.command == Command::answer && request.to_tag.empty()) {
+    return calls.refuse(request, "No to-tag in message");
   }
   switch (request.command) {
     case Command::ping:
@@ -284,7 +315,6 @@ Reply Calls::handle(const Request& request, Clock::time_point now) {
     case Command::update:
       return calls.offer(request, now);
     case Command::answer:
-      if (request.to_tag.empty()) return calls.refuse(request, "answer", "No to-tag in message");
       return calls.answer(request, now);
     case Command::remove:
       return calls.remove(request, now);
@@ -294,6 +324,13 @@ Reply Calls::handle(const Request& request, Clock::time_point now) {
       return reply::List{calls.schedule.call_ids(request.limit)};
     case Command::statistics:
       return reply::Statistics{statistics(now)};
+    case Command::block_media:
+    case Command::unblock_media:
+    case Command::silence_media:
+    case Command::unsilence_media:
+    case Command::block_dtmf:
+    case Command::unblock_dtmf:
+      return calls.restrain(request);
   }
   return reply::Failure{"Unrecognized command"};
 }

@@ -112,6 +112,7 @@ Result<PartyMedia> describe(const sdp::Session& session, std::size_t index, cons
   result.codec = media.codec;
   result.clock_hz = media.clock_hz;
   result.payload_types = media.payload_types;
+  result.dtmf_types = media.dtmf_types;
   result.rtp = media.rtp;
   result.rtcp_mux = media.rtcp_mux;
   result.sends =

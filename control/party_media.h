@@ -40,7 +40,7 @@ struct PartyMedia {
   State state = State::absent;
   std::string type, protocol, codec;
   std::uint32_t clock_hz = 8000;
-  std::bitset<128> payload_types;
+  std::bitset<128> payload_types, dtmf_types;
   bool rtp = false;
   bool rtcp_mux = false;
   bool sends = true, receives = true;

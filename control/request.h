@@ -21,8 +21,23 @@
 
 namespace millrace {
 
-// An update is an offer or an answer, whichever it is by its CSeq.
-enum class Command : std::uint8_t { ping, offer, answer, update, remove, query, list, statistics };
+enum class Command : std::uint8_t {
+  ping,
+  offer,
+  answer,
+  update,  // an offer or an answer, whichever it is by its CSeq
+  remove,
+  query,
+  list,
+  statistics,
+  block_media,
+  unblock_media,
+  silence_media,
+  unsilence_media,
+  block_dtmf,
+  unblock_dtmf,
+};
+inline constexpr std::size_t kCommands = 14;
 
 enum class IceHandling : std::uint8_t { keep, remove };
 
@@ -54,6 +69,7 @@ struct Request {
   std::string_view to_interface;        // direction[1]: the receiver's side
   std::optional<IpAddress> from_local;  // the same by an address, if that is one of ours
   std::optional<IpAddress> to_local;
+  std::optional<Family> address_family;    // of the receiver's side, if no interface is named
   std::optional<IpAddress> media_address;  // printed in place of the interface's own
   std::optional<std::uint8_t> dscp;        // from TOS
   std::optional<std::chrono::seconds> delete_delay;
@@ -66,6 +82,10 @@ struct Request {
   bool by_reply = false;
   std::string_view from_uri, to_uri;  // for reports; cut at kMaxLabel
   std::string_view user_agent;        // the sender's
+  std::string_view label;             // names the sender of an SDP; block, ...: the party meant
+  std::optional<IpAddress> address;   // block, ...: the party whose SDP names it
+  std::string_view metadata;          // of the call, told in its reports
+  unsigned sip_code = 0;              // of the reply that brings an answer; 0 = not told
 
   // Whom to tell that the call ended by itself; kept until another offer or answer says more.
   std::string_view notify_socket;  // "tcp:192.0.2.1:9000", "unix:/path": gets the tag and a newline
@@ -80,6 +100,11 @@ struct Request {
   bool match_to_tag = false;          // delete: the to-tag counts too (flag `to-tag`)
   bool fatal = false;                 // delete: a miss is an error, not a warning
   bool fast = false;                  // delete: no statistics in the reply
+  bool provisional = false;           // answer: not the last one of this party
+  bool media_handover = false;        // another of the sender's addresses may take over
+  bool nat_wait = false;              // the sender is sent nothing until it is heard
+  bool reset = false;                 // what was learned of the sender counts no more
+  bool all = false;                   // block, ...: all parties
 };
 
 // ---- what query, delete and statistics tell -------------------------------------------------
@@ -99,7 +124,10 @@ struct MediaReport {
   std::string protocol;
   std::string codec;  // main codec, e.g. "PCMU/8000"
   std::uint32_t clock_hz = 8000;
-  bool sends = true, receives = true;  // by the party's direction attribute
+  bool sends = true, receives = true;  // by the party's direction attribute; not if it is refused
+  bool live = true;                    // neither refused nor left to others
+  std::vector<std::string> hints;      // the addresses that it may be heard from
+  bool blocked = false, silenced = false, dtmf_blocked = false;  // by command
   std::vector<StreamReport> streams;
 };
 
@@ -110,6 +138,7 @@ struct TagReport {
   std::string peer_tag;  // "" = not answered
   std::vector<MediaReport> medias;
   std::string user_agent;
+  std::string label = {};
 };
 
 struct CallReport {
@@ -119,6 +148,7 @@ struct CallReport {
   std::chrono::system_clock::time_point last_signal;
   std::vector<TagReport> tags;
   std::chrono::system_clock::time_point reported;  // when this was read: FlowReport::idle ends here
+  std::string metadata = {};
 };
 
 struct StatisticsReport {
@@ -139,6 +169,7 @@ struct StatisticsReport {
 
 namespace reply {
 struct Pong {};
+struct Done {};  // what was asked for has been done, and there is nothing more to tell
 struct Sdp {
   std::string body;
 };  // offer, answer
@@ -168,7 +199,8 @@ struct LoadLimit {
 };
 }  // namespace reply
 
-using Reply = std::variant<reply::Pong, reply::Sdp, reply::Endpoints, reply::Query, reply::Deleted,
-                           reply::List, reply::Statistics, reply::Failure, reply::LoadLimit>;
+using Reply =
+    std::variant<reply::Pong, reply::Done, reply::Sdp, reply::Endpoints, reply::Query,
+                 reply::Deleted, reply::List, reply::Statistics, reply::Failure, reply::LoadLimit>;
 
 }  // namespace millrace

@@ -318,7 +318,9 @@ class Parser {
     const auto format = number(fields.next(), 127);
     const std::string_view codec = fields.next();
     const std::size_t slash = codec.find('/');
-    if (!format || format != pending.first_format || slash == codec.npos) return;
+    if (!format || slash == codec.npos) return;
+    if (same(codec.substr(0, slash), "telephone-event")) media.dtmf_types.set(*format);
+    if (format != pending.first_format) return;
     const std::string_view rest = codec.substr(slash + 1);
     const auto clock = number(rest.substr(0, rest.find('/')), kMaxClock);
     if (!clock || *clock == 0) return;

@@ -54,6 +54,7 @@ struct Media {
   bool bundle_only = false;
   Direction direction = Direction::sendrecv;  // media level over session level
   std::bitset<128> payload_types;             // of m=; empty unless rtp
+  std::bitset<128> dtmf_types;                // those of RFC 4733's telephone-event
   std::string_view codec;                     // of the first payload type: "PCMU/8000"
   std::uint32_t clock_hz = 8000;              // of the first payload type (RFC 3551 table, rtpmap)
   std::vector<IpAddress> candidates;          // of UDP ICE candidates, no repeats, kMaxCandidates
@@ -95,7 +96,8 @@ struct Rewrite {
 //   first relayed one. An untouched media that relied on it keeps the old one as its own c=. With
 //   nothing relayed it stays as it is.
 // - A hold by address stays a hold: c= keeps 0.0.0.0, or "::" if `address` is IPv6.
-// - A media whose port was 0 stays rejected, unless bundle-only. A rejected media has port 0 and, in
+// - A media whose port was 0 stays rejected, unless bundle-only. A rejected media has port 0 and,
+// in
 //   a c= of its own, 0.0.0.0 or "::"; its a=rtcp goes.
 // - a=rtcp gets the `rtcp` port, and `address` where it named one. It is added (at the end of the
 //   media) when RTCP is not at port + 1, unless a=rtcp-mux says that it is at `port`.

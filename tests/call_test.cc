@@ -282,6 +282,190 @@ TEST_F(CallTest, DeletedBranchLeavesTheOthers) {
   EXPECT_EQ(statistics().sessions, 0U);
 }
 
+TEST_F(CallTest, LateCancelOfABranchEndsNoOther) {
+  Request first = offer(audio(kA, 4000)), second = first;
+  first.via_branch = "b1";
+  second.via_branch = "b2";
+  std::ignore = print(first);
+  std::ignore = print(second);
+  Request taken = answer(audio(kB, 5000));
+  taken.via_branch = "b1";
+  const LocalPort caller = print(taken).local();
+  Request cancel = request(Command::remove);
+  cancel.via_branch = "b2";
+  cancel.delete_delay = std::chrono::seconds(0);
+  EXPECT_EQ(std::get<reply::Deleted>(handle(cancel)).warning, "");
+  EXPECT_EQ(std::get<reply::Deleted>(handle(cancel)).warning,
+            "Call-ID not found or tags didn't match");
+  EXPECT_EQ(flow(caller).destination, endpoint(kB, 5000));
+  cancel.via_branch = "of-the-bye";  // a request of its own, and so the whole call
+  EXPECT_EQ(std::get<reply::Deleted>(handle(cancel)).warning, "");
+  EXPECT_EQ(statistics().sessions, 0U);
+}
+
+TEST_F(CallTest, ProvisionalAnswerTakesTheMediaFromNobodyWhoAnsweredFinally) {
+  Request first = offer(audio(kA, 4000)), second = first;
+  first.via_branch = "b1";
+  second.via_branch = "b2";
+  std::ignore = print(first);
+  std::ignore = print(second);
+  Request taken = answer(audio(kB, 5000)), ringing = answer(audio("198.18.0.201", 6000));
+  taken.via_branch = "b1";
+  taken.sip_code = 200;
+  ringing.via_branch = "b2";
+  ringing.to_tag = "C";
+  ringing.sip_code = 183;
+  const LocalPort caller = print(taken).local();
+  EXPECT_EQ(print(ringing).local(), caller) << "it is rewritten";
+  EXPECT_EQ(flow(caller).destination, endpoint(kB, 5000)) << "but takes nothing";
+  ringing.sip_code = 0;
+  ringing.provisional = true;
+  std::ignore = print(ringing);
+  EXPECT_EQ(flow(caller).destination, endpoint(kB, 5000));
+  taken.sip_code = 183;  // its own branch, which may well change its mind
+  taken.sdp = keep(audio(kB, 5002));
+  std::ignore = print(taken);
+  EXPECT_EQ(flow(caller).destination, endpoint(kB, 5002));
+  ringing.provisional = false;
+  ringing.sip_code = 200;
+  std::ignore = print(ringing);
+  EXPECT_EQ(flow(caller).destination, endpoint("198.18.0.201", 6000));
+}
+
+TEST_F(CallTest, AddressFamilyChoosesTheReadersSide) {
+  Request crossing = offer(audio(kA, 4000));
+  crossing.address_family = Family::ipv6;
+  EXPECT_EQ(reason(crossing), "No interface has an IPv6 media address");
+  crossing.address_family = Family::ipv4;
+  std::ignore = print(crossing);
+}
+
+TEST_F(CallTest, NatWaitSendsNothingToWhoIsNotHeard) {
+  Request waiting = offer(audio(kA, 4000));
+  waiting.nat_wait = true;
+  const LocalPort offered = print(waiting).local();
+  EXPECT_FALSE(flow(offered).destination);
+  std::ignore = print(answer(audio(kB, 5000)));
+  EXPECT_FALSE(flow(offered).destination);
+}
+
+TEST_F(CallTest, MetadataAndLabelsAreReported) {
+  Request first = offer(audio(kA, 4000)), second = answer(audio(kB, 5000));
+  first.label = "caller";
+  first.metadata = "tenant=7";
+  second.label = "callee";
+  std::ignore = print(first);
+  std::ignore = print(second);
+  const Reply reply = handle(request(Command::query));
+  const CallReport& call = std::get<reply::Query>(reply).call;
+  EXPECT_EQ(call.metadata, "tenant=7");
+  ASSERT_EQ(call.tags.size(), 2U);
+  EXPECT_EQ(call.tags[0].label, "caller");
+  EXPECT_EQ(call.tags[1].label, "callee");
+  EXPECT_EQ(call.tags[0].medias.at(0).hints, std::vector<std::string>{kA});
+}
+
+TEST_F(CallTest, RejectedMediaNeitherSendsNorReceives) {
+  std::ignore = print(offer(audio(kA, 4000) + media("video", 4002)));
+  std::ignore = print(answer(audio(kB, 5000) + media("video", 0)));
+  const Reply reply = handle(request(Command::query));
+  const TagReport& callee = std::get<reply::Query>(reply).call.tags.at(1);
+  EXPECT_TRUE(callee.medias.at(0).sends);
+  EXPECT_FALSE(callee.medias.at(1).live);
+  EXPECT_FALSE(callee.medias.at(1).sends);
+  EXPECT_FALSE(callee.medias.at(1).receives);
+}
+
+struct Restrained : CallTest {
+  // Whether the media of the two parties is so, by the report.
+  std::pair<bool, bool> both(bool MediaReport::* what) {
+    const Reply reply = handle(request(Command::query));
+    const auto& tags = std::get<reply::Query>(reply).call.tags;
+    return {tags.at(0).medias.at(0).*what, tags.at(1).medias.at(0).*what};
+  }
+  [[nodiscard]] static Request whole(Command command) {
+    Request result = request(command);
+    result.from_tag = "";
+    return result;
+  }
+  [[nodiscard]] bool done(const Request& asked) {
+    return std::holds_alternative<reply::Done>(handle(asked));
+  }
+};
+
+constexpr std::pair kNone{false, false}, kFirst{true, false}, kSecond{false, true},
+    kBoth{true, true};
+
+TEST_F(Restrained, WholeCallUnlessAPartyIsNamed) {
+  establish();
+  EXPECT_TRUE(done(whole(Command::block_media)));
+  EXPECT_EQ(both(&MediaReport::blocked), kBoth);
+  EXPECT_TRUE(done(whole(Command::silence_media)));
+  EXPECT_TRUE(done(whole(Command::unblock_media)));
+  EXPECT_EQ(both(&MediaReport::blocked), kNone);
+  EXPECT_EQ(both(&MediaReport::silenced), kBoth);
+  EXPECT_TRUE(done(whole(Command::unsilence_media)));
+  EXPECT_EQ(both(&MediaReport::silenced), kNone);
+}
+
+TEST_F(Restrained, PartyByTagLabelOrAddress) {
+  Request first = offer(audio(kA, 4000));
+  first.label = "caller";
+  std::ignore = print(first);
+  std::ignore = print(answer(audio(kB, 5000)));
+  Request block = whole(Command::block_media), unblock = whole(Command::unblock_media);
+  block.from_tag = "B";
+  EXPECT_TRUE(done(block));
+  EXPECT_EQ(both(&MediaReport::blocked), kSecond);
+  EXPECT_TRUE(done(whole(Command::unblock_media)));
+  EXPECT_EQ(both(&MediaReport::blocked), kSecond) << "the call's own is lifted, not the party's";
+  unblock.from_tag = "B";
+  EXPECT_TRUE(done(unblock));
+  EXPECT_EQ(both(&MediaReport::blocked), kNone);
+
+  Request dtmf = whole(Command::block_dtmf);
+  dtmf.label = "caller";
+  EXPECT_TRUE(done(dtmf));
+  EXPECT_EQ(both(&MediaReport::dtmf_blocked), kFirst);
+  Request silence = whole(Command::silence_media);
+  silence.address = IpAddress::parse(kB).value();
+  EXPECT_TRUE(done(silence));
+  EXPECT_EQ(both(&MediaReport::silenced), kSecond);
+  block.all = true;
+  EXPECT_TRUE(done(block));
+  EXPECT_EQ(both(&MediaReport::blocked), kBoth);
+}
+
+TEST_F(Restrained, SurvivesAnotherOffer) {
+  establish();
+  EXPECT_TRUE(done(whole(Command::block_media)));
+  Request again = offer(audio(kA, 4100));
+  again.to_tag = "B";
+  std::ignore = print(again);
+  std::ignore = print(answer(audio(kB, 5000)));
+  EXPECT_EQ(both(&MediaReport::blocked), kBoth);
+  EXPECT_EQ(flow(to_b).destination, endpoint(kA, 4100));
+}
+
+TEST_F(Restrained, WhoCannotBeFoundIsNamed) {
+  Request block = whole(Command::block_media);
+  EXPECT_EQ(reason(block), "Unknown call-id");
+  block.call_id = "";
+  EXPECT_EQ(reason(block), "No call-id in message");
+  establish();
+  block = whole(Command::block_media);
+  block.from_tag = "X";
+  EXPECT_EQ(reason(block), "From-tag given, but no such tag exists");
+  block.from_tag = "A";
+  block.to_tag = "X";
+  EXPECT_EQ(reason(block), "Media flow not found (to-tag not found)");
+  block.label = "L";
+  EXPECT_EQ(reason(block), "No monologue matching the given label");
+  block.label = "";
+  block.address = IpAddress::v4(203, 0, 113, 1);
+  EXPECT_EQ(reason(block), "Failed to match address to any tag");
+}
+
 TEST_F(CallTest, ForkWithoutBranchesSharesPorts) {
   establish();
   Request other = answer(audio("198.18.0.201", 6000));

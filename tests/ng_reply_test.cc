@@ -26,6 +26,12 @@ CallReport call() {
   rtp.local_endpoint = endpoint("198.18.0.10", 30'000);
   rtp.advertised = endpoint("192.168.1.10", 6000);
   rtp.flow.latched = endpoint("203.0.113.7", 41'234);
+  rtp.flow.latched_for = 9s;
+  rtp.flow.destination = endpoint("203.0.113.9", 5000);
+  rtp.flow.stranger = endpoint("203.0.113.66", 6666);
+  rtp.flow.drops[2] = 3;
+  rtp.flow.drops[8] = 1;
+  rtp.flow.forwarded = 499;
   rtp.flow.packets = 500;
   rtp.flow.bytes = 86'000;
   rtp.flow.refused = 3;
@@ -40,6 +46,13 @@ CallReport call() {
   rtcp.rtcp = true;
   rtcp.flow.packets = 5;
   rtcp.flow.bytes = 400;
+  const QualitySample sample{.mos_tenths = 41,
+                             .loss_percent = 2,
+                             .jitter_ms = 7,
+                             .round_trip = 140'000us,
+                             .leg = 40'000us,
+                             .age = 4s};
+  rtcp.flow.quality = QualityReport{0xDEADBEEF, 12, sample, sample, sample};
   StreamReport far_rtp = rtp;
   far_rtp.local_endpoint = endpoint("2001:db8::1", 30'002);
   far_rtp.flow = {};
@@ -50,8 +63,10 @@ CallReport call() {
   audio.protocol = "RTP/AVP";
   audio.codec = "PCMU/8000";
   audio.streams = {rtp, rtcp};
+  audio.hints = {"203.0.113.7"};
   MediaReport far_audio = audio;
   far_audio.receives = false;
+  far_audio.blocked = far_audio.dtmf_blocked = true;
   far_audio.streams = {far_rtp};
 
   const system_clock::time_point created(1'700'000'000s + 123'456us);
@@ -100,7 +115,34 @@ TEST(NgReply, QueryHasTimesAndTotals) {
   EXPECT_EQ(reply["totals"], Json::parse(R"({"RTP": {"packets": 500, "bytes": 86000, "errors": 4},
                                              "RTCP": {"packets": 5, "bytes": 400, "errors": 0}})"));
   EXPECT_EQ(reply["SSRC"], Json::parse(R"({"3735928559": {"packets": 500, "bytes": 86000,
-      "last RTP seq": 65600, "cumulative loss": -2, "jitter": 5}})"));
+      "last RTP seq": 65600, "cumulative loss": -2, "jitter": 5,
+      "average MOS": {"MOS": 41, "round-trip time": 140000, "round-trip time leg": 40000,
+                      "jitter": 7, "packet loss": 2, "samples": 12},
+      "lowest MOS": {"MOS": 41, "round-trip time": 140000, "round-trip time leg": 40000,
+                     "jitter": 7, "packet loss": 2, "reported at": 1700000006},
+      "highest MOS": {"MOS": 41, "round-trip time": 140000, "round-trip time leg": 40000,
+                      "jitter": 7, "packet loss": 2, "reported at": 1700000006}}})"));
+}
+
+TEST(NgReply, LabelAndMetadataAreToldWhereTheyWereGiven) {
+  CallReport report = call();
+  EXPECT_FALSE(as_json(reply::Query{report}).contains("metadata"));
+  EXPECT_FALSE(as_json(reply::Query{report})["tags"]["alice"].contains("label"));
+  report.metadata = "tenant=7";
+  report.tags[0].label = "A";
+  EXPECT_EQ(as_json(reply::Query{report})["metadata"], "tenant=7");
+  EXPECT_EQ(as_json(reply::Query{report})["tags"]["alice"]["label"], "A");
+}
+
+TEST(NgReply, DoneIsOkAndNothingElse) {
+  EXPECT_EQ(encode("c", Encoding::bencode, reply::Done{}), "c d6:result2:oke");
+}
+
+TEST(NgReply, RejectedMediaIsNotInitialized) {
+  CallReport report = call();
+  MediaReport& media = report.tags[0].medias[0];
+  media.live = media.sends = media.receives = false;
+  EXPECT_TRUE(as_json(reply::Query{report})["tags"]["alice"]["medias"][0]["flags"].empty());
 }
 
 TEST(NgReply, QueryHasTagsMediasAndStreams) {
@@ -124,15 +166,21 @@ TEST(NgReply, QueryHasTagsMediasAndStreams) {
       "endpoint": {"family": "IPv4", "address": "203.0.113.7", "port": 41234},
       "advertised endpoint": {"family": "IPv4", "address": "192.168.1.10", "port": 6000},
       "last packet": 1700000008, "last user packet": 1700000008, "SSRC": 3735928559,
+      "latched at": 1700000001,
+      "sent to": {"family": "IPv4", "address": "203.0.113.9", "port": 5000},
+      "last refused": {"family": "IPv4", "address": "203.0.113.66", "port": 6666},
       "flags": ["RTP", "filled", "confirmed"],
-      "stats": {"packets": 500, "bytes": 86000, "errors": 4}})"));
+      "stats": {"packets": 500, "bytes": 86000, "errors": 4},
+      "forwarded": 499, "drops": {"wrong_source": 3, "rtp_malformed": 1}})"));
+  EXPECT_EQ(media["may be heard from"], Json::parse(R"(["203.0.113.7"])"));
   EXPECT_EQ(media["streams"][1]["flags"], Json::parse(R"(["RTCP"])"));
   EXPECT_EQ(media["streams"][1]["endpoint"]["port"], 0);
   EXPECT_EQ(media["streams"][1]["last packet"], 0);
 
   const Json& far = tags["bob"]["medias"][0];
   EXPECT_FALSE(tags["bob"].contains("via-branch"));
-  EXPECT_EQ(far["flags"], Json::parse(R"(["initialized", "recv", "rtcp-mux"])"));
+  EXPECT_EQ(far["flags"],
+            Json::parse(R"(["initialized", "recv", "rtcp-mux", "blocked", "DTMF blocked"])"));
   EXPECT_EQ(far["streams"][0]["family"], "IPv6");
   EXPECT_EQ(far["streams"][0]["endpoint"], far["streams"][0]["advertised endpoint"]);
   EXPECT_EQ(far["streams"][0]["flags"], Json::parse(R"(["RTP", "RTCP", "filled"])"));

@@ -204,7 +204,6 @@ TEST(NgErrors, UseRtpenginesWords) {
   EXPECT_EQ(error("c de"), "Dictionary contains no key \"command\"");
   EXPECT_EQ(error("c d4:Ping4:pinge"), "Dictionary contains no key \"command\"");
   EXPECT_EQ(error("c d7:command4:PINGe"), "Unrecognized command");
-  EXPECT_EQ(error("c d7:command10:play mediae"), "Unrecognized command");
   EXPECT_EQ(error("c d7:commandlee"), "Unrecognized command");
   EXPECT_EQ(parse(R"(c {"a":)" + std::string(50, '[') + std::string(50, ']') + "}").error(),
             R"(c {"result":"error","error-reason":"Could not decode JSON dictionary"})");
@@ -222,30 +221,72 @@ TEST(NgErrors, NothingIsAnsweredWithoutACookie) {
   EXPECT_EQ(parse(std::string(kMaxCookie + 1, 'c') + " de").error(), "");
 }
 
-TEST(NgErrors, MissingKeysByCommand) {
-  const std::string sdp = "3:sdp1:x";
-  const std::string call = "7:call-id1:c";
-  const std::string from = "8:from-tag1:f";
-  const std::string to = "6:to-tag1:t";
-  const auto with = [](std::string_view command, const std::string& entries) {
-    return error("d7:command" + b(command) + entries + "e");
-  };
-  for (const std::string_view command : {"offer", "answer"}) {
-    EXPECT_EQ(with(command, call + from + to), "No SDP body in message");
-    EXPECT_EQ(with(command, "3:sdp0:" + call + from + to), "No SDP body in message");
-    EXPECT_EQ(with(command, sdp + from + to), "No call-id in message");
-    EXPECT_EQ(with(command, sdp + call + to), "No from-tag in message");
-    EXPECT_EQ(with(command, sdp + call + from + to), "(accepted)");
+TEST(NgErrors, CommandsOfLaterWorkSayWhatTheyAre) {
+  EXPECT_EQ(error("d7:command15:start recordinge"),
+            "Command \"start recording\" is not supported: this relay records nothing");
+  EXPECT_EQ(error("d7:command9:play DTMFe"),
+            "Command \"play DTMF\" is not supported: this relay sends no media of its own");
+  EXPECT_EQ(error("d7:command17:subscribe requeste"),
+            "Command \"subscribe request\" is not supported: this relay joins the two parties of "
+            "a dialog only");
+  for (const std::string_view command :
+       {"stop recording", "pause recording", "start forwarding", "stop forwarding", "play media",
+        "stop media", "publish", "subscribe answer", "unsubscribe", "connect", "create",
+        "create answer", "mesh", "inject start", "inject stop", "transform", "cli"}) {
+    EXPECT_TRUE(error("d7:command" + b(command) + "e").starts_with("Command \"")) << command;
   }
-  EXPECT_EQ(with("offer", sdp + call + from), "(accepted)");
-  EXPECT_EQ(with("answer", sdp + call + from), "No to-tag in message");
-  for (const std::string_view command : {"delete", "query"}) {
-    EXPECT_EQ(with(command, from), "No call-id in message");
-    EXPECT_EQ(with(command, call), "(accepted)");
+}
+
+TEST(NgErrors, RecordingIsNeverSilentlyLeftOut) {
+  const std::string refused = "Recording is not supported: this relay records nothing";
+  EXPECT_EQ(error(offer("11:record call3:yes")), refused);
+  EXPECT_EQ(error(offer("11:record-call2:on")), refused);
+  EXPECT_EQ(error(offer("5:flagsl11:record-calle")), refused);
+  EXPECT_EQ(error(offer("11:record call2:no")), "(accepted)");
+  EXPECT_EQ(error(offer("11:record call3:off")), "(accepted)");
+}
+
+TEST(NgRequest, CommandsOnMedia) {
+  const std::pair<std::string_view, Command> commands[] = {
+      {"block media", Command::block_media},     {"unblock media", Command::unblock_media},
+      {"silence media", Command::silence_media}, {"unsilence media", Command::unsilence_media},
+      {"block DTMF", Command::block_dtmf},       {"unblock DTMF", Command::unblock_dtmf}};
+  for (const auto& [name, command] : commands) {
+    const std::string bytes = "d7:command" + b(name) +
+                              "7:call-id1:c5:label1:L7:address9:192.0.2.1"
+                              "8:from-tag1:f6:to-tag1:t5:flagsl11:directional3:allee";
+    const auto message = parse(bytes);
+    ASSERT_TRUE(message) << message.error();
+    const Request& r = message->request;
+    EXPECT_EQ(r.command, command) << name;
+    EXPECT_EQ(r.label, "L");
+    EXPECT_EQ(r.address, IpAddress::v4(192, 0, 2, 1));
+    EXPECT_EQ(r.from_tag, "f");
+    EXPECT_TRUE(r.all);
+    EXPECT_EQ(message->unknown, Strings{});
   }
-  for (const std::string_view command : {"ping", "list", "statistics"}) {
-    EXPECT_EQ(with(command, ""), "(accepted)");
-  }
+}
+
+TEST(NgRequest, KeysOfDialogsAndLatching) {
+  const std::string bytes = offer(
+      "10:from-label1:A8:metadata3:m=18:sip-code3:18314:address-family3:IP6"
+      "5:flagsl14:media-handover8:NAT-wait5:reset11:provisional13:strict-sourcee");
+  const auto message = parse(bytes);
+  ASSERT_TRUE(message) << message.error();
+  const Request& r = message->request;
+  EXPECT_EQ(r.label, "A");
+  EXPECT_EQ(r.metadata, "m=1");
+  EXPECT_EQ(r.sip_code, 183U);
+  EXPECT_EQ(r.address_family, Family::ipv6);
+  EXPECT_TRUE(r.media_handover);
+  EXPECT_TRUE(r.nat_wait);
+  EXPECT_TRUE(r.reset);
+  EXPECT_TRUE(r.provisional);
+  EXPECT_EQ(message->unknown, Strings{});
+  EXPECT_EQ(error(offer("8:sip-code4:gone")),
+            "Invalid value of key \"sip-code\": expected a SIP response code");
+  const std::string ignored = offer("3:all5:flows5:flagsl10:pierce-NAT10:new-branche");
+  EXPECT_EQ(parse(ignored)->unknown, (Strings{"all=flows", "pierce-NAT", "new-branch"}));
 }
 
 TEST(NgErrors, MalformedValuesNameTheirKey) {
@@ -373,8 +414,8 @@ TEST(NgVocabulary, NamesWhatItDoesNotActUpon) {
       "7:replacel11:origin-full18:session-connectione16:sip-message-type11:sip_request"
       "12:xmlrpc-cb-ipd1:a1:be");
   EXPECT_EQ(parse(bytes)->unknown,
-            (Strings{"strict-source", "weird", "strict_that", "address-family=IP6",
-                     "rtcp-mux=demux", "rtcp-mux=offer", "replace=origin-full", "xmlrpc-cb-ip"}));
+            (Strings{"weird", "strict_that", "rtcp-mux=demux", "rtcp-mux=offer",
+                     "replace=origin-full", "xmlrpc-cb-ip"}));
   const std::string savp = offer("18:transport protocol8:RTP/SAVP");
   EXPECT_EQ(parse(savp)->unknown, Strings{"transport-protocol=RTP/SAVP"});
 }
@@ -437,8 +478,9 @@ TEST(NgJson, UnescapesTheSdp) {
 }
 
 TEST(NgJson, NullIsAsIfNotThere) {
-  EXPECT_EQ(parse(R"({"command":"offer","sdp":"x","call-id":null,"from-tag":"f"})").error(),
-            R"({"result":"error","error-reason":"No call-id in message"})");
+  const auto message = parse(R"({"command":"offer","sdp":"x","call-id":null,"from-tag":"f"})");
+  ASSERT_TRUE(message) << message.error();
+  EXPECT_EQ(message->request.call_id, "");
 }
 
 }  // namespace

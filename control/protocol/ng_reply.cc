@@ -3,6 +3,7 @@
 // have left out. Always written as bencode; JSON is transcribed from it.
 
 #include <algorithm>
+#include <initializer_list>
 #include <map>
 #include <utility>
 
@@ -22,6 +23,20 @@ std::int64_t seconds(system_clock::time_point time) {
 
 std::string_view name(Family family) { return family == Family::ipv4 ? "IPv4" : "IPv6"; }
 
+std::int64_t seconds_ago(system_clock::time_point now, std::chrono::nanoseconds age) {
+  return seconds(now - std::chrono::duration_cast<system_clock::duration>(age));
+}
+
+struct Counted {
+  std::string_view key;
+  std::uint64_t count;
+};
+void write(Writer& out, std::string_view key, std::initializer_list<Counted> entries) {
+  out.dictionary(key);
+  for (const auto& [name, count] : entries) out.entry(name, count);
+  out.end();
+}
+
 struct Sums {
   std::uint64_t packets = 0, bytes = 0, errors = 0;
 
@@ -33,11 +48,7 @@ struct Sums {
 };
 
 void write(Writer& out, std::string_view key, const Sums& sums) {
-  out.dictionary(key);
-  out.entry("packets", sums.packets);
-  out.entry("bytes", sums.bytes);
-  out.entry("errors", sums.errors);
-  out.end();
+  write(out, key, {{"packets", sums.packets}, {"bytes", sums.bytes}, {"errors", sums.errors}});
 }
 
 // An unknown endpoint is 0.0.0.0 port 0, as readers expect the key.
@@ -52,8 +63,7 @@ void write(Writer& out, std::string_view key, const std::optional<Endpoint>& end
 
 void write(Writer& out, const StreamReport& stream, system_clock::time_point now) {
   const FlowReport& flow = stream.flow;
-  const std::int64_t last_packet =
-      flow.idle ? seconds(now - std::chrono::duration_cast<system_clock::duration>(*flow.idle)) : 0;
+  const std::int64_t last_packet = flow.idle ? seconds_ago(now, *flow.idle) : 0;
   out.dictionary();
   out.entry("local port", std::int64_t{stream.local_endpoint.port.number()});
   out.entry("local address", stream.local_endpoint.address.text());
@@ -62,6 +72,9 @@ void write(Writer& out, const StreamReport& stream, system_clock::time_point now
   write(out, "advertised endpoint", stream.advertised);
   out.entry("last packet", last_packet);
   out.entry("last user packet", last_packet);
+  if (flow.latched_for) out.entry("latched at", seconds_ago(now, *flow.latched_for));
+  if (flow.destination) write(out, "sent to", flow.destination);
+  if (flow.stranger) write(out, "last refused", flow.stranger);
   if (flow.ssrc) out.entry("SSRC", std::int64_t{*flow.ssrc});
   out.list("flags");
   if (!stream.rtcp) out.string("RTP");
@@ -72,6 +85,13 @@ void write(Writer& out, const StreamReport& stream, system_clock::time_point now
   Sums sums;
   sums.add(flow);
   write(out, "stats", sums);
+  out.entry("forwarded", flow.forwarded);
+  out.dictionary("drops");
+  for (std::size_t i = 0; i < flow.drops.size(); ++i) {
+    const std::uint64_t count = flow.drops[i];
+    if (count != 0) out.entry(Dataplane::flow_drop_reasons()[i].name, count);
+  }
+  out.end();
   out.end();
 }
 
@@ -86,10 +106,16 @@ void write(Writer& out, const MediaReport& media, system_clock::time_point now) 
   for (const StreamReport& stream : media.streams) write(out, stream, now);
   out.end();
   out.list("flags");
-  out.string("initialized");
+  if (media.live) out.string("initialized");
   if (media.receives) out.string("send");
   if (media.sends) out.string("recv");
   if (std::ranges::any_of(media.streams, &StreamReport::rtcp_mux)) out.string("rtcp-mux");
+  if (media.blocked) out.string("blocked");
+  if (media.silenced) out.string("silenced");
+  if (media.dtmf_blocked) out.string("DTMF blocked");
+  out.end();
+  out.list("may be heard from");
+  for (const std::string& hint : media.hints) out.string(hint);
   out.end();
   out.end();
 }
@@ -111,6 +137,7 @@ void write(Writer& out, const TagReport& tag, system_clock::time_point now) {
   out.dictionary(tag.tag.empty() ? tag.via_branch : tag.tag);
   out.entry("tag", tag.tag);
   if (!tag.via_branch.empty()) out.entry("via-branch", tag.via_branch);
+  if (!tag.label.empty()) out.entry("label", tag.label);
   out.entry("created", seconds(tag.created));
   write_peer(out, "subscriptions", tag.peer_tag);
   write_peer(out, "subscribers", tag.peer_tag);
@@ -126,9 +153,22 @@ struct Source {
   std::uint32_t last_sequence = 0;
   std::int64_t lost = 0;
   std::uint64_t jitter_ms = 0;
+  std::optional<QualityReport> quality;  // as the party says that receives it
 };
 
-void write_sources(Writer& out, const std::map<std::uint32_t, Source>& sources) {
+// In rtpengine's units: tenths of MOS, percent, milliseconds, microseconds.
+void write(Writer& out, std::string_view key, const QualitySample& sample, Counted last) {
+  write(out, key,
+        {{"MOS", sample.mos_tenths},
+         {"round-trip time", static_cast<std::uint64_t>(sample.round_trip.count())},
+         {"round-trip time leg", static_cast<std::uint64_t>(sample.leg.count())},
+         {"jitter", sample.jitter_ms},
+         {"packet loss", sample.loss_percent},
+         last});
+}
+
+void write_sources(Writer& out, const std::map<std::uint32_t, Source>& sources,
+                   system_clock::time_point now) {
   out.dictionary("SSRC");
   for (const auto& [ssrc, source] : sources) {
     out.dictionary(std::to_string(ssrc));
@@ -137,6 +177,15 @@ void write_sources(Writer& out, const std::map<std::uint32_t, Source>& sources) 
     out.entry("last RTP seq", std::int64_t{source.last_sequence});
     out.entry("cumulative loss", source.lost);
     out.entry("jitter", source.jitter_ms);
+    if (source.quality) {
+      const auto& [ssrc_told, samples, average, lowest, highest] = *source.quality;
+      const auto at = [&](const QualitySample& sample) {
+        return static_cast<std::uint64_t>(seconds_ago(now, sample.age));
+      };
+      write(out, "average MOS", average, {"samples", samples});
+      write(out, "lowest MOS", lowest, {"reported at", at(lowest)});
+      write(out, "highest MOS", highest, {"reported at", at(highest)});
+    }
     out.end();
   }
   out.end();
@@ -146,10 +195,12 @@ void write(Writer& out, const CallReport& call) {
   Sums rtp;
   Sums rtcp;
   std::map<std::uint32_t, Source> sources;
+  std::map<std::uint32_t, QualityReport> qualities;
   for (const TagReport& tag : call.tags) {
     for (const MediaReport& media : tag.medias) {
       for (const StreamReport& stream : media.streams) {
         (stream.rtcp ? rtcp : rtp).add(stream.flow);
+        if (const auto& quality = stream.flow.quality) qualities[quality->ssrc] = *quality;
         if (stream.rtcp || !stream.flow.ssrc) continue;
         Source& source = sources[*stream.flow.ssrc];
         source.sums.add(stream.flow);
@@ -160,6 +211,11 @@ void write(Writer& out, const CallReport& call) {
       }
     }
   }
+  for (auto& [ssrc, source] : sources) {
+    if (const auto told = qualities.find(ssrc); told != qualities.end()) {
+      source.quality = told->second;
+    }
+  }
   const auto created =
       std::chrono::floor<std::chrono::microseconds>(call.created.time_since_epoch()).count();
   out.entry("created", seconds(call.created));
@@ -167,7 +223,8 @@ void write(Writer& out, const CallReport& call) {
   out.entry("created_ts", std::int64_t{created});
   out.entry("last signal", seconds(call.last_signal));
   out.entry("last redis update", std::int64_t{0});
-  write_sources(out, sources);
+  if (!call.metadata.empty()) out.entry("metadata", call.metadata);
+  write_sources(out, sources, call.reported);
   out.dictionary("tags");
   for (const TagReport& tag : call.tags) write(out, tag, call.reported);
   out.end();
@@ -217,38 +274,36 @@ void write(Writer& out, const DataplaneReport& dataplane) {
 
 void write(Writer& out, const StatisticsReport& s) {
   out.dictionary("statistics");
-  out.dictionary("currentstatistics");
-  out.entry("sessionsown", s.sessions);
-  out.entry("sessionsforeign", std::uint64_t{0});
-  out.entry("sessionstotal", s.sessions);
-  out.entry("transcodedmedia", std::uint64_t{0});
-  out.end();
+  write(out, "currentstatistics",
+        {{"sessionsown", s.sessions},
+         {"sessionsforeign", 0},
+         {"sessionstotal", s.sessions},
+         {"transcodedmedia", 0}});
   out.dictionary("totalstatistics");
   out.entry("uptime", std::to_string(s.uptime.count()));
-  out.entry("managedsessions", s.sessions_total);
-  out.entry("rejectedsessions", s.sessions_rejected);
-  out.entry("timeoutsessions", s.timeouts);
-  out.entry("silenttimeoutsessions", s.silent_timeouts);
-  out.entry("finaltimeoutsessions", s.final_timeouts);
-  out.entry("offertimeoutsessions", s.offer_timeouts);
-  out.entry("regularterminatedsessions", s.deleted);
-  out.entry("relayedpackets", s.packets);
-  out.entry("relayedbytes", s.bytes);
-  out.entry("relayedpacketerrors", s.packet_errors);
+  for (const auto& [key, count] :
+       std::initializer_list<Counted>{{"managedsessions", s.sessions_total},
+                                      {"rejectedsessions", s.sessions_rejected},
+                                      {"timeoutsessions", s.timeouts},
+                                      {"silenttimeoutsessions", s.silent_timeouts},
+                                      {"finaltimeoutsessions", s.final_timeouts},
+                                      {"offertimeoutsessions", s.offer_timeouts},
+                                      {"regularterminatedsessions", s.deleted},
+                                      {"relayedpackets", s.packets},
+                                      {"relayedbytes", s.bytes},
+                                      {"relayedpacketerrors", s.packet_errors}}) {
+    out.entry(key, count);
+  }
   out.end();
-  out.dictionary("controlstatistics");
-  out.entry("totalpingcount", s.pings);
-  out.entry("totaloffercount", s.offers);
-  out.entry("totalanswercount", s.answers);
-  out.entry("totaldeletecount", s.deletes);
-  out.entry("totalquerycount", s.queries);
-  out.entry("totallistcount", s.lists);
-  out.entry("totalerrorcount", s.errors);
-  out.end();
-  out.dictionary("ports");
-  out.entry("used", s.ports_used);
-  out.entry("free", s.ports_free);
-  out.end();
+  write(out, "controlstatistics",
+        {{"totalpingcount", s.pings},
+         {"totaloffercount", s.offers},
+         {"totalanswercount", s.answers},
+         {"totaldeletecount", s.deletes},
+         {"totalquerycount", s.queries},
+         {"totallistcount", s.lists},
+         {"totalerrorcount", s.errors}});
+  write(out, "ports", {{"used", s.ports_used}, {"free", s.ports_free}});
   write(out, s.dataplane);
   out.end();
 }
@@ -258,6 +313,7 @@ struct Entries {
   Writer& out;
 
   void operator()(const reply::Pong&) const { out.entry("result", "pong"); }
+  void operator()(const reply::Done&) const { out.entry("result", "ok"); }
   void operator()(const reply::Sdp& sdp) const {
     out.entry("result", "ok");
     out.entry("sdp", sdp.body);

@@ -22,6 +22,9 @@ constexpr auto kTexts = std::to_array<Field<std::string_view>>({
     {"sdp", &Request::sdp},
     {"from-interface", &Request::from_interface},
     {"to-interface", &Request::to_interface},
+    {"label", &Request::label},
+    {"from-label", &Request::label},
+    {"metadata", &Request::metadata},
 });
 constexpr auto kFlags = std::to_array<Field<bool>>({
     {"sip-source-address", &Request::sip_source_address},
@@ -29,6 +32,11 @@ constexpr auto kFlags = std::to_array<Field<bool>>({
     {"to-tag", &Request::match_to_tag},
     {"fatal", &Request::fatal},
     {"fast", &Request::fast},
+    {"provisional", &Request::provisional},
+    {"media-handover", &Request::media_handover},
+    {"nat-wait", &Request::nat_wait},
+    {"reset", &Request::reset},
+    {"all", &Request::all},
 });
 constexpr auto kSupported = std::to_array<Field<bool>>({
     {"load-limit", &Request::supports_load_limit},
@@ -37,17 +45,15 @@ constexpr auto kSupported = std::to_array<Field<bool>>({
 // What asks for nothing else than is done anyway, or concerns the proxy or the operator only.
 constexpr auto kSilentKeys = std::to_array<std::string_view>({
     "sip-message-type",
-    "sip-code",
-    "label",
-    "from-label",
     "to-label",
     "set-label",
-    "metadata",
 });
 constexpr auto kSilentFlags = std::to_array<std::string_view>({
     "trust-address",
     "symmetric",
     "port-latching",
+    "strict-source",
+    "directional",
     "unidirectional",
     "no-redis-update",
     "debug",
@@ -65,6 +71,44 @@ constexpr auto kCommands = std::to_array<CommandName>({
     {"query", Command::query},
     {"list", Command::list},
     {"statistics", Command::statistics},
+    {"block media", Command::block_media},
+    {"unblock media", Command::unblock_media},
+    {"silence media", Command::silence_media},
+    {"unsilence media", Command::unsilence_media},
+    {"block DTMF", Command::block_dtmf},
+    {"unblock DTMF", Command::unblock_dtmf},
+});
+
+// rtpengine's commands that this relay does not carry out, and why.
+struct Unsupported {
+  std::string_view command;
+  std::string_view why;
+};
+constexpr std::string_view kNoRecording = "this relay records nothing";
+constexpr std::string_view kNoSending = "this relay sends no media of its own";
+constexpr std::string_view kTwoParties = "this relay joins the two parties of a dialog only";
+constexpr auto kUnsupported = std::to_array<Unsupported>({
+    {"start recording", kNoRecording},
+    {"stop recording", kNoRecording},
+    {"pause recording", kNoRecording},
+    {"start forwarding", kNoRecording},
+    {"stop forwarding", kNoRecording},
+    {"play media", kNoSending},
+    {"stop media", kNoSending},
+    {"play DTMF", kNoSending},
+    {"inject start", kNoSending},
+    {"inject stop", kNoSending},
+    {"publish", kTwoParties},
+    {"subscribe request", kTwoParties},
+    {"subscribe answer", kTwoParties},
+    {"unsubscribe", kTwoParties},
+    {"connect", kTwoParties},
+    {"create", kTwoParties},
+    {"create answer", kTwoParties},
+    {"mesh", kTwoParties},
+    {"transform", "this relay does not transcode"},
+    {"cli", "ask by `list`, `query` and `statistics`"},
+    {"CLI", "ask by `list`, `query` and `statistics`"},
 });
 
 // ---- a dictionary to a Request --------------------------------------------------------------
@@ -95,12 +139,17 @@ class Reader {
   Expected flags(Value value);
   Expected supports(Value value);
   Expected address_family(Value value);
+  Expected party_address(Value value);
+  Expected sip_code(Value value);
+  Expected all(Value value);
+  Expected record_call(Value value);
 
   Request& request_;
   Unknown unknown_;
   SdpKeys sdp_keys_{request_, unknown_};
   std::optional<std::string_view> command_name_;
   bool command_known_ = false;
+  bool recording_ = false;
   std::string malformed_;  // the first value that is not what it should be
 };
 
@@ -120,6 +169,10 @@ Reader::Read Reader::special(std::string_view name) {
       {"flags", &Reader::flags},
       {"supports", &Reader::supports},
       {"address-family", &Reader::address_family},
+      {"address", &Reader::party_address},
+      {"sip-code", &Reader::sip_code},
+      {"all", &Reader::all},
+      {"record-call", &Reader::record_call},
   });
   const auto found =
       std::ranges::find_if(kSpecial, [&](const Special& s) { return same(name, s.name); });
@@ -144,16 +197,15 @@ void Reader::key(std::string_view name, Value value) {
 }
 
 std::optional<std::string> Reader::refusal() const {
-  const Request& r = request_;
-  const bool sets_up = r.command == Command::offer || r.command == Command::answer;
-  const bool names_call = sets_up || r.command == Command::remove || r.command == Command::query;
   if (!command_name_) return "Dictionary contains no key \"command\"";
+  const auto unsupported = std::ranges::find(kUnsupported, *command_name_, &Unsupported::command);
+  if (unsupported != kUnsupported.end()) {
+    return "Command \"" + std::string(*command_name_) +
+           "\" is not supported: " + std::string(unsupported->why);
+  }
   if (!command_known_) return "Unrecognized command";
   if (!malformed_.empty()) return malformed_;
-  if (sets_up && r.sdp.empty()) return "No SDP body in message";
-  if (names_call && r.call_id.empty()) return "No call-id in message";
-  if (sets_up && r.from_tag.empty()) return "No from-tag in message";
-  if (r.command == Command::answer && r.to_tag.empty()) return "No to-tag in message";
+  if (recording_) return "Recording is not supported: " + std::string(kNoRecording);
   return std::nullopt;
 }
 
@@ -219,6 +271,8 @@ Expected Reader::flags(Value value) {
   for (const std::string_view name : *names) {
     if (bool* const flag = find(request_, name, kFlags)) {
       *flag = true;
+    } else if (same(name, "record-call")) {
+      recording_ = true;
     } else if (!sdp_keys_.flag(name) && !among(name, kSilentFlags)) {
       unknown_.add(name);
     }
@@ -238,7 +292,37 @@ Expected Reader::supports(Value value) {
 Expected Reader::address_family(Value value) {
   const auto text = value.text();
   if (!text) return "a string";
-  unknown_.add("address-family", *text);
+  if (same(*text, "ip4")) request_.address_family = Family::ipv4;
+  if (same(*text, "ip6")) request_.address_family = Family::ipv6;
+  if (!request_.address_family) unknown_.add("address-family", *text);
+  return {};
+}
+
+Expected Reader::party_address(Value value) {
+  request_.address = address(value.text().value_or(""));
+  return request_.address ? Expected() : "an IP address";
+}
+
+Expected Reader::sip_code(Value value) {
+  const auto code = value.integer();
+  if (!code || *code < 0 || *code > 699) return "a SIP response code";
+  request_.sip_code = static_cast<unsigned>(*code);
+  return {};
+}
+
+// Narrower choices than all parties concern media flows that this relay does not have.
+Expected Reader::all(Value value) {
+  const auto text = value.text();
+  if (!text) return "a string";
+  request_.all = same(*text, "all");
+  if (!request_.all) unknown_.add("all", *text);
+  return {};
+}
+
+Expected Reader::record_call(Value value) {
+  const auto text = value.text();
+  if (!text) return "yes or no";
+  recording_ = same(*text, "yes") || same(*text, "on") || same(*text, "1");
   return {};
 }
 
