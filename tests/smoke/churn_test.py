@@ -2,6 +2,7 @@
 """Many calls come and go while media flows: nothing is lost, nothing is left behind."""
 
 import threading
+import time
 
 from smoke.bed import CALLEE, CALLER, Call, RelayCase
 from smoke.ng import UnixClient
@@ -57,3 +58,31 @@ class ChurnTest(RelayCase):
         self.assertEqual(self.ng.command("list")["calls"], [])
         left = self.ng.command("statistics")["statistics"]["ports"]
         self.assertEqual(left["used"], ports["used"])
+
+
+class SignallingTest(RelayCase):
+    """Calls that no media follows: 10,000 offers, answers and deletes by the proxy's sockets."""
+
+    settings = {"log": {"level": "warning"}}
+    CYCLES = 500 if SANITIZED else 10000
+    WARM = CYCLES // 10  # what grows up to here is caches and pools
+
+    def test_nothing_is_left_of_ten_thousand_calls(self):
+        caller, callee = self.phones()
+        offer, answer = caller.sdp(), callee.sdp()
+        ports = self.ng.command("statistics")["statistics"]["ports"]
+        for number in range(self.CYCLES):
+            if number == self.WARM:
+                memory = self.relay.resident_kb()
+            keys = {"call_id": f"cycle-{number}", "from_tag": "f"}
+            self.ng.command("offer", sdp=offer, **keys)
+            self.ng.command("answer", sdp=answer, to_tag="t", **keys)
+            self.ng.command("delete", **keys)
+        if not SANITIZED:
+            self.assertLess(self.relay.resident_kb() - memory, 1024, "KiB more")
+        deadline = time.monotonic() + 5  # ports rest until the timer's next second
+        while (after := self.ng.command("statistics")["statistics"])["ports"] != ports:
+            self.assertLess(time.monotonic(), deadline, f"{after['ports']}, not {ports}")
+            time.sleep(0.1)
+        self.assertEqual(after["currentstatistics"]["sessionstotal"], 0)
+        self.assertEqual(after["totalstatistics"]["managedsessions"], self.CYCLES)

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a proxy may ask about the media of a call and do to it: statistics, block, silence, DTMF."""
+
+import struct
+import time
+
+from smoke.bed import CALLEE, CALLER, Call, RelayCase
+from smoke.ng import Refused
+from smoke.phone import heard, receive
+
+AUDIO = "audio PORT RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000"
+
+
+def ntp_middle(seconds):
+    return int(seconds * 65536) % 2**32
+
+
+def sender_report(phone):
+    """RFC 3550 section 6.4.1, without blocks; returns it and what an LSR of it says."""
+    middle = ntp_middle(time.time())
+    return struct.pack("!BBHIIIIII", 0x80, 200, 6, phone.ssrc, middle >> 16,
+                       middle << 16 & 0xffffffff, phone.timestamp, 0, 0), middle
+
+
+def receiver_report(phone, about, lsr, delay, lost=0, jitter=0):
+    """Section 6.4.2: one block; `delay` in seconds since the report that it answers."""
+    return struct.pack("!BBHIIIIIII", 0x81, 201, 7, phone.ssrc, about.ssrc, lost << 24,
+                       about.sequence, jitter, lsr, int(delay * 65536))
+
+
+class MediaTest(RelayCase):
+    def started(self, **keys):
+        caller, callee = self.phones()
+        call = Call(self.ng, caller, callee)
+        call.offer(caller.sdp(media=AUDIO), label="A", **keys)
+        call.answer(callee.sdp(media=AUDIO), label="B")
+        self.assert_open(call)
+        caller.drain()
+        callee.drain()
+        return call
+
+    def command(self, name, call, **keys):
+        return self.ng.command(name, call_id=call.call_id, **keys)
+
+    def stream(self, call, tag, component=0):
+        return call.query()["tags"][tag]["medias"][0]["streams"][component]
+
+    def test_query_tells_the_quality_that_receivers_report(self):
+        call = self.started(metadata="tenant=7")
+        caller, callee = call.caller, call.callee
+        # Nothing is sent back by a party that the relay has not heard on that port.
+        for phone in (callee, caller):
+            phone.send_rtcp()
+        receive(callee.rtcp, 1, 1)
+        report, lsr = sender_report(caller)
+        caller.send_rtcp(report)
+        self.assertEqual(receive(callee.rtcp, 2, 1)[0].data, report)
+        asked = time.monotonic()
+        time.sleep(0.2)
+        waited = time.monotonic() - asked
+        callee.send_rtcp(receiver_report(callee, caller, lsr, waited, lost=26, jitter=80))
+        self.assertTrue(receive(caller.rtcp, 2, 2), "passes unchanged")
+        stats = call.query()
+        self.assertEqual(stats["metadata"], "tenant=7")
+        self.assertEqual(stats["tags"][call.from_tag]["label"], "A")
+        source = stats["SSRC"][str(caller.ssrc)]
+        average = source["average MOS"]
+        self.assertEqual(average["samples"], 1)
+        self.assertEqual(average["packet loss"], 10)
+        self.assertEqual(average["jitter"], 10)
+        self.assertGreater(average["round-trip time"], 0)
+        self.assertLess(average["round-trip time"], 150_000, "µs: what it waited does not count")
+        self.assertIn(average["MOS"], range(30, 42), "10 % lost")
+        self.assertLessEqual(abs(source["lowest MOS"]["reported at"] - time.time()), 3)
+        self.assertNotIn("average MOS", stats["SSRC"][str(callee.ssrc)])
+        self.assertEqual(stats["totals"]["RTCP"]["errors"], 0)
+        deleted = call.delete()
+        self.assertEqual(deleted["SSRC"][str(caller.ssrc)]["average MOS"], average)
+
+    def test_query_tells_why_there_is_no_audio(self):
+        call = self.started()
+        stream = self.stream(call, call.to_tag)
+        self.assertEqual(stream["advertised endpoint"]["port"], call.callee.port)
+        self.assertEqual(stream["endpoint"]["address"], CALLEE)
+        self.assertLessEqual(abs(stream["latched at"] - time.time()), 5)
+        self.assertEqual(stream["sent to"]["address"], CALLER)
+        media = call.query()["tags"][call.to_tag]["medias"][0]
+        self.assertEqual(media["may be heard from"], [CALLEE])
+        # Another phone, at another address, sends to the callee's port.
+        stranger = self.phone(self.bed.attacker, "198.18.0.66")
+        stranger.to = call.callee.to
+        for _ in range(3):
+            stranger.send()
+        call.callee.send(b"\x80\x00")
+        self.assert_open(call)
+        stream = self.stream(call, call.to_tag)
+        self.assertEqual(stream["drops"], {"wrong_source": 3, "rtp_malformed": 1})
+        self.assertEqual(stream["last refused"],
+                         {"family": "IPv4", "address": "198.18.0.66", "port": stranger.port})
+        call.delete()
+
+    def test_blocked_media_is_dropped_and_comes_back(self):
+        call = self.started()
+        caller, callee = call.caller, call.callee
+        self.command("block media", call, from_tag=call.from_tag)
+        self.assert_silent(heard(caller, callee, 5, patience=0.3)[1])
+        self.assert_heard(*heard(callee, caller, 5))
+        flags = call.query()["tags"][call.from_tag]["medias"][0]["flags"]
+        self.assertIn("blocked", flags)
+        self.assertEqual(self.stream(call, call.from_tag)["drops"]["media_blocked"], 5)
+        self.command("block media", call)
+        self.assert_silent(heard(callee, caller, 5, patience=0.3)[1])
+        self.command("unblock media", call)
+        self.assert_heard(*heard(callee, caller, 5))
+        self.command("unblock media", call, label="A")
+        self.assert_heard(*heard(caller, callee, 5))
+        call.delete()
+
+    def test_silenced_media_arrives_as_silence(self):
+        call = self.started()
+        self.command("silence media", call, label="A")
+        sent, got = heard(call.caller, call.callee, 5)
+        self.assertEqual(sorted(packet.data for packet in got),
+                         sorted(data[:12] + b"\xff" * 160 for data in sent))
+        self.command("unsilence media", call, label="A")
+        self.assert_heard(*heard(call.caller, call.callee, 5))
+        call.delete()
+
+    def test_blocked_dtmf(self):
+        call = self.started()
+        caller, callee = call.caller, call.callee
+
+        def digits():
+            return [caller.packet(b"\x05\x0a\x00\xa0", 101) for _ in range(3)]
+
+        self.assert_heard(*heard(caller, callee, datagrams=digits()))
+        self.command("block DTMF", call, address=CALLER)
+        self.assert_silent(heard(caller, callee, datagrams=digits(), patience=0.3)[1])
+        self.assert_heard(*heard(caller, callee, 5))
+        self.command("unblock DTMF", call, address=CALLER)
+        self.assert_heard(*heard(caller, callee, datagrams=digits()))
+        self.assertEqual(self.stream(call, call.from_tag)["drops"]["dtmf_blocked"], 3)
+        call.delete()
+
+    def test_what_cannot_be_done_is_an_error(self):
+        call = self.started()
+        for command in ("start recording", "play media", "subscribe request", "publish"):
+            with self.assertRaisesRegex(Refused, f'^Command "{command}" is not supported: '):
+                self.command(command, call, from_tag=call.from_tag)
+        with self.assertRaisesRegex(Refused, "^Failed to match address to any tag$"):
+            self.command("block media", call, address="198.18.0.99")
+        call.delete()
