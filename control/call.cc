@@ -177,8 +177,8 @@ Result<Call::Dialog> Call::make_dialog(const Request& request, const sdp::Sessio
 }
 
 Result<std::vector<PartyMedia>> Call::describe_all(const Request& request,
-                                                   const sdp::Session& session,
-                                                   const Leg& leg) const {
+                                                   const sdp::Session& session, const Leg& leg,
+                                                   const Leg* offerer) const {
   const std::size_t given = session.medias.size();
   const std::size_t count = request.medias.empty() ? given : std::max(given, leg.medias.size());
   std::vector<PartyMedia> said;
@@ -188,7 +188,8 @@ Result<std::vector<PartyMedia>> Call::describe_all(const Request& request,
       if (request.all_medias) said.back().state = State::refused;
       continue;
     }
-    auto media = describe(session, i, request, *leg.realm, realms_, leg.said(i));
+    const PartyMedia* const offered = offerer != nullptr ? &offerer->said(i) : nullptr;
+    auto media = describe(session, i, request, *leg.realm, realms_, leg.said(i), offered);
     if (!media) return std::unexpected(media.error());
     said.push_back(std::move(*media));
   }
@@ -298,9 +299,9 @@ Result<Call::Told> Call::settle_offer(const Request& request, const sdp::Session
 
   Told result{*reader.realm, {}};
   for (std::size_t i = 0; i < count; ++i) {
-    const State state = sender.said(i).state;
-    const HeldPorts* ports = state == State::live ? reader.ports(i) : nullptr;
-    result.medias.push_back(told(request, *reader.realm, state, ports, false));
+    const PartyMedia& media = sender.said(i);
+    const HeldPorts* ports = media.state == State::live ? reader.ports(i) : nullptr;
+    result.medias.push_back(told(request, *reader.realm, media, ports, false));
   }
   return result;
 }
@@ -340,7 +341,7 @@ Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Sessio
   if (dialog == nullptr) return fail(kNoDialog);
   const Leg& reader = *from;
   Leg& sender = dialog->other(reader);
-  auto said = describe_all(request, session, sender);
+  auto said = describe_all(request, session, sender, &reader);
   if (!said) return std::unexpected(said.error());
   // A media that was not offered is told port 0, or its party would go on without the relay.
   if (!request.medias.empty()) said->resize(std::min(said->size(), reader.medias.size()));
@@ -357,7 +358,7 @@ Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Sessio
                                                              : nullptr;
     if (bundle == nullptr) bundle = ports;
     const bool muxed = offered.rtcp_mux && media.rtcp_mux;
-    result.medias.push_back(told(request, *reader.realm, media.state, ports, muxed));
+    result.medias.push_back(told(request, *reader.realm, media, ports, muxed));
   }
   if (comes_late(request, *dialog, reader)) return result;
 

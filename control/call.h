@@ -39,6 +39,7 @@ class Call {
     offer_timeout,
     final_timeout,
     deleted,
+    ice_direct,  // ICE found a way around the relay
   };
   struct Verdict {
     std::optional<End> end;
@@ -166,7 +167,8 @@ class Call {
                                            std::shared_ptr<Leg> to) const;
   [[nodiscard]] Result<std::vector<PartyMedia>> describe_all(const Request& request,
                                                              const sdp::Session& session,
-                                                             const Leg& leg) const;
+                                                             const Leg& leg,
+                                                             const Leg* offerer = nullptr) const;
   [[nodiscard]] Result<Staged> take_ports(const std::vector<PartyMedia>& said, const Leg& from,
                                           const Leg& to, Clock::time_point now) const;
   void signalled(const Request& request, Dialog& dialog, Clock::time_point now);
@@ -180,7 +182,7 @@ class Call {
   // call_print.cc
   // One media as its reader, who was given `ports` in `realm`, gets to see it.
   [[nodiscard]] static sdp::MediaRewrite told(const Request& request, const Realm& realm,
-                                              PartyMedia::State state, const HeldPorts* ports,
+                                              const PartyMedia& said, const HeldPorts* ports,
                                               bool rtcp_mux);
   [[nodiscard]] static Reply print(const Request& request, const sdp::Session& session, Told told);
 
@@ -203,6 +205,8 @@ class Call {
   [[nodiscard]] bool expects_media() const;
   template <typename Heard>
   [[nodiscard]] Verdict ladder(Heard&& heard) const;
+  [[nodiscard]] bool went_around(const Dialog& dialog, std::size_t index) const;
+  [[nodiscard]] bool ice_is_direct() const;
   [[nodiscard]] Clock::time_point last_heard(bool expected_only, Clock::time_point now) const;
 
   // call_treatment.cc

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <algorithm>
+#include <array>
 #include <ranges>
 #include <utility>
 
@@ -168,6 +169,30 @@ bool Call::expects_media() const {
   return false;
 }
 
+// Whether both parties had ICE, and either it was told that they found a way around the relay, or
+// never did media come by: connectivity checks alone.
+bool Call::went_around(const Dialog& dialog, std::size_t index) const {
+  const PartyMedia &a = dialog.a->said(index), &b = dialog.b->said(index);
+  if (a.ice_ufrag.empty() || b.ice_ufrag.empty()) return false;
+  if (a.ice_direct || b.ice_direct) return true;
+  return std::ranges::none_of(std::array{dialog.a.get(), dialog.b.get()}, [&](const Leg* leg) {
+    const FlowReport flow = dataplane_.read(leg->ports(index)->rtp());
+    return a.rtp ? flow.ssrc.has_value() : flow.packets > flow.stun;
+  });
+}
+
+// Precondition: expects_media().
+bool Call::ice_is_direct() const {
+  for (const Dialog& dialog : dialogs_) {
+    if (!dialog.answered || dialog.a->peer != dialog.b.get()) continue;
+    for (std::size_t i = 0; i < dialog.a->medias.size(); ++i) {
+      const bool expected = expects(*dialog.a, i) || expects(*dialog.b, i);
+      if (expected && !went_around(dialog, i)) return false;
+    }
+  }
+  return true;
+}
+
 Call::Clock::time_point Call::last_heard(bool expected_only, Clock::time_point now) const {
   Clock::time_point heard = last_signal_;
   const auto listen = [&](LocalPort port) {
@@ -225,6 +250,7 @@ Call::Verdict Call::check(Clock::time_point now) {
   if (dialogs_.empty()) return {End::deleted, now};
   Verdict verdict = ladder([&](bool expected_only) { return last_heard(expected_only, now); });
   if (verdict.next > now) verdict.end.reset();
+  if (verdict.end == End::media_timeout && ice_is_direct()) verdict.end = End::ice_direct;
   return verdict;
 }
 

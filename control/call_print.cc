@@ -11,12 +11,35 @@ IpAddress printed(const Request& request, const Realm& realm, const IpAddress& l
   return request.media_address.value_or(realm.advertised(local));
 }
 
+sdp::Ice ice(IceHandling handling) {
+  switch (handling) {
+    case IceHandling::remove:
+      return sdp::Ice::remove;
+    case IceHandling::relay_only:
+      return sdp::Ice::relay_only;
+    case IceHandling::add:
+    case IceHandling::force:
+      break;
+  }
+  return sdp::Ice::add;
+}
+
+// What the proxy asks of ICE that only an ICE agent could do.
+std::string ice_shortfall(const Request& request, const sdp::Session& session) {
+  const bool without = std::ranges::any_of(session.medias, [](const sdp::Media& media) {
+    return media.relayable && media.port != UdpPort() && media.ice_ufrag.empty();
+  });
+  if (request.ice != IceHandling::force || !without) return {};
+  return "ICE=force: the SDP has media without ICE, and the relay does not speak ICE for it";
+}
+
 std::string print_sdp(const Request& request, const sdp::Session& session, const Realm& realm,
                       std::vector<sdp::MediaRewrite> medias) {
   sdp::Rewrite rewrite;
   rewrite.medias = std::move(medias);
   rewrite.replace_session_name = request.replace_session_name;
-  rewrite.remove_ice = request.ice == IceHandling::remove;
+  rewrite.ice = ice(request.ice);
+  rewrite.prefer_relay = request.prefer_relay;
   if (request.replace_origin) {
     const auto relayed = std::ranges::find_if(
         rewrite.medias, [](const sdp::MediaRewrite& media) { return media.port != UdpPort(); });
@@ -43,10 +66,11 @@ reply::Endpoints print_endpoints(const Request& request, const Realm& realm,
 
 }  // namespace
 
-sdp::MediaRewrite Call::told(const Request& request, const Realm& realm, PartyMedia::State state,
+sdp::MediaRewrite Call::told(const Request& request, const Realm& realm, const PartyMedia& said,
                              const HeldPorts* ports, bool rtcp_mux) {
   sdp::MediaRewrite result;
-  result.untouched = state == PartyMedia::State::untouched;
+  const bool live = said.state == PartyMedia::State::live;
+  result.untouched = said.state == PartyMedia::State::untouched || (live && said.ice_concluded);
   if (result.untouched || ports == nullptr) return result;
   result.address = printed(request, realm, ports->address());
   result.port = ports->rtp().port;
@@ -56,7 +80,8 @@ sdp::MediaRewrite Call::told(const Request& request, const Realm& realm, PartyMe
 
 Reply Call::print(const Request& request, const sdp::Session& session, Told told) {
   if (request.sdp.empty()) return print_endpoints(request, told.realm, told.medias);
-  return reply::Sdp{print_sdp(request, session, told.realm, std::move(told.medias))};
+  return reply::Sdp{print_sdp(request, session, told.realm, std::move(told.medias)),
+                    ice_shortfall(request, session)};
 }
 
 }  // namespace millrace

@@ -54,9 +54,10 @@ Result<Reply> Call::remind(const Request& update) const {
   const Leg* leg = reader ? reader.get() : sender ? sender->peer : nullptr;
   if (leg == nullptr) return fail("Invalid dialogue association");
   Told result{*leg->realm, {}};
+  PartyMedia live;
+  live.state = PartyMedia::State::live;
   for (const LegMedia& media : leg->medias) {
-    result.medias.push_back(
-        told(update, *leg->realm, PartyMedia::State::live, media.ports.get(), false));
+    result.medias.push_back(told(update, *leg->realm, live, media.ports.get(), false));
   }
   return print(update, {}, std::move(result));
 }

@@ -31,8 +31,12 @@ constexpr std::string_view kOutOfPorts = "Ran out of ports";
 constexpr std::string_view kNoMatch = "Call-ID not found or tags didn't match";
 constexpr std::string_view kUnknownCall = "Unknown call-id";
 
-constexpr std::array<std::string_view, 5> kEndNames = {"media-timeout", "silent-timeout",
-                                                       "offer-timeout", "final-timeout", "deleted"};
+constexpr std::array<std::string_view, 6> kEndNames = {"media-timeout", "silent-timeout",
+                                                       "offer-timeout", "final-timeout",
+                                                       "deleted",       "ice-direct-path"};
+
+// By the proxy, or as it should be.
+bool expected(Call::End end) { return end == Call::End::deleted || end == Call::End::ice_direct; }
 
 // By Command, as the log tells them.
 constexpr std::array<std::string_view, kCommands> kCommandNames = {
@@ -152,7 +156,7 @@ struct Calls::Impl {
   void finish(const CallPtr& call, Call::End end) {
     const auto reason = static_cast<std::size_t>(end);
     ++ends[reason];
-    log_event(end == Call::End::deleted ? Level::info : Level::warning, kEndNames[reason],
+    log_event(expected(end) ? Level::info : Level::warning, kEndNames[reason],
               {{"call-id", call->id()}});
     leave(call);
   }
@@ -226,6 +230,10 @@ Reply Calls::Impl::offer(const Request& request, Time now) {
     schedule.at(call, call->may_end());
     log_signal(request, !update && answered ? "reoffer" : name(request.command),
                session->medias.size());
+    if (const auto* sdp = std::get_if<reply::Sdp>(&*told); sdp && !sdp->warning.empty()) {
+      log_event(Level::warning, "not-as-asked",
+                {{"call-id", request.call_id}, {"reason", sdp->warning}});
+    }
     return std::move(*told);
   }
 }
@@ -374,6 +382,7 @@ StatisticsReport Calls::statistics(Clock::time_point now) const {
       .offer_timeouts = ended(Call::End::offer_timeout),
       .final_timeouts = ended(Call::End::final_timeout),
       .deleted = ended(Call::End::deleted),
+      .ice_direct = ended(Call::End::ice_direct),
       .offers = asked(Command::offer),
       .answers = asked(Command::answer),
       .deletes = asked(Command::remove),

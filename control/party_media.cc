@@ -9,6 +9,12 @@ namespace {
 
 using State = PartyMedia::State;
 
+// An endpoint that moved; or one that is behind a NAT whose outside moved.
+bool has_moved(const PartyMedia::Component& now, const PartyMedia::Component& before,
+               bool other_source) {
+  return now.advertised != before.advertised || (!now.remote && other_source);
+}
+
 // One media description under judgement.
 struct Judge {
   const sdp::Session& session;
@@ -70,29 +76,71 @@ struct Judge {
     return result;
   }
 
-  [[nodiscard]] std::vector<IpAddress> hints(const PartyMedia& media) const {
+  [[nodiscard]] std::vector<IpAddress> hints(const PartyMedia& media,
+                                             const PartyMedia& before) const {
     std::vector<IpAddress> result;
     const auto add = [&](const std::optional<IpAddress>& address) {
       if (address && std::ranges::find(result, *address) == result.end()) {
         result.push_back(*address);
       }
     };
+    add(source());
     for (const auto& part : media.components) {
       if (part.remote) add(part.remote->address);
     }
-    add(source());
     for (const IpAddress& candidate : session.medias[index].candidates) {
       if (routable(candidate) && !realms.is_own(candidate)) add(candidate);
     }
+    // Candidates may come in several SDPs (RFC 8840).
+    const bool same_ice = !media.ice_ufrag.empty() && media.ice_ufrag == before.ice_ufrag;
+    if (same_ice && !media.components[0].moved) {
+      for (const IpAddress& hint : before.hints) add(hint);
+    }
     return result;
   }
-};
 
-// An endpoint that moved; or one that is behind a NAT whose outside moved.
-bool has_moved(const PartyMedia::Component& now, const PartyMedia::Component& before,
-               bool other_source) {
-  return now.advertised != before.advertised || (!now.remote && other_source);
-}
+  // Whether the SDP says how ICE has ended.
+  [[nodiscard]] bool concluded(const PartyMedia* offered) const {
+    const sdp::Media& media = session.medias[index];
+    if (request.ice == IceHandling::remove || request.ice == IceHandling::relay_only) return false;
+    if (offered != nullptr) return offered->ice_concluded;
+    return !media.ice_ufrag.empty() && !media.remote_candidates.empty();
+  }
+
+  // Whether ICE has ended with a path around the relay, by this SDP or by one before.
+  [[nodiscard]] bool direct(const PartyMedia& media, const PartyMedia& before,
+                            const PartyMedia* offered) const {
+    if (!media.ice_concluded || media.held) {
+      return before.ice_direct && media.ice_ufrag == before.ice_ufrag;
+    }
+    if (offered != nullptr) return offered->ice_direct;
+    const sdp::Media& said = session.medias[index];
+    return !realms.is_own(said.connection.value_or(IpAddress())) &&
+           std::ranges::none_of(said.remote_candidates,
+                                [&](const IpAddress& a) { return realms.is_own(a); });
+  }
+
+  [[nodiscard]] Result<void> components(PartyMedia& media, const PartyMedia& before) const {
+    const sdp::Media& said = session.medias[index];
+    for (const auto& [at, endpoint] :
+         {std::pair{0U, Endpoint{said.connection.value_or(IpAddress()), said.port}},
+          std::pair{1U, said.rtcp}}) {
+      if (before.state == State::live && !said.ice_ufrag.empty() &&
+          realms.is_own(endpoint.address)) {
+        media.components[at] = before.components[at];
+        media.components[at].moved = false;
+        continue;
+      }
+      auto part = component(endpoint);
+      if (!part) return std::unexpected(part.error());
+      part->moved =
+          before.state == State::live &&
+          has_moved(*part, before.components[at], before.signalled_from != media.signalled_from);
+      media.components[at] = *part;
+    }
+    return {};
+  }
+};
 
 State state_of(const sdp::Media& media) {
   if (media.port.number() == 0) return media.bundle_only ? State::bundled : State::refused;
@@ -102,7 +150,8 @@ State state_of(const sdp::Media& media) {
 }  // namespace
 
 Result<PartyMedia> describe(const sdp::Session& session, std::size_t index, const Request& request,
-                            const Realm& realm, const Realms& realms, const PartyMedia& before) {
+                            const Realm& realm, const Realms& realms, const PartyMedia& before,
+                            const PartyMedia* offered) {
   const Judge judge{session, index, request, realm, realms};
   const sdp::Media& media = session.medias[index];
   PartyMedia result;
@@ -122,25 +171,25 @@ Result<PartyMedia> describe(const sdp::Session& session, std::size_t index, cons
   result.signalled_from = judge.source();
   if (result.state != State::live) return result;
 
+  const bool around = request.ice == IceHandling::add || request.ice == IceHandling::force;
+  if (around) result.ice_ufrag = media.ice_ufrag;
+  result.ice_concluded = judge.concluded(offered);
+  // Media that went around a relay which knows nothing of it goes on to do so.
+  if (result.ice_concluded && before.state != State::live) {
+    result.state = State::untouched;
+    return result;
+  }
   const bool unnamed = media.held_by_address && !request.sip_source_address;
-  if (unnamed) {
+  if (unnamed || result.ice_concluded) {
     // A hold says nothing of where the party is; with ICE it is none (RFC 8840).
-    result.held = media.candidates.empty();
+    result.held = unnamed && media.candidates.empty();
     result.components = before.components;
     for (auto& part : result.components) part.moved = false;
-  } else {
-    for (const auto& [at, endpoint] :
-         {std::pair{0U, Endpoint{media.connection.value_or(IpAddress()), media.port}},
-          std::pair{1U, media.rtcp}}) {
-      auto part = judge.component(endpoint);
-      if (!part) return std::unexpected(part.error());
-      part->moved =
-          before.state == State::live &&
-          has_moved(*part, before.components[at], before.signalled_from != result.signalled_from);
-      result.components[at] = *part;
-    }
+  } else if (auto ok = judge.components(result, before); !ok) {
+    return std::unexpected(ok.error());
   }
-  result.hints = judge.hints(result);
+  result.ice_direct = judge.direct(result, before, offered);
+  result.hints = judge.hints(result, before);
   return result;
 }
 

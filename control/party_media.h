@@ -6,8 +6,15 @@
 // An address is routable if a relay may send media there and it is not a private one behind a NAT:
 // a private address counts where it is on-link, where the signalling came from it, or where nothing
 // else is known of the party. What is routable becomes a hint, and the media endpoint the remote;
-// the address that the signalling came from is always a hint (RFC 7362 section 4). An address
-// that nobody can be reached at, or that is the relay's own, refuses the whole SDP.
+// the address that the signalling came from is always a hint (RFC 7362 section 4), and comes first:
+// of many hints the data plane takes but some. An address that nobody can be reached at, or that is
+// the relay's own, refuses the whole SDP.
+//
+// ICE makes two exceptions. A party names the relay's own address once it has seen its packets come
+// from there (peer-reflexive, RFC 8445 section 7.2.5.3.1): it stays where it was. And an SDP with
+// a=remote-candidates, or the answer to one, tells how ICE has ended (RFC 8839 section 4.4.1.2.2):
+// its reader must find the very addresses that the agents agreed on, so it passes as it is, and the
+// flows stay as they are.
 
 #include <array>
 #include <bitset>
@@ -48,6 +55,9 @@ struct PartyMedia {
   std::array<Component, 2> components;
   std::vector<IpAddress> hints;
   std::optional<IpAddress> signalled_from;
+  std::string ice_ufrag;       // empty: no ICE, or none that could find a way around the relay
+  bool ice_concluded = false;  // this SDP tells how ICE has ended: it is printed as it is
+  bool ice_direct = false;     // and it has found a way around the relay
 
   // RTP/SAVP, RTP/SAVPF and these over DTLS (RFC 3711, RFC 5764); it may be if that was not told.
   [[nodiscard]] bool encrypted() const {
@@ -55,9 +65,11 @@ struct PartyMedia {
   }
 };
 
-// Media number `index` of `session`, sent by a party in `realm` which said `before` last time.
+// Media number `index` of `session`, sent by a party in `realm` which said `before` last time;
+// `offered` is what it answers to, if it is an answer.
 [[nodiscard]] Result<PartyMedia> describe(const sdp::Session& session, std::size_t index,
                                           const Request& request, const Realm& realm,
-                                          const Realms& realms, const PartyMedia& before);
+                                          const Realms& realms, const PartyMedia& before,
+                                          const PartyMedia* offered = nullptr);
 
 }  // namespace millrace

@@ -39,7 +39,13 @@ enum class Command : std::uint8_t {
 };
 inline constexpr std::size_t kCommands = 14;
 
-enum class IceHandling : std::uint8_t { keep, remove };
+// What becomes of ICE. The relay is no ICE agent: it cannot speak ICE for a party that does not.
+enum class IceHandling : std::uint8_t {
+  add,         // where a party has ICE, the relay is one more candidate
+  force,       // the same, and the proxy is told where a party has none
+  relay_only,  // the relay is the only candidate
+  remove,
+};
 
 // A media as a protocol names it that keeps the SDP to itself (rtpproxy, MediaProxy).
 struct NamedMedia {
@@ -73,8 +79,9 @@ struct Request {
   std::optional<IpAddress> media_address;  // printed in place of the interface's own
   std::optional<std::uint8_t> dscp;        // from TOS
   std::optional<std::chrono::seconds> delete_delay;
-  IceHandling ice = IceHandling::keep;
-  std::uint32_t limit = 32;  // list: how many call-ids
+  IceHandling ice = IceHandling::add;
+  bool prefer_relay = false;  // its candidate comes before all others, else after them
+  std::uint32_t limit = 32;   // list: how many call-ids
 
   // update: of the SIP message that it comes from; the tags are those of the SIP request, also in
   // a reply to it.
@@ -156,7 +163,8 @@ struct StatisticsReport {
   std::uint64_t sessions_total = 0;
   std::uint64_t sessions_rejected = 0;  // refused for load or ports
   std::uint64_t timeouts = 0, silent_timeouts = 0, offer_timeouts = 0, final_timeouts = 0;
-  std::uint64_t deleted = 0;  // ended by the proxy
+  std::uint64_t deleted = 0;     // ended by the proxy
+  std::uint64_t ice_direct = 0;  // ended for ICE found a way around the relay
   std::uint64_t offers = 0, answers = 0, deletes = 0, pings = 0, queries = 0, lists = 0;
   std::uint64_t errors = 0;  // error replies
   std::uint64_t ports_used = 0, ports_free = 0;
@@ -172,6 +180,7 @@ struct Pong {};
 struct Done {};  // what was asked for has been done, and there is nothing more to tell
 struct Sdp {
   std::string body;
+  std::string warning = {};  // what could not be done as asked
 };  // offer, answer
 // Offer, answer without SDP: where media is to be sent, as printed in SDP, in the order of
 // Request::medias; port 0 = rejected.

@@ -20,18 +20,6 @@ std::string quote(std::string_view text) {
   return out += text.size() > 64 ? "...'" : "'";
 }
 
-bool same(std::string_view a, std::string_view b) {
-  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-  return std::ranges::equal(a, b, {}, lower, lower);
-}
-
-std::optional<std::uint32_t> number(std::string_view digits, std::uint32_t max) {
-  std::uint32_t value = 0;
-  const auto [end, error] = std::from_chars(digits.begin(), digits.end(), value);
-  if (error != std::errc{} || end != digits.end() || value > max) return std::nullopt;
-  return value;
-}
-
 std::optional<Direction> direction_named(std::string_view name) {
   if (name == "sendrecv") return Direction::sendrecv;
   if (name == "sendonly") return Direction::sendonly;
@@ -144,7 +132,7 @@ class Parser {
     std::string format_fault;  // means nothing in a rejected media (RFC 3264 section 6)
     std::optional<UdpPort> rtcp_port;
     std::optional<IpAddress> rtcp_address;
-    bool ice = false;
+    std::size_t reflexive = 0;  // candidates that are no host's own
   };
 
   static std::unexpected<Error> at(std::size_t line, const Error& error) {
@@ -229,7 +217,7 @@ class Parser {
     Fields fields(value);
     Media media;
     Pending pending;
-    pending.ice = ice_;
+    media.ice_ufrag = ice_ufrag_;
     media.direction = direction_;
     media.type = fields.next();
     const std::string_view port = fields.next();
@@ -281,17 +269,18 @@ class Parser {
   Result<void> read_attribute(Attribute a) {
     if (session_.medias.empty()) {
       direction_ = direction_named(a.name).value_or(direction_);
-      ice_ |= a.name == "ice-ufrag";
+      if (a.name == "ice-ufrag") ice_ufrag_ = a.value;
       return {};
     }
     Media& media = session_.medias.back();
     Pending& pending = pending_.back();
     if (!media.relayable) return {};
     media.direction = direction_named(a.name).value_or(media.direction);
-    pending.ice |= a.name == "ice-ufrag";
+    if (a.name == "ice-ufrag") media.ice_ufrag = a.value;
+    if (a.name == "remote-candidates") read_remote_candidates(media, a.value);
     media.bundle_only |= a.name == "bundle-only";
     media.rtcp_mux |= media.rtp && (a.name == "rtcp-mux" || a.name == "rtcp-mux-only");
-    if (a.name == "candidate") read_candidate(media, a.value);
+    if (a.name == "candidate") read_candidate(media, pending, a.value);
     if (a.name == "rtpmap") read_rtpmap(media, pending, a.value);
     return a.name == "rtcp" && media.rtp ? read_rtcp(pending, a.value) : Result<void>{};
   }
@@ -328,21 +317,31 @@ class Parser {
     media.clock_hz = *clock;
   }
 
-  // candidate:<foundation> <component> <transport> <priority> <address> <port> ... (RFC 8839
-  // section 5.1). Host names (mDNS) and what cannot be read are no hints.
-  static void read_candidate(Media& media, std::string_view value) {
-    Fields fields(value);
-    const std::string_view foundation = fields.next();
-    const auto component = number(fields.next(), 256);
-    const bool udp = same(fields.next(), "UDP");
-    const std::string_view priority = fields.next();
-    const Result<IpAddress> address = IpAddress::parse(fields.next());
-    const auto port = number(fields.next(), 65535);
-    if (foundation.empty() || !component || *component == 0 || !udp || priority.empty()) return;
-    if (!address || address->is_unspecified() || !port) return;
-    if (media.candidates.size() == kMaxCandidates) return;
-    if (std::ranges::find(media.candidates, *address) != media.candidates.end()) return;
-    media.candidates.push_back(*address);
+  // Host names (mDNS) and what cannot be read are no hints.
+  static void read_candidate(Media& media, Pending& pending, std::string_view value) {
+    const std::optional<Candidate> candidate = sdp::candidate(value);
+    if (!candidate) return;
+    media.rtcp_candidates |= candidate->component == 2;
+    if (candidate->address.is_unspecified()) return;
+    auto& known = media.candidates;
+    if (std::ranges::find(known, candidate->address) != known.end()) return;
+    const bool reflexive = !same(candidate->type, "host");
+    const std::size_t at = reflexive ? pending.reflexive : known.size();
+    if (at == kMaxCandidates) return;
+    if (known.size() == kMaxCandidates) known.pop_back();
+    known.insert(known.begin() + static_cast<std::ptrdiff_t>(at), candidate->address);
+    if (reflexive) ++pending.reflexive;
+  }
+
+  // a=remote-candidates:<component> <address> <port> ... (RFC 8839 section 5.2)
+  static void read_remote_candidates(Media& media, std::string_view value) {
+    for (Fields fields(value); !fields.at_end(); fields.next()) {
+      fields.next();
+      const Result<IpAddress> address = IpAddress::parse(fields.next());
+      if (address && media.remote_candidates.size() < kMaxCandidates) {
+        media.remote_candidates.push_back(*address);
+      }
+    }
   }
 
   Result<void> finish(Media& media, const Pending& pending) const {
@@ -357,7 +356,8 @@ class Parser {
       return fail("m=" + std::string(media.type) +
                   " has no connection address; write c=IN IP4 ADDRESS below it");
     }
-    media.held_by_address = media.connection->is_unspecified() && !pending.ice && !rejected;
+    media.held_by_address =
+        media.connection->is_unspecified() && media.ice_ufrag.empty() && !rejected;
     if (media.rtp) {
       const UdpPort next = rejected ? UdpPort(0) : media.port.next();
       media.rtcp = {pending.rtcp_address.value_or(*media.connection),
@@ -370,8 +370,8 @@ class Parser {
   std::vector<Pending> pending_;         // of each media
   std::optional<IpAddress> connection_;  // session level
   Direction direction_ = Direction::sendrecv;
-  bool ice_ = false;
-  std::string seen_;  // of v=, o=, s=
+  std::string_view ice_ufrag_;  // session level
+  std::string seen_;            // of v=, o=, s=
 };
 
 }  // namespace

@@ -57,7 +57,11 @@ struct Media {
   std::bitset<128> dtmf_types;                // those of RFC 4733's telephone-event
   std::string_view codec;                     // of the first payload type: "PCMU/8000"
   std::uint32_t clock_hz = 8000;              // of the first payload type (RFC 3551 table, rtpmap)
-  std::vector<IpAddress> candidates;          // of UDP ICE candidates, no repeats, kMaxCandidates
+  std::string_view ice_ufrag;  // names the ICE session (RFC 8839 section 5.4); empty: no ICE
+  std::vector<IpAddress> remote_candidates;  // ICE has concluded with these (section 5.2)
+  bool rtcp_candidates = false;              // there are candidates of component 2
+  std::vector<IpAddress> candidates;  // of UDP ICE candidates, no repeats, kMaxCandidates; those
+                                      // that NATs and relays gave before a host's own
 };
 
 struct Line {
@@ -82,11 +86,21 @@ struct MediaRewrite {
   bool untouched = false;  // pass the whole media description through (not relayable)
 };
 
+// What becomes of ICE in relayed media that have it (a=ice-ufrag).
+enum class Ice : std::uint8_t {
+  keep,        // as it is: right only where the reader will not find a mismatch of c= (RFC 8839
+               // section 4.2.5)
+  add,         // the relay is one more candidate, of type relay
+  relay_only,  // the relay is the only candidate
+  remove,      // a=candidate, a=ice-*, a=remote-candidates, ... go
+};
+
 struct Rewrite {
   std::vector<MediaRewrite> medias;   // as many as Session::medias
   std::optional<IpAddress> origin;    // print in o=
   bool replace_session_name = false;  // s=-
-  bool remove_ice = false;            // drop candidate, ice-*, remote-candidates, ...
+  Ice ice = Ice::keep;
+  bool prefer_relay = false;  // its candidate before all others; else after them
 };
 
 // What is printed:
@@ -96,12 +110,13 @@ struct Rewrite {
 //   first relayed one. An untouched media that relied on it keeps the old one as its own c=. With
 //   nothing relayed it stays as it is.
 // - A hold by address stays a hold: c= keeps 0.0.0.0, or "::" if `address` is IPv6.
-// - A media whose port was 0 stays rejected, unless bundle-only. A rejected media has port 0 and,
-// in
-//   a c= of its own, 0.0.0.0 or "::"; its a=rtcp goes.
+// - A media whose port was 0 stays rejected, unless bundle-only. A rejected media has port 0, its
+//   a=rtcp goes, and a c= of its own says 0.0.0.0 or "::".
 // - a=rtcp gets the `rtcp` port, and `address` where it named one. It is added (at the end of the
 //   media) when RTCP is not at port + 1, unless a=rtcp-mux says that it is at `port`.
-// - An untouched media keeps its ICE attributes; `remove_ice` is for the others and the session.
+// - The relay's candidates are `address` and `port`, and `rtcp` for component 2 if the media has
+//   candidates for it, or none at all and no a=rtcp-mux. They stand before the first a=candidate.
+// - An untouched media keeps its ICE attributes; `ice` is for the others and the session.
 // Rewriting the result once more with the same values changes nothing.
 // Precondition: rewrite.medias.size() == session.medias.size().
 [[nodiscard]] std::string rewrite(const Session& session, const Rewrite& rewrite);

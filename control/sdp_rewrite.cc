@@ -23,6 +23,19 @@ IpAddress unspecified(Family family) {
   return family == Family::ipv4 ? IpAddress::v4(0, 0, 0, 0) : IpAddress();
 }
 
+// RFC 8445 section 5.1.2.1, with the least type preference there is, or one above a host's own, and
+// so that the sum still is a priority.
+std::uint32_t candidate_priority(unsigned component, bool preferred) {
+  const std::uint32_t type = preferred ? 127 : 0;
+  return type << 24 | 65535U << 8 | (256 - component);
+}
+
+// The same for all candidates of one address (RFC 8445 section 5.1.1.3).
+std::string foundation(const IpAddress& address) {
+  const auto [first, second] = address.words();
+  return "R" + std::to_string(address.is_v4() ? address.as_v4().host() : first ^ second);
+}
+
 class Writer {
  public:
   Writer(const Session& session, const Rewrite& rewrite)
@@ -44,6 +57,10 @@ class Writer {
 
  private:
   enum class Fate : std::uint8_t { relayed, rejected, untouched };
+  // What a media has got by now.
+  struct Written {
+    bool rtcp = false, candidates = false;
+  };
 
   [[nodiscard]] Fate fate(std::size_t k) const {
     const Media& media = session_.medias[k];
@@ -94,7 +111,7 @@ class Writer {
         if (rewrite_.replace_session_name) return write("s=-", line.ending);
         break;
       case 'a':
-        if (rewrite_.remove_ice && is_ice(attribute(value).name)) return;
+        if (rewrite_.ice == Ice::remove && is_ice(attribute(value).name)) return;
         break;
       default:
         break;
@@ -107,19 +124,20 @@ class Writer {
     const std::size_t end =
         k + 1 < session_.medias.size() ? session_.media_starts[k + 1] : text_lines_;
     const bool title = begin + 1 < end && session_.lines[begin + 1].text.starts_with("i=");
-    bool rtcp_written = false;
+    Written written;
     for (std::size_t i = begin; i < end; ++i) {
       const Line& line = session_.lines[i];
       if (fate(k) == Fate::untouched)
         copy(line);
       else
-        write_media_line(k, line, rtcp_written);
+        write_media_line(k, line, written);
       // RFC 8866 section 9: m=, i=, c=, ...
       if (i == begin + (title ? 1 : 0)) write_added_connection(k, line.ending);
     }
-    if (fate(k) == Fate::relayed && !rtcp_written && needs_rtcp(k)) {
-      write(rtcp_line(k, false), session_.lines[end - 1].ending);
-    }
+    if (fate(k) != Fate::relayed) return;
+    const std::string_view ending = session_.lines[end - 1].ending;
+    if (!written.rtcp && needs_rtcp(k)) write(rtcp_line(k, false), ending);
+    if (!written.candidates && is_candidate(k)) write_candidates(k, ending);
   }
 
   void write_added_connection(std::size_t k, std::string_view ending) {
@@ -131,7 +149,7 @@ class Writer {
     if (connection_ && !old_connection_.empty()) write(old_connection_, ending);
   }
 
-  void write_media_line(std::size_t k, const Line& line, bool& rtcp_written) {
+  void write_media_line(std::size_t k, const Line& line, Written& written) {
     const Media& media = session_.medias[k];
     const bool rejected = fate(k) == Fate::rejected;
     switch (line.text[0]) {
@@ -144,10 +162,15 @@ class Writer {
       }
       case 'a': {
         const Attribute a = attribute(line.text.substr(2));
-        if (rewrite_.remove_ice && is_ice(a.name)) return;
+        if (rewrite_.ice == Ice::remove && is_ice(a.name)) return;
+        if (is_candidate(k) && (a.name == "candidate" || a.name == "end-of-candidates")) {
+          if (!written.candidates) write_candidates(k, line.ending);
+          written.candidates = true;
+          if (a.name == "candidate" && !stays(k, a.value)) return;
+        }
         if (a.name != "rtcp" || !media.rtp) break;
         if (rejected) return;
-        rtcp_written = true;
+        written.rtcp = true;
         Fields fields(a.value);
         fields.next();
         return write(rtcp_line(k, !fields.at_end()), line.ending);
@@ -183,6 +206,38 @@ class Writer {
     if (!with_address) return out;
     const bool held = media.held_by_address && media.rtcp.address.is_unspecified();
     return out += " " + address_text(held ? unspecified(to.address.family()) : to.address);
+  }
+
+  // Whether the relay is a candidate of this media.
+  [[nodiscard]] bool is_candidate(std::size_t k) const {
+    return fate(k) == Fate::relayed && !session_.medias[k].ice_ufrag.empty() &&
+           (rewrite_.ice == Ice::add || rewrite_.ice == Ice::relay_only);
+  }
+
+  // Related addresses are for diagnosis, and nobody's here (RFC 8839 section 5.1).
+  void write_candidates(std::size_t k, std::string_view ending) {
+    const Media& media = session_.medias[k];
+    const MediaRewrite& to = rewrite_.medias[k];
+    const std::string_view related = to.address.is_v4() ? "0.0.0.0" : "::";
+    const auto add = [&](unsigned component, UdpPort port) {
+      std::string line = "a=candidate:" + foundation(to.address) + ' ' + std::to_string(component);
+      line += " UDP " + std::to_string(candidate_priority(component, rewrite_.prefer_relay));
+      line += ' ' + to.address.text() + ' ' + std::to_string(port.number());
+      write(line.append(" typ relay raddr ").append(related).append(" rport 9"), ending);
+    };
+    add(1, to.port);
+    const bool apart = media.rtp && to.rtcp != to.port;
+    const bool unsaid = media.candidates.empty() && !media.rtcp_mux;
+    if (apart && (media.rtcp_candidates || unsaid)) add(2, to.rtcp);
+  }
+
+  // A candidate of the party's own: not the relay's, from when this SDP came by before.
+  [[nodiscard]] bool stays(std::size_t k, std::string_view value) const {
+    if (rewrite_.ice == Ice::relay_only) return false;
+    const MediaRewrite& to = rewrite_.medias[k];
+    const std::optional<Candidate> c = candidate(value);
+    return !c || c->type != "relay" || c->address != to.address ||
+           (c->port != to.port && c->port != to.rtcp);
   }
 
   const Session& session_;

@@ -5,13 +5,28 @@
 // see the same fields in a line, or the writer would replace what the reader did not read.
 
 #include <algorithm>
+#include <charconv>
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
 #include "control/sdp.h"
 
 namespace millrace::sdp {
+
+inline bool same(std::string_view a, std::string_view b) {
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+  return std::ranges::equal(a, b, {}, lower, lower);
+}
+
+inline std::optional<std::uint32_t> number(std::string_view digits, std::uint32_t max) {
+  std::uint32_t value = 0;
+  const auto [end, error] = std::from_chars(digits.begin(), digits.end(), value);
+  if (error != std::errc{} || end != digits.end() || value > max) return std::nullopt;
+  return value;
+}
 
 // The fields of a value, separated by spaces.
 class Fields {
@@ -56,6 +71,29 @@ inline std::size_t origin_address(std::string_view value) {
     while (!value.empty() && !value.ends_with(' ')) value.remove_suffix(1);
   }
   return value.size();
+}
+
+// candidate:<foundation> <component> UDP <priority> <address> <port> typ <type> ... (RFC 8839
+// section 5.1); nothing if it is over another transport, names a host or cannot be read.
+struct Candidate {
+  std::uint32_t component = 1;
+  IpAddress address;
+  UdpPort port;
+  std::string_view type;
+};
+
+inline std::optional<Candidate> candidate(std::string_view value) {
+  Fields fields(value);
+  const std::string_view foundation = fields.next();
+  const auto component = number(fields.next(), 256);
+  const bool udp = same(fields.next(), "UDP");
+  const std::string_view priority = fields.next();
+  const Result<IpAddress> address = IpAddress::parse(fields.next());
+  const auto port = number(fields.next(), 65535);
+  if (foundation.empty() || !component || *component == 0 || !udp || priority.empty()) return {};
+  if (!address || !port) return {};
+  fields.next();
+  return Candidate{*component, *address, UdpPort(static_cast<std::uint16_t>(*port)), fields.next()};
 }
 
 }  // namespace millrace::sdp

@@ -32,7 +32,8 @@ struct Content {
   using Kind = Evidence::Kind;
   const bool opaque = (flags & (flow_flag::kRtp | flow_flag::kRtcp)) == 0;
   const bool encrypted = (flags & flow_flag::kCipher) != 0;
-  if (opaque) return Content{.kind = datagram.empty() ? Kind::keepalive : Kind::datagram};
+  if (opaque && datagram.empty()) return Content{.kind = Kind::keepalive};
+  if (opaque) return Content{.kind = is_stun(datagram) ? Kind::stun : Kind::datagram};
   if (datagram.empty()) return std::unexpected(DropReason::empty_datagram);
 
   switch (protocol_of(datagram[0])) {

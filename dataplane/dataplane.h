@@ -95,7 +95,7 @@ enum class Treatment : std::uint8_t {
   block,    // dropped
 };
 
-inline constexpr std::size_t kMaxHints = 4;
+inline constexpr std::size_t kMaxHints = 8;
 
 // One side of a path: the party that was given `local` in its SDP.
 struct Side {
@@ -163,6 +163,7 @@ struct FlowReport {
   std::uint64_t packets = 0;            // admitted
   std::uint64_t bytes = 0;              // UDP payload of these
   std::uint64_t forwarded = 0;          // admitted and sent on
+  std::uint64_t stun = 0;               // admitted STUN: checks of ICE, no media
   std::uint64_t refused = 0;            // dropped for their source
   std::uint64_t malformed = 0;          // dropped for their content
   std::array<std::uint32_t, kFlowDropReasons> drops{};  // by flow_drop_reasons(), up to 4e9

@@ -186,6 +186,7 @@ struct alignas(64) Record {
   std::atomic<std::uint64_t> candidate_port{0};
   std::atomic<std::uint64_t> candidate_stream{0};
 
+  std::atomic<std::uint64_t> stun{0};           // admitted STUN
   std::atomic<std::uint64_t> not_received{0};   // admitted, but no RTP packet of A.1's "received"
   std::atomic<std::uint64_t> past_expected{0};  // over former SSRCs and before restarts
   std::array<std::atomic<std::uint32_t>, kFlowDropReasons> drops{};  // by reason, see drop()
@@ -206,6 +207,6 @@ struct alignas(64) Record {
     return sum;
   }
 };
-static_assert(sizeof(Record) == 256);
+static_assert(sizeof(Record) == 320);
 
 }  // namespace millrace

@@ -35,7 +35,7 @@ void forget(SeenLine& seen) {
 
 void forget(Record& record) {
   for (auto* word : {&record.candidate_port, &record.candidate_stream, &record.latched_at,
-                     &record.not_received, &record.past_expected}) {
+                     &record.stun, &record.not_received, &record.past_expected}) {
     word->store(0, kRelaxed);
   }
   for (auto& count : record.drops) count.store(0, kRelaxed);
@@ -292,6 +292,7 @@ FlowReport FlowTable::read(LocalPort port, Tsc now) const {
   report.packets = seen.packets.load(kRelaxed);
   report.bytes = seen.bytes.load(kRelaxed);
   const auto minus = [](std::uint64_t a, std::uint64_t b) { return a > b ? a - b : 0; };
+  report.stun = rec.stun.load(kRelaxed);
   // What is admitted and then not sent; what is dropped for its source; and for its content.
   report.forwarded = minus(
       report.packets, rec.dropped(DropReason::no_destination, DropReason::neighbor_table_full));

@@ -212,6 +212,7 @@ void Relay::note(const Arrival& arrival, const Content& content, const OrdersV4&
     return;
   }
   record.not_received.fetch_add(1, kRelaxed);
+  if (content.kind == Evidence::Kind::stun) record.stun.fetch_add(1, kRelaxed);
   if (content.kind != Evidence::Kind::rtcp) return;
   // Remembered as what a rebound source must show (latch.cc).
   if (orders.has(kRtcp)) seen.sender.store(kKnownSender | content.ssrc, kRelaxed);

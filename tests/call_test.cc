@@ -596,5 +596,56 @@ TEST_F(CallTest, ReportTellsBothSides) {
   EXPECT_EQ(audio_of_b.streams[1].advertised, endpoint(kB, 5001));
 }
 
+// ---- ICE ------------------------------------------------------------------------------------
+
+// One party's ICE, with a reflexive candidate at `address`.
+std::string ice(std::string_view ufrag, std::string_view address) {
+  return "a=ice-ufrag:" + std::string(ufrag) + "\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\n" +
+         "a=candidate:1 1 UDP 1694498815 " + std::string(address) +
+         " 4000 typ srflx raddr 0.0.0.0 rport 9\r\n";
+}
+
+TEST_F(CallTest, RelayIsACandidateOfBothParties) {
+  const Printed offered = print(offer(audio(kA, 4000, ice("a", kA))));
+  const Printed answered = print(answer(audio(kB, 5000, ice("b", kB))));
+  for (const Printed* seen_by : {&offered, &answered}) {
+    const std::string port = std::to_string(seen_by->port());
+    EXPECT_NE(seen_by->body->find(" 1 UDP 16777215 198.18.0.10 " + port + " typ relay"),
+              std::string::npos)
+        << *seen_by->body;
+    EXPECT_NE(seen_by->body->find("a=ice-ufrag:"), std::string::npos);
+  }
+  EXPECT_NE(offered.body->find(std::string(kA) + " 4000 typ srflx"), std::string::npos);
+}
+
+TEST_F(CallTest, ForceRelayShowsNoOtherCandidate) {
+  Request asked = offer(audio(kA, 4000, ice("a", kA)));
+  asked.ice = IceHandling::relay_only;
+  const Printed offered = print(asked);
+  EXPECT_EQ(offered.session.medias[0].candidates, std::vector{kCore});
+}
+
+TEST_F(CallTest, ForcedIceThatThereIsNotIsTold) {
+  Request asked = offer(audio(kA, 4000));
+  asked.ice = IceHandling::force;
+  EXPECT_NE(std::get<reply::Sdp>(handle(asked)).warning.find("ICE=force"), std::string::npos);
+  asked.sdp = keep(audio(kA, 4000, ice("a", kA)));
+  EXPECT_EQ(std::get<reply::Sdp>(handle(asked)).warning, "");
+}
+
+TEST_F(CallTest, ReinviteThatConcludesIcePassesAsItIs) {
+  to_b = print(offer(audio(kA, 4000, ice("a", kA)))).local();
+  to_a = print(answer(audio(kB, 5000, ice("b", kB)))).local();
+  const std::string end = "a=remote-candidates:1 198.18.0.200 5000\r\n";
+  Request again = offer(audio(kA, 4444, ice("a", kA) + end));
+  again.to_tag = "B";
+  const Printed offered = print(again);
+  EXPECT_EQ(*offered.body, again.sdp);
+  const std::string body = audio(kB, 5555, ice("b", kB));
+  EXPECT_EQ(*print(answer(body)).body, body) << "and so does its answer";
+  EXPECT_EQ(flow(to_a).destination, endpoint(kB, 5000)) << "the flows stay";
+  EXPECT_EQ(flow(to_b).destination, endpoint(kA, 4000));
+}
+
 }  // namespace
 }  // namespace millrace

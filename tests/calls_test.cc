@@ -211,6 +211,29 @@ TEST_F(CallTableTest, HeldCallMayBeSilentForLonger) {
   EXPECT_EQ(statistics().silent_timeouts, 1U);
 }
 
+TEST_F(CallTableTest, IceThatNeverUsedTheRelayHasGoneAroundIt) {
+  const std::string ice = "a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\n";
+  std::ignore = print(offer(audio(kA, 4000, ice)));
+  std::ignore = print(answer(audio(kB, 5000, ice)));
+  EXPECT_FALSE(over_after(59s));
+  EXPECT_TRUE(over_after(1s));
+  EXPECT_EQ(statistics().ice_direct, 1U);
+  EXPECT_EQ(statistics().timeouts, 0U);
+}
+
+TEST_F(CallTableTest, IceOfOnePartyOrOneMediaIsNotEnough) {
+  const std::string ice = "a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\n";
+  std::ignore = print(offer(audio(kA, 4000, ice)));
+  std::ignore = print(answer(audio(kB, 5000)));
+  EXPECT_TRUE(over_after(60s));
+  const std::string video = media("video", 4002);
+  std::ignore = print(offer(audio(kA, 4000, ice) + video));
+  std::ignore = print(answer(audio(kB, 5000, ice) + video));
+  EXPECT_TRUE(over_after(60s));
+  EXPECT_EQ(statistics().timeouts, 2U);
+  EXPECT_EQ(statistics().ice_direct, 0U);
+}
+
 TEST_F(CallTableTest, OneDirectionIsEnoughToExpectMedia) {
   establish();
   std::ignore = print(reoffer(audio(kA, 4000, "a=sendonly\r\n")));  // music on hold

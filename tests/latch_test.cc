@@ -66,14 +66,14 @@ TEST_F(Latch, WithoutHintsNobodyIsHeard) {
   EXPECT_EQ(lab.dropped(DropReason::wrong_source), 1U);
 }
 
-TEST_F(Latch, OnlyTheFirstFourHintsCount) {
+TEST_F(Latch, OnlyTheFirstHintsCount) {
   path.b.hints.clear();
-  for (std::uint8_t i = 0; i < 5; ++i) {
+  for (std::uint8_t i = 0; i <= kMaxHints; ++i) {
     path.b.hints.push_back(IpAddress::v4(203, 0, 113, static_cast<std::uint8_t>(30 + i)));
   }
   publish();
-  EXPECT_FALSE(lab.from_b(rtp({}), kStart, {path.b.hints[4], UdpPort(5000)}));
-  EXPECT_TRUE(lab.from_b(rtp({}), kStart, {path.b.hints[3], UdpPort(5000)}));
+  EXPECT_FALSE(lab.from_b(rtp({}), kStart, {path.b.hints[kMaxHints], UdpPort(5000)}));
+  EXPECT_TRUE(lab.from_b(rtp({}), kStart, {path.b.hints[kMaxHints - 1], UdpPort(5000)}));
 }
 
 TEST_F(Latch, WhatIsNoMediaDoesNotLatch) {
@@ -120,6 +120,7 @@ TEST_F(Latch, StunLatchesAndTheFirstRtpDecides) {
   ASSERT_TRUE(lab.from_b(stun()));
   EXPECT_EQ(b().latched, kPartyB);
   EXPECT_FALSE(lab.from_b(stun(), kStart, at_port(kPartyB, 5002))) << "no second guess";
+  EXPECT_EQ(b().stun, 1U);
   ASSERT_TRUE(lab.from_b(rtp({}), kStart, at_port(kPartyB, 5002)));
   EXPECT_EQ(b().latched, at_port(kPartyB, 5002));
   EXPECT_FALSE(lab.from_b(rtp({.sequence = 2}))) << "it has been decided";
@@ -259,6 +260,9 @@ TEST_F(Latch, OpaquePathsLatchOnAnyDatagramButAnEmptyOne) {
   EXPECT_FALSE(lab.from_b({}));
   EXPECT_TRUE(lab.from_b(bytes_of({0xff})));
   EXPECT_TRUE(lab.from_b({})) << "a keepalive of the latched source passes";
+  EXPECT_TRUE(lab.from_b(stun()));
+  EXPECT_EQ(b().stun, 1U);
+  EXPECT_EQ(b().packets, 3U);
   EXPECT_FALSE(lab.from_b(bytes_of({0xff}), after_ms(5000), at_port(kPartyB, 5001)));
 }
 

@@ -103,8 +103,8 @@ TEST(NgCaptured, Offer) {
   EXPECT_FALSE(request.replace_session_name);
   EXPECT_FALSE(request.sip_source_address);
   EXPECT_FALSE(request.asymmetric);
-  EXPECT_EQ(request.ice, IceHandling::keep);
-  EXPECT_EQ(message->unknown, Strings{"ICE=force"});
+  EXPECT_EQ(request.ice, IceHandling::force);
+  EXPECT_EQ(message->unknown, Strings{});
 }
 
 TEST(NgCaptured, AnswerAndDeleteOverUdp) {
@@ -402,7 +402,7 @@ TEST(NgVocabulary, DefaultsOfTosDelayAndLimit) {
 TEST(NgVocabulary, OfAKeyThatComesTwiceTheLastCounts) {
   const std::string bytes = offer("3:TOSi0e3:TOSi184e3:ICE6:remove3:ICE4:keep");
   EXPECT_EQ(parse(bytes)->request.dscp, 46);
-  EXPECT_EQ(parse(bytes)->request.ice, IceHandling::keep);
+  EXPECT_EQ(parse(bytes)->request.ice, IceHandling::add);
 }
 
 TEST(NgVocabulary, NamesWhatItDoesNotActUpon) {
@@ -418,6 +418,24 @@ TEST(NgVocabulary, NamesWhatItDoesNotActUpon) {
                      "replace=origin-full", "xmlrpc-cb-ip"}));
   const std::string savp = offer("18:transport protocol8:RTP/SAVP");
   EXPECT_EQ(parse(savp)->unknown, Strings{"transport-protocol=RTP/SAVP"});
+}
+
+TEST(NgVocabulary, IceByItsNames) {
+  const auto read = [](const std::string& keys) {
+    const std::string bytes = offer(keys);
+    auto message = parse(bytes);
+    EXPECT_TRUE(message.has_value()) << message.error();
+    return std::pair(message->request.ice, message->request.prefer_relay);
+  };
+  EXPECT_EQ(read(""), std::pair(IceHandling::add, false));
+  EXPECT_EQ(read("3:ICE7:default"), std::pair(IceHandling::add, false));
+  EXPECT_EQ(read("3:ICE8:optional"), std::pair(IceHandling::add, false));
+  EXPECT_EQ(read("3:ice5:Force"), std::pair(IceHandling::force, false));
+  EXPECT_EQ(read("3:ICE11:force-relay"), std::pair(IceHandling::relay_only, false));
+  EXPECT_EQ(read("13:ice-candidate13:high-priority"), std::pair(IceHandling::add, true));
+  EXPECT_EQ(read("13:ice_candidate12:low-priority"), std::pair(IceHandling::add, false));
+  EXPECT_EQ(error(offer("13:ice-candidate4:none")),
+            "Invalid value of key \"ice-candidate\": expected high-priority or low-priority");
 }
 
 TEST(NgVocabulary, WhatIsNamedIsBounded) {

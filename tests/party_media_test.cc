@@ -62,7 +62,7 @@ TEST_F(PartyMediaTest, PublicAddressIsRemoteAndHint) {
   EXPECT_EQ(media.state, State::live);
   EXPECT_EQ(media.components[0].remote, (Endpoint{ip("203.0.113.5"), UdpPort(4000)}));
   EXPECT_EQ(media.components[1].remote, (Endpoint{ip("203.0.113.6"), UdpPort(4100)}));
-  EXPECT_EQ(media.hints, list({"203.0.113.5", "203.0.113.6", "192.0.2.9"}));
+  EXPECT_EQ(media.hints, list({"192.0.2.9", "203.0.113.5", "203.0.113.6"}));
   EXPECT_TRUE(media.payload_types[0] && media.payload_types[101]);
   EXPECT_EQ(media.payload_types.count(), 2U);
 }
@@ -95,7 +95,7 @@ TEST_F(PartyMediaTest, CandidatesAreHintsUnderTheSameRule) {
   const PartyMedia media =
       say("203.0.113.5", candidate("192.168.1.20") + candidate("127.0.0.1") +
                              candidate("198.51.100.4") + candidate("198.18.0.10"));
-  EXPECT_EQ(media.hints, list({"203.0.113.5", "192.0.2.9", "198.51.100.4"}));
+  EXPECT_EQ(media.hints, list({"192.0.2.9", "203.0.113.5", "198.51.100.4"}));
 }
 
 TEST_F(PartyMediaTest, SignallingAddressReplacesTheSdpsOnRequest) {
@@ -173,6 +173,65 @@ TEST_F(PartyMediaTest, NoDefaultCandidateIsNoHold) {
   EXPECT_FALSE(media.held);
   EXPECT_FALSE(media.components[0].remote);
   EXPECT_EQ(media.hints, list({"203.0.113.5"}));
+}
+
+// ---- ICE ------------------------------------------------------------------------------------
+
+constexpr const char* kIce = "a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\n";
+std::string srflx(std::string_view address) {
+  return "a=candidate:2 1 UDP 1694498815 " + std::string(address) +
+         " 4000 typ srflx raddr 192.168.1.20 rport 4000\r\n";
+}
+
+TEST_F(PartyMediaTest, MoreCandidatesOfTheSameIceWidenTheHints) {
+  say("203.0.113.5", kIce + srflx("198.51.100.4"));
+  EXPECT_EQ(say("203.0.113.5", kIce + srflx("198.51.100.5")).hints,
+            list({"203.0.113.5", "198.51.100.5", "198.51.100.4"}));
+  EXPECT_EQ(say("203.0.113.5", "a=ice-ufrag:other\r\n" + srflx("198.51.100.6")).hints,
+            list({"203.0.113.5", "198.51.100.6"}));
+}
+
+TEST_F(PartyMediaTest, IcePartySeesItselfBehindTheRelay) {
+  const PartyMedia first = say("203.0.113.5", kIce + srflx("198.51.100.4"));
+  const PartyMedia later = say("198.18.0.10", kIce);
+  EXPECT_EQ(later.components[0].remote, first.components[0].remote);
+  EXPECT_FALSE(later.components[0].moved);
+  before = {};
+  EXPECT_FALSE(judge("198.18.0.10", kIce)) << "nothing is known of it";
+}
+
+TEST_F(PartyMediaTest, ConcludedIceLeavesTheFlowsAndTellsWhichWayItWent) {
+  const PartyMedia first = say("203.0.113.5", kIce + srflx("198.51.100.4"));
+  const std::string end = std::string(kIce) + "a=remote-candidates:1 ";
+  const PartyMedia around = say("198.51.100.4", end + "192.0.2.7 6000\r\n");
+  EXPECT_TRUE(around.ice_concluded);
+  EXPECT_TRUE(around.ice_direct);
+  EXPECT_EQ(around.state, State::live);
+  EXPECT_EQ(around.components[0].remote, first.components[0].remote);
+  EXPECT_FALSE(around.components[0].moved);
+  const PartyMedia hold = say("198.51.100.4", std::string(kIce) + "a=inactive\r\n");
+  EXPECT_FALSE(hold.ice_concluded);
+  EXPECT_TRUE(hold.ice_direct) << "as before, until ICE starts again";
+  EXPECT_FALSE(say("198.51.100.4", "a=ice-ufrag:other\r\n").ice_direct);
+  EXPECT_FALSE(say("198.18.0.10", end + "198.18.0.10 30000\r\n").ice_direct);
+  EXPECT_FALSE(say("203.0.113.5", end + "198.18.0.10 30000\r\n").ice_direct);
+}
+
+TEST_F(PartyMediaTest, ConcludedIceOfAnUnknownMediaIsNoneOfOurs) {
+  EXPECT_EQ(say("10.9.9.9", std::string(kIce) + "a=remote-candidates:1 192.0.2.7 6000\r\n").state,
+            State::untouched);
+}
+
+TEST_F(PartyMediaTest, ProxyMayHaveItsWayWithConcludedIce) {
+  const std::string end = std::string(kIce) + "a=remote-candidates:1 192.0.2.7 6000\r\n";
+  for (const IceHandling ice : {IceHandling::remove, IceHandling::relay_only}) {
+    request.ice = ice;
+    before = {};
+    const PartyMedia media = say("203.0.113.5", end);
+    EXPECT_EQ(media.state, State::live);
+    EXPECT_FALSE(media.ice_concluded);
+    EXPECT_TRUE(media.ice_ufrag.empty()) << "it can find no way around the relay";
+  }
 }
 
 TEST_F(PartyMediaTest, DirectionsSayWhoSends) {

@@ -33,7 +33,7 @@ std::string slurp(const std::filesystem::path& file) {
 }
 
 // One line a value: `media ADDRESS PORT RTCP`, `reject`, `untouched`, `origin ADDRESS`,
-// `session-name`, `remove-ice`.
+// `session-name`, `remove-ice`, `add-ice`, `relay-only`.
 Rewrite read_rewrite(const std::filesystem::path& file) {
   Rewrite to;
   std::ifstream in(file);
@@ -54,7 +54,11 @@ Rewrite read_rewrite(const std::filesystem::path& file) {
     } else if (word == "session-name") {
       to.replace_session_name = true;
     } else if (word == "remove-ice") {
-      to.remove_ice = true;
+      to.ice = Ice::remove;
+    } else if (word == "add-ice") {
+      to.ice = Ice::add;
+    } else if (word == "relay-only") {
+      to.ice = Ice::relay_only;
     } else {
       ADD_FAILURE() << file << ": " << word;
     }
@@ -133,8 +137,8 @@ TEST_P(SdpFixture, OtherLinesAreUntouched) {
       if (named("m=") || named("c=") || named("a=rtcp:")) continue;
       if (fixture.to.origin && named("o=")) continue;
       if (fixture.to.replace_session_name && named("s=")) continue;
-      if (fixture.to.remove_ice && (named("a=ice-") || named("a=candidate:"))) continue;
-      if (fixture.to.remove_ice && named("a=end-of-candidates")) continue;
+      if (fixture.to.ice == Ice::remove && (named("a=ice-") || named("a=candidate:"))) continue;
+      if (fixture.to.ice == Ice::remove && named("a=end-of-candidates")) continue;
       // A last line that had no ending may have got one, as another follows it.
       const bool finished = fixture.in.ends_with('\n');
       lines.push_back(std::string(line.text) + std::string(finished ? line.ending : ""));
@@ -157,7 +161,7 @@ TEST_P(SdpFixture, EveryPrefixIsReadOrRefusedWithinItsBounds) {
                          session->medias.size(), {ip("2001:db8::9"), UdpPort(4), UdpPort(6)}),
                      .origin = ip("2001:db8::9"),
                      .replace_session_name = true,
-                     .remove_ice = true};
+                     .ice = Ice::remove};
     EXPECT_TRUE(parse(rewrite(*session, to))) << prefix.view();
   }
 }
@@ -175,14 +179,112 @@ TEST(SdpRewrite, IceGoesWhereAskedAndOnlyThere) {
   Rewrite to{.medias = {{ip("203.0.113.9"), UdpPort(6), UdpPort(7)}},
              .origin = std::nullopt,
              .replace_session_name = false,
-             .remove_ice = true};
+             .ice = Ice::remove};
   const std::string without = rewrite(parsed(body), to);
   EXPECT_TRUE(without.ends_with("t=0 0\r\nm=audio 6 RTP/AVP 0\na=icecream\na=candidates\n"))
       << without;
-  to.remove_ice = false;
+  to.ice = Ice::keep;
   const std::string with = rewrite(parsed(body), to);
   EXPECT_EQ(parsed(with).lines.size(), parsed(body).lines.size());
   EXPECT_NE(with.find("a=candidate:1 1 UDP 1 10.0.0.1 4 typ host\n"), with.npos);
+}
+
+// ---- ICE ------------------------------------------------------------------------------------
+
+constexpr std::string_view kIce = "a=ice-ufrag:abcd\na=ice-pwd:abcdefghijklmnopqrstuv\n";
+constexpr std::string_view kRelayRtp =
+    "a=candidate:R3405803785 1 UDP 16777215 203.0.113.9 6 typ relay raddr 0.0.0.0 rport 9\n";
+constexpr std::string_view kRelayRtcp =
+    "a=candidate:R3405803785 2 UDP 16777214 203.0.113.9 7 typ relay raddr 0.0.0.0 rport 9\n";
+constexpr std::string_view kHost1 = "a=candidate:1 1 UDP 2130706431 10.0.0.1 4 typ host\n";
+constexpr std::string_view kHost2 = "a=candidate:1 2 UDP 2130706430 10.0.0.1 5 typ host\n";
+
+// What stands below t= once `ice` was done to it, and again.
+std::string with_ice(std::string_view media, Ice ice, UdpPort rtcp = UdpPort(7),
+                     bool prefer = false) {
+  const Rewrite to{.medias = {{ip("203.0.113.9"), UdpPort(6), rtcp}},
+                   .origin = std::nullopt,
+                   .ice = ice,
+                   .prefer_relay = prefer};
+  const std::string once = rewrite(parsed(with_head(media)), to);
+  EXPECT_EQ(rewrite(parsed(once), to), once);
+  return once.substr(once.find("t=0 0\r\n") + 7);
+}
+
+std::string join(std::initializer_list<std::string_view> parts) {
+  std::string out;
+  for (const std::string_view part : parts) out += part;
+  return out;
+}
+
+TEST(SdpIce, TheRelayIsOneMoreCandidate) {
+  EXPECT_EQ(
+      with_ice(join({"m=audio 4 RTP/AVP 0\n", kIce, kHost1, kHost2, "a=ptime:20\n"}), Ice::add),
+      join({"m=audio 6 RTP/AVP 0\n", kIce, kRelayRtp, kRelayRtcp, kHost1, kHost2, "a=ptime:20\n"}));
+}
+
+TEST(SdpIce, OrTheOnlyOne) {
+  EXPECT_EQ(with_ice(join({"m=audio 4 RTP/AVP 0\n", kIce, kHost1, kHost2,
+                           "a=candidate:2 1 TCP 1 10.0.0.1 9 typ host tcptype active\n",
+                           "a=candidate:3 1 UDP 1 x.local 9 typ host\na=end-of-candidates\n"}),
+                     Ice::relay_only),
+            join({"m=audio 6 RTP/AVP 0\n", kIce, kRelayRtp, kRelayRtcp, "a=end-of-candidates\n"}));
+}
+
+TEST(SdpIce, RtcpHasACandidateOnlyIfTheMediaHas) {
+  EXPECT_EQ(with_ice(join({"m=audio 4 RTP/AVP 0\n", kIce, kHost1}), Ice::add),
+            join({"m=audio 6 RTP/AVP 0\n", kIce, kRelayRtp, kHost1}));
+  EXPECT_EQ(with_ice(join({"m=audio 4 RTP/AVP 0\n", kIce, "a=rtcp-mux\n", kHost1, kHost2}),
+                     Ice::add, UdpPort(6)),
+            join({"m=audio 6 RTP/AVP 0\n", kIce, "a=rtcp-mux\n", kRelayRtp, kHost1, kHost2}));
+  // Trickled later (RFC 8840).
+  EXPECT_EQ(with_ice(join({"m=audio 9 RTP/AVP 0\n", kIce}), Ice::add),
+            join({"m=audio 6 RTP/AVP 0\n", kIce, kRelayRtp, kRelayRtcp}));
+  EXPECT_EQ(
+      with_ice(join({"m=audio 9 RTP/AVP 0\n", kIce, "a=rtcp-mux\na=end-of-candidates"}), Ice::add),
+      join({"m=audio 6 RTP/AVP 0\n", kIce, "a=rtcp-mux\n",
+            kRelayRtp.substr(0, kRelayRtp.size() - 1), "\r\na=end-of-candidates"}));
+  EXPECT_EQ(with_ice(join({"m=application 4 UDP/DTLS/SCTP x\n", kIce, kHost1}), Ice::add),
+            join({"m=application 6 UDP/DTLS/SCTP x\n", kIce, kRelayRtp, kHost1}));
+}
+
+TEST(SdpIce, MediaWithoutIceOrRejectedHasNoCandidate) {
+  EXPECT_EQ(with_ice("m=audio 4 RTP/AVP 0\n", Ice::add), "m=audio 6 RTP/AVP 0\n");
+  EXPECT_EQ(with_ice(join({"m=audio 0 RTP/AVP 0\n", kIce, kHost1}), Ice::relay_only),
+            join({"m=audio 0 RTP/AVP 0\n", kIce, kHost1}));
+}
+
+TEST(SdpIce, UfragOfTheSessionCounts) {
+  const std::string body = join({"a=ice-ufrag:s\na=ice-pwd:p\nm=audio 4 RTP/AVP 0\n", kHost1});
+  EXPECT_EQ(with_ice(body, Ice::add),
+            join({"a=ice-ufrag:s\na=ice-pwd:p\nm=audio 6 RTP/AVP 0\n", kRelayRtp, kHost1}));
+}
+
+TEST(SdpIce, PreferredItComesBeforeHosts) {
+  const std::string out =
+      with_ice(join({"m=audio 4 RTP/AVP 0\n", kIce, kHost1, kHost2}), Ice::add, UdpPort(7), true);
+  EXPECT_NE(out.find(" 1 UDP 2147483647 203.0.113.9 6 typ relay"), out.npos) << out;
+  EXPECT_NE(out.find(" 2 UDP 2147483646 203.0.113.9 7 typ relay"), out.npos) << out;
+}
+
+// RFC 8839 section 4.2.5: no mismatch, so c= and m=, and a=rtcp, are a candidate each.
+TEST(SdpIce, DefaultDestinationIsACandidateInBothFamilies) {
+  for (const char* address : {"203.0.113.9", "2001:db8:1:2:3:4:5:9"}) {
+    const std::string body = with_head(join({"m=audio 4 RTP/AVP 0\n", kIce, kHost1, kHost2}));
+    const Rewrite to{
+        .medias = {{ip(address), UdpPort(6), UdpPort(9)}}, .origin = std::nullopt, .ice = Ice::add};
+    const std::string once = rewrite(parsed(body), to);
+    EXPECT_EQ(rewrite(parsed(once), to), once);
+    const Session out = parsed(once);
+    EXPECT_EQ(out.medias[0].connection, ip(address));
+    EXPECT_EQ(out.medias[0].candidates, (std::vector{ip(address), ip("10.0.0.1")}));
+    for (const char* component : {" 1 UDP 16777215 ", " 2 UDP 16777214 "}) {
+      const std::string port = component[1] == '1' ? " 6 typ relay" : " 9 typ relay";
+      EXPECT_NE(once.find(component + std::string(address) + port), once.npos) << once;
+    }
+    const std::size_t foundation = once.find("a=candidate:R") + 12;
+    EXPECT_LE(once.find(' ', foundation) - foundation, 32U);
+  }
 }
 
 // Who was asked to reject a media that is not relayable gets it rejected.
@@ -220,7 +322,7 @@ double cost(const std::string& body) {
                          session->medias.size(), {ip("203.0.113.9"), UdpPort(4), UdpPort(9)}),
                      .origin = ip("203.0.113.9"),
                      .replace_session_name = true,
-                     .remove_ice = true};
+                     .ice = Ice::remove};
     EXPECT_FALSE(rewrite(*session, to).empty());
     least = std::min(least, cpu_seconds() - start);
   }

@@ -55,7 +55,7 @@ TEST(SdpParse, ReadsWhatDecidesWhereMediaGoes) {
   EXPECT_TRUE(audio.payload_types[0] && audio.payload_types[9] && audio.payload_types[101]);
   EXPECT_EQ(audio.codec, "G722/8000");
   EXPECT_EQ(audio.clock_hz, 8000U);
-  EXPECT_EQ(audio.candidates, (std::vector{ip("10.0.0.5"), ip("198.51.100.7")}));
+  EXPECT_EQ(audio.candidates, (std::vector{ip("198.51.100.7"), ip("10.0.0.5")}));
 
   const Media& video = session.medias[1];
   EXPECT_TRUE(video.relayable && video.rtp && video.own_connection);
@@ -158,6 +158,37 @@ TEST(SdpParse, CandidatesAreHintsOnlyIfTheyAreUdpAddresses) {
             std::to_string(i % 250 + 1) + " 5000 typ host\n";
   }
   EXPECT_EQ(parsed(body).medias[0].candidates.size(), kMaxCandidates);
+}
+
+TEST(SdpParse, ReflexiveAndRelayedCandidatesComeFirst) {
+  std::string body = with_head("m=audio 4 RTP/AVP 0\na=ice-ufrag:u\n");
+  for (int i = 1; i <= 20; ++i) {
+    body += "a=candidate:1 1 UDP 1 10.0.0." + std::to_string(i) + " 5000 typ host\n";
+  }
+  body +=
+      "a=candidate:2 1 UDP 1 198.51.100.7 5000 typ srflx raddr 10.0.0.1 rport 5000\n"
+      "a=candidate:3 2 UDP 1 198.51.100.8 5001 typ relay raddr 10.0.0.1 rport 5000\n";
+  const Session session = parsed(body);
+  const auto& candidates = session.medias[0].candidates;
+  ASSERT_EQ(candidates.size(), kMaxCandidates);
+  EXPECT_EQ(candidates[0], ip("198.51.100.7"));
+  EXPECT_EQ(candidates[1], ip("198.51.100.8"));
+  EXPECT_EQ(candidates[2], ip("10.0.0.1"));
+  EXPECT_TRUE(session.medias[0].rtcp_candidates);
+}
+
+TEST(SdpParse, IceOfSessionAndMedia) {
+  const std::string body = with_head(
+      "a=ice-ufrag:session\nm=audio 4 RTP/AVP 0\na=ice-ufrag:media\n"
+      "a=remote-candidates:1 192.0.2.3 45664 2 192.0.2.4 45665\n"
+      "m=audio 6 RTP/AVP 0\na=remote-candidates:1 x.local 4 2\n"
+      "a=candidate:1 1 UDP 1 10.0.0.1 6 typ host\n");
+  const Session session = parsed(body);
+  EXPECT_EQ(session.medias[0].ice_ufrag, "media");
+  EXPECT_EQ(session.medias[0].remote_candidates, (std::vector{ip("192.0.2.3"), ip("192.0.2.4")}));
+  EXPECT_EQ(session.medias[1].ice_ufrag, "session");
+  EXPECT_TRUE(session.medias[1].remote_candidates.empty());
+  EXPECT_FALSE(session.medias[1].rtcp_candidates);
 }
 
 TEST(SdpParse, HoldByAddress) {

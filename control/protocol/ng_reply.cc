@@ -289,6 +289,7 @@ void write(Writer& out, const StatisticsReport& s) {
                                       {"finaltimeoutsessions", s.final_timeouts},
                                       {"offertimeoutsessions", s.offer_timeouts},
                                       {"regularterminatedsessions", s.deleted},
+                                      {"icedirectsessions", s.ice_direct},
                                       {"relayedpackets", s.packets},
                                       {"relayedbytes", s.bytes},
                                       {"relayedpacketerrors", s.packet_errors}}) {
@@ -317,6 +318,7 @@ struct Entries {
   void operator()(const reply::Sdp& sdp) const {
     out.entry("result", "ok");
     out.entry("sdp", sdp.body);
+    if (!sdp.warning.empty()) out.entry("warning", sdp.warning);
   }
   // Never asked for here: an ng offer or answer brings its SDP.
   void operator()(const reply::Endpoints&) const { (*this)(reply::Failure{"No SDP body"}); }

@@ -37,6 +37,7 @@ bool SdpKeys::key(std::string_view name, Value value, Expected& expected) {
   static constexpr auto kKeys = std::to_array<Key>({
       {"replace", &SdpKeys::replace},
       {"ice", &SdpKeys::ice},
+      {"ice-candidate", &SdpKeys::ice_candidate},
       {"transport-protocol", &SdpKeys::transport_protocol},
       {"rtcp-mux", &SdpKeys::rtcp_mux},
   });
@@ -64,12 +65,35 @@ Expected SdpKeys::replace(Value value) {
   return {};
 }
 
+// `default` and `optional` differ only in what they do for a party without ICE.
 Expected SdpKeys::ice(Value value) {
+  struct Handling {
+    std::string_view name;
+    IceHandling handling;
+  };
+  static constexpr auto kHandlings = std::to_array<Handling>({
+      {"default", IceHandling::add},
+      {"optional", IceHandling::add},
+      {"force", IceHandling::force},
+      {"force-relay", IceHandling::relay_only},
+      {"remove", IceHandling::remove},
+  });
   const auto text = value.text();
   if (!text) return "a string";
-  request_.ice = same(*text, "remove") ? IceHandling::remove : IceHandling::keep;
-  if (request_.ice == IceHandling::keep) unknown_.add("ICE", *text);
+  const auto known =
+      std::ranges::find_if(kHandlings, [&](const Handling& h) { return same(*text, h.name); });
+  if (known == kHandlings.end()) unknown_.add("ICE", *text);
+  request_.ice = known == kHandlings.end() ? IceHandling::add : known->handling;
   return {};
+}
+
+// As MediaProxy's modules call it.
+Expected SdpKeys::ice_candidate(Value value) {
+  constexpr std::string_view kExpected = "high-priority or low-priority";
+  const auto text = value.text();
+  if (!text) return kExpected;
+  request_.prefer_relay = same(*text, "high-priority");
+  return request_.prefer_relay || same(*text, "low-priority") ? Expected() : kExpected;
 }
 
 Expected SdpKeys::transport_protocol(Value value) {

@@ -22,6 +22,7 @@ class SdpKeys {
  private:
   Expected replace(bencode::Value value);
   Expected ice(bencode::Value value);
+  Expected ice_candidate(bencode::Value value);
   Expected transport_protocol(bencode::Value value);
   Expected rtcp_mux(bencode::Value value);
 

@@ -11,11 +11,11 @@ using namespace millrace;
 using namespace millrace::sdp;
 
 // Fixed values, one sort of media after the other.
-Rewrite values(const Session& session, bool remove_ice) {
+Rewrite values(const Session& session, Ice ice) {
   Rewrite to;
   to.origin = IpAddress::v4(203, 0, 113, 9);
   to.replace_session_name = true;
-  to.remove_ice = remove_ice;
+  to.ice = ice;
   for (std::size_t k = 0; k < session.medias.size(); ++k) {
     MediaRewrite media{.address = k % 3 == 1 ? IpAddress::v6({0x20, 1, 0xd, 0xb8, 9})
                                              : IpAddress::v4(203, 0, 113, 9),
@@ -52,8 +52,8 @@ void check_media(const Media& before, const MediaRewrite& to, const Media& after
   FUZZ_CHECK(before.held_by_address || after.rtcp.address == to.address);
 }
 
-void check(std::string_view body, const Session& session, bool remove_ice) {
-  const Rewrite to = values(session, remove_ice);
+void check(std::string_view body, const Session& session, Ice ice) {
+  const Rewrite to = values(session, ice);
   const std::string out = rewrite(session, to);
   const Result<Session> after = parse(out);
   FUZZ_CHECK(after);
@@ -76,7 +76,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   // Close to a limit, the longer result may pass it.
   if (size > kMaxLine / 2) return 0;
-  check(body, *session, false);
-  check(body, *session, true);
+  for (const Ice ice : {Ice::keep, Ice::add, Ice::relay_only, Ice::remove}) {
+    check(body, *session, ice);
+  }
   return 0;
 }
