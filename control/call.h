@@ -13,6 +13,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -81,6 +82,8 @@ class Call {
   [[nodiscard]] Clock::time_point may_end() const;
 
   [[nodiscard]] CallReport report() const;
+  // Adds the medias that are relayed, by their type.
+  void count_streams(std::map<std::string, std::uint64_t>& by_type) const;
   [[nodiscard]] const std::string& id() const { return id_; }
   [[nodiscard]] bool empty() const { return dialogs_.empty(); }
   [[nodiscard]] bool answered() const;
@@ -218,7 +221,8 @@ class Call {
   [[nodiscard]] TagReport report(const Leg& leg) const;
   [[nodiscard]] MediaReport report(const Leg& leg, std::size_t index) const;
 
-  std::string id_, from_uri_, to_uri_;
+  std::string id_;
+  std::string from_tag_, from_uri_, to_uri_, username_;  // of the first update
   const Timeouts& timeouts_;
   const Realms& realms_;
   Dataplane& dataplane_;

@@ -9,6 +9,8 @@ namespace millrace {
 CallReport Call::report() const {
   CallReport result;
   result.call_id = id_;
+  result.from_tag = from_tag_;
+  result.username = username_;
   result.from_uri = from_uri_;
   result.to_uri = to_uri_;
   result.metadata = metadata_;
@@ -24,6 +26,16 @@ CallReport Call::report() const {
     }
   }
   return result;
+}
+
+void Call::count_streams(std::map<std::string, std::uint64_t>& by_type) const {
+  for (const Dialog& dialog : dialogs_) {
+    const Leg& leg = *dialog.a;
+    if (leg.peer != dialog.b.get()) continue;
+    for (std::size_t i = 0; i < leg.medias.size(); ++i) {
+      if (leg.ports(i) != nullptr) ++by_type[leg.said(i).type];
+    }
+  }
 }
 
 TagReport Call::report(const Leg& leg) const {

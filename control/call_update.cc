@@ -40,7 +40,9 @@ Result<Reply> Call::update(const Request& request, const sdp::Session& session,
   if (const auto sender = find(request.by_reply ? request.to_tag : request.from_tag)) {
     sender->user_agent = request.user_agent.substr(0, kMaxLabel);
   }
-  if (from_uri_.empty() && to_uri_.empty()) {
+  if (from_tag_.empty()) {
+    from_tag_ = request.from_tag;
+    username_ = request.username.substr(0, kMaxLabel);
     from_uri_ = request.from_uri.substr(0, kMaxLabel);
     to_uri_ = request.to_uri.substr(0, kMaxLabel);
   }

@@ -91,6 +91,14 @@ class Schedule {
     return due;
   }
 
+  [[nodiscard]] std::vector<CallPtr> calls() const {
+    std::vector<CallPtr> all;
+    const std::lock_guard lock(mutex_);
+    all.reserve(entries_.size());
+    for (const auto& [when, call] : entries_) all.push_back(call);
+    return all;
+  }
+
   [[nodiscard]] std::vector<std::string> call_ids(std::size_t limit) const {
     std::vector<std::string> ids;
     const std::lock_guard lock(mutex_);
@@ -117,6 +125,11 @@ struct Calls::Impl {
   Schedule schedule;
   const Time started = Clock::now();
   std::atomic<bool> draining = false;
+
+  // What workers had sent when it was measured last, and how fast it grew until then.
+  Time measured = started;
+  std::uint64_t measured_bytes = 0;
+  std::atomic<std::uint64_t> bits_per_second = 0;
 
   Counter sessions = 0, sessions_total = 0, rejected = 0, errors = 0;
   std::array<Counter, kEndNames.size()> ends{};  // by Call::End
@@ -194,6 +207,7 @@ struct Calls::Impl {
                {"medias", medias}});
   }
 
+  void measure_speed(Time now);
   [[nodiscard]] Reply limit_reached(const Request& request);
   [[nodiscard]] Reply offer(const Request& request, Time now);
   [[nodiscard]] Reply answer(const Request& request, Time now);
@@ -201,6 +215,16 @@ struct Calls::Impl {
   [[nodiscard]] Reply query(const Request& request);
   [[nodiscard]] Reply restrain(const Request& request);
 };
+
+void Calls::Impl::measure_speed(Time now) {
+  const auto period = std::chrono::duration_cast<std::chrono::milliseconds>(now - measured);
+  if (period < kSpeedPeriod) return;
+  std::uint64_t bytes = 0;
+  for (const WorkerReport& worker : dataplane.report().workers) bytes += worker.tx_bytes;
+  bits_per_second = (bytes - measured_bytes) * 8000 / static_cast<std::uint64_t>(period.count());
+  measured_bytes = bytes;
+  measured = now;
+}
 
 Reply Calls::Impl::limit_reached(const Request& request) {
   ++rejected;
@@ -346,6 +370,7 @@ Reply Calls::handle(const Request& request, Clock::time_point now) {
 void Calls::expire(Clock::time_point now) {
   Impl& calls = *impl_;
   calls.realms.advance(now);
+  calls.measure_speed(now);
   for (const CallPtr& call : calls.schedule.take_due(now)) {
     const std::lock_guard lock(call->mutex);
     if (call->gone) continue;
@@ -364,6 +389,22 @@ void Calls::drain() {
 }
 
 std::uint64_t Calls::sessions() const { return impl_->sessions; }
+
+SummaryReport Calls::summary() const {
+  const Impl& calls = *impl_;
+  SummaryReport report;
+  if (!calls.config.interfaces.empty()) {
+    const Interface& first = calls.config.interfaces.front();
+    report.address = first.advertised.value_or(first.addresses.front());
+  }
+  report.draining = calls.draining;
+  report.bits_per_second = calls.bits_per_second;
+  for (const CallPtr& call : calls.schedule.calls()) {
+    const std::lock_guard lock(call->mutex);
+    call->count_streams(report.streams);
+  }
+  return report;
+}
 
 StatisticsReport Calls::statistics(Clock::time_point now) const {
   const Impl& calls = *impl_;

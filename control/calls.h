@@ -41,6 +41,10 @@ class Calls {
   void drain();
 
   [[nodiscard]] StatisticsReport statistics(Clock::time_point now) const;
+
+  // Visits every call.
+  [[nodiscard]] SummaryReport summary() const;
+  static constexpr std::chrono::seconds kSpeedPeriod{15};
   [[nodiscard]] std::uint64_t sessions() const;  // calls now
 
  private:

@@ -96,13 +96,19 @@ void read_control(const toml::table& table, std::vector<ControlSocket>& sockets)
   const TomlReader reader(table, "[[control]]",
                           {"protocol", "path", "udp", "mode", "owner", "peers"});
   ControlSocket socket;
-  reader.read("protocol", socket.protocol, {{"ng", ControlProtocol::ng}});
+  reader.read("protocol", socket.protocol,
+              {{"ng", ControlProtocol::ng}, {"mediaproxy", ControlProtocol::mediaproxy}});
   const toml::node* path = reader.find("path");
   const toml::node* udp = reader.find("udp");
   if ((path == nullptr) == (udp == nullptr)) {
     refuse(table, fmt::format("[[control]] has {} path and udp; write one of path = "
                               "\"/run/millrace/ng.sock\" and udp = \"127.0.0.1:2223\"",
                               path == nullptr ? "neither" : "both"));
+  }
+  if (udp != nullptr && socket.protocol == ControlProtocol::mediaproxy) {
+    refuse(*udp,
+           "this protocol is spoken on UNIX sockets only; write path = "
+           "\"/run/millrace/mediaproxy.sock\"");
   }
   if (path != nullptr) read_path(*path, socket);
   if (udp != nullptr) read_udp(*udp, socket);

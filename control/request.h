@@ -10,6 +10,7 @@
 #include <bitset>
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -89,6 +90,7 @@ struct Request {
   bool by_reply = false;
   std::string_view from_uri, to_uri;  // for reports; cut at kMaxLabel
   std::string_view user_agent;        // the sender's
+  std::string_view username;          // of the account that the call goes on
   std::string_view label;             // names the sender of an SDP; block, ...: the party meant
   std::optional<IpAddress> address;   // block, ...: the party whose SDP names it
   std::string_view metadata;          // of the call, told in its reports
@@ -150,7 +152,7 @@ struct TagReport {
 
 struct CallReport {
   std::string call_id;
-  std::string from_uri, to_uri, dialog_id;
+  std::string from_tag, from_uri, to_uri, username;  // of the first update
   std::chrono::system_clock::time_point created;
   std::chrono::system_clock::time_point last_signal;
   std::vector<TagReport> tags;
@@ -171,6 +173,13 @@ struct StatisticsReport {
   std::uint64_t packets = 0, bytes = 0, packet_errors = 0;  // relayed, dropped
   std::chrono::seconds uptime{};
   DataplaneReport dataplane;
+};
+
+struct SummaryReport {
+  IpAddress address;  // the first interface's, as advertised
+  bool draining = false;
+  std::map<std::string, std::uint64_t> streams;  // that are relayed, by media type
+  std::uint64_t bits_per_second = 0;             // sent, over Calls::kSpeedPeriod
 };
 
 // ---- replies --------------------------------------------------------------------------------

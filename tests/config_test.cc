@@ -327,7 +327,7 @@ TEST(Config, ControlSockets) {
               "weight; write a path without them");
   }
   EXPECT_EQ(control_error("path = '/a'\nprotocol = 'rtpp'"),
-            "m.toml:9:12: protocol is 'rtpp'; it must be one of \"ng\"");
+            "m.toml:9:12: protocol is 'rtpp'; it must be one of \"ng\", \"mediaproxy\"");
   EXPECT_EQ(control_error("path = '/a'\npeers = 'kamailio'"),
             "m.toml:9:9: peers is a string; write an array: peers = [\"kamailio\"]");
   EXPECT_EQ(control_error("path = '/a'\npeers = []"),
@@ -343,6 +343,9 @@ TEST(Config, ControlSockets) {
 }
 
 TEST(Config, ControlUdpIsLoopbackOnly) {
+  EXPECT_EQ(control_error("udp = '127.0.0.1:2223'\nprotocol = 'mediaproxy'"),
+            "m.toml:8:7: this protocol is spoken on UNIX sockets only; write path = "
+            "\"/run/millrace/mediaproxy.sock\"");
   EXPECT_EQ(
       control_error("udp = '192.0.2.1:2223'"),
       "m.toml:8:7: udp 192.0.2.1:2223 is not a loopback address, and the control protocols have "

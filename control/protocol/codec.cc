@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/protocol/codec.h"
 
+#include "control/protocol/mediaproxy.h"
 #include "control/protocol/ng.h"
 
 namespace millrace {
@@ -11,7 +12,14 @@ const Codec& codec_of(ControlProtocol protocol) {
       .serve = ng::serve,
       .refuse = ng::refuse,
       .cookie = ng::cookie};
+  static constexpr Codec kMediaproxy = {
+      .frame = [](std::string_view input, bool) { return mediaproxy::frame(input); },
+      .serve = mediaproxy::serve,
+      .refuse = mediaproxy::refuse,
+      .cookie = nullptr};
   switch (protocol) {
+    case ControlProtocol::mediaproxy:
+      return kMediaproxy;
     case ControlProtocol::ng:
       return kNg;
   }
