@@ -33,6 +33,7 @@ class Relay:
         self.space = space
         self.folder = folder or pathlib.Path(tempfile.mkdtemp(prefix="millrace-smoke-"))
         self.socket = self.folder / "ng.sock"
+        self.mediaproxy_socket = self.folder / "mediaproxy.sock"
         self.config = self.folder / "millrace.toml"
         self.log = self.folder / "log"
         self.config.write_text(self._config(settings or {}), encoding="ascii")
@@ -56,7 +57,9 @@ class Relay:
             values = values | settings.get(name, {})
             lines += [f"{key} = {toml(value)}" for key, value in values.items()]
         lines += ["[[control]]", f"path = {toml(str(self.socket))}",
-                  "[[control]]", f"udp = {toml(f'127.0.0.1:{UDP_PORT}')}"]
+                  "[[control]]", f"udp = {toml(f'127.0.0.1:{UDP_PORT}')}",
+                  "[[control]]", 'protocol = "mediaproxy"',
+                  f"path = {toml(str(self.mediaproxy_socket))}"]
         return "\n".join(lines) + "\n"
 
     def spawn(self):
