@@ -12,7 +12,6 @@ using State = PartyMedia::State;
 
 constexpr std::size_t kMaxMetadata = 4096;
 constexpr unsigned kFinalResponse = 200;
-constexpr const char* kNoDialog = "Invalid dialogue association";
 
 // The family of the party's media, before it has a realm.
 Family family_of(const Request& request, const sdp::Session& session) {
@@ -217,7 +216,7 @@ Result<Call::Staged> Call::take_ports(const std::vector<PartyMedia>& said, const
   for (std::size_t i = 0; i < said.size(); ++i) {
     if (said[i].state != State::live) continue;
     if (!take(from, i, staged.from, from_address) || !take(to, i, staged.to, to_address)) {
-      return fail("Ran out of ports");
+      return fail(std::string(reason::kOutOfPorts));
     }
   }
   return staged;
@@ -233,7 +232,7 @@ void Call::signalled(const Request& request, Dialog& dialog, Clock::time_point n
 
 Result<Call::Exchange> Call::place(const Request& request, const sdp::Session& session) {
   auto from = find(request.from_tag), to = find(request.to_tag);
-  if (request.from_tag == request.to_tag || (from && from == to)) return fail(kNoDialog);
+  if (request.from_tag == request.to_tag || (from && from == to)) return fail(std::string(reason::kNoDialog));
   Exchange result;
   result.known = find_for_offer(request, from.get(), to.get());
   if (result.known == nullptr) {
@@ -336,9 +335,9 @@ Result<void> Call::check_answer(std::vector<PartyMedia>& said, const Leg& reader
 Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Session& session,
                                        Clock::time_point now) {
   const auto from = find(request.from_tag), to = find(request.to_tag);
-  if (!from || from == to) return fail(kNoDialog);
+  if (!from || from == to) return fail(std::string(reason::kNoDialog));
   Dialog* dialog = find_for_answer(request, *from, to.get());
-  if (dialog == nullptr) return fail(kNoDialog);
+  if (dialog == nullptr) return fail(std::string(reason::kNoDialog));
   const Leg& reader = *from;
   Leg& sender = dialog->other(reader);
   auto said = describe_all(request, session, sender, &reader);

@@ -27,9 +27,9 @@ using Time = Calls::Clock::time_point;
 using Counter = std::atomic<std::uint64_t>;
 
 constexpr std::string_view kSessionLimit = "Parallel session limit reached";
-constexpr std::string_view kOutOfPorts = "Ran out of ports";
+using reason::kOutOfPorts;
+using reason::kUnknownCall;
 constexpr std::string_view kNoMatch = "Call-ID not found or tags didn't match";
-constexpr std::string_view kUnknownCall = "Unknown call-id";
 
 constexpr std::array<std::string_view, 6> kEndNames = {"media-timeout", "silent-timeout",
                                                        "offer-timeout", "final-timeout",
@@ -231,7 +231,7 @@ Reply Calls::Impl::limit_reached(const Request& request) {
   if (!request.supports_load_limit) return refuse(request, std::string(kSessionLimit));
   log_event(Level::warning, "load-limit",
             {{"call-id", request.call_id}, {"from-tag", request.from_tag}});
-  return reply::LoadLimit{std::string(kSessionLimit)};
+  return reply::LoadLimit{.message = std::string(kSessionLimit), .draining = draining};
 }
 
 Reply Calls::Impl::offer(const Request& request, Time now) {
@@ -382,6 +382,8 @@ void Calls::expire(Clock::time_point now) {
     }
   }
 }
+
+const Config& Calls::config() const { return impl_->config; }
 
 void Calls::drain() {
   impl_->draining = true;

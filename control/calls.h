@@ -40,6 +40,7 @@ class Calls {
   // New calls are refused ("load limit") from now on; existing ones go on.
   void drain();
 
+  [[nodiscard]] const Config& config() const;
   [[nodiscard]] StatisticsReport statistics(Clock::time_point now) const;
 
   // Visits every call.

@@ -31,7 +31,7 @@ struct Interface {
   Latching latching = Latching::restricted;
 };
 
-enum class ControlProtocol : std::uint8_t { ng, mediaproxy };
+enum class ControlProtocol : std::uint8_t { ng, rtpp, mediaproxy };
 
 struct ControlSocket {
   ControlProtocol protocol = ControlProtocol::ng;

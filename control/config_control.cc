@@ -97,7 +97,9 @@ void read_control(const toml::table& table, std::vector<ControlSocket>& sockets)
                           {"protocol", "path", "udp", "mode", "owner", "peers"});
   ControlSocket socket;
   reader.read("protocol", socket.protocol,
-              {{"ng", ControlProtocol::ng}, {"mediaproxy", ControlProtocol::mediaproxy}});
+              {{"ng", ControlProtocol::ng},
+               {"rtpp", ControlProtocol::rtpp},
+               {"mediaproxy", ControlProtocol::mediaproxy}});
   const toml::node* path = reader.find("path");
   const toml::node* udp = reader.find("udp");
   if ((path == nullptr) == (udp == nullptr)) {

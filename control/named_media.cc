@@ -26,7 +26,10 @@ sdp::Media describe(const NamedMedia& named) {
   media.rtp = is_rtp(named);
   media.connection = named.endpoint.address;
   media.held_by_address = named.endpoint.address.is_unspecified() && !named.ice && !rejected;
-  if (media.rtp && !rejected) media.rtcp = {named.endpoint.address, named.endpoint.port.next()};
+  // A media of unknown kind may have RTCP beside it.
+  if ((media.rtp || named.type.empty()) && !rejected) {
+    media.rtcp = {named.endpoint.address, named.endpoint.port.next()};
+  }
   if (named.ice) media.ice_ufrag = "-";  // which one is not told
   media.direction = direction(named);
   media.payload_types = named.payload_types;

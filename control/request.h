@@ -184,6 +184,13 @@ struct SummaryReport {
 
 // ---- replies --------------------------------------------------------------------------------
 
+// Reasons of a Failure that codecs tell apart.
+namespace reason {
+inline constexpr std::string_view kOutOfPorts = "Ran out of ports";
+inline constexpr std::string_view kUnknownCall = "Unknown call-id";
+inline constexpr std::string_view kNoDialog = "Invalid dialogue association";
+}  // namespace reason
+
 namespace reply {
 struct Pong {};
 struct Done {};  // what was asked for has been done, and there is nothing more to tell
@@ -214,6 +221,7 @@ struct Failure {
 };  // exact texts: the modules act on some
 struct LoadLimit {
   std::string message;
+  bool draining = false;  // no new calls until the relay is started again
 };
 }  // namespace reply
 

@@ -326,8 +326,10 @@ TEST(Config, ControlSockets) {
               "m.toml:8:8: path contains ':' or '=', which proxy modules take for a port or a "
               "weight; write a path without them");
   }
-  EXPECT_EQ(control_error("path = '/a'\nprotocol = 'rtpp'"),
-            "m.toml:9:12: protocol is 'rtpp'; it must be one of \"ng\", \"mediaproxy\"");
+  EXPECT_EQ(control_error("path = '/a'\nprotocol = 'rtpproxy'"),
+            "m.toml:9:12: protocol is 'rtpproxy'; it must be one of \"ng\", \"rtpp\", "
+            "\"mediaproxy\"");
+  EXPECT_EQ(control_error("path = '/a'\nprotocol = 'rtpp'"), "accepted");
   EXPECT_EQ(control_error("path = '/a'\npeers = 'kamailio'"),
             "m.toml:9:9: peers is a string; write an array: peers = [\"kamailio\"]");
   EXPECT_EQ(control_error("path = '/a'\npeers = []"),

@@ -3,6 +3,7 @@
 
 #include "control/protocol/mediaproxy.h"
 #include "control/protocol/ng.h"
+#include "control/protocol/rtpp.h"
 
 namespace millrace {
 
@@ -12,6 +13,8 @@ const Codec& codec_of(ControlProtocol protocol) {
       .serve = ng::serve,
       .refuse = ng::refuse,
       .cookie = ng::cookie};
+  static constexpr Codec kRtpp = {
+      .frame = rtpp::frame, .serve = rtpp::serve, .refuse = rtpp::refuse, .cookie = rtpp::cookie};
   static constexpr Codec kMediaproxy = {
       .frame = [](std::string_view input, bool) { return mediaproxy::frame(input); },
       .serve = mediaproxy::serve,
@@ -22,6 +25,8 @@ const Codec& codec_of(ControlProtocol protocol) {
       return kMediaproxy;
     case ControlProtocol::ng:
       return kNg;
+    case ControlProtocol::rtpp:
+      return kRtpp;
   }
   return kNg;
 }
