@@ -27,7 +27,8 @@ def toml(value):
 
 
 class Relay:
-    """`settings` replace the default ones: {"timeouts": {"media": 2}, "interface": {...}}."""
+    """`settings` replace the default ones: {"timeouts": {"media": 2}, "interface": {...}};
+    those of "control" are further sockets, in a list."""
 
     def __init__(self, space, settings=None, folder=None):
         self.space = space
@@ -56,10 +57,10 @@ class Relay:
             lines.append(f"[[{name}]]" if name == "interface" else f"[{name}]")
             values = values | settings.get(name, {})
             lines += [f"{key} = {toml(value)}" for key, value in values.items()]
-        lines += ["[[control]]", f"path = {toml(str(self.socket))}",
-                  "[[control]]", f"udp = {toml(f'127.0.0.1:{UDP_PORT}')}",
-                  "[[control]]", 'protocol = "mediaproxy"',
-                  f"path = {toml(str(self.mediaproxy_socket))}"]
+        for control in [{"path": str(self.socket)}, {"udp": f"127.0.0.1:{UDP_PORT}"},
+                        {"protocol": "mediaproxy", "path": str(self.mediaproxy_socket)},
+                        *settings.get("control", [])]:
+            lines += ["[[control]]", *(f"{key} = {toml(value)}" for key, value in control.items())]
         return "\n".join(lines) + "\n"
 
     def spawn(self):
