@@ -232,7 +232,8 @@ void Call::signalled(const Request& request, Dialog& dialog, Clock::time_point n
 
 Result<Call::Exchange> Call::place(const Request& request, const sdp::Session& session) {
   auto from = find(request.from_tag), to = find(request.to_tag);
-  if (request.from_tag == request.to_tag || (from && from == to)) return fail(std::string(reason::kNoDialog));
+  if (request.from_tag == request.to_tag || (from && from == to))
+    return fail(std::string(reason::kNoDialog));
   Exchange result;
   result.known = find_for_offer(request, from.get(), to.get());
   if (result.known == nullptr) {

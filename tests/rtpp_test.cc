@@ -195,6 +195,7 @@ TEST_F(RtppParse, LocalAddress) {
   EXPECT_EQ(side("l203.0.113.10"), "edge");
   EXPECT_EQ(side("L198.18.0.10c0"), "core");
   EXPECT_EQ(side("L{edge}"), "edge");
+  EXPECT_EQ(parse("UL203.0.113.10 call 192.0.2.1 4000 t").request.to_local, kEdge);
   EXPECT_EQ(side("r203.0.113.77"), "edge");
   config.interfaces[0].advertised = IpAddress::v4(192, 0, 2, 99);
   EXPECT_EQ(side("L192.0.2.99"), "core");

@@ -353,6 +353,7 @@ std::optional<Refusal> Parser::read_local(std::string_view& rest, bool by_remote
                     std::ranges::find(interface.addresses, *address) != interface.addresses.end();
       if (here) chosen = &interface;
     }
+    if (!by_remote) command.request.from_local = command.request.to_local = *address;
     for (std::size_t i = 0; i < config_.interfaces.size() && by_remote && chosen == nullptr; ++i) {
       const auto& gateway = config_.dataplane.interfaces[i].gateway;
       if (gateway && gateway->family() == address->family()) chosen = &config_.interfaces[i];
