@@ -13,6 +13,12 @@
 
 namespace millrace {
 
+namespace {
+
+thread_local std::array<char, 65536> chunk;  // what was received last, until it is served
+
+}  // namespace
+
 std::string_view Connections::enter(const std::shared_ptr<Connection>& connection) {
   const std::lock_guard lock(mutex_);
   const pid_t process = connection->peer().pid;
@@ -92,7 +98,6 @@ void Connection::expire(Clock::time_point now) {
 }
 
 void Connection::receive() {
-  thread_local std::array<char, 65536> chunk;
   const ssize_t n = ::recv(socket_.native_handle(), chunk.data(), chunk.size(), MSG_DONTWAIT);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return wait();
   if (n <= 0) return close();
@@ -185,8 +190,10 @@ void Connection::cut(std::string_view why) {
 }
 
 void Connection::close() {
-  asio::error_code ignored;
-  static_cast<void>(socket_.close(ignored));
+  asio::error_code error;
+  if (socket_.close(error)) {
+    log_event(Level::debug, "control-close-failed", {{"reason", error.message()}});
+  }
 }
 
 }  // namespace millrace

@@ -84,7 +84,7 @@ std::optional<unsigned> number(std::string_view text) {
 
 // A user's name, or its number.
 std::optional<uid_t> find_user(const std::string& text) {
-  if (const auto id = number(text)) return *id;
+  if (const auto id = number(text)) return id;
   // NOLINTNEXTLINE(concurrency-mt-unsafe): at start, before there are other threads
   const passwd* entry = ::getpwnam(text.c_str());
   return entry == nullptr ? std::nullopt : std::optional(entry->pw_uid);
