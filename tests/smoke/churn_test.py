@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Many calls come and go while media flows: nothing is lost, nothing is left behind."""
 
+import socket
 import threading
 import time
 
@@ -67,22 +68,59 @@ class SignallingTest(RelayCase):
     CYCLES = 500 if SANITIZED else 10000
     WARM = CYCLES // 10  # what grows up to here is caches and pools
 
-    def test_nothing_is_left_of_ten_thousand_calls(self):
-        caller, callee = self.phones()
-        offer, answer = caller.sdp(), callee.sdp()
-        ports = self.ng.command("statistics")["statistics"]["ports"]
+    def statistics(self):
+        return self.ng.command("statistics")["statistics"]
+
+    def assert_nothing_is_left(self, cycle):
+        """After all of them; `cycle` sets one call up and ends it."""
+        before = self.statistics()
+        ports = before["ports"]
         for number in range(self.CYCLES):
             if number == self.WARM:
                 memory = self.relay.resident_kb()
+            cycle(number)
+        if not SANITIZED:
+            self.assertLess(self.relay.resident_kb() - memory, 1024, "KiB more")
+        deadline = time.monotonic() + 5  # ports rest until the timer's next second
+        while (after := self.statistics())["ports"] != ports:
+            self.assertLess(time.monotonic(), deadline, f"{after['ports']}, not {ports}")
+            time.sleep(0.1)
+        self.assertEqual(after["currentstatistics"]["sessionstotal"], 0)
+        managed = [told["totalstatistics"]["managedsessions"] for told in (before, after)]
+        self.assertEqual(managed[1] - managed[0], self.CYCLES)
+
+    def test_nothing_is_left_of_ten_thousand_calls(self):
+        caller, callee = self.phones()
+        offer, answer = caller.sdp(), callee.sdp()
+
+        def cycle(number):
             keys = {"call_id": f"cycle-{number}", "from_tag": "f"}
             self.ng.command("offer", sdp=offer, **keys)
             self.ng.command("answer", sdp=answer, to_tag="t", **keys)
             self.ng.command("delete", **keys)
-        if not SANITIZED:
-            self.assertLess(self.relay.resident_kb() - memory, 1024, "KiB more")
-        deadline = time.monotonic() + 5  # ports rest until the timer's next second
-        while (after := self.ng.command("statistics")["statistics"])["ports"] != ports:
-            self.assertLess(time.monotonic(), deadline, f"{after['ports']}, not {ports}")
-            time.sleep(0.1)
-        self.assertEqual(after["currentstatistics"]["sessionstotal"], 0)
-        self.assertEqual(after["totalstatistics"]["managedsessions"], self.CYCLES)
+
+        self.assert_nothing_is_left(cycle)
+
+    def test_nothing_is_left_of_ten_thousand_by_mediaproxy(self):
+        client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.addCleanup(client.close)
+        client.settimeout(5)
+        client.connect(str(self.relay.mediaproxy_socket))
+
+        def ask(*lines):
+            client.sendall("\r\n".join((*lines, "", "")).encode())
+            return client.recv(8192).decode()
+
+        def update(kind, number, address):
+            reply = ask("update", f"type: {kind}", f"call_id: cycle-{number}", "cseq: 1",
+                        "from_tag: f", "to_tag: t" if kind == "reply" else "to_tag: ",
+                        f"media: audio:{address}:4000:sendrecv:ice=no")
+            self.assertRegex(reply, r"^198\.18\.0\.[23] [1-9]\d*\r\n$")
+
+        def cycle(number):
+            update("request", number, CALLER)
+            update("reply", number, CALLEE)
+            self.assertEqual(ask("remove", f"call_id: cycle-{number}", "from_tag: f"),
+                             "removed\r\n")
+
+        self.assert_nothing_is_left(cycle)
