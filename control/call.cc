@@ -11,7 +11,6 @@ namespace {
 using State = PartyMedia::State;
 
 constexpr std::size_t kMaxMetadata = 4096;
-constexpr unsigned kFinalResponse = 200;
 
 // The family of the party's media, before it has a realm.
 Family family_of(const Request& request, const sdp::Session& session) {
@@ -374,18 +373,6 @@ Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Sessio
   return result;
 }
 
-// A provisional response that has been overtaken: it takes the media from nobody who has answered
-// finally (RFC 3261 section 13.2.2.4: forks may go on ringing for a while).
-bool Call::comes_late(const Request& request, const Dialog& dialog, const Leg& reader) const {
-  const bool provisional =
-      request.provisional || (request.sip_code != 0 && request.sip_code < kFinalResponse);
-  if (!provisional) return false;
-  return std::ranges::any_of(dialogs_, [&](const Dialog& other) {
-    if (!other.final || !other.joins(reader) || other.a->peer != other.b.get()) return false;
-    return &other != &dialog || !other.other(reader).has(request.to_tag);
-  });
-}
-
 Result<Reply> Call::offer(const Request& request, const sdp::Session& session,
                           Clock::time_point now) {
   auto told = settle_offer(request, session, now);
@@ -398,39 +385,6 @@ Result<Reply> Call::answer(const Request& request, const sdp::Session& session,
   auto told = settle_answer(request, session, now);
   if (!told) return std::unexpected(told.error());
   return print(request, session, std::move(*told));
-}
-
-// A via-branch tells one branch of a fork. One that the call never had is that of another request
-// (BYE) and means the whole call, as with rtpengine. One that it had, and that has ended already,
-// is a late CANCEL: that must not end the branch that was answered.
-bool Call::remove(const Request& request, Clock::time_point now) {
-  const auto from = find(request.from_tag), to = find(request.to_tag);
-  const bool one_side = request.match_to_tag && !request.to_tag.empty();
-  if ((!request.from_tag.empty() && !from) || (one_side && !to)) return false;
-  const bool one_branch =
-      !request.via_branch.empty() && std::ranges::any_of(dialogs_, [&](const Dialog& d) {
-        return d.via_branch == request.via_branch;
-      });
-  if (!one_branch &&
-      std::ranges::find(ended_branches_, request.via_branch) != ended_branches_.end())
-    return false;
-  const auto named = [&](const Dialog& dialog) {
-    if (one_branch) return dialog.via_branch == request.via_branch;
-    return !one_side || (dialog.joins(*to) && (!from || dialog.joins(*from)));
-  };
-  const Clock::time_point due = now + request.delete_delay.value_or(timeouts_.delete_delay);
-  bool found = false;
-  for (std::size_t i = dialogs_.size(); i-- > 0;) {
-    Dialog& dialog = dialogs_[i];
-    if (!named(dialog)) continue;
-    found = true;
-    if (due <= now) {
-      end(i);
-    } else {
-      dialog.delete_at = std::min(dialog.delete_at.value_or(due), due);
-    }
-  }
-  return found;
 }
 
 }  // namespace millrace

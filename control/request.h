@@ -40,6 +40,8 @@ enum class Command : std::uint8_t {
 };
 inline constexpr std::size_t kCommands = 14;
 
+inline constexpr unsigned kFinalResponse = 200;  // SIP response codes below are provisional
+
 // What becomes of ICE. The relay is no ICE agent: it cannot speak ICE for a party that does not.
 enum class IceHandling : std::uint8_t {
   add,         // where a party has ICE, the relay is one more candidate
