@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/protocol/ng.h"
 
+#include <gmock/gmock.h>
+
 #include <algorithm>
 #include <chrono>
 #include <memory>
@@ -237,13 +239,27 @@ TEST(NgErrors, CommandsOfLaterWorkSayWhatTheyAre) {
   }
 }
 
-TEST(NgErrors, RecordingIsNeverSilentlyLeftOut) {
-  const std::string refused = "Recording is not supported: this relay records nothing";
-  EXPECT_EQ(error(offer("11:record call3:yes")), refused);
-  EXPECT_EQ(error(offer("11:record-call2:on")), refused);
-  EXPECT_EQ(error(offer("5:flagsl11:record-calle")), refused);
-  EXPECT_EQ(error(offer("11:record call2:no")), "(accepted)");
-  EXPECT_EQ(error(offer("11:record call3:off")), "(accepted)");
+TEST(NgErrors, WhatIsNotDoneIsNeverSilentlyLeftOut) {
+  EXPECT_EQ(error(offer("11:record call3:yes")),
+            "\"record call\" is not supported: this relay records nothing");
+  EXPECT_EQ(error(offer("4:SDESl8:no-NULL_e")),
+            "\"SDES\" is not supported: this relay speaks neither SRTP nor DTLS; keys and "
+            "fingerprints pass between the parties");
+  for (const std::string_view entry :
+       {"11:record-call2:on", "4:DTLS7:passive", "5:OSRTPl5:offere", "4:T.38l6:decodee",
+        "12:audio player6:always", "13:DTMF-security4:zero"}) {
+    EXPECT_THAT(error(offer(entry)), testing::HasSubstr("is not supported: ")) << entry;
+  }
+  for (const std::string_view flag : {"record-call", "SDES-pad", "OSRTP-offer", "recrypt",
+                                      "transcode-PCMU", "codec-transcode-opus", "codec-mask-all",
+                                      "T38-decode", "always-transcoding", "inject-DTMF"}) {
+    EXPECT_EQ(error(offer("5:flagsl" + b(flag) + "e")).find("\"" + std::string(flag)), 0U) << flag;
+  }
+  for (const std::string_view entry :
+       {"11:record call2:no", "11:record call3:off", "4:SDES3:off", "4:SDESl3:offe", "4:DTLS3:off",
+        "5:flagsl8:SDES-offe", "5:flagsl17:allow-transcodinge"}) {
+    EXPECT_EQ(error(offer(entry)), "(accepted)") << entry;
+  }
 }
 
 TEST(NgRequest, CommandsOnMedia) {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "control/protocol/ng_sdp_keys.h"
+#include "control/protocol/ng_unsupported.h"
 #include "control/protocol/ng_words.h"
 
 namespace millrace::ng {
@@ -79,38 +80,6 @@ constexpr auto kCommands = std::to_array<CommandName>({
     {"unblock DTMF", Command::unblock_dtmf},
 });
 
-// rtpengine's commands that this relay does not carry out, and why.
-struct Unsupported {
-  std::string_view command;
-  std::string_view why;
-};
-constexpr std::string_view kNoRecording = "this relay records nothing";
-constexpr std::string_view kNoSending = "this relay sends no media of its own";
-constexpr std::string_view kTwoParties = "this relay joins the two parties of a dialog only";
-constexpr auto kUnsupported = std::to_array<Unsupported>({
-    {"start recording", kNoRecording},
-    {"stop recording", kNoRecording},
-    {"pause recording", kNoRecording},
-    {"start forwarding", kNoRecording},
-    {"stop forwarding", kNoRecording},
-    {"play media", kNoSending},
-    {"stop media", kNoSending},
-    {"play DTMF", kNoSending},
-    {"inject start", kNoSending},
-    {"inject stop", kNoSending},
-    {"publish", kTwoParties},
-    {"subscribe request", kTwoParties},
-    {"subscribe answer", kTwoParties},
-    {"unsubscribe", kTwoParties},
-    {"connect", kTwoParties},
-    {"create", kTwoParties},
-    {"create answer", kTwoParties},
-    {"mesh", kTwoParties},
-    {"transform", "this relay does not transcode"},
-    {"cli", "ask by `list`, `query` and `statistics`"},
-    {"CLI", "ask by `list`, `query` and `statistics`"},
-});
-
 // ---- a dictionary to a Request --------------------------------------------------------------
 
 // Fills the Request from one key after the other.
@@ -142,15 +111,14 @@ class Reader {
   Expected party_address(Value value);
   Expected sip_code(Value value);
   Expected all(Value value);
-  Expected record_call(Value value);
 
   Request& request_;
   Unknown unknown_;
   SdpKeys sdp_keys_{request_, unknown_};
   std::optional<std::string_view> command_name_;
   bool command_known_ = false;
-  bool recording_ = false;
-  std::string malformed_;  // the first value that is not what it should be
+  std::string unsupported_;  // why the first thing asked for that is not done here is not
+  std::string malformed_;    // the first value that is not what it should be
 };
 
 Reader::Read Reader::special(std::string_view name) {
@@ -172,7 +140,6 @@ Reader::Read Reader::special(std::string_view name) {
       {"address", &Reader::party_address},
       {"sip-code", &Reader::sip_code},
       {"all", &Reader::all},
-      {"record-call", &Reader::record_call},
   });
   const auto found =
       std::ranges::find_if(kSpecial, [&](const Special& s) { return same(name, s.name); });
@@ -187,6 +154,8 @@ void Reader::key(std::string_view name, Value value) {
     if (!text) expected = "a string";
   } else if (const Read read = special(name)) {
     expected = (this->*read)(value);
+  } else if (auto why = unsupported_key(name, value)) {
+    if (unsupported_.empty()) unsupported_ = std::move(*why);
   } else if (!sdp_keys_.key(name, value, expected) && !among(name, kSilentKeys)) {
     unknown_.add(name);
   }
@@ -198,14 +167,10 @@ void Reader::key(std::string_view name, Value value) {
 
 std::optional<std::string> Reader::refusal() const {
   if (!command_name_) return "Dictionary contains no key \"command\"";
-  const auto unsupported = std::ranges::find(kUnsupported, *command_name_, &Unsupported::command);
-  if (unsupported != kUnsupported.end()) {
-    return "Command \"" + std::string(*command_name_) +
-           "\" is not supported: " + std::string(unsupported->why);
-  }
+  if (auto why = unsupported_command(*command_name_)) return why;
   if (!command_known_) return "Unrecognized command";
   if (!malformed_.empty()) return malformed_;
-  if (recording_) return "Recording is not supported: " + std::string(kNoRecording);
+  if (!unsupported_.empty()) return unsupported_;
   return std::nullopt;
 }
 
@@ -271,8 +236,8 @@ Expected Reader::flags(Value value) {
   for (const std::string_view name : *names) {
     if (bool* const flag = find(request_, name, kFlags)) {
       *flag = true;
-    } else if (same(name, "record-call")) {
-      recording_ = true;
+    } else if (auto why = unsupported_flag(name)) {
+      if (unsupported_.empty()) unsupported_ = std::move(*why);
     } else if (!sdp_keys_.flag(name) && !among(name, kSilentFlags)) {
       unknown_.add(name);
     }
@@ -316,13 +281,6 @@ Expected Reader::all(Value value) {
   if (!text) return "a string";
   request_.all = same(*text, "all");
   if (!request_.all) unknown_.add("all", *text);
-  return {};
-}
-
-Expected Reader::record_call(Value value) {
-  const auto text = value.text();
-  if (!text) return "yes or no";
-  recording_ = same(*text, "yes") || same(*text, "on") || same(*text, "1");
   return {};
 }
 
