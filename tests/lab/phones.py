@@ -11,16 +11,18 @@ MODULES = "/usr/lib/baresip/modules"
 class Phone:
     """One subscriber; start() makes a phone of it, stop() ends the phone (and its call, by BYE)."""
 
-    def __init__(self, programs, directory, name, address, namespace, frequency):
+    def __init__(self, programs, directory, name, address, namespace, frequency, ice=False):
         self.programs, self.name, self.namespace = programs, name, namespace
         self.address, self.frequency = address, frequency
+        self.ice = ice
         self.home = directory / name
         self.home.mkdir()
         self.uri = f"sip:{name}@{topology.PROXY}"
         self.program = None
         tones.write_tone(self.home / "tone.wav", frequency, 60)
         (self.home / "accounts").write_text(
-            f"<{self.uri}>;auth_pass=none;regint=85;answermode=auto;audio_codecs=PCMU\n")
+            f"<{self.uri}>;auth_pass=none;regint=85;answermode=auto;audio_codecs=PCMU"
+            f"{';medianat=ice' if ice else ''}\n")
 
     def start(self, *commands, run_for=None):
         """Starts the phone anew; `commands` as typed to it, `run_for` seconds until it hangs up."""
@@ -50,6 +52,7 @@ module_path {MODULES}
 module g711.so
 module aufile.so
 module sndfile.so
+{"module ice.so" if self.ice else ""}
 module_tmp account.so
 module_app menu.so
 """

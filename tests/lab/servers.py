@@ -50,11 +50,11 @@ class Kamailio:
 class Millrace:
     """The relay, owner of its veth end (or tap) in the relay namespace."""
 
-    def __init__(self, programs, directory, topo, binary, nic):
+    def __init__(self, programs, directory, topo, binary, nic, media_timeout=60):
         self.programs, self.directory, self.topo, self.binary = programs, directory, topo, binary
         self.socket = directory / "ng.sock"
         self.config = directory / "millrace.toml"
-        self.nic = nic
+        self.nic, self.media_timeout = nic, media_timeout
         self.config.write_text(self._configuration())
         self.program = None
 
@@ -89,6 +89,7 @@ mode = 0o660
 
 [timeouts]
 delete_delay = 2
+media = {self.media_timeout}
 
 [log]
 level = "info"

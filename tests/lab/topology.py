@@ -27,6 +27,7 @@ PROXY = "198.18.0.5"
 RELAY = "198.18.0.20"
 NAT_A, NAT_B = "198.18.0.101", "198.18.0.102"
 PHONE_A, PHONE_B = "100.64.1.10", "100.64.2.10"
+NEIGHBOUR_A = "100.64.1.20"  # of phone A, behind the same NAT
 RELAY_DEVICE = "relay0"  # the end of the veth that Millrace owns
 RELAY_TAP = "millrace0"  # with NIC=tap: the kernel's end of the tap that DPDK makes
 RELAY_WIRE = "relay"     # the bridge's end: what crosses it, Millrace received or sent
@@ -92,6 +93,24 @@ class Topology:
         phone.run(f"ip address add {private}/24 dev eth0")
         phone.run(f"ip route add default via {inside}")
         router.run(["nft", nat_rules(masquerade)])
+
+    def move_to_lan_a(self, phone):
+        """The phone leaves its own site and becomes NEIGHBOUR_A."""
+        router, phone = self["nat-a"], self[phone]
+        gateway = PHONE_A.rsplit(".", 1)[0] + ".1"
+        phone.run("ip link delete eth0")
+        # What a bridge carries is no business of the router's filters.
+        router.run("sysctl -q -e -w net.bridge.bridge-nf-call-iptables=0")
+        for command in ("link set inside down", "address flush dev inside",
+                        "link set inside name port0", "link set port0 up",
+                        "link add inside type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
+                        f"address add {gateway}/24 dev inside", "link set inside up"):
+            router.run(f"ip {command}")
+        self._cable(router, "port1", phone, "eth0")
+        for port in ("port0", "port1"):
+            router.run(f"ip link set {port} master inside")
+        phone.run(f"ip address add {NEIGHBOUR_A}/24 dev eth0")
+        phone.run(f"ip route add default via {gateway}")
 
     @staticmethod
     def _cable(left, left_name, right, right_name):
