@@ -296,11 +296,12 @@ Result<Call::Told> Call::settle_offer(const Request& request, const sdp::Session
   const bool both_free = sender.peer == nullptr && reader.peer == nullptr;
   if (both_free || sender.peer == &reader) join(dialog);
 
-  Told result{*reader.realm, {}};
+  Told result{*reader.realm, {}, &reader.origin};
   for (std::size_t i = 0; i < count; ++i) {
     const PartyMedia& media = sender.said(i);
     const HeldPorts* ports = media.state == State::live ? reader.ports(i) : nullptr;
-    result.medias.push_back(told(request, *reader.realm, media, ports, false));
+    const bool muxed = media.rtcp_mux && request.edits.require_mux;
+    result.medias.push_back(told(request, *reader.realm, media, ports, muxed));
   }
   return result;
 }
@@ -338,7 +339,7 @@ Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Sessio
   if (!from || from == to) return fail(std::string(reason::kNoDialog));
   Dialog* dialog = find_for_answer(request, *from, to.get());
   if (dialog == nullptr) return fail(std::string(reason::kNoDialog));
-  const Leg& reader = *from;
+  Leg& reader = *from;
   Leg& sender = dialog->other(reader);
   auto said = describe_all(request, session, sender, &reader);
   if (!said) return std::unexpected(said.error());
@@ -348,7 +349,7 @@ Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Sessio
     return std::unexpected(ok.error());
   }
 
-  Told result{*reader.realm, {}};
+  Told result{*reader.realm, {}, &reader.origin};
   const HeldPorts* bundle = nullptr;  // the ports of the first relayed media
   for (std::size_t i = 0; i < said->size(); ++i) {
     const PartyMedia &offered = reader.said(i), &media = (*said)[i];
@@ -358,6 +359,10 @@ Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Sessio
     if (bundle == nullptr) bundle = ports;
     const bool muxed = offered.rtcp_mux && media.rtcp_mux;
     result.medias.push_back(told(request, *reader.realm, media, ports, muxed));
+    // What was offered, whatever the other party was shown instead.
+    const bool as_offered = request.edits.protocol.empty() && media.rtp && offered.rtp &&
+                            sdp::interchangeable(media.protocol, offered.protocol);
+    if (as_offered) result.medias.back().protocol = offered.protocol;
   }
   if (comes_late(request, *dialog, reader)) return result;
 

@@ -114,6 +114,7 @@ class Call {
     };
     std::optional<Transaction> transaction;
     std::vector<LegMedia> medias;
+    sdp::Origin origin;  // of the SDP that it got
     Leg* peer = nullptr;
 
     [[nodiscard]] bool has(std::string_view tag) const;
@@ -150,6 +151,7 @@ class Call {
   struct Told {
     const Realm& realm;
     std::vector<sdp::MediaRewrite> medias;
+    sdp::Origin* origin = nullptr;  // what the reader was shown last
   };
 
   // call.cc: work out, then change

@@ -33,8 +33,13 @@ std::string ice_shortfall(const Request& request, const sdp::Session& session) {
   return "ICE=force: the SDP has media without ICE, and the relay does not speak ICE for it";
 }
 
+sdp::RtcpAttribute rtcp_attribute(const sdp::Edits& edits) {
+  if (edits.no_rtcp_attribute) return sdp::RtcpAttribute::never;
+  return edits.full_rtcp_attribute ? sdp::RtcpAttribute::full : sdp::RtcpAttribute::needed;
+}
+
 std::string print_sdp(const Request& request, const sdp::Session& session, const Realm& realm,
-                      std::vector<sdp::MediaRewrite> medias) {
+                      std::vector<sdp::MediaRewrite> medias, sdp::Origin* origin) {
   sdp::Rewrite rewrite;
   rewrite.medias = std::move(medias);
   rewrite.replace_session_name = request.replace_session_name;
@@ -47,7 +52,15 @@ std::string print_sdp(const Request& request, const sdp::Session& session, const
                          ? relayed->address
                          : printed(request, realm, realm.interface.addresses.front());
   }
-  return sdp::rewrite(session, rewrite);
+  rewrite.rtcp = rtcp_attribute(request.edits);
+  rewrite.replace_zero_address = request.edits.replace_zero_address;
+  std::string body = sdp::rewrite(session, rewrite);
+  const sdp::Edits& edits = request.edits;
+  if (!edits.lines.empty()) body = sdp::edit_lines(body, edits.lines);
+  if (origin != nullptr && !edits.origin.empty()) {
+    body = sdp::keep_origin(std::move(body), *origin, edits.origin);
+  }
+  return body;
 }
 
 // In the order of Request::medias; without any, of all that are relayed.
@@ -75,12 +88,14 @@ sdp::MediaRewrite Call::told(const Request& request, const Realm& realm, const P
   result.address = printed(request, realm, ports->address());
   result.port = ports->rtp().port;
   result.rtcp = rtcp_mux ? result.port : result.port.next();
+  const std::string& protocol = request.edits.protocol;
+  if (said.rtp && protocol != "accept") result.protocol = protocol;
   return result;
 }
 
 Reply Call::print(const Request& request, const sdp::Session& session, Told told) {
   if (request.sdp.empty()) return print_endpoints(request, told.realm, told.medias);
-  return reply::Sdp{print_sdp(request, session, told.realm, std::move(told.medias)),
+  return reply::Sdp{print_sdp(request, session, told.realm, std::move(told.medias), told.origin),
                     ice_shortfall(request, session)};
 }
 

@@ -55,7 +55,7 @@ Result<Reply> Call::remind(const Request& update) const {
   const auto& [sender, reader] = update.by_reply ? std::pair{to, from} : std::pair{from, to};
   const Leg* leg = reader ? reader.get() : sender ? sender->peer : nullptr;
   if (leg == nullptr) return fail("Invalid dialogue association");
-  Told result{*leg->realm, {}};
+  Told result{*leg->realm, {}, nullptr};
   PartyMedia live;
   live.state = PartyMedia::State::live;
   for (const LegMedia& media : leg->medias) {

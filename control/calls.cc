@@ -48,13 +48,28 @@ std::string_view name(Command command) {
   return kCommandNames.at(static_cast<std::size_t>(command));
 }
 
+// What comes of reading an SDP beside its medias.
+struct Reading {
+  std::string chosen;     // what the medias view where codecs were chosen
+  std::string shortfall;  // what of the edits is left undone
+};
+
 // What an offer or answer says of its medias, by SDP or by their names.
-Result<sdp::Session> read_medias(const Request& request) {
+Result<sdp::Session> read_medias(const Request& request, Reading& reading) {
   if (!request.medias.empty() || request.command == Command::update) {
     return name_medias(request.medias);
   }
   auto session = sdp::parse(request.sdp);
+  if (session && !request.edits.codecs.empty()) {
+    reading.chosen = sdp::choose_codecs(*session, request.edits.codecs);
+    session = sdp::parse(reading.chosen);
+  }
   if (!session) return fail("Failed to parse SDP: " + session.error().message);
+  if (auto ok = sdp::check(*session, request.edits); !ok) return std::unexpected(ok.error());
+  if (request.command == Command::offer) {
+    reading.shortfall = sdp::shortfall(*session, request.edits);
+  }
+  sdp::adjust(*session, request.edits);
   return session;
 }
 
@@ -235,8 +250,12 @@ Reply Calls::Impl::limit_reached(const Request& request) {
 }
 
 Reply Calls::Impl::offer(const Request& request, Time now) {
+  if (request.edits.lines.loop_mark && sdp::has_looped(request.sdp)) {
+    return reply::Sdp{std::string(request.sdp)};
+  }
   const bool update = request.command == Command::update;
-  const auto session = read_medias(request);
+  Reading reading;
+  const auto session = read_medias(request, reading);
   if (!session) return refuse(request, session.error().message);
   for (;;) {
     const CallPtr call = find_or_make(request.call_id, now);
@@ -254,7 +273,9 @@ Reply Calls::Impl::offer(const Request& request, Time now) {
     schedule.at(call, call->may_end());
     log_signal(request, !update && answered ? "reoffer" : name(request.command),
                session->medias.size());
-    if (const auto* sdp = std::get_if<reply::Sdp>(&*told); sdp && !sdp->warning.empty()) {
+    auto* const sdp = std::get_if<reply::Sdp>(&*told);
+    if (sdp != nullptr && sdp->warning.empty()) sdp->warning = std::move(reading.shortfall);
+    if (sdp != nullptr && !sdp->warning.empty()) {
       log_event(Level::warning, "not-as-asked",
                 {{"call-id", request.call_id}, {"reason", sdp->warning}});
     }
@@ -263,7 +284,11 @@ Reply Calls::Impl::offer(const Request& request, Time now) {
 }
 
 Reply Calls::Impl::answer(const Request& request, Time now) {
-  const auto session = read_medias(request);
+  if (request.edits.lines.loop_mark && sdp::has_looped(request.sdp)) {
+    return reply::Sdp{std::string(request.sdp)};
+  }
+  Reading reading;
+  const auto session = read_medias(request, reading);
   if (!session) return refuse(request, session.error().message);
   return with_call(request, [&](const CallPtr& call) -> Reply {
     auto told = call->answer(request, *session, now);

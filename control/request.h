@@ -17,6 +17,7 @@
 #include <variant>
 #include <vector>
 
+#include "control/sdp_edits.h"
 #include "dataplane/dataplane.h"
 #include "dataplane/net.h"
 
@@ -84,6 +85,7 @@ struct Request {
   std::optional<std::chrono::seconds> delete_delay;
   IceHandling ice = IceHandling::add;
   bool prefer_relay = false;  // its candidate comes before all others, else after them
+  sdp::Edits edits;           // what else is to be done to the SDP
   std::uint32_t limit = 32;   // list: how many call-ids
 
   // update: of the SIP message that it comes from; the tags are those of the SIP request, also in

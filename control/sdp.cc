@@ -20,14 +20,6 @@ std::string quote(std::string_view text) {
   return out += text.size() > 64 ? "...'" : "'";
 }
 
-std::optional<Direction> direction_named(std::string_view name) {
-  if (name == "sendrecv") return Direction::sendrecv;
-  if (name == "sendonly") return Direction::sendonly;
-  if (name == "recvonly") return Direction::recvonly;
-  if (name == "inactive") return Direction::inactive;
-  return std::nullopt;
-}
-
 enum class Transport : std::uint8_t { rtp, datagram, other };
 
 Transport transport(std::string_view protocol) {
@@ -375,6 +367,11 @@ class Parser {
 };
 
 }  // namespace
+
+std::string_view static_codec(std::uint32_t payload_type) {
+  const auto codec = std::ranges::find(kStaticCodecs, payload_type, &Codec::payload_type);
+  return codec == kStaticCodecs.end() ? std::string_view() : codec->name;
+}
 
 Result<Session> parse(std::string_view body) {
   Result<std::vector<Line>> lines = split(body);

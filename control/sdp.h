@@ -80,10 +80,11 @@ struct Session {
 [[nodiscard]] Result<Session> parse(std::string_view body);
 
 struct MediaRewrite {
-  IpAddress address;       // to print in c= (and a=rtcp); ignored if port is 0
-  UdpPort port;            // to print in m=; 0 = this media is rejected
-  UdpPort rtcp;            // where RTCP is received; equal to port when multiplexed
-  bool untouched = false;  // pass the whole media description through (not relayable)
+  IpAddress address;               // to print in c= (and a=rtcp); ignored if port is 0
+  UdpPort port;                    // to print in m=; 0 = this media is rejected
+  UdpPort rtcp;                    // where RTCP is received; equal to port when multiplexed
+  bool untouched = false;          // pass the whole media description through (not relayable)
+  std::string_view protocol = {};  // to print in m=; empty: as it is
 };
 
 // What becomes of ICE in relayed media that have it (a=ice-ufrag).
@@ -95,12 +96,20 @@ enum class Ice : std::uint8_t {
   remove,      // a=candidate, a=ice-*, a=remote-candidates, ... go
 };
 
+enum class RtcpAttribute : std::uint8_t {
+  needed,  // where the reader could not know it, or the sender wrote one
+  never,
+  full,  // always, with its address
+};
+
 struct Rewrite {
   std::vector<MediaRewrite> medias;   // as many as Session::medias
   std::optional<IpAddress> origin;    // print in o=
   bool replace_session_name = false;  // s=-
   Ice ice = Ice::keep;
   bool prefer_relay = false;  // its candidate before all others; else after them
+  RtcpAttribute rtcp = RtcpAttribute::needed;
+  bool replace_zero_address = false;  // a hold by address becomes one by direction
 };
 
 // What is printed:
@@ -109,11 +118,13 @@ struct Rewrite {
 // - The session's c= names the address of the first relayed media that relies on it, else of the
 //   first relayed one. An untouched media that relied on it keeps the old one as its own c=. With
 //   nothing relayed it stays as it is.
-// - A hold by address stays a hold: c= keeps 0.0.0.0, or "::" if `address` is IPv6.
+// - A hold by address stays a hold: c= keeps 0.0.0.0, or "::" if `address` is IPv6. On request it
+//   says `address`, and a=sendonly or a=inactive takes its place.
 // - A media whose port was 0 stays rejected, unless bundle-only. A rejected media has port 0, its
 //   a=rtcp goes, and a c= of its own says 0.0.0.0 or "::".
 // - a=rtcp gets the `rtcp` port, and `address` where it named one. It is added (at the end of the
-//   media) when RTCP is not at port + 1, unless a=rtcp-mux says that it is at `port`.
+//   media) when RTCP is not at port + 1, unless a=rtcp-mux says that it is at `port`. On request
+//   it goes, or is always there and names the address.
 // - The relay's candidates are `address` and `port`, and `rtcp` for component 2 if the media has
 //   candidates for it, or none at all and no a=rtcp-mux. They stand before the first a=candidate.
 // - An untouched media keeps its ICE attributes; `ice` is for the others and the session.

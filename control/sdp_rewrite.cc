@@ -59,7 +59,7 @@ class Writer {
   enum class Fate : std::uint8_t { relayed, rejected, untouched };
   // What a media has got by now.
   struct Written {
-    bool rtcp = false, candidates = false;
+    bool rtcp = false, candidates = false, direction = false;
   };
 
   [[nodiscard]] Fate fate(std::size_t k) const {
@@ -72,7 +72,8 @@ class Writer {
   // What c= says of a relayed media.
   [[nodiscard]] IpAddress connection(std::size_t k) const {
     const IpAddress& address = rewrite_.medias[k].address;
-    return session_.medias[k].held_by_address ? unspecified(address.family()) : address;
+    const bool held = session_.medias[k].held_by_address && !rewrite_.replace_zero_address;
+    return held ? unspecified(address.family()) : address;
   }
 
   // What the session's c= says; unset: as it is.
@@ -136,8 +137,11 @@ class Writer {
     }
     if (fate(k) != Fate::relayed) return;
     const std::string_view ending = session_.lines[end - 1].ending;
-    if (!written.rtcp && needs_rtcp(k)) write(rtcp_line(k, false), ending);
+    if (!written.rtcp && needs_rtcp(k)) {
+      write(rtcp_line(k, rewrite_.rtcp == RtcpAttribute::full), ending);
+    }
     if (!written.candidates && is_candidate(k)) write_candidates(k, ending);
+    if (!written.direction && demoted(k)) write(held_direction(k), ending);
   }
 
   void write_added_connection(std::size_t k, std::string_view ending) {
@@ -168,17 +172,33 @@ class Writer {
           written.candidates = true;
           if (a.name == "candidate" && !stays(k, a.value)) return;
         }
+        if (demoted(k) && direction_named(a.name)) {
+          written.direction = true;
+          return write(held_direction(k), line.ending);
+        }
         if (a.name != "rtcp" || !media.rtp) break;
-        if (rejected) return;
+        if (rejected || rewrite_.rtcp == RtcpAttribute::never) return;
         written.rtcp = true;
         Fields fields(a.value);
         fields.next();
-        return write(rtcp_line(k, !fields.at_end()), line.ending);
+        const bool full = rewrite_.rtcp == RtcpAttribute::full || !fields.at_end();
+        return write(rtcp_line(k, full), line.ending);
       }
       default:
         break;
     }
     copy(line);
+  }
+
+  // Whether a direction says what the address of the hold said.
+  [[nodiscard]] bool demoted(std::size_t k) const {
+    return fate(k) == Fate::relayed && session_.medias[k].held_by_address &&
+           rewrite_.replace_zero_address;
+  }
+  [[nodiscard]] std::string_view held_direction(std::size_t k) const {
+    const Direction direction = session_.medias[k].direction;
+    const bool sends = direction == Direction::sendrecv || direction == Direction::sendonly;
+    return sends ? "a=sendonly" : "a=inactive";
   }
 
   [[nodiscard]] std::string media_line(std::size_t k, std::string_view text) const {
@@ -189,13 +209,20 @@ class Writer {
     const UdpPort port = fate(k) == Fate::rejected ? UdpPort(0) : rewrite_.medias[k].port;
     std::string out(text.substr(0, before));
     out += std::to_string(port.number());
+    const std::string_view protocol = rewrite_.medias[k].protocol;
+    if (!protocol.empty() && fate(k) == Fate::relayed) {
+      fields.next();
+      out.append(1, ' ').append(protocol);
+    }
     return out += fields.rest();
   }
 
   // RFC 3605: told whenever RTCP is not at port + 1; RFC 5761: a=rtcp-mux tells that it is at port.
   [[nodiscard]] bool needs_rtcp(std::size_t k) const {
     const MediaRewrite& to = rewrite_.medias[k];
-    if (!session_.medias[k].rtp || to.rtcp == to.port.next()) return false;
+    if (!session_.medias[k].rtp || rewrite_.rtcp == RtcpAttribute::never) return false;
+    if (rewrite_.rtcp == RtcpAttribute::full) return true;
+    if (to.rtcp == to.port.next()) return false;
     return to.rtcp != to.port || !session_.medias[k].rtcp_mux;
   }
 
@@ -204,7 +231,8 @@ class Writer {
     const MediaRewrite& to = rewrite_.medias[k];
     std::string out = "a=rtcp:" + std::to_string(to.rtcp.number());
     if (!with_address) return out;
-    const bool held = media.held_by_address && media.rtcp.address.is_unspecified();
+    const bool held = media.held_by_address && media.rtcp.address.is_unspecified() &&
+                      !rewrite_.replace_zero_address;
     return out += " " + address_text(held ? unspecified(to.address.family()) : to.address);
   }
 

@@ -28,6 +28,17 @@ inline std::optional<std::uint32_t> number(std::string_view digits, std::uint32_
   return value;
 }
 
+inline std::optional<Direction> direction_named(std::string_view name) {
+  if (name == "sendrecv") return Direction::sendrecv;
+  if (name == "sendonly") return Direction::sendonly;
+  if (name == "recvonly") return Direction::recvonly;
+  if (name == "inactive") return Direction::inactive;
+  return std::nullopt;
+}
+
+// What a payload type means without a=rtpmap, "PCMU/8000"; empty: nothing (RFC 3551 section 6).
+[[nodiscard]] std::string_view static_codec(std::uint32_t payload_type);
+
 // The fields of a value, separated by spaces.
 class Fields {
  public:

@@ -287,6 +287,49 @@ TEST(SdpIce, DefaultDestinationIsACandidateInBothFamilies) {
   }
 }
 
+// ---- what proxies ask ------------------------------------------------------------------------
+
+std::string asked(std::string_view media, Rewrite to) {
+  to.medias = {{ip("203.0.113.9"), UdpPort(6), UdpPort(7)}};
+  const std::string once = rewrite(parsed(with_head(media)), to);
+  EXPECT_EQ(rewrite(parsed(once), to), once);
+  return once.substr(once.find("t=0 0\r\n") + 7);
+}
+
+TEST(SdpAsked, RtcpAttributeNeverOrInFull) {
+  Rewrite to;
+  to.rtcp = RtcpAttribute::never;
+  EXPECT_EQ(asked("m=audio 4 RTP/AVP 0\na=rtcp:5\na=x\n", to), "m=audio 6 RTP/AVP 0\na=x\n");
+  to.rtcp = RtcpAttribute::full;
+  EXPECT_EQ(asked("m=audio 4 RTP/AVP 0\na=rtcp:5\na=x\n", to),
+            "m=audio 6 RTP/AVP 0\na=rtcp:7 IN IP4 203.0.113.9\na=x\n");
+  EXPECT_EQ(asked("m=audio 4 RTP/AVP 0\na=x\n", to),
+            "m=audio 6 RTP/AVP 0\na=x\na=rtcp:7 IN IP4 203.0.113.9\n");
+  EXPECT_EQ(asked("m=image 4 udptl t38\n", to), "m=image 6 udptl t38\n");
+}
+
+TEST(SdpAsked, HoldByAddressBecomesOneByDirection) {
+  Rewrite to;
+  to.replace_zero_address = true;
+  const std::string held = "m=audio 4 RTP/AVP 0\nc=IN IP4 0.0.0.0\n";
+  const std::string real = "m=audio 6 RTP/AVP 0\nc=IN IP4 203.0.113.9\n";
+  EXPECT_EQ(asked(held, to), real + "a=sendonly\n");
+  EXPECT_EQ(asked(held + "a=sendrecv\na=x\n", to), real + "a=sendonly\na=x\n");
+  EXPECT_EQ(asked(held + "a=recvonly\n", to), real + "a=inactive\n");
+  EXPECT_EQ(asked("m=audio 4 RTP/AVP 0\na=recvonly\n", to), "m=audio 6 RTP/AVP 0\na=recvonly\n");
+}
+
+TEST(SdpAsked, ProtocolOfTheMedia) {
+  const Rewrite to{.medias = {{.address = ip("203.0.113.9"),
+                               .port = UdpPort(6),
+                               .rtcp = UdpPort(7),
+                               .protocol = "RTP/AVPF"}},
+                   .origin = std::nullopt};
+  const std::string once = rewrite(parsed(with_head("m=audio 4  RTP/AVP  0 8\n")), to);
+  EXPECT_TRUE(once.ends_with("\r\nm=audio 6 RTP/AVPF  0 8\n")) << once;
+  EXPECT_EQ(rewrite(parsed(once), to), once);
+}
+
 // Who was asked to reject a media that is not relayable gets it rejected.
 TEST(SdpRewrite, RejectsTcpMediaWithoutKnowingItsAddress) {
   const std::string body = with_head("m=message 7 TCP/MSRP *\nc=IN IP4 chat.example\na=x\n");

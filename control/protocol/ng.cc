@@ -7,7 +7,9 @@
 #include "control/log.h"
 #include "control/protocol/bencode.h"
 #include "control/protocol/json.h"
+#include "control/protocol/ng_flags.h"
 #include "control/protocol/ng_request.h"
+#include "control/protocol/ng_words.h"
 
 namespace millrace::ng {
 namespace {
@@ -86,6 +88,21 @@ std::expected<Value, std::string_view> dictionary(std::string_view payload, Mess
   return *value;
 }
 
+// What the key `rtpp-flags` holds, as a dictionary in message.flags; nothing if there is none.
+Result<std::optional<Value>> script_flags(Value dictionary, Message& message) {
+  bencode::Entries entries(dictionary);
+  while (const auto entry = entries.next()) {
+    if (!same(entry->key, "rtpp-flags")) continue;
+    auto expanded = expand_flags(entry->value.text().value_or("["));
+    if (!expanded) {
+      return fail("Invalid value of key \"rtpp-flags\": expected words, and brackets in pairs");
+    }
+    message.flags = std::make_unique<std::string>(std::move(*expanded));
+  }
+  if (!message.flags) return std::optional<Value>();
+  return Value::read(*message.flags);
+}
+
 }  // namespace
 
 Frame frame(std::string_view buffer) {
@@ -125,7 +142,9 @@ std::expected<Message, std::string> parse(std::string_view bytes) {
 
   const auto content = dictionary(envelope->payload, message);
   if (!content) return refuse(std::string(content.error()));
-  if (auto done = read_request(*content, message.request, message.unknown); !done) {
+  const auto flags = script_flags(*content, message);
+  if (!flags) return refuse(flags.error().message);
+  if (auto done = read_request(*flags, *content, message.request, message.unknown); !done) {
     return refuse(std::move(done.error().message));
   }
   return message;

@@ -40,8 +40,9 @@ using Frame = Extent;
 struct Message {
   std::string_view cookie;  // empty: none
   Encoding encoding = Encoding::bencode;
-  Request request;                          // views into the message, or into `transcript`
+  Request request;                          // views into the message, or into what follows
   std::unique_ptr<std::string> transcript;  // of a JSON message: the same in bencode
+  std::unique_ptr<std::string> flags;       // of `rtpp-flags`: its keys and flags in bencode
   std::vector<std::string> unknown;         // keys and flags without meaning here, each once
 };
 

@@ -48,6 +48,7 @@ constexpr auto kSilentKeys = std::to_array<std::string_view>({
     "sip-message-type",
     "to-label",
     "set-label",
+    "rtpp-flags",
 });
 constexpr auto kSilentFlags = std::to_array<std::string_view>({
     "trust-address",
@@ -286,8 +287,13 @@ Expected Reader::all(Value value) {
 
 }  // namespace
 
-Result<void> read_request(Value dictionary, Request& request, std::vector<std::string>& unknown) {
+Result<void> read_request(std::optional<Value> flags, Value dictionary, Request& request,
+                          std::vector<std::string>& unknown) {
   Reader reader(request, unknown);
+  if (flags) {
+    bencode::Entries entries(*flags);
+    while (const auto entry = entries.next()) reader.key(entry->key, entry->value);
+  }
   bencode::Entries entries(dictionary);
   while (const auto entry = entries.next()) reader.key(entry->key, entry->value);
   if (auto reason = reader.refusal()) return fail(std::move(*reason));

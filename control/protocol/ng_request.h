@@ -15,9 +15,10 @@
 
 namespace millrace::ng {
 
-// Fills `request` with views into the dictionary. The error is in rtpengine's words where it has
-// some. Precondition: `dictionary` is one.
-[[nodiscard]] Result<void> read_request(bencode::Value dictionary, Request& request,
+// Fills `request` with views into `flags`, a dictionary too, and then into the dictionary. The
+// error is in rtpengine's words where it has some. Precondition: `dictionary` is one.
+[[nodiscard]] Result<void> read_request(std::optional<bencode::Value> flags,
+                                        bencode::Value dictionary, Request& request,
                                         std::vector<std::string>& unknown);
 
 }  // namespace millrace::ng

@@ -25,6 +25,16 @@ class SdpKeys {
   Expected ice_candidate(bencode::Value value);
   Expected transport_protocol(bencode::Value value);
   Expected rtcp_mux(bencode::Value value);
+  Expected bundle(bencode::Value value);
+  Expected codec(bencode::Value value);
+  Expected sdp_attr(bencode::Value value);
+  Expected sdp_media_remove(bencode::Value value);
+
+  void mux_word(std::string_view name);
+  void bundle_word(std::string_view name);
+  void replace_word(std::string_view name);
+  bool codec_word(std::string_view name);
+  bool attribute_word(std::string_view name);
 
   Request& request_;
   Unknown& unknown_;

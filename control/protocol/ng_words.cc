@@ -40,6 +40,20 @@ std::optional<IpAddress> address(std::string_view text) {
   return parsed ? std::optional(*parsed) : std::nullopt;
 }
 
+std::string unescape(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const std::string_view pair = text.substr(i, 2);
+    if (pair == "--" || pair == "..") {
+      out += pair == "--" ? '=' : ' ';
+      ++i;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
+}
+
 void Unknown::add(std::string_view name, std::string_view value) {
   constexpr std::size_t kMostNames = 32;
   constexpr std::size_t kLongestName = 64;

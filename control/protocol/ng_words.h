@@ -54,6 +54,9 @@ T* find(Owner& owner, std::string_view name, const std::array<Field<T, Owner>, N
 // An address as proxies write it: IPv6 with or without brackets.
 [[nodiscard]] std::optional<IpAddress> address(std::string_view text);
 
+// In flags `--` stands for `=` and `..` for a space.
+[[nodiscard]] std::string unescape(std::string_view text);
+
 // What is not acted upon, each once and no more than a log can bear.
 class Unknown {
  public:

@@ -2,7 +2,7 @@
 // A body from a SIP message: what parse() accepts, rewrite() turns into a body that parse() accepts
 // too, that says what was asked, and that a second rewrite() leaves as it is.
 
-#include "control/sdp.h"
+#include "control/sdp_edits.h"
 #include "tests/fuzz/check.h"
 
 namespace {
@@ -65,6 +65,34 @@ void check(std::string_view body, const Session& session, Ice ice) {
   FUZZ_CHECK(out.ends_with('\n') || !body.ends_with('\n'));
 }
 
+// What proxies ask beside: text that parse() accepts too, and that stays as it is the next time.
+void check_edits(std::string_view body, const Session& session) {
+  for (const CodecChoice& choice :
+       {CodecChoice{
+            .strip = {"PCMU", "opus/48000"}, .except = {}, .offer = {"8", "telephone-event"}},
+        CodecChoice{.strip = {"all"}, .except = {"PCMA"}, .offer = {}}}) {
+    const std::string out = choose_codecs(session, choice);
+    const Result<Session> after = parse(out);
+    FUZZ_CHECK(after && after->medias.size() == session.medias.size());
+    FUZZ_CHECK(choose_codecs(*after, choice) == out);
+  }
+  AttributeEdits media{.where = AttributeEdits::Where::medias,
+                       .type = {},
+                       .add = {"ptime:20"},
+                       .remove = {"extmap", "ssrc:"},
+                       .substitute = {{"sendrecv", "sendonly"}}};
+  const LineEdits edits{.attributes = {media}, .generate_mid = true, .loop_mark = true};
+  const std::string out = edit_lines(body, edits);
+  const Result<Session> after = parse(out);
+  FUZZ_CHECK(after && after->medias.size() == session.medias.size());
+  FUZZ_CHECK(edit_lines(out, edits) == out);
+  FUZZ_CHECK(has_looped(out));
+  Origin origin;
+  const OriginEdits keep{.user = true, .id = true, .version = true};
+  const std::string kept = keep_origin(std::string(body), origin, keep);
+  FUZZ_CHECK(keep_origin(kept, origin, keep) == kept);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -76,6 +104,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   // Close to a limit, the longer result may pass it.
   if (size > kMaxLine / 2) return 0;
+  check_edits(body, *session);
   for (const Ice ice : {Ice::keep, Ice::add, Ice::relay_only, Ice::remove}) {
     check(body, *session, ice);
   }
