@@ -244,6 +244,7 @@ class Writer {
 
   // Related addresses are for diagnosis, and nobody's here (RFC 8839 section 5.1).
   void write_candidates(std::size_t k, std::string_view ending) {
+    if (ending.empty()) ending = newline_;
     const Media& media = session_.medias[k];
     const MediaRewrite& to = rewrite_.medias[k];
     const std::string_view related = to.address.is_v4() ? "0.0.0.0" : "::";
