@@ -89,22 +89,23 @@ class Choice {
     for (const Format& format : formats_) {
       if (format.type && format.base && dropped_[*format.base]) dropped_.set(*format.type);
     }
-    std::vector<Format> left;
-    for (const Format& format : formats_) {
-      if (!format.type || !dropped_[*format.type]) left.push_back(format);
-    }
-    const bool useless =
-        std::ranges::all_of(left, [](const Format& format) { return format.base.has_value(); });
-    if (useless) dropped_.reset();
-    if (useless) left = formats_;
-    const auto rank = [&](const Format& format) {
-      return std::ranges::find_if(choice_.offer,
-                                  [&](const std::string& name) { return is(format, name); }) -
-             choice_.offer.begin();
+    const auto stays = [&](const Format& f) { return !f.type || !dropped_[*f.type]; };
+    const bool useful = std::ranges::any_of(
+        formats_, [&](const Format& f) { return stays(f) && !f.base.has_value(); });
+    if (!useful) dropped_.reset();
+    std::vector<bool> taken(formats_.size());
+    const auto take = [&](auto&& wanted) {
+      for (std::size_t i = 0; i < formats_.size(); ++i) {
+        if (taken[i] || !stays(formats_[i]) || !wanted(formats_[i])) continue;
+        chosen_.push_back(formats_[i]);
+        taken[i] = true;
+      }
     };
-    std::ranges::stable_sort(left, {}, rank);
-    changed_ = !std::ranges::equal(left, formats_, {}, &Format::text, &Format::text);
-    chosen_ = std::move(left);
+    for (const std::string& name : choice_.offer) {
+      take([&](const Format& format) { return is(format, name); });
+    }
+    take([](const Format&) { return true; });
+    changed_ = !std::ranges::equal(chosen_, formats_, {}, &Format::text, &Format::text);
   }
 
   const CodecChoice& choice_;

@@ -51,7 +51,7 @@ class Editor {
       const std::string_view line = take_line(rest);
       const std::string_view text = text_of(line);
       // Empty lines at the end belong to no section.
-      if (text.empty() && text_of(rest).empty()) {
+      if (text.empty() && rest.find_first_not_of("\r\n") == rest.npos) {
         finish();
         write(line);
         while (!rest.empty()) write(take_line(rest));

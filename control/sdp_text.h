@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The text of SDP lines, for its reader (sdp.cc) and its writer (sdp_rewrite.cc) alone: both must
-// see the same fields in a line, or the writer would replace what the reader did not read.
+// The text of SDP lines, for its reader (sdp.cc) and its writers (sdp_rewrite.cc, sdp_codecs.cc,
+// sdp_edits.cc) alone: all must see the same fields in a line, or a writer would replace what the
+// reader did not read.
 
 #include <algorithm>
 #include <charconv>

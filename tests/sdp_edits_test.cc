@@ -133,8 +133,8 @@ TEST(SdpLines, MidIsMadeWhereThereIsNone) {
 }
 
 TEST(SdpLines, EmptyLinesStayLast) {
-  EXPECT_EQ(edited({.attributes = {}, .generate_mid = true}, "m=audio 4 RTP/AVP 0\r\n\r\n\r\n"),
-            "m=audio 4 RTP/AVP 0\r\na=mid:1\r\n\r\n\r\n");
+  EXPECT_EQ(edited({.attributes = {}, .generate_mid = true}, "m=audio 4 RTP/AVP 0\r\n\r\n\n\r\n"),
+            "m=audio 4 RTP/AVP 0\r\na=mid:1\r\n\r\n\n\r\n");
 }
 
 TEST(SdpLines, LoopMarkIsKnownAgain) {

@@ -260,6 +260,15 @@ TEST(SdpIce, UfragOfTheSessionCounts) {
             join({"a=ice-ufrag:s\na=ice-pwd:p\nm=audio 6 RTP/AVP 0\n", kRelayRtp, kHost1}));
 }
 
+TEST(SdpIce, UnfinishedLastLineIsFinishedBeforeIt) {
+  const std::string host(kHost1.substr(0, kHost1.size() - 1));
+  const std::string relay(kRelayRtp.substr(0, kRelayRtp.size() - 1));
+  EXPECT_EQ(with_ice(join({"m=audio 4 RTP/AVP 0\n", kIce, host}), Ice::relay_only),
+            join({"m=audio 6 RTP/AVP 0\n", kIce, relay, "\r\n"}));
+  EXPECT_EQ(with_ice(join({"m=audio 4 RTP/AVP 0\n", kIce, host}), Ice::add),
+            join({"m=audio 6 RTP/AVP 0\n", kIce, relay, "\r\n", host}));
+}
+
 TEST(SdpIce, PreferredItComesBeforeHosts) {
   const std::string out =
       with_ice(join({"m=audio 4 RTP/AVP 0\n", kIce, kHost1, kHost2}), Ice::add, UdpPort(7), true);
