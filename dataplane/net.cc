@@ -76,19 +76,28 @@ bool IpAddress::is_private() const {
   return (bytes_[0] & 0xfe) == 0xfc;
 }
 
+std::optional<IpAddress> IpAddress::v4_inside() const {
+  const auto at = [this](std::size_t i) { return v4(Be32(load_be32(&bytes_[i]))); };
+  if (is_v4()) return std::nullopt;
+  if (starts_with(bytes_, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}) ||
+      starts_with(bytes_, {0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0}) ||
+      starts_with(bytes_, {0x00, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0}) ||
+      starts_with(bytes_, {0x00, 0x64, 0xff, 0x9b, 0, 1})) {
+    return at(12);
+  }
+  if (starts_with(bytes_, {0x20, 0x02})) return at(2);
+  if (starts_with(bytes_, {0x20, 0x01, 0, 0})) return v4(Be32(~load_be32(&bytes_[12])));
+  return std::nullopt;
+}
+
 bool IpAddress::is_sendable() const {
   if (is_v4()) return v4_sendable(as_v4().host());
-  if (is_unspecified() || is_loopback() || is_link_local() || is_multicast_or_broadcast()) {
+  if (is_unspecified() || is_loopback() || is_link_local() || is_multicast_or_broadcast() ||
+      starts_with(bytes_, {0xfe}) /* site-local; nothing else is assigned */) {
     return false;
   }
-  // An IPv4 address inside must itself be one that may be sent to: IPv4-compatible (RFC 4291),
-  // 6to4 2002::/16 (RFC 3056), NAT64 64:ff9b::/96 (RFC 6052).
-  if (starts_with(bytes_, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}) ||
-      starts_with(bytes_, {0x00, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0})) {
-    return v4_sendable(load_be32(&bytes_[12]));
-  }
-  if (starts_with(bytes_, {0x20, 0x02})) return v4_sendable(load_be32(&bytes_[2]));
-  return true;
+  const std::optional<IpAddress> inside = v4_inside();
+  return !inside || (v4_sendable(inside->as_v4().host()) && !inside->is_private());
 }
 
 std::string IpAddress::text() const {
@@ -135,7 +144,31 @@ bool Prefix::contains(const IpAddress& other) const {
   return ((a[bits / 8] ^ b[bits / 8]) & mask) == 0;
 }
 
+bool Prefix::reserves(const IpAddress& other) const {
+  const bool v4 = address.is_v4();
+  const unsigned bits = (v4 ? 96U : 0U) + length;
+  if (bits > 126 || !contains(other)) return false;
+  bool zeros = true;
+  bool ones = v4;  // there is no broadcast in IPv6
+  for (unsigned i = bits / 8; i < 16; ++i) {
+    const auto mask = static_cast<std::uint8_t>(i == bits / 8 ? 0xff >> bits % 8 : 0xff);
+    const auto host = static_cast<std::uint8_t>(other.bytes()[i] & mask);
+    zeros = zeros && host == 0;
+    ones = ones && host == mask;
+  }
+  return zeros || ones;
+}
+
 std::string Prefix::text() const { return address.text() + "/" + std::to_string(length); }
+
+bool PeerPolicy::admits(const IpAddress& address) const {
+  const auto lists = [](const std::vector<Prefix>& prefixes, const IpAddress& which) {
+    return std::ranges::any_of(prefixes, [&](const Prefix& p) { return p.contains(which); });
+  };
+  const std::optional<IpAddress> inside = address.v4_inside();
+  if (lists(deny, address) || (inside && lists(deny, *inside))) return false;
+  return allow.empty() || lists(allow, address);
+}
 
 std::string MacAddress::text() const {
   static constexpr std::string_view kHex = "0123456789abcdef";

@@ -16,9 +16,11 @@
 #include <cstdint>
 #include <cstring>
 #include <expected>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace millrace {
 
@@ -147,8 +149,12 @@ class IpAddress {
   [[nodiscard]] bool is_multicast_or_broadcast() const;
   // RFC 1918, RFC 6598 (100.64.0.0/10), RFC 4193 (fc00::/7).
   [[nodiscard]] bool is_private() const;
+  // The IPv4 address that a transition mechanism carries inside an IPv6 one, hence where a gateway
+  // on the way would send to: compatible (RFC 4291), translated (RFC 2765), 6to4 (RFC 3056), NAT64
+  // (RFC 6052, RFC 8215) or that of a Teredo client (RFC 4380).
+  [[nodiscard]] std::optional<IpAddress> v4_inside() const;
   // A relay may send media there: none of the forms above but private ones, not 0.0.0.0/8, not
-  // 240.0.0.0/4, and no forbidden IPv4 address inside IPv6 (compatible, 6to4, NAT64).
+  // 240.0.0.0/4, not site-local (RFC 3879), and inside IPv6 no IPv4 address but a public one.
   [[nodiscard]] bool is_sendable() const;
 
   [[nodiscard]] std::string text() const;
@@ -176,8 +182,19 @@ struct Prefix {
   // Reads "192.0.2.1/24" or "2001:db8::1/64"; host bits are kept.
   [[nodiscard]] static Result<Prefix> parse(std::string_view text);
   [[nodiscard]] bool contains(const IpAddress& address) const;
+  // Whether the address is in the network but no host's: its network or broadcast address, with
+  // IPv6 that of any of its routers (RFC 4291 section 2.6.1). Networks of two have none.
+  [[nodiscard]] bool reserves(const IpAddress& address) const;
   [[nodiscard]] std::string text() const;
   friend constexpr bool operator==(const Prefix&, const Prefix&) = default;
+};
+
+// Which peers an interface exchanges media with, of those that can be sent to at all.
+struct PeerPolicy {
+  std::vector<Prefix> allow;  // none: everyone
+  std::vector<Prefix> deny;   // wins, also over an IPv4 address inside an IPv6 one
+
+  [[nodiscard]] bool admits(const IpAddress& address) const;
 };
 
 struct MacAddress {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/net.h"
 
+#include <cstdio>
+
 #include <gtest/gtest.h>
 
 namespace millrace {
@@ -32,17 +34,45 @@ TEST(IpAddress, RefusesWhatIsNoAddress) {
   EXPECT_FALSE(IpAddress::parse(std::string(100, '1')));
 }
 
-// The list of security-and-standards: what an SDP must not make a relay send to.
+// What an SDP must not make a relay send to, in every form that it can be written in.
 TEST(IpAddress, SendableRefusesEveryFormOfAForbiddenAddress) {
-  for (const char* text :
-       {"0.0.0.0", "0.1.2.3", "127.0.0.1", "169.254.169.254", "224.0.0.1", "240.0.0.1",
-        "255.255.255.255", "::", "::1", "::ffff:127.0.0.1", "::127.0.0.1",
-        "2002:7f00:1::", "64:ff9b::7f00:1", "ff02::1", "fe80::1", "2002:a9fe:a9fe::1"}) {
+  for (const std::string v4 :
+       {"0.0.0.0", "0.1.2.3", "127.0.0.1", "127.255.255.254", "169.254.0.1", "169.254.169.254",
+        "224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255"}) {
+    const auto bytes = IpAddress::parse(v4)->bytes();
+    const auto hex = [&](unsigned flip) {
+      char text[16];
+      std::snprintf(text, sizeof text, "%02x%02x:%02x%02x", bytes[12] ^ flip, bytes[13] ^ flip,
+                    bytes[14] ^ flip, bytes[15] ^ flip);
+      return std::string(text);
+    };
+    for (const std::string& text :
+         {v4, "::ffff:" + v4, "::" + v4, "::ffff:0:" + v4, "64:ff9b::" + v4, "64:ff9b:1::" + v4,
+          "2002:" + hex(0) + "::1", "2001:0:c000:201:0:1:" + hex(0xff)}) {
+      const auto address = IpAddress::parse(text);
+      ASSERT_TRUE(address) << text;
+      EXPECT_FALSE(address->is_sendable()) << text;
+    }
+  }
+  for (const char* text : {"::", "::1", "ff02::1", "ff0e::1", "fe80::1", "febf::1", "fec0::1",
+                           "fe00::1", "64:ff9b::10.0.0.1", "2002:a00:1::1", "::192.168.0.1"}) {
     EXPECT_FALSE(IpAddress::parse(text)->is_sendable()) << text;
   }
-  for (const char* text : {"192.0.2.1", "10.0.0.1", "100.64.1.2", "2001:db8::1", "fd00::1",
-                           "64:ff9b::c000:201", "2002:c000:201::1"}) {
+  for (const char* text :
+       {"192.0.2.1", "10.0.0.1", "100.64.1.2", "223.255.255.254", "2001:db8::1", "fd00::1",
+        "2400::1", "64:ff9b::c000:201", "2002:c000:201::1", "2001:0:c000:201:0:1:3fff:fdfe"}) {
     EXPECT_TRUE(IpAddress::parse(text)->is_sendable()) << text;
+  }
+}
+
+TEST(IpAddress, TellsTheIpv4AddressInside) {
+  for (const char* text :
+       {"::192.0.2.1", "::ffff:0:192.0.2.1", "64:ff9b::192.0.2.1", "64:ff9b:1::192.0.2.1",
+        "2002:c000:201::7", "2001:0:1:2:3:4:3fff:fdfe"}) {
+    EXPECT_EQ(IpAddress::parse(text)->v4_inside(), IpAddress::v4(192, 0, 2, 1)) << text;
+  }
+  for (const char* text : {"192.0.2.1", "2001:db8::192.0.2.1", "64:ff9c::192.0.2.1", "fd00::1"}) {
+    EXPECT_EQ(IpAddress::parse(text)->v4_inside(), std::nullopt) << text;
   }
 }
 
@@ -69,6 +99,58 @@ TEST(Prefix, ContainsItsOwnFamilyOnly) {
                            "::/129", "1.2.3.4/24x"}) {
     EXPECT_FALSE(Prefix::parse(text)) << text;
   }
+}
+
+TEST(Prefix, ReservesWhatIsNoHosts) {
+  const auto reserves = [](const char* prefix, const char* address) {
+    return Prefix::parse(prefix)->reserves(*IpAddress::parse(address));
+  };
+  for (const auto& [prefix, address] : {std::pair{"198.18.0.1/24", "198.18.0.0"},
+                                        {"198.18.0.1/24", "198.18.0.255"},
+                                        {"198.18.0.9/29", "198.18.0.8"},
+                                        {"198.18.0.9/29", "198.18.0.15"},
+                                        {"10.0.0.1/8", "10.255.255.255"},
+                                        {"2001:db8::1/64", "2001:db8::"},
+                                        {"2001:db8::1/61", "2001:db8::"}}) {
+    EXPECT_TRUE(reserves(prefix, address)) << prefix << ' ' << address;
+  }
+  for (const auto& [prefix, address] : {std::pair{"198.18.0.1/24", "198.18.0.254"},
+                                        {"198.18.0.1/24", "198.18.1.255"},
+                                        {"198.18.0.0/31", "198.18.0.0"},
+                                        {"198.18.0.0/31", "198.18.0.1"},
+                                        {"198.18.0.0/32", "198.18.0.0"},
+                                        {"2001:db8::1/64", "2001:db8::ffff:ffff:ffff:ffff"},
+                                        {"2001:db8::/127", "2001:db8::"},
+                                        {"2001:db8::1/128", "2001:db8::1"}}) {
+    EXPECT_FALSE(reserves(prefix, address)) << prefix << ' ' << address;
+  }
+}
+
+TEST(PeerPolicy, DenyWinsAndAnEmptyAllowListIsEveryone) {
+  const auto policy = [](std::initializer_list<const char*> allow,
+                         std::initializer_list<const char*> deny) {
+    PeerPolicy made;
+    for (const char* text : allow) made.allow.push_back(*Prefix::parse(text));
+    for (const char* text : deny) made.deny.push_back(*Prefix::parse(text));
+    return made;
+  };
+  const auto admits = [](const PeerPolicy& judge, const char* text) {
+    return judge.admits(*IpAddress::parse(text));
+  };
+  EXPECT_TRUE(admits({}, "192.0.2.1"));
+  EXPECT_TRUE(admits({}, "2001:db8::1"));
+  const PeerPolicy deny = policy({}, {"192.0.2.0/25", "2001:db8:1::/48"});
+  EXPECT_FALSE(admits(deny, "192.0.2.1"));
+  EXPECT_TRUE(admits(deny, "192.0.2.129"));
+  EXPECT_FALSE(admits(deny, "2001:db8:1::5"));
+  EXPECT_TRUE(admits(deny, "2001:db8:2::5"));
+  EXPECT_FALSE(admits(deny, "64:ff9b::192.0.2.1")) << "through a NAT64";
+  EXPECT_FALSE(admits(deny, "2002:c000:201::1")) << "through 6to4";
+  const PeerPolicy both = policy({"192.0.2.0/24"}, {"192.0.2.7/32"});
+  EXPECT_TRUE(admits(both, "192.0.2.6"));
+  EXPECT_FALSE(admits(both, "192.0.2.7"));
+  EXPECT_FALSE(admits(both, "198.18.0.1"));
+  EXPECT_FALSE(admits(both, "2001:db8::1")) << "not listed";
 }
 
 TEST(Endpoint, TextHasBracketsForIpv6) {
