@@ -422,7 +422,7 @@ SummaryReport Calls::summary() const {
   SummaryReport report;
   if (!calls.config.interfaces.empty()) {
     const Interface& first = calls.config.interfaces.front();
-    report.address = first.advertised.value_or(first.addresses.front());
+    report.address = first.advertised.empty() ? first.addresses.front() : first.advertised.front();
   }
   report.draining = calls.draining;
   report.bits_per_second = calls.bits_per_second;

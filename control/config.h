@@ -23,9 +23,10 @@ namespace millrace {
 // the same index.
 struct Interface {
   std::string name;
-  std::vector<IpAddress> addresses;     // media addresses
-  std::vector<MediaAddressId> ids;      // theirs in the data plane, in the same order
-  std::optional<IpAddress> advertised;  // printed in SDP in place of the address (1:1 NAT, cloud)
+  std::vector<IpAddress> addresses;  // media addresses
+  std::vector<MediaAddressId> ids;   // theirs in the data plane, in the same order
+  // Printed in SDP in place of the address of their family (1:1 NAT, cloud); one of each at most.
+  std::vector<IpAddress> advertised;
   UdpPort port_min{30000};
   UdpPort port_max{40000};  // inclusive
   Latching latching = Latching::restricted;

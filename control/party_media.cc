@@ -27,14 +27,14 @@ struct Judge {
   // (127.0.0.1) for a request that it made.
   [[nodiscard]] std::optional<IpAddress> source() const {
     const auto& from = request.received_from;
-    if (!from || !from->is_sendable() || from->family() != realm.family || realms.is_own(*from)) {
+    if (!from || !realm.admits(*from) || from->family() != realm.family || realms.is_own(*from)) {
       return std::nullopt;
     }
     return from;
   }
 
   [[nodiscard]] bool routable(const IpAddress& address) const {
-    if (!address.is_sendable() || address.family() != realm.family) return false;
+    if (!realm.admits(address) || address.family() != realm.family) return false;
     if (!address.is_private() || realm.on_link(address)) return true;
     return !source() || source() == address;
   }
@@ -48,7 +48,7 @@ struct Judge {
   }
 
   [[nodiscard]] Result<void> check(const IpAddress& address) const {
-    if (!address.is_sendable()) {
+    if (!address.is_sendable() || realm.reserves(address)) {
       return refuse(address,
                     "cannot be sent to: it is loopback, link-local, multicast, broadcast or "
                     "reserved; name an address that the relay can reach");
@@ -59,6 +59,10 @@ struct Judge {
     if (address.family() != realm.family) {
       return refuse(address, "is of another family than this party's port on interface '" +
                                  realm.interface.name + "'; name its interface by `direction`");
+    }
+    if (!realm.peers.admits(address)) {
+      return refuse(address, "is no peer of interface '" + realm.interface.name +
+                                 "': its `allow` and `deny` do not admit it");
     }
     return {};
   }

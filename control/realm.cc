@@ -10,6 +10,7 @@ namespace {
 
 Interface of_family(const Interface& all, Family family) {
   Interface result = all;
+  std::erase_if(result.advertised, [&](const IpAddress& a) { return a.family() != family; });
   result.addresses.clear();
   result.ids.clear();
   for (std::size_t i = 0; i < all.addresses.size(); ++i) {
@@ -24,10 +25,11 @@ std::string_view name_of(Family family) { return family == Family::ipv4 ? "IPv4"
 
 }  // namespace
 
-Realm::Realm(const Interface& settings, const std::vector<Prefix>& prefixes, Family which,
+Realm::Realm(const Interface& settings, const InterfaceConfig& device, Family which,
              std::chrono::seconds quarantine)
     : interface(of_family(settings, which)),
-      networks(prefixes),
+      networks(device.addresses),
+      peers(device.peers),
       family(which),
       pool(interface, quarantine) {}
 
@@ -35,9 +37,16 @@ bool Realm::on_link(const IpAddress& address) const {
   return std::ranges::any_of(networks, [&](const Prefix& p) { return p.contains(address); });
 }
 
+bool Realm::admits(const IpAddress& address) const {
+  return address.is_sendable() && !reserves(address) && peers.admits(address);
+}
+
+bool Realm::reserves(const IpAddress& address) const {
+  return std::ranges::any_of(networks, [&](const Prefix& p) { return p.reserves(address); });
+}
+
 const IpAddress& Realm::advertised(const IpAddress& local) const {
-  const auto& other = interface.advertised;
-  return other && other->family() == family ? *other : local;
+  return interface.advertised.empty() ? local : interface.advertised.front();
 }
 
 std::unique_ptr<HeldPorts> HeldPorts::take(Realm& realm, Dataplane& dataplane,
@@ -55,9 +64,8 @@ HeldPorts::~HeldPorts() {
 Realms::Realms(const Config& config) {
   for (std::size_t i = 0; i < config.interfaces.size(); ++i) {
     for (const Family family : {Family::ipv4, Family::ipv6}) {
-      auto realm =
-          std::make_unique<Realm>(config.interfaces[i], config.dataplane.interfaces.at(i).addresses,
-                                  family, config.timeouts.quarantine);
+      auto realm = std::make_unique<Realm>(config.interfaces[i], config.dataplane.interfaces.at(i),
+                                           family, config.timeouts.quarantine);
       if (!realm->interface.addresses.empty()) realms_.push_back(std::move(realm));
     }
   }
@@ -92,10 +100,11 @@ Realm* Realms::with(const IpAddress& address) const {
 }
 
 bool Realms::is_own(const IpAddress& address) const {
+  const std::optional<IpAddress> inside = address.v4_inside();
+  const auto same = [&](const IpAddress& own) { return own == address || own == inside; };
   return std::ranges::any_of(realms_, [&](const auto& realm) {
-    return realm->interface.advertised == address ||
-           std::ranges::find(realm->interface.addresses, address) !=
-               realm->interface.addresses.end();
+    return std::ranges::any_of(realm->interface.advertised, same) ||
+           std::ranges::any_of(realm->interface.addresses, same);
   });
 }
 

@@ -22,15 +22,20 @@
 namespace millrace {
 
 struct Realm {
-  Realm(const Interface& settings, const std::vector<Prefix>& prefixes, Family family,
+  Realm(const Interface& settings, const InterfaceConfig& device, Family family,
         std::chrono::seconds quarantine);
 
   [[nodiscard]] bool on_link(const IpAddress& address) const;
+  // Whether media is exchanged with it: it can be sent to, is a host's and admitted by the policy.
+  [[nodiscard]] bool admits(const IpAddress& address) const;
+  // Whether it is the network or broadcast address of one of the networks.
+  [[nodiscard]] bool reserves(const IpAddress& address) const;
   // What is printed in SDP for a port on `local`.
   [[nodiscard]] const IpAddress& advertised(const IpAddress& local) const;
 
-  Interface interface;  // with the addresses of this family only
+  Interface interface;  // with what is of this family only
   std::vector<Prefix> networks;
+  PeerPolicy peers;
   Family family;
   PortPool pool;
 };
@@ -65,7 +70,7 @@ class Realms {
   [[nodiscard]] Result<Realm*> find(std::string_view name, Family family) const;
   // The realm that has this media address; null: none.
   [[nodiscard]] Realm* with(const IpAddress& address) const;
-  // A media address of ours, or one that stands for it in SDP.
+  // A media address of ours, or one that stands for it in SDP; also inside an IPv6 address.
   [[nodiscard]] bool is_own(const IpAddress& address) const;
 
   // Lets rested ports go free; call it once a second.

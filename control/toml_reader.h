@@ -17,6 +17,8 @@
 
 #include <toml++/toml.h>
 
+#include "dataplane/net.h"
+
 namespace millrace {
 
 struct ConfigFault {
@@ -82,5 +84,13 @@ class TomlReader {
   const toml::table& table_;
   std::string_view name_;
 };
+
+// Runs a value's own parser and puts the place in front of its complaint.
+template <typename T>
+T parsed(const toml::node& node, Result<T> (*parse)(std::string_view), std::string_view what) {
+  auto value = parse(TomlReader::string(node, what));
+  if (!value) refuse(node, std::string(what) + ": " + value.error().message);
+  return *value;
+}
 
 }  // namespace millrace

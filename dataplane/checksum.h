@@ -44,16 +44,25 @@ namespace millrace {
   return static_cast<std::uint16_t>(~ones_sum(bytes));
 }
 
-// Whether an IPv4 header without options sums up to all ones, i.e. its checksum is right. Ones'
-// complement sums are equal when they are modulo 0xffff, in words of any width.
-[[nodiscard]] inline bool ipv4_checksum_ok(const std::byte* header) {
+// The sum of an IPv4 header without options, not folded.
+[[nodiscard]] inline std::uint64_t ipv4_sum(const std::byte* header) {
   const auto word = [header](std::size_t i) {
     std::uint32_t value;
     std::memcpy(&value, header + 4 * i, sizeof value);
     return std::uint64_t{value};
   };
-  const std::uint64_t sum = word(0) + word(1) + word(2) + word(3) + word(4);
-  return sum % 0xffff == 0;
+  return word(0) + word(1) + word(2) + word(3) + word(4);
+}
+
+// Whether it is all ones, i.e. the header's checksum is right. Ones' complement sums are equal when
+// they are modulo 0xffff, in words of any width.
+[[nodiscard]] inline bool ipv4_checksum_ok(const std::byte* header) {
+  return ipv4_sum(header) % 0xffff == 0;
+}
+
+// What to write into its checksum field, which is zero.
+[[nodiscard]] inline std::uint16_t ipv4_checksum(const std::byte* header) {
+  return static_cast<std::uint16_t>(~fold(ipv4_sum(header)));
 }
 
 // The change of one word; deltas are added up and folded.

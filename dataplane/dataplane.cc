@@ -29,20 +29,31 @@ Result<void> check_addresses(const DataplaneConfig& config) {
     const std::string place = "interface '" + interface.name + "': ";
     if (interface.addresses.empty()) return fail(place + "has no media address");
     for (const Prefix& prefix : interface.addresses) {
-      if (!prefix.address.is_v4()) {
-        return fail(place + prefix.text() + ": media addresses must be IPv4 for now");
-      }
       if (!seen.insert(prefix.address).second) {
         return fail(place + prefix.address.text() + " is configured twice");
       }
     }
-    const auto on_link = [&](const Prefix& own) { return own.contains(*interface.gateway); };
-    if (interface.gateway && std::ranges::none_of(interface.addresses, on_link)) {
-      return fail(place + "gateway " + interface.gateway->text() +
-                  " is in none of the interface's networks");
+    for (const IpAddress& gateway : interface.gateways) {
+      const auto on_link = [&](const Prefix& own) { return own.contains(gateway); };
+      if (!gateway.is_link_local() && std::ranges::none_of(interface.addresses, on_link)) {
+        return fail(place + "gateway " + gateway.text() +
+                    " is in none of the interface's networks");
+      }
     }
   }
   return {};
+}
+
+// Where the IPv6 addresses on a device are asked for.
+std::vector<MacAddress> discovery_groups(const DataplaneConfig& config, const std::string& device) {
+  std::vector<MacAddress> groups;
+  for (const InterfaceConfig& interface : config.interfaces) {
+    for (const Prefix& own : interface.addresses) {
+      if (interface.device != device || own.address.is_v4()) continue;
+      groups.push_back(group_mac(solicited_node_group(own.address)));
+    }
+  }
+  return groups;
 }
 
 SlotMemory hugepage_memory() {
@@ -101,14 +112,21 @@ struct Dataplane::Impl {
 Result<void> Dataplane::Impl::open_ports() {
   const auto queues = static_cast<std::uint16_t>(config.worker_cores.size());
   std::uint16_t first_address = 0;
-  for (const InterfaceConfig& interface : config.interfaces) {
-    auto port = Ethdev::open(interface.device, queues, pool);
+  const std::vector<std::string> devices = devices_of(config);
+  for (const std::string& device : devices) {
+    auto port = Ethdev::open(device, queues, pool);
     if (!port) return std::unexpected(port.error());
-    links.push_back(std::make_unique<Link>(port->mac(), interface.addresses,
-                                           MediaAddressId{first_address}, interface.gateway,
-                                           tsc_hz));
-    link_list.push_back(links.back().get());
+    const auto groups = discovery_groups(config, device);
+    if (!groups.empty()) port->hear(groups);
     ports.push_back(std::move(*port));
+  }
+  for (const InterfaceConfig& interface : config.interfaces) {
+    const auto nic =
+        static_cast<std::size_t>(std::ranges::find(devices, interface.device) - devices.begin());
+    links.push_back(std::make_unique<Link>(nic, ports[nic].mac(), interface.addresses,
+                                           MediaAddressId{first_address}, interface.gateways,
+                                           tsc_hz, interface.peers));
+    link_list.push_back(links.back().get());
     first_address = static_cast<std::uint16_t>(first_address + interface.addresses.size());
   }
   return {};
@@ -149,8 +167,8 @@ Result<std::unique_ptr<Dataplane>> Dataplane::start(const DataplaneConfig& confi
   if (auto ok = check(config); !ok) return std::unexpected(ok.error());
   if (auto ok = check_addresses(config); !ok) return std::unexpected(ok.error());
   std::vector<DeviceLock> locks;
-  for (const InterfaceConfig& interface : config.interfaces) {
-    auto lock = DeviceLock::take(interface.device);
+  for (const std::string& device : devices_of(config)) {
+    auto lock = DeviceLock::take(device);
     if (!lock) return std::unexpected(lock.error());
     locks.push_back(std::move(*lock));
   }

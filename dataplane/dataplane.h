@@ -33,12 +33,14 @@ namespace millrace {
 
 // ---- start-up ------------------------------------------------------------------------------
 
-// One NIC port that the relay owns, with the addresses it answers to.
+// A NIC port that the relay owns, with the addresses it answers to. Interfaces that name the same
+// device, in the same words, share it.
 struct InterfaceConfig {
-  std::string name;                  // the operator's name for it, unique
-  std::string device;                // PCI address "0000:3b:00.0" or vdev "net_af_packet0,iface=x"
-  std::vector<Prefix> addresses;     // the media addresses, each with its network's length
-  std::optional<IpAddress> gateway;  // next hop for what is not on-link
+  std::string name;                   // the operator's name for it, unique
+  std::string device;                 // PCI address "0000:3b:00.0" or vdev "net_af_packet0,iface=x"
+  std::vector<Prefix> addresses;      // the media addresses, each with its network's length
+  std::vector<IpAddress> gateways{};  // next hops for what is not on-link, one a family at most
+  PeerPolicy peers{};                 // with whom media is exchanged there
 };
 
 // A ring of 1024 packets at 1 Mpps lasts this long.
@@ -151,7 +153,7 @@ struct QualityReport {
 };
 
 // How many drop reasons concern a flow: Dataplane::flow_drop_reasons().
-inline constexpr std::size_t kFlowDropReasons = 18;
+inline constexpr std::size_t kFlowDropReasons = 20;
 
 // What one slot has seen from its side, since it was first published.
 struct FlowReport {

@@ -122,19 +122,21 @@ Result<void> check_virtual(const std::string& device, const std::string& key) {
 
 Result<void> check_devices(const DataplaneConfig& config) {
   if (config.interfaces.empty()) return fail("interfaces: name at least one");
+  std::set<std::string_view> shared;  // several interfaces may be on one device
   std::set<std::string_view> names;
   std::set<std::string_view> owned;  // network interfaces below the devices
   for (std::size_t i = 0; i < config.interfaces.size(); ++i) {
     const std::string& device = config.interfaces[i].device;
     const std::string key = "interfaces[" + std::to_string(i) + "].device";
+    if (!shared.insert(device).second) continue;
     if (!is_pci(device) && !device.starts_with("net_")) {
       return fail("device '" + device + "': not a DPDK device; give " + key +
                   " a PCI address as in 'lspci -D', or a driver as in 'net_af_packet0,iface=eth0'");
     }
     if (!names.insert(device_name(device)).second) {
       return fail("device '" + device +
-                  "': used twice; number them (net_af_packet0, "
-                  "net_af_packet1) or correct " +
+                  "': used twice in different words; number them (net_af_packet0, "
+                  "net_af_packet1), repeat them exactly to share one device, or correct " +
                   key);
     }
     const std::string_view iface = device_argument(device, "iface");
@@ -171,10 +173,10 @@ Result<void> check_memory(const DataplaneConfig& config) {
   constexpr std::size_t port_mbufs = 2UL * kRingSize;
   constexpr std::size_t core_mbufs = 2UL * kMempoolCache;
   const std::size_t mbufs_needed =
-      config.worker_cores.size() * (config.interfaces.size() * port_mbufs + core_mbufs);
+      config.worker_cores.size() * (devices_of(config).size() * port_mbufs + core_mbufs);
   if (config.mbufs < mbufs_needed) {
     return fail("mbufs: " + std::to_string(config.mbufs) + " packet buffers are too few for " +
-                std::to_string(config.interfaces.size()) + " interfaces and " +
+                std::to_string(devices_of(config).size()) + " devices and " +
                 std::to_string(config.worker_cores.size()) + " workers; at least " +
                 std::to_string(mbufs_needed));
   }
@@ -232,6 +234,14 @@ bool is_pci(std::string_view device) {
   return rte_pci_addr_parse(std::string(device_name(device)).c_str(), &address) == 0;
 }
 
+std::vector<std::string> devices_of(const DataplaneConfig& config) {
+  std::vector<std::string> all;
+  for (const InterfaceConfig& interface : config.interfaces) {
+    if (std::ranges::find(all, interface.device) == all.end()) all.push_back(interface.device);
+  }
+  return all;
+}
+
 Result<void> check(const DataplaneConfig& config) {
   if (auto ok = check_cores(config); !ok) return ok;
   if (auto ok = check_memory(config); !ok) return ok;
@@ -257,10 +267,10 @@ std::vector<std::string> eal_arguments(const DataplaneConfig& config) {
   }
   arguments.emplace_back("--file-prefix=millrace-" + std::to_string(getpid()));
   bool pci = false;
-  for (const InterfaceConfig& interface : config.interfaces) {
-    if (!is_pci(interface.device)) continue;
+  for (const std::string& device : devices_of(config)) {
+    if (!is_pci(device)) continue;
     pci = true;
-    arguments.insert(arguments.end(), {"-a", interface.device});
+    arguments.insert(arguments.end(), {"-a", device});
   }
   if (!pci) arguments.emplace_back("--no-pci");
   arguments.insert(arguments.end(), config.eal.begin(), config.eal.end());

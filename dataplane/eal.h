@@ -32,6 +32,9 @@ inline constexpr unsigned kMempoolCache = 256;
 [[nodiscard]] std::string_view device_argument(std::string_view device, std::string_view key);
 [[nodiscard]] bool is_pci(std::string_view device);
 
+// What the interfaces name, each once, in their order: the NICs.
+[[nodiscard]] std::vector<std::string> devices_of(const DataplaneConfig& config);
+
 // Refuses what cannot work, before any device is touched.
 [[nodiscard]] Result<void> check(const DataplaneConfig& config);
 

@@ -5,6 +5,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <utility>
@@ -164,6 +165,20 @@ Ethdev::~Ethdev() {
   if (!open_) return;
   rte_eth_dev_stop(std::to_underlying(id_));
   rte_eth_dev_close(std::to_underlying(id_));
+}
+
+void Ethdev::hear(std::vector<MacAddress> groups) {
+  std::ranges::sort(groups);
+  groups.erase(std::ranges::unique(groups).begin(), groups.end());
+  std::vector<rte_ether_addr> list;
+  for (const MacAddress& group : groups) {
+    std::ranges::copy(group.bytes, list.emplace_back().addr_bytes);
+  }
+  const std::uint16_t id = std::to_underlying(id_);
+  if (rte_eth_dev_set_mc_addr_list(id, list.data(), static_cast<std::uint32_t>(list.size())) != 0 &&
+      rte_eth_allmulticast_enable(id) != 0) {
+    rte_eth_promiscuous_enable(id);
+  }
 }
 
 MacAddress Ethdev::mac() const {

@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "dataplane/dataplane.h"
 
@@ -71,6 +72,10 @@ class Ethdev {
   Ethdev& operator=(const Ethdev&) = delete;
   Ethdev& operator=(Ethdev&&) = delete;
   ~Ethdev();  // stops and closes it: no packet buffer is held any more
+
+  // Frames to these groups come in too. A device that cannot choose takes all groups, or
+  // everything; one that can neither has no filter.
+  void hear(std::vector<MacAddress> groups);
 
   [[nodiscard]] EthPortId id() const { return id_; }
   [[nodiscard]] MacAddress mac() const;

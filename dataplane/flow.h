@@ -65,6 +65,7 @@ inline constexpr std::uint32_t kCipher = 1U << 10;      // SRTP: only headers ca
 inline constexpr std::uint32_t kMark = 1U << 11;        // write the DSCP below
 inline constexpr std::uint32_t kOpen = 1U << 12;        // Latching::open
 inline constexpr std::uint32_t kFixed = 1U << 13;       // Latching::off
+inline constexpr std::uint32_t kBridge = 1U << 14;      // the peer's address is of the other family
 inline constexpr std::uint32_t kBlocked = 1U << 18;     // Treatment::block
 inline constexpr std::uint32_t kSilenced = 1U << 19;    // Treatment::silence
 inline constexpr std::uint32_t kFiltered = 1U << 20;    // Record::dropped_types
@@ -175,7 +176,8 @@ struct alignas(64) Record {
   std::array<std::array<std::atomic<std::uint64_t>, 2>, kMaxHints> hints{};  // "::" = none
   std::array<std::atomic<std::uint64_t>, 2> payload_types{};
   std::array<std::atomic<std::uint64_t>, 2> remote{};  // of the SDP
-  std::atomic<std::uint64_t> remote_port{0};           // 0 = no remote
+  std::atomic<std::uint32_t> remote_port{0};           // 0 = no remote
+  std::atomic<std::uint32_t> candidate_port{0};
 
   std::array<std::atomic<std::uint64_t>, 2> dropped_types{};
   std::atomic<std::uint64_t> latched_at{0};  // Tsc
@@ -183,7 +185,6 @@ struct alignas(64) Record {
   // Open latching: the source on probation, its SSRC (32) and sequence number (16). Else the last
   // source that was refused.
   std::array<std::atomic<std::uint64_t>, 2> candidate{};
-  std::atomic<std::uint64_t> candidate_port{0};
   std::atomic<std::uint64_t> candidate_stream{0};
 
   std::atomic<std::uint64_t> stun{0};           // admitted STUN

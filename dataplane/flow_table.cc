@@ -34,8 +34,9 @@ void forget(SeenLine& seen) {
 }
 
 void forget(Record& record) {
-  for (auto* word : {&record.candidate_port, &record.candidate_stream, &record.latched_at,
-                     &record.stun, &record.not_received, &record.past_expected}) {
+  record.candidate_port.store(0, kRelaxed);
+  for (auto* word : {&record.candidate_stream, &record.latched_at, &record.stun,
+                     &record.not_received, &record.past_expected}) {
     word->store(0, kRelaxed);
   }
   for (auto& count : record.drops) count.store(0, kRelaxed);
@@ -89,8 +90,7 @@ FlowTable::FlowTable(std::span<Link* const> links, std::uint64_t tsc_hz, SlotMem
     : links_(links.begin(), links.end()), tsc_hz_(tsc_hz), memory_(memory) {
   for (std::size_t link = 0; link < links.size(); ++link) {
     for (const Prefix& prefix : links[link]->addresses) {
-      const Be32 v4 = prefix.address.is_v4() ? prefix.address.as_v4() : Be32();
-      egress_.push_back({prefix.address, v4, static_cast<std::uint16_t>(link)});
+      egress_.push_back({prefix.address, static_cast<std::uint16_t>(link)});
     }
   }
   blocks_.reserve(egress_.size());
@@ -115,23 +115,37 @@ FlowTable::~FlowTable() {
   for (const Block& block : blocks_) memory_.release(block.slots);
 }
 
-bool FlowTable::is_reachable(SlotIndex index, const IpAddress& address) const {
-  return address.is_sendable() && address.family() == egress(index).address.family() &&
-         std::ranges::none_of(egress_, [&](const Egress& own) { return own.address == address; });
+std::optional<DropReason> FlowTable::unreachable(SlotIndex index, const IpAddress& address) const {
+  const Link& link = *links_[egress(index).link];
+  const std::optional<IpAddress> inside = address.v4_inside();
+  const auto ours = [&](const Egress& own) {
+    return own.address == address || own.address == inside;
+  };
+  const auto reserves = [&](const Prefix& own) { return own.reserves(address); };
+  if (!address.is_sendable() || address.family() != egress(index).address.family() ||
+      std::ranges::any_of(egress_, ours) || std::ranges::any_of(link.addresses, reserves)) {
+    return DropReason::source_invalid;
+  }
+  if (!link.peers.admits(address)) return DropReason::peer_denied;
+  return std::nullopt;
 }
 
-// What the rewrite of an IPv4 packet changes, summed up: source (checked to be orders.source),
-// destination (this port), both replaced; one off the TTL, the high byte of its word.
+// What the rewrite of a packet changes, summed up: source (checked to be orders.source),
+// destination (this port), both replaced; in the IPv4 header one off the TTL, the high byte of its
+// word. The mapped form's prefix sums up to ones' complement zero, so addresses of both families
+// are summed as they are kept.
 void FlowTable::set_deltas(SlotIndex index, Orders& orders) const {
-  if (!orders.has(kSource | kDestination) || !orders.source.address.is_v4() ||
-      !orders.destination.address.is_v4()) {
-    return;
-  }
+  if (!orders.has(kSource | kDestination)) return;
+  const auto delta = [](const IpAddress& before, const IpAddress& after) {
+    const auto sum = [](const IpAddress& a) {
+      return ones_sum(std::as_bytes(std::span(a.bytes())));
+    };
+    return word_delta(sum(before), sum(after));
+  };
   const LocalPort in = index.local();
   const LocalPort out = orders.peer.local();
-  const std::uint32_t addresses =
-      dword_delta(orders.source.address.as_v4().raw(), egress(orders.peer).v4.raw()) +
-      dword_delta(egress(index).v4.raw(), orders.destination.address.as_v4().raw());
+  const std::uint32_t addresses = delta(orders.source.address, egress(orders.peer).address) +
+                                  delta(egress(index).address, orders.destination.address);
   const std::uint32_t ports =
       word_delta(orders.source.port.wire().raw(), out.port.wire().raw()) +
       word_delta(in.port.wire().raw(), orders.destination.port.wire().raw());
@@ -168,7 +182,7 @@ Orders FlowTable::adopt(SlotIndex index, Orders orders, const Side& side, const 
     forget(quality(index));
   }
   std::optional<Endpoint> remote = side.remote;
-  if (remote && (remote->port.number() == 0 || !is_reachable(index, remote->address))) {
+  if (remote && (remote->port.number() == 0 || unreachable(index, remote->address))) {
     remote.reset();
   }
   const bool was_learning = !fresh && !orders.has(kFixed);
@@ -187,7 +201,7 @@ Orders FlowTable::adopt(SlotIndex index, Orders orders, const Side& side, const 
 
   std::size_t hints = 0;
   for (const IpAddress& hint : side.hints) {
-    if (hints < kMaxHints && is_reachable(index, hint)) store_address(rec.hints[hints++], hint);
+    if (hints < kMaxHints && !unreachable(index, hint)) store_address(rec.hints[hints++], hint);
   }
   while (hints < kMaxHints) store_address(rec.hints[hints++], IpAddress{});
   store_types(rec.payload_types, side.payload_types);
@@ -221,10 +235,12 @@ void FlowTable::publish(const Path& path, Tsc now) {
   OrdersLock second = OrdersLock::lock(slot(index[1 - low]).orders);
   const std::array<OrdersLock*, 2> lock =
       low == 0 ? std::array{&first, &second} : std::array{&second, &first};
+  const bool across = egress(index[0]).address.family() != egress(index[1]).address.family();
   std::array<Orders, 2> orders;
   for (const std::size_t i : {0, 1}) {
     orders[i] = adopt(index[i], lock[i]->orders(), *side[i], path);
     orders[i].flags |= side[1 - i]->deliver ? kPeer : kPeer | kHeld;
+    if (across) orders[i].flags |= kBridge;
     if (orders[i].peer != index[1 - i]) orders[i].hop = NextHop{};
     orders[i].peer = index[1 - i];
   }

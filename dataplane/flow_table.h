@@ -82,7 +82,6 @@ class FlowTable {
   // The address and link of a slot: what is sent from its port leaves from there.
   struct Egress {
     IpAddress address;
-    Be32 v4;
     std::uint16_t link = 0;
   };
   [[nodiscard]] const Egress& egress(SlotIndex index) const { return egress_[index.value >> 16]; }
@@ -115,8 +114,10 @@ class FlowTable {
   void set_deltas(SlotIndex index, Orders& orders) const;
   void detach(SlotIndex index, SlotIndex from);
   [[nodiscard]] std::optional<Endpoint> remote_of(SlotIndex index) const;
-  // Whether media may go to or come from there: sendable, of the slot's family, not our own.
-  [[nodiscard]] bool is_reachable(SlotIndex index, const IpAddress& address) const;
+  // Why media may not go to or come from there: it cannot be sent to, is of the other family or our
+  // own (source_invalid), or the interface's policy denies it.
+  [[nodiscard]] std::optional<DropReason> unreachable(SlotIndex index,
+                                                      const IpAddress& address) const;
   [[nodiscard]] std::optional<DropReason> judge(SlotIndex index, const Orders& orders,
                                                 const Endpoint& source, const Evidence& evidence,
                                                 Tsc now) const;

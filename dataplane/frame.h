@@ -4,9 +4,12 @@
 // What a frame is, from Ethernet to UDP.
 //
 // classify() looks at every header field that could make a later step read the wrong bytes, before
-// it is read: the frame's length, address, ethertype, the IPv4 header without options, its total
-// length, fragmentation, checksum, TTL and the UDP length. A frame it calls `udp` is exactly
-// Ethernet (14), IPv4 (20), UDP (8) and a payload of known length, so offsets are constants.
+// it is read: the frame's length, address, ethertype, the IP header without options or extension
+// headers, its length, fragmentation, checksum, TTL and the UDP length. A frame it calls `udp` is
+// exactly Ethernet (14), IPv4 (20), UDP (8) and a payload of known length, one it calls `udp6` the
+// same with IPv6 (40), so offsets are constants.
+
+#include <netinet/in.h>
 
 #include <bit>
 #include <cstddef>
@@ -27,9 +30,18 @@ namespace millrace {
 
 inline constexpr std::size_t kEtherSize = sizeof(rte_ether_hdr);
 inline constexpr std::size_t kIpv4Size = sizeof(rte_ipv4_hdr);
+inline constexpr std::size_t kIpv6Size = sizeof(rte_ipv6_hdr);
 inline constexpr std::size_t kUdpSize = sizeof(rte_udp_hdr);
-inline constexpr std::size_t kUdpHeaders = kEtherSize + kIpv4Size + kUdpSize;
-static_assert(kUdpHeaders == 42);
+
+[[nodiscard]] constexpr std::size_t ip_size(Family family) {
+  return family == Family::ipv4 ? kIpv4Size : kIpv6Size;
+}
+[[nodiscard]] constexpr std::size_t udp_headers(Family family) {
+  return kEtherSize + ip_size(family) + kUdpSize;
+}
+inline constexpr std::size_t kUdpHeaders = udp_headers(Family::ipv4);
+inline constexpr std::size_t kUdp6Headers = udp_headers(Family::ipv6);
+static_assert(kUdpHeaders == 42 && kUdp6Headers == 62);
 
 template <typename T>
 [[nodiscard]] T load(const std::byte* from) {
@@ -42,7 +54,7 @@ template <typename T>
   return Be16::from_raw(load<std::uint16_t>(from)).host();
 }
 
-enum class FrameKind : std::uint8_t { udp, icmp, arp, drop };
+enum class FrameKind : std::uint8_t { udp, udp6, icmp, icmp6, arp, drop };
 
 struct FrameClass {
   FrameKind kind;
@@ -58,13 +70,59 @@ struct FrameClass {
 
 namespace detail {
 
+// What follows an IPv6 header, if it is not UDP.
+[[nodiscard]] inline FrameClass classify_next(std::byte next) {
+  switch (std::to_integer<int>(next)) {
+    case IPPROTO_ICMPV6:
+      return FrameKind::icmp6;
+    case IPPROTO_FRAGMENT:
+      return DropReason::ip_fragment;
+    case IPPROTO_HOPOPTS:
+    case IPPROTO_ROUTING:
+    case IPPROTO_DSTOPTS:
+    case IPPROTO_ESP:
+    case IPPROTO_AH:
+    case IPPROTO_MH:
+      return DropReason::ip_extension;
+    default:
+      return DropReason::ip_protocol;
+  }
+}
+
+// IPv6 to us, or neighbour discovery to a group.
+[[nodiscard, gnu::always_inline]] inline FrameClass classify_ipv6(std::span<const std::byte> frame,
+                                                                  bool to_us) {
+  if (frame.size() < kUdp6Headers) return DropReason::frame_truncated;
+  const std::byte* const ip = frame.data() + kEtherSize;
+  // At least an empty datagram, at most what the frame holds: too little wraps round to too much.
+  const std::uint16_t length = load_be16(ip + 4);
+  if ((ip[0] & std::byte{0xf0}) != std::byte{0x60} ||
+      std::size_t{length} - kUdpSize > frame.size() - kUdp6Headers) {
+    return DropReason::ip_header;
+  }
+  if (ip[6] != std::byte{IPPROTO_UDP}) {
+    const FrameClass next = classify_next(ip[6]);
+    return to_us || next == FrameKind::icmp6 ? next : DropReason::wrong_mac;
+  }
+  if (!to_us) return DropReason::wrong_mac;
+  if (ip[7] <= std::byte{1}) return DropReason::ttl_expired;
+  if (load_be16(ip + kIpv6Size + 4) != length) return DropReason::udp_length;
+  // RFC 8200 section 8.1: there is no header checksum that would guard the addresses.
+  if (load<std::uint16_t>(ip + kIpv6Size + 6) == 0) return DropReason::udp_checksum_missing;
+  return FrameKind::udp6;
+}
+
 // What does not begin as an IPv4 packet to us, without options.
 [[nodiscard, gnu::always_inline]] inline FrameClass classify_other(std::span<const std::byte> frame,
                                                                    std::uint64_t own_mac) {
   const bool to_us = ((load<std::uint64_t>(frame.data()) ^ own_mac) & MacAddress::kWordMask) == 0;
+  const std::uint16_t type = load_be16(frame.data() + 12);
+  if (type == RTE_ETHER_TYPE_IPV6) {
+    const bool group = load<std::uint16_t>(frame.data()) == 0x3333;  // RFC 2464 section 7
+    if (to_us || group) return classify_ipv6(frame, to_us);
+  }
   const bool broadcast =
       (load<std::uint64_t>(frame.data()) & MacAddress::kWordMask) == MacAddress::kWordMask;
-  const std::uint16_t type = load_be16(frame.data() + 12);
   if (type == RTE_ETHER_TYPE_ARP && broadcast) return FrameKind::arp;
   if (!to_us) return DropReason::wrong_mac;
   switch (type) {
@@ -93,11 +151,12 @@ namespace detail {
                                                              bool checksum_verified) {
   if (frame.size() < kUdpHeaders) return DropReason::frame_truncated;
   const std::byte* const data = frame.data();
-  // The shift leaves the six bytes of the address.
-  const bool to_us = (load<std::uint64_t>(data) ^ own_mac) << 16 == 0;
-  // Ethertype, version and header length at once: 08 00 45, then the type of service.
-  constexpr std::uint32_t kPlainIpv4 = 0x450008;
-  if (!to_us || (load<std::uint32_t>(data + 12) & 0xffffff) != kPlainIpv4) {
+  // To us: the shift leaves the six bytes of the address. Ethertype, version and header length at
+  // once: 08 00 45, then the type of service.
+  constexpr std::uint64_t kPlainIpv4 = 0x450008;
+  const std::uint64_t other_mac = (load<std::uint64_t>(data) ^ own_mac) << 16;
+  const std::uint64_t other_type = (load<std::uint32_t>(data + 12) & 0xffffff) ^ kPlainIpv4;
+  if ((other_mac | other_type) != 0) [[unlikely]] {
     return detail::classify_other(frame, own_mac);
   }
   const std::byte* const ip = data + kEtherSize;

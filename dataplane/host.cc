@@ -11,6 +11,7 @@
 
 #include "dataplane/checksum.h"
 #include "dataplane/frame.h"
+#include "dataplane/message.h"
 
 namespace millrace {
 namespace {
@@ -19,26 +20,9 @@ constexpr std::size_t kArpFrame = kEtherSize + sizeof(rte_arp_hdr);
 static_assert(kArpFrame == 42);
 constexpr std::size_t kIcmpSize = sizeof(rte_icmp_hdr);
 constexpr std::size_t kRequestsPerTick = 16;  // well below a batch's room
-constexpr std::uint8_t kOwnTtl = 64;
-
-MacAddress to_mac(const rte_ether_addr& address) {
-  MacAddress mac;
-  std::ranges::copy(address.addr_bytes, mac.bytes.begin());
-  return mac;
-}
-
-rte_ether_addr to_ether(const MacAddress& mac) {
-  rte_ether_addr address{};
-  std::ranges::copy(mac.bytes, address.addr_bytes);
-  return address;
-}
+constexpr MacAddress kBroadcast{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
 
 IpAddress to_ip(rte_be32_t raw) { return IpAddress::v4(Be32::from_raw(raw)); }
-
-bool is_own(const Link& link, const IpAddress& address) {
-  return std::ranges::any_of(link.addresses,
-                             [&](const Prefix& own) { return own.address == address; });
-}
 
 void write_arp(std::byte* frame, std::uint16_t operation, const MacAddress& from,
                const IpAddress& sender, const MacAddress& to, const MacAddress& target_mac,
@@ -55,26 +39,35 @@ void write_arp(std::byte* frame, std::uint16_t operation, const MacAddress& from
   std::memcpy(frame + kEtherSize, &arp, sizeof arp);
 }
 
-void set_length(rte_mbuf& packet, std::size_t length) {
-  packet.pkt_len = static_cast<std::uint32_t>(length);
-  packet.data_len = static_cast<std::uint16_t>(length);
-  packet.ol_flags &= RTE_MBUF_F_EXTERNAL | RTE_MBUF_F_INDIRECT;
-}
-
 }  // namespace
 
 Host::Host(std::span<Link* const> links, rte_mempool& pool, WorkerStats& stats,
            std::uint64_t tsc_hz)
     : links_(links.begin(), links.end()), pool_(pool), stats_(stats), tsc_hz_(tsc_hz) {}
 
-std::optional<DropReason> Host::receive(std::size_t link, rte_mbuf& packet, Tsc now, TxBatch& tx) {
-  const auto* const frame = rte_pktmbuf_mtod(&packet, const std::byte*);
-  const auto type = load<std::uint16_t>(frame + offsetof(rte_ether_hdr, ether_type));
-  if (type == RTE_BE16(RTE_ETHER_TYPE_ARP)) return arp(*links_[link], packet, now, tx);
-  return icmp(*links_[link], packet, now, tx);
+std::optional<DropReason> Host::receive(std::size_t nic, FrameKind kind, rte_mbuf& packet, Tsc now,
+                                        TxBatch& tx) {
+  if (kind == FrameKind::arp) return arp(nic, packet, now, tx);
+  return kind == FrameKind::icmp ? icmp(nic, packet, now, tx) : icmp6(nic, packet, now, tx);
 }
 
-std::optional<DropReason> Host::arp(Link& link, rte_mbuf& packet, Tsc now, TxBatch& tx) {
+const Link* Host::owner(std::size_t nic, const IpAddress& address) const {
+  const auto has = [&](const Link* link) { return link->nic == nic && link->owns(address); };
+  const auto found = std::ranges::find_if(links_, has);
+  return found == links_.end() ? nullptr : *found;
+}
+
+// Every link that has asked.
+bool Host::learn(std::size_t nic, const IpAddress& address, const std::optional<MacAddress>& mac,
+                 Tsc now) {
+  bool any = false;
+  for (Link* link : links_) {
+    if (link->nic == nic && link->neighbors.learn(address, mac, now)) any = true;
+  }
+  return any;
+}
+
+std::optional<DropReason> Host::arp(std::size_t nic, rte_mbuf& packet, Tsc now, TxBatch& tx) {
   if (packet.data_len < kArpFrame) return DropReason::arp_malformed;
   auto* const frame = rte_pktmbuf_mtod(&packet, std::byte*);
   const auto arp = load<rte_arp_hdr>(frame + kEtherSize);
@@ -87,31 +80,34 @@ std::optional<DropReason> Host::arp(Link& link, rte_mbuf& packet, Tsc now, TxBat
   const IpAddress sender = to_ip(arp.arp_data.arp_sip);
   const IpAddress target = to_ip(arp.arp_data.arp_tip);
   // Someone else claims an address of ours, or our own frame has come back.
-  if (is_own(link, sender)) return DropReason::arp_unsolicited;
+  if (owner(nic, sender) != nullptr) return DropReason::arp_unsolicited;
 
   switch (rte_be_to_cpu_16(arp.arp_opcode)) {
-    case RTE_ARP_OP_REQUEST:
-      if (!is_own(link, target)) return DropReason::arp_not_for_us;
-      write_arp(frame, RTE_ARP_OP_REPLY, link.mac, target, sender_mac, sender_mac, sender);
+    case RTE_ARP_OP_REQUEST: {
+      const Link* const link = owner(nic, target);
+      if (link == nullptr) return DropReason::arp_not_for_us;
+      write_arp(frame, RTE_ARP_OP_REPLY, link->mac, target, sender_mac, sender_mac, sender);
       set_length(packet, kArpFrame);
       tx.push(&packet, kArpFrame);
       return std::nullopt;
+    }
     case RTE_ARP_OP_REPLY:
-      return link.neighbors.learn(sender, sender_mac, now) ? DropReason::arp_consumed
-                                                           : DropReason::arp_unsolicited;
+      return learn(nic, sender, sender_mac, now) ? DropReason::arp_consumed
+                                                 : DropReason::arp_unsolicited;
     default:
       return DropReason::arp_malformed;
   }
 }
 
 // classify() has found an IPv4 header without options whose total length fits the frame.
-std::optional<DropReason> Host::icmp(const Link& link, rte_mbuf& packet, Tsc now, TxBatch& tx) {
+std::optional<DropReason> Host::icmp(std::size_t nic, rte_mbuf& packet, Tsc now, TxBatch& tx) {
   auto* const frame = rte_pktmbuf_mtod(&packet, std::byte*);
   std::byte* const ip = frame + kEtherSize;
   auto header = load<rte_ipv4_hdr>(ip);
   const IpAddress source = to_ip(header.src_addr);
-  if (!is_own(link, to_ip(header.dst_addr))) return DropReason::not_local;
-  if (!source.is_sendable() || is_own(link, source)) return DropReason::source_invalid;
+  const Link* const link = owner(nic, to_ip(header.dst_addr));
+  if (link == nullptr) return DropReason::not_local;
+  if (!source.is_sendable() || owner(nic, source) != nullptr) return DropReason::source_invalid;
 
   const std::span<std::byte> message(ip + kIpv4Size,
                                      rte_be_to_cpu_16(header.total_length) - kIpv4Size);
@@ -140,7 +136,7 @@ std::optional<DropReason> Host::icmp(const Link& link, rte_mbuf& packet, Tsc now
 
   auto ether = load<rte_ether_hdr>(frame);
   ether.dst_addr = ether.src_addr;
-  ether.src_addr = to_ether(link.mac);
+  ether.src_addr = to_ether(link->mac);
   std::memcpy(frame, &ether, sizeof ether);
   const std::size_t length = kEtherSize + kIpv4Size + message.size();
   set_length(packet, length);
@@ -162,28 +158,31 @@ bool Host::take_token(Tsc now) {
   return true;
 }
 
-void Host::send(const Link& link, const ArpRequest& request, TxBatch& tx) {
+void Host::send(const Link& link, const Solicitation& request, TxBatch& tx) {
   rte_mbuf* const packet = tx.room() > 0 ? rte_pktmbuf_alloc(&pool_) : nullptr;
   if (packet == nullptr) {
     stats_.drop(DropReason::no_buffer);
     return;
   }
-  static constexpr MacAddress kBroadcast{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
   auto* const frame = rte_pktmbuf_mtod(packet, std::byte*);
-  write_arp(frame, RTE_ARP_OP_REQUEST, link.mac, request.sender, request.to.value_or(kBroadcast),
-            MacAddress{}, request.target);
-  set_length(*packet, kArpFrame);
-  tx.push(packet, kArpFrame);
+  std::size_t length = kArpFrame;
+  if (request.target.is_v4()) {
+    write_arp(frame, RTE_ARP_OP_REQUEST, link.mac, request.sender, request.to.value_or(kBroadcast),
+              MacAddress{}, request.target);
+  } else {
+    length = write_solicitation(frame, link.mac, request);
+  }
+  set_length(*packet, length);
+  tx.push(packet, length);
 }
 
 void Host::housekeep(Tsc now, std::span<TxBatch> tx) {
-  for (std::size_t i = 0; i < links_.size(); ++i) {
-    NeighborTable& neighbors = links_[i]->neighbors;
-    if (!neighbors.due(now)) continue;
-    std::array<ArpRequest, kRequestsPerTick> requests;
-    const std::size_t count = neighbors.tick(now, requests);
-    for (const ArpRequest& request : std::span(requests).first(count)) {
-      send(*links_[i], request, tx[i]);
+  for (Link* link : links_) {
+    if (!link->neighbors.due(now)) continue;
+    std::array<Solicitation, kRequestsPerTick> requests;
+    const std::size_t count = link->neighbors.tick(now, requests);
+    for (const Solicitation& request : std::span(requests).first(count)) {
+      send(*link, request, tx[link->nic]);
     }
   }
 }

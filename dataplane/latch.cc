@@ -86,9 +86,8 @@ std::optional<DropReason> FlowTable::may_latch(SlotIndex index, const Endpoint& 
   const std::optional<Orders> orders = read_orders(slot(index).orders);
   if (!orders) return DropReason::slot_busy;
   if (!orders->has(kActive)) return DropReason::port_inactive;
-  if (source.port.number() == 0 || !is_reachable(index, source.address)) {
-    return DropReason::source_invalid;
-  }
+  if (source.port.number() == 0) return DropReason::source_invalid;
+  if (const auto reason = unreachable(index, source.address)) return reason;
   Record& rec = record(index);
   if (!orders->has(kFixed) && (orders->has(kOpen) || is_hint(rec, source.address))) {
     return std::nullopt;
@@ -103,7 +102,7 @@ std::optional<DropReason> FlowTable::probation(SlotIndex index, const Endpoint& 
                                                const Evidence& evidence) const {
   Record& rec = record(index);
   const auto [first, second] = source.address.words();
-  const std::uint64_t port = source.port.number();
+  const std::uint32_t port = source.port.number();
   const std::uint64_t stream = std::uint64_t{evidence.ssrc} << 32 | evidence.sequence;
   const std::uint64_t before = rec.candidate_stream.load(kRelaxed);
   const auto step = static_cast<std::uint16_t>(evidence.kind == Evidence::Kind::rtp ? 1 : 0);

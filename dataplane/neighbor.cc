@@ -40,6 +40,16 @@ bool is_unicast(const MacAddress& mac) { return (mac.bytes[0] & 1) == 0 && mac !
 
 }  // namespace
 
+IpAddress solicited_node_group(const IpAddress& address) {
+  const auto& b = address.bytes();
+  return IpAddress::v6({0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, b[13], b[14], b[15]});
+}
+
+MacAddress group_mac(const IpAddress& group) {
+  const auto& b = group.bytes();
+  return {{0x33, 0x33, b[12], b[13], b[14], b[15]}};
+}
+
 // Held for a few microseconds at most.
 class NeighborTable::Lock {
  public:
@@ -63,9 +73,9 @@ class NeighborTable::Lock {
   bool held_ = false;
 };
 
-NeighborTable::NeighborTable(std::vector<Prefix> addresses, std::optional<IpAddress> gateway,
+NeighborTable::NeighborTable(std::vector<Prefix> addresses, std::vector<IpAddress> gateways,
                              std::uint64_t tsc_hz)
-    : addresses_(std::move(addresses)), gateway_(gateway), tsc_hz_(tsc_hz) {}
+    : addresses_(std::move(addresses)), gateways_(std::move(gateways)), tsc_hz_(tsc_hz) {}
 
 HopState NeighborTable::touch(NextHop hop) {
   std::atomic<std::uint64_t>& word = words_[hop.index % kCapacity];
@@ -85,14 +95,20 @@ std::optional<IpAddress> NeighborTable::route(const IpAddress& destination) cons
   for (const Prefix& prefix : addresses_) {
     if (prefix.contains(destination)) return destination;
   }
-  return gateway_;
+  for (const IpAddress& gateway : gateways_) {
+    if (gateway.family() == destination.family()) return gateway;
+  }
+  return std::nullopt;
 }
 
 const IpAddress& NeighborTable::source_for(const IpAddress& target) const {
+  const IpAddress* found = nullptr;
   for (const Prefix& prefix : addresses_) {
     if (prefix.contains(target)) return prefix.address;
+    // To a link-local router from any address of its family.
+    if (found == nullptr && prefix.address.family() == target.family()) found = &prefix.address;
   }
-  return addresses_.front().address;
+  return found != nullptr ? *found : addresses_.front().address;
 }
 
 std::expected<NextHop, ResolveError> NeighborTable::resolve(const IpAddress& destination, Tsc now) {
@@ -144,8 +160,8 @@ std::expected<NextHop, ResolveError> NeighborTable::find_or_make(const IpAddress
                  static_cast<std::uint16_t>(generation | kUsedBit)};
 }
 
-bool NeighborTable::learn(const IpAddress& address, const MacAddress& mac, Tsc now) {
-  if (!is_unicast(mac)) return false;
+bool NeighborTable::learn(const IpAddress& address, const std::optional<MacAddress>& mac, Tsc now) {
+  if (mac && !is_unicast(*mac)) return false;
   const Lock lock(locked_, Lock::Wait::briefly);
   if (!lock) return false;  // as if the reply were lost: asked again in a second
   const std::size_t home = home_of(address);
@@ -155,12 +171,15 @@ bool NeighborTable::learn(const IpAddress& address, const MacAddress& mac, Tsc n
     if (entry.address != address) continue;
     const bool asked = entry.tries > 0;
     if (!asked || (entry.state != State::incomplete && entry.state != State::probing)) continue;
+    if (!mac && entry.state == State::incomplete) return false;
     // Slots that wait for a new neighbour match it from now on.
     if (entry.state == State::incomplete) entry.checked = now;
     entry.state = State::reachable;
     entry.tries = 0;
     entry.confirmed = now;
-    words_[index].store(pack(entry.generation | kUsedBit, mac), std::memory_order_release);
+    if (mac) {
+      words_[index].store(pack(entry.generation | kUsedBit, *mac), std::memory_order_release);
+    }
     return true;
   }
   return false;
@@ -186,7 +205,7 @@ void NeighborTable::note_use(std::size_t index, Tsc now) {
   }
 }
 
-std::optional<ArpRequest> NeighborTable::age(std::size_t index, Tsc now) {
+std::optional<Solicitation> NeighborTable::age(std::size_t index, Tsc now) {
   Entry& entry = entries_[index];
   if (entry.state == State::free) return std::nullopt;
   note_use(index, now);
@@ -208,7 +227,7 @@ std::optional<ArpRequest> NeighborTable::age(std::size_t index, Tsc now) {
   const std::uint64_t pause = entry.tries < kQuickTries ? kQuickSeconds : kSlowSeconds;
   if (entry.tries > 0 && elapsed(entry.asked, now) < pause * tsc_hz_) return std::nullopt;
 
-  ArpRequest request{source_for(entry.address), entry.address, std::nullopt};
+  Solicitation request{source_for(entry.address), entry.address, std::nullopt};
   if (known && entry.tries < kUnicastTries) {
     request.to = NeighborWord(words_[index].load(std::memory_order_relaxed)).mac();
   }
@@ -217,7 +236,7 @@ std::optional<ArpRequest> NeighborTable::age(std::size_t index, Tsc now) {
   return request;
 }
 
-std::optional<ArpRequest> NeighborTable::announcement(Tsc now) {
+std::optional<Solicitation> NeighborTable::announcement(Tsc now) {
   if (announced_ == kAnnouncements * addresses_.size()) return std::nullopt;
   // One round for all addresses, then a pause of 1.5 s.
   const std::size_t in_round = announced_ % addresses_.size();
@@ -227,21 +246,21 @@ std::optional<ArpRequest> NeighborTable::announcement(Tsc now) {
   }
   ++announced_;
   const IpAddress& own = addresses_[in_round].address;
-  return ArpRequest{own, own, std::nullopt};
+  return Solicitation{own, own, std::nullopt};
 }
 
-std::size_t NeighborTable::tick(Tsc now, std::span<ArpRequest> out) {
+std::size_t NeighborTable::tick(Tsc now, std::span<Solicitation> out) {
   const Lock lock(locked_, Lock::Wait::briefly);
   if (!lock) return 0;
   next_tick_.store(now.ticks + tsc_hz_ / 10, std::memory_order_relaxed);
   std::size_t count = 0;
   while (count < out.size()) {
-    const std::optional<ArpRequest> request = announcement(now);
+    const std::optional<Solicitation> request = announcement(now);
     if (!request) break;
     out[count++] = *request;
   }
   for (std::size_t i = 0; i < kCapacity && count < out.size(); ++i) {
-    if (const std::optional<ArpRequest> request = age(hand_, now)) out[count++] = *request;
+    if (const std::optional<Solicitation> request = age(hand_, now)) out[count++] = *request;
     hand_ = (hand_ + 1) % kCapacity;
   }
   return count;

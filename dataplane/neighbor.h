@@ -2,7 +2,7 @@
 #pragma once
 
 // Who is next to us on one link: the bounded table of next hops and their MAC addresses (RFC 826,
-// RFC 1122 section 2.3.2).
+// RFC 1122 section 2.3.2; RFC 4861 section 7).
 //
 // Theory of operation. A flow slot stores a NextHop: an entry's index and the tag that the entry
 // shows while it is this neighbour and reachable. Each entry publishes one atomic word, its MAC in
@@ -14,7 +14,8 @@
 // Everything else lies behind a try-lock. A worker that does not get it drops its packet as
 // neighbor_unresolved; control threads wait for the few microseconds it is ever held.
 // Entries come from resolve() alone (what we want to send to), never from what others say: a
-// flood of ARP cannot fill the table, and an unsolicited reply changes nothing.
+// flood of ARP or ND cannot fill the table, and an unsolicited reply changes nothing. The families
+// differ in their messages, which are the Host's, not in what is kept here.
 
 #include <array>
 #include <atomic>
@@ -30,6 +31,13 @@
 #include "dataplane/tsc.h"
 
 namespace millrace {
+
+// Where an IPv6 address is asked for (RFC 4291 section 2.7.1), all nodes of a link, and the MAC
+// address of a group (RFC 2464 section 7).
+[[nodiscard]] IpAddress solicited_node_group(const IpAddress& address);
+inline constexpr IpAddress kAllNodes =
+    IpAddress::v6({0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1});
+[[nodiscard]] MacAddress group_mac(const IpAddress& group);
 
 struct NextHop {
   std::uint16_t index = 0;
@@ -55,11 +63,12 @@ enum class HopState : std::uint8_t {
   stale,      // the entry is someone else's: resolve again
 };
 
-// An ARP request that is due. An announcement (gratuitous ARP) asks for the sender's own address.
-struct ArpRequest {
+// An ARP request or Neighbor Solicitation that is due. If it asks for the sender's own address it
+// is an announcement: gratuitous ARP or an unsolicited Neighbor Advertisement.
+struct Solicitation {
   IpAddress sender;
   IpAddress target;
-  std::optional<MacAddress> to;  // unset: broadcast
+  std::optional<MacAddress> to;  // unset: all, or the target's group
 };
 
 enum class ResolveError : std::uint8_t { no_route, table_full, contended };
@@ -68,8 +77,9 @@ class NeighborTable {
  public:
   static constexpr std::size_t kCapacity = 1024;
 
-  // `addresses` are the interface's own, each with its network's length.
-  NeighborTable(std::vector<Prefix> addresses, std::optional<IpAddress> gateway,
+  // `addresses` are the interface's own, each with its network's length; `gateways` are at most one
+  // of a family, on-link or link-local.
+  NeighborTable(std::vector<Prefix> addresses, std::vector<IpAddress> gateways,
                 std::uint64_t tsc_hz);
 
   [[nodiscard]] NeighborWord word(std::uint16_t index) const {
@@ -85,8 +95,9 @@ class NeighborTable {
   [[nodiscard]] std::expected<NextHop, ResolveError> try_resolve(const IpAddress& destination,
                                                                  Tsc now);
 
-  // An ARP reply came in. True if it answers a question of ours.
-  bool learn(const IpAddress& address, const MacAddress& mac, Tsc now);
+  // An ARP reply or Neighbor Advertisement came in; without MAC it confirms the one that is known.
+  // True if it answers a question of ours.
+  bool learn(const IpAddress& address, const std::optional<MacAddress>& mac, Tsc now);
 
   // Whether tick() has something to do: about every 100 ms, or as soon as a new entry waits.
   [[nodiscard]] bool due(Tsc now) const {
@@ -94,7 +105,7 @@ class NeighborTable {
   }
   // Retry, ageing, eviction, announcements. Fills `out` with the requests to send now and returns
   // how many; what does not fit is due at the next tick. Called by one worker.
-  std::size_t tick(Tsc now, std::span<ArpRequest> out);
+  std::size_t tick(Tsc now, std::span<Solicitation> out);
 
   [[nodiscard]] std::vector<NeighborReport> report(Tsc now) const;  // without interface names
 
@@ -120,13 +131,13 @@ class NeighborTable {
                                                                   Tsc now);
   [[nodiscard]] std::optional<IpAddress> route(const IpAddress& destination) const;
   [[nodiscard]] const IpAddress& source_for(const IpAddress& target) const;
-  std::optional<ArpRequest> announcement(Tsc now);
+  std::optional<Solicitation> announcement(Tsc now);
   void note_use(std::size_t index, Tsc now);
-  [[nodiscard]] std::optional<ArpRequest> age(std::size_t index, Tsc now);
+  [[nodiscard]] std::optional<Solicitation> age(std::size_t index, Tsc now);
   void release(std::size_t index);
 
   std::vector<Prefix> addresses_;
-  std::optional<IpAddress> gateway_;
+  std::vector<IpAddress> gateways_;
   std::uint64_t tsc_hz_;
   std::atomic<std::uint64_t> next_tick_{0};
   mutable std::atomic<bool> locked_{false};

@@ -215,6 +215,7 @@ struct MacAddress {
 
   [[nodiscard]] std::string text() const;
   friend constexpr bool operator==(const MacAddress&, const MacAddress&) = default;
+  friend constexpr auto operator<=>(const MacAddress&, const MacAddress&) = default;
 };
 
 }  // namespace millrace

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <concepts>
+#include <cstring>
 #include <utility>
 
 #include <rte_mbuf.h>
@@ -11,6 +13,7 @@
 #include "dataplane/checksum.h"
 #include "dataplane/content.h"
 #include "dataplane/frame.h"
+#include "dataplane/rewrite.h"
 #include "dataplane/stream.h"
 #include "dataplane/treatment.h"
 
@@ -21,78 +24,6 @@ using namespace flow_flag;
 
 constexpr auto kRelaxed = std::memory_order_relaxed;
 constexpr auto kAcquire = std::memory_order_acquire;
-
-}  // namespace
-
-// The words of a slot's orders that an IPv4 packet needs, as they are stored.
-struct OrdersV4 {
-  std::uint32_t flags;
-  std::uint64_t source, destination, ports, next, rewrite;
-
-  [[nodiscard]] bool has(std::uint32_t flag) const { return (flags & flag) != 0; }
-  [[nodiscard]] SlotIndex peer() const { return SlotIndex(static_cast<std::uint32_t>(next)); }
-  [[nodiscard]] NextHop hop() const {
-    return {static_cast<std::uint16_t>(next >> 32), static_cast<std::uint16_t>(next >> 48)};
-  }
-  [[nodiscard]] std::uint32_t destination_raw() const {
-    return static_cast<std::uint32_t>(destination >> 32);
-  }
-  [[nodiscard]] std::uint32_t clock_rate() const { return static_cast<std::uint32_t>(rewrite); }
-};
-
-namespace {
-
-[[gnu::always_inline]] inline void copy_v4(const OrdersLine& line, std::uint64_t head,
-                                           OrdersV4& out) {
-  out.flags = static_cast<std::uint32_t>(head >> 32);
-  out.source = line.source[1].load(kAcquire);
-  out.destination = line.destination[1].load(kAcquire);
-  out.ports = line.ports.load(kAcquire);
-  out.next = line.next.load(kAcquire);
-  out.rewrite = line.rewrite.load(kAcquire);
-}
-
-template <typename T>
-void store(std::byte* to, T value) {
-  std::memcpy(to, &value, sizeof value);
-}
-
-// A slot of an IPv4 address holds IPv4 addresses only (FlowTable::is_reachable), whose last four
-// bytes are the upper half of the second word.
-static_assert(std::endian::native == std::endian::little);
-
-[[gnu::always_inline]] inline bool is_from(const OrdersV4& orders, const std::byte* ip) {
-  return static_cast<std::uint32_t>(orders.source >> 32) == load<std::uint32_t>(ip + 12) &&
-         static_cast<std::uint16_t>(orders.ports >> 32) == load<std::uint16_t>(ip + kIpv4Size);
-}
-
-// Six bits of DSCP; the sender's two bits of ECN stay (RFC 3168).
-void mark(std::byte* ip, std::uint32_t dscp) {
-  const auto before = load<std::uint16_t>(ip);
-  const std::uint32_t service = dscp << 2 | (before >> 8 & 3);
-  const auto after = static_cast<std::uint16_t>((before & 0xff) | service << 8);
-  store(ip, after);
-  store(ip + 10, updated_checksum(load<std::uint16_t>(ip + 10), fold(word_delta(before, after))));
-}
-
-// IPv4 and UDP: addresses, ports, TTL, and the checksums by what changed.
-[[gnu::always_inline]] inline void rewrite(std::byte* ip, const OrdersV4& orders,
-                                           std::uint32_t own_v4_raw) {
-  std::byte* const udp = ip + kIpv4Size;
-  store(ip + 12, own_v4_raw);
-  store(ip + 16, orders.destination_raw());
-  store(udp, static_cast<std::uint32_t>(orders.ports));
-  ip[8] = static_cast<std::byte>(std::to_integer<unsigned>(ip[8]) - 1);
-  store(ip + 10, updated_checksum(load<std::uint16_t>(ip + 10),
-                                  static_cast<std::uint16_t>(orders.rewrite >> 32)));
-  store(udp + 6, updated_udp_checksum(load<std::uint16_t>(udp + 6),
-                                      static_cast<std::uint16_t>(orders.rewrite >> 48)));
-}
-
-Endpoint source_of(const std::byte* ip) {
-  return {IpAddress::v4(Be32::from_raw(load<std::uint32_t>(ip + 12))),
-          UdpPort(Be16::from_raw(load<std::uint16_t>(ip + kIpv4Size)).host())};
-}
 
 void bump(std::atomic<std::uint64_t>& counter, std::uint64_t n = 1) {
   counter.store(counter.load(kRelaxed) + n, kRelaxed);
@@ -120,8 +51,9 @@ struct Relay::Arrival {
   Slot* slot;
   std::uint32_t length;  // of the frame, without what Ethernet padded
 
-  [[nodiscard]] std::span<const std::byte> payload() const {
-    return {ip + kIpv4Size + kUdpSize, length - kUdpHeaders};
+  [[nodiscard]] std::span<std::byte> payload() const {
+    const std::size_t before = ip_size(family_of(ip)) + kUdpSize;
+    return {ip + before, length - kEtherSize - before};
   }
   [[nodiscard]] SlotIndex index() const { return slot->seen.self; }
 };
@@ -148,42 +80,68 @@ class Relay::Drops {
 
 // ---- who is addressed ------------------------------------------------------------------------
 
-Relay::LocalAddresses::LocalAddresses(const Link& link, const FlowTable& flows) {
-  const std::size_t size = std::bit_ceil(2 * link.addresses.size() + 1);
+namespace {
+
+std::size_t hash(std::uint32_t key) { return key * 0x9e37'79b1U; }
+std::size_t hash(const std::array<std::uint64_t, 2>& key) {
+  return ((key[0] ^ key[1]) * 0x9e37'79b9'7f4a'7c15) >> 32;
+}
+
+}  // namespace
+
+template <typename Key>
+Relay::LocalAddresses<Key>::LocalAddresses(std::span<Link* const> links, std::size_t nic,
+                                           const FlowTable& flows) {
+  constexpr Family family = std::same_as<Key, KeyV4> ? Family::ipv4 : Family::ipv6;
+  std::vector<Found> all;
+  for (const Link* link : links) {
+    for (std::size_t i = 0; link->nic == nic && i < link->addresses.size(); ++i) {
+      const IpAddress& address = link->addresses[i].address;
+      if (address.family() != family) continue;
+      Found found{.slots = flows.slots(MediaAddressId(
+                      static_cast<std::uint16_t>(std::to_underlying(link->first) + i)))};
+      const std::span<const std::uint8_t> bytes(address.bytes());
+      std::memcpy(&found.key, bytes.last(sizeof(Key)).data(), sizeof(Key));
+      all.push_back(found);
+    }
+  }
+  const std::size_t size = std::bit_ceil(2 * all.size() + 1);
   table_.resize(size);
-  shift_ = 32 - static_cast<unsigned>(std::countr_zero(size));
-  for (std::size_t i = 0; i < link.addresses.size(); ++i) {
-    if (!link.addresses[i].address.is_v4()) continue;
-    const auto id = static_cast<MediaAddressId>(std::to_underlying(link.first) + i);
-    const std::uint32_t v4_raw = link.addresses[i].address.as_v4().raw();
-    std::size_t at = v4_raw * kHash >> shift_;
-    while (table_[at].v4_raw != 0) at = (at + 1) % size;
-    table_[at] = {v4_raw, flows.slots(id)};
+  index_ = {table_.data(), size - 1, 32 - static_cast<unsigned>(std::countr_zero(size))};
+  for (const Found& found : all) {
+    std::size_t at = hash(found.key) >> index_.shift;
+    while (table_[at].key != Key{}) at = (at + 1) % size;
+    table_[at] = found;
   }
 }
 
-[[gnu::always_inline]] inline auto Relay::LocalAddresses::Index::find(std::uint32_t v4_raw) const
+template <typename Key>
+[[gnu::always_inline]] inline auto Relay::LocalAddresses<Key>::Index::find(const Key& key) const
     -> const Found* {
-  for (std::size_t at = v4_raw * kHash >> shift;; at = (at + 1) & mask) {
+  for (std::size_t at = hash(key) >> shift;; at = (at + 1) & mask) {
     const Found& found = table[at];
-    if (found.v4_raw == v4_raw) [[likely]]
+    if (found.key == key) [[likely]]
       return &found;
-    if (found.v4_raw == 0) return nullptr;
+    if (found.key == Key{}) return nullptr;
   }
 }
 
 Relay::Relay(FlowTable& flows, std::span<Link* const> links, Host& host, WorkerStats& stats)
     : flows_(flows), host_(host), stats_(stats) {
-  for (std::size_t i = 0; i < links.size(); ++i) {
-    const Link& link = *links[i];
-    const std::uint64_t mac = link.mac.word();
-    macs_.push_back(mac);
-    local_.emplace_back(link, flows);
-    for (const Prefix& prefix : link.addresses) {
-      exits_.push_back({.mac_and_type = mac | std::uint64_t{RTE_BE16(RTE_ETHER_TYPE_IPV4)} << 48,
-                        .v4_raw = prefix.address.is_v4() ? prefix.address.as_v4().raw() : 0,
-                        .neighbors = &link.neighbors,
-                        .link = i});
+  for (const Link* link : links) {
+    const std::uint64_t mac = link->mac.word();
+    if (link->nic == macs_.size()) {
+      macs_.push_back(mac);
+      local4_.emplace_back(links, link->nic, flows);
+      local6_.emplace_back(links, link->nic, flows);
+    }
+    for (const Prefix& prefix : link->addresses) {
+      const std::uint16_t type =
+          prefix.address.is_v4() ? RTE_BE16(RTE_ETHER_TYPE_IPV4) : RTE_BE16(RTE_ETHER_TYPE_IPV6);
+      exits_.push_back({.mac_and_type = mac | std::uint64_t{type} << 48,
+                        .address = prefix.address.words(),
+                        .neighbors = &link->neighbors,
+                        .nic = link->nic});
     }
   }
 }
@@ -201,13 +159,13 @@ std::optional<DropReason> Relay::stranger(const Arrival& arrival, const Datagram
 }
 
 // The statistics of what is admitted.
-void Relay::note(const Arrival& arrival, const Content& content, const OrdersV4& orders, Tsc now) {
+void Relay::note(const Arrival& arrival, const Content& content, const OrderWords& words, Tsc now) {
   SeenLine& seen = arrival.slot->seen;
   Record& record = flows_.record(arrival.index());
   count(seen, arrival.payload().size(), now);
   if (content.kind == Evidence::Kind::rtp) {
-    if (!note_usual(seen, content.rtp, now.ticks, orders.clock_rate())) {
-      millrace::note_unusual(seen, record, content.rtp, now.ticks, orders.clock_rate());
+    if (!note_usual(seen, content.rtp, now.ticks, words.clock_rate())) {
+      millrace::note_unusual(seen, record, content.rtp, now.ticks, words.clock_rate());
     }
     return;
   }
@@ -215,119 +173,180 @@ void Relay::note(const Arrival& arrival, const Content& content, const OrdersV4&
   if (content.kind == Evidence::Kind::stun) record.stun.fetch_add(1, kRelaxed);
   if (content.kind != Evidence::Kind::rtcp) return;
   // Remembered as what a rebound source must show (latch.cc).
-  if (orders.has(kRtcp)) seen.sender.store(kKnownSender | content.ssrc, kRelaxed);
-  if (orders.has(kPeer) && !orders.has(kCipher)) {
-    flows_.note_rtcp(arrival.index(), orders.peer(), arrival.payload(), orders.clock_rate(), now);
+  if (words.has(kRtcp)) seen.sender.store(kKnownSender | content.ssrc, kRelaxed);
+  if (words.has(kPeer) && !words.has(kCipher)) {
+    flows_.note_rtcp(arrival.index(), words.peer(), arrival.payload(), words.clock_rate(), now);
   }
 }
 
 // Rewrites the packet and puts it where it leaves.
-[[gnu::always_inline]] inline void Relay::send(const Arrival& arrival, const OrdersV4& orders,
+template <Family In, Family Out>
+[[gnu::always_inline]] inline void Relay::send(const Arrival& arrival, const OrderWords& words,
                                                const Exit& exit, NeighborWord next,
                                                std::span<TxBatch> tx) {
-  std::byte* const ip = arrival.ip;
+  std::byte* const ip = rewrite<In, Out>(arrival.ip, words, exit.address);
   store(ip - kEtherSize, next.raw());  // the tag that follows the MAC is overwritten
   store(ip - kEtherSize + 6, exit.mac_and_type);
-  rewrite(ip, orders, exit.v4_raw);
 
   rte_mbuf* const packet = arrival.packet;
-  packet->pkt_len = arrival.length;
-  packet->data_len = static_cast<std::uint16_t>(arrival.length);
+  const auto length = static_cast<std::uint32_t>(arrival.length + ip_size(Out) - ip_size(In));
+  packet->pkt_len = length;
+  packet->data_len = static_cast<std::uint16_t>(length);
+  if constexpr (In != Out) {
+    packet->data_off = static_cast<std::uint16_t>(packet->data_off + ip_size(In) - ip_size(Out));
+  }
   // Marks of the receiving NIC do not concern the sending one.
   packet->ol_flags &= RTE_MBUF_F_EXTERNAL | RTE_MBUF_F_INDIRECT;
-  tx[exit.link].push(packet, arrival.length);
+  tx[exit.nic].push(packet, length);
+}
+
+// The same for any family on either side, or why it cannot be sent.
+std::optional<DropReason> Relay::send_any(const Arrival& arrival, const OrderWords& words,
+                                          NeighborWord next, std::span<TxBatch> tx) {
+  const Exit& exit = exits_[words.peer().value >> 16];
+  const bool from_v4 = family_of(arrival.ip) == Family::ipv4;
+  if (words.has(kMark)) mark(arrival.ip, words.flags >> kDscpShift);
+  if (!words.has(kBridge)) {
+    if (from_v4) {
+      send<Family::ipv4, Family::ipv4>(arrival, words, exit, next, tx);
+    } else {
+      send<Family::ipv6, Family::ipv6>(arrival, words, exit, next, tx);
+    }
+    return std::nullopt;
+  }
+  if (!from_v4) {
+    send<Family::ipv6, Family::ipv4>(arrival, words, exit, next, tx);
+    return std::nullopt;
+  }
+  if (arrival.length > kLongestToIpv6 || arrival.packet->data_off < kIpv6Size - kIpv4Size) {
+    return DropReason::mtu_exceeded;
+  }
+  if (lacks_udp_checksum(arrival.ip)) add_udp_checksum(arrival.ip);
+  send<Family::ipv4, Family::ipv6>(arrival, words, exit, next, tx);
+  return std::nullopt;
 }
 
 // Any packet: latching, other protocols, treatment. With what it is to be sent, or why not.
 std::expected<NeighborWord, DropReason> Relay::admit(const Arrival& arrival, Tsc now,
-                                                     OrdersV4& orders) {
+                                                     OrderWords& words) {
   const Datagram datagram{source_of(arrival.ip), arrival.payload()};
   const auto read = [&] {
     return read_consistent(arrival.slot->orders, [&](std::uint64_t head) {
-      copy_v4(arrival.slot->orders, head, orders);
+      copy_words<Family::ipv6, Family::ipv6>(arrival.slot->orders, head, words);
     });
   };
-  const auto heard = [&] { return orders.has(kSource) && is_from(orders, arrival.ip); };
+  const auto heard = [&] {
+    if (!words.has(kSource)) return false;
+    return family_of(arrival.ip) == Family::ipv4 ? is_from<Family::ipv4>(words, arrival.ip)
+                                                 : is_from<Family::ipv6>(words, arrival.ip);
+  };
   if (!read()) return std::unexpected(DropReason::slot_busy);
   if (!heard()) {
-    if (const auto reason = stranger(arrival, datagram, orders.flags, now)) {
+    if (const auto reason = stranger(arrival, datagram, words.flags, now)) {
       return std::unexpected(*reason);
     }
     if (!read()) return std::unexpected(DropReason::slot_busy);
     if (!heard()) return std::unexpected(DropReason::latch_contended);
   }
-  const auto content = examine(datagram.payload, orders.flags);
+  const auto content = examine(datagram.payload, words.flags);
   if (!content) return std::unexpected(content.error());
-  note(arrival, *content, orders, now);
-  if ((orders.flags & kTreated) != 0) {
+  note(arrival, *content, words, now);
+  if (words.has(kTreated)) {
     const Record& record = flows_.record(arrival.index());
-    const std::span<std::byte> payload{arrival.ip + kIpv4Size + kUdpSize, datagram.payload.size()};
-    if (const auto reason = treat(payload, *content, orders.flags, record)) {
+    if (const auto reason = treat(arrival.payload(), *content, words.flags, record)) {
       return std::unexpected(*reason);
     }
   }
-  return next_hop(arrival, orders, now);
+  return next_hop(arrival, words, now);
 }
 
 [[gnu::noinline]] void Relay::forward_unusual(const Arrival& arrival, Tsc now,
                                               std::span<TxBatch> tx, Drops& drops) {
-  OrdersV4 orders{};
-  const auto next = admit(arrival, now, orders);
-  if (!next) {
-    flows_.record(arrival.index()).drop(next.error());
-    return drops.add(arrival.packet, next.error());
+  OrderWords words;
+  const auto next = admit(arrival, now, words);
+  const auto reason = next ? send_any(arrival, words, *next, tx) : next.error();
+  if (reason) {
+    flows_.record(arrival.index()).drop(*reason);
+    drops.add(arrival.packet, *reason);
   }
-  if (orders.has(kMark)) mark(arrival.ip, orders.flags >> kDscpShift);
-  send(arrival, orders, exits_[orders.peer().value >> 16], *next, tx);
 }
 
 std::expected<NeighborWord, DropReason> Relay::next_hop(const Arrival& arrival,
-                                                        const OrdersV4& orders, Tsc now) {
-  if (orders.has(kHeld)) return std::unexpected(DropReason::held);
-  if (!orders.has(kDestination)) return std::unexpected(DropReason::no_destination);
-  const Exit& exit = exits_[orders.peer().value >> 16];
-  const NeighborWord word = exit.neighbors->word(orders.hop().index);
-  if (word.matches(orders.hop())) return word;
+                                                        const OrderWords& words, Tsc now) {
+  if (words.has(kHeld)) return std::unexpected(DropReason::held);
+  if (!words.has(kDestination)) return std::unexpected(DropReason::no_destination);
+  const Exit& exit = exits_[words.peer().value >> 16];
+  const NeighborWord word = exit.neighbors->word(words.hop().index);
+  if (word.matches(words.hop())) return word;
   return flows_.rehop(arrival.index(), now);
 }
 
-[[gnu::noinline]] void Relay::note_unusual(const Arrival& arrival, Tsc now,
+[[gnu::noinline]] void Relay::note_unusual(Slot& slot, const std::byte* rtp, Tsc now,
                                            std::uint32_t clock_rate) {
-  millrace::note_unusual(arrival.slot->seen, flows_.record(arrival.index()),
-                         RtpFields::read(arrival.payload().data()), now.ticks, clock_rate);
+  millrace::note_unusual(slot.seen, flows_.record(slot.seen.self), RtpFields::read(rtp), now.ticks,
+                         clock_rate);
 }
 
-// The usual packet, plain RTP of a known source to a known neighbour, costs what is on this page;
-// nothing has been changed or counted when it turns out to be another.
-[[gnu::always_inline]] inline void Relay::forward(const Arrival& arrival, Tsc now,
-                                                  std::span<TxBatch> tx, Drops& drops) {
+// The usual packet, plain RTP of a known source to a known neighbour, costs what is on this page.
+// False, with nothing changed or counted, if it turns out to be another.
+template <Family In, Family Out>
+[[gnu::always_inline]] inline bool Relay::forward_usual(const Arrival& arrival, Tsc now,
+                                                        std::span<TxBatch> tx) {
   Slot& slot = *arrival.slot;
   // No writer, and these flags: one comparison with the first word.
-  constexpr std::uint64_t kWanted = std::uint64_t{kSource | kDestination | kRtp} << 32;
-  constexpr std::uint64_t kUnwanted = std::uint64_t{kMark | kTreated} << 32 | 1;
+  constexpr std::uint32_t kAcross = In == Out ? 0 : kBridge;
+  constexpr std::uint64_t kWanted = std::uint64_t{kSource | kDestination | kRtp | kAcross} << 32;
+  constexpr std::uint64_t kUnwanted =
+      std::uint64_t{kMark | kTreated | (kBridge & ~kAcross)} << 32 | 1;
   const std::uint64_t head = slot.orders.head.load(kAcquire);
-  OrdersV4 orders{};
-  copy_v4(slot.orders, head, orders);
-  if ((head & (kWanted | kUnwanted)) != kWanted || slot.orders.head.load(kRelaxed) != head ||
-      !is_from(orders, arrival.ip)) [[unlikely]] {
-    return forward_unusual(arrival, now, tx, drops);
-  }
-  const std::byte* const payload = arrival.ip + kIpv4Size + kUdpSize;
-  if (arrival.length < kUdpHeaders + sizeof(RtpHeader) || payload[0] != std::byte{0x80} ||
+  OrderWords words;
+  copy_words<In, Out>(slot.orders, head, words);
+  if ((head & (kWanted | kUnwanted)) != kWanted) [[unlikely]]
+    return false;
+  if (slot.orders.head.load(kRelaxed) != head) [[unlikely]]
+    return false;
+  if (!is_from<In>(words, arrival.ip)) [[unlikely]]
+    return false;
+  const std::byte* const payload = arrival.ip + ip_size(In) + kUdpSize;
+  if (arrival.length < udp_headers(In) + sizeof(RtpHeader) || payload[0] != std::byte{0x80} ||
       is_rtcp_type(payload[1])) [[unlikely]] {
-    return forward_unusual(arrival, now, tx, drops);
+    return false;
   }
-  const Exit& exit = exits_[orders.peer().value >> 16];
-  const NeighborWord next = exit.neighbors->word(orders.hop().index);
-  if (!next.matches(orders.hop())) [[unlikely]] {
-    return forward_unusual(arrival, now, tx, drops);
+  if constexpr (In == Family::ipv4 && Out == Family::ipv6) {
+    if (arrival.length > kLongestToIpv6 || arrival.packet->data_off < kIpv6Size - kIpv4Size ||
+        lacks_udp_checksum(arrival.ip)) [[unlikely]] {
+      return false;
+    }
   }
-  send(arrival, orders, exit, next, tx);
-  count(slot.seen, arrival.length - kUdpHeaders, now);
-  if (!note_usual(slot.seen, RtpFields::read(payload), now.ticks, orders.clock_rate()))
+  const Exit& exit = exits_[words.peer().value >> 16];
+  const NeighborWord next = exit.neighbors->word(words.hop().index);
+  if (!next.matches(words.hop())) [[unlikely]] {
+    return false;
+  }
+  send<In, Out>(arrival, words, exit, next, tx);
+  count(slot.seen, arrival.length - udp_headers(In), now);
+  if (!note_usual(slot.seen, RtpFields::read(payload), now.ticks, words.clock_rate()))
       [[unlikely]] {
-    note_unusual(arrival, now, orders.clock_rate());
+    note_unusual(slot, payload, now, words.clock_rate());
   }
+  return true;
+}
+
+// Families that differ are told apart by the flags, after the comparison that all packets need.
+[[gnu::noinline]] void Relay::forward_across(const Arrival& arrival, Tsc now, std::span<TxBatch> tx,
+                                             Drops& drops) {
+  const bool done = family_of(arrival.ip) == Family::ipv4
+                        ? forward_usual<Family::ipv4, Family::ipv6>(arrival, now, tx)
+                        : forward_usual<Family::ipv6, Family::ipv4>(arrival, now, tx);
+  if (!done) forward_unusual(arrival, now, tx, drops);
+}
+
+template <Family In>
+[[gnu::always_inline]] inline void Relay::forward(const Arrival& arrival, Tsc now,
+                                                  std::span<TxBatch> tx, Drops& drops) {
+  if (forward_usual<In, In>(arrival, now, tx)) [[likely]]
+    return;
+  forward_across(arrival, now, tx, drops);
 }
 
 // ---- one burst -------------------------------------------------------------------------------
@@ -342,37 +361,59 @@ std::expected<NeighborWord, DropReason> Relay::next_hop(const Arrival& arrival,
                   verified);
 }
 
-// Not a datagram to one of the link's addresses: the host's, or dropped.
-void Relay::other(std::size_t link, rte_mbuf* packet, Tsc now, TxBatch& tx, Drops& drops) {
-  const FrameClass frame = classify_packet(packet, macs_[link]);
+// Not a datagram to one of the NIC's addresses: the host's, or dropped.
+void Relay::other(std::size_t nic, rte_mbuf* packet, Tsc now, TxBatch& tx, Drops& drops) {
+  const FrameClass frame = classify_packet(packet, macs_[nic]);
   std::optional<DropReason> reason;
-  if (frame.kind == FrameKind::udp) reason = DropReason::not_local;
-  if (frame.kind == FrameKind::drop) reason = frame.reason;
-  if (!reason) reason = host_.receive(link, *packet, now, tx);
+  switch (frame.kind) {
+    case FrameKind::udp:
+    case FrameKind::udp6:
+      reason = DropReason::not_local;
+      break;
+    case FrameKind::drop:
+      reason = frame.reason;
+      break;
+    default:
+      reason = host_.receive(nic, frame.kind, *packet, now, tx);
+  }
   if (reason) drops.add(packet, *reason);
 }
 
-void Relay::burst(std::size_t link, std::span<rte_mbuf*> rx, Tsc now, std::span<TxBatch> tx) {
+void Relay::burst(std::size_t nic, std::span<rte_mbuf*> rx, Tsc now, std::span<TxBatch> tx) {
   // Filled as far as they are read: zeroing them would cost each burst 1.3 KB of stores.
+  // Arrivals by IPv4 from the front on, those by IPv6 from the back.
   std::array<Arrival, kBurst> arrivals;  // NOLINT(cppcoreguidelines-pro-type-member-init)
   std::array<rte_mbuf*, kBurst> others;  // NOLINT(cppcoreguidelines-pro-type-member-init)
-  Arrival* arrivals_end = arrivals.data();
+  Arrival* v4_end = arrivals.data();
+  Arrival* v6_begin = arrivals.data() + arrivals.size();
   rte_mbuf** others_end = others.data();
   std::uint64_t bytes = 0;
-  const std::uint64_t mac = macs_[link];
-  const LocalAddresses::Index local = local_[link].index();
+  const std::uint64_t mac = macs_[nic];
+  const auto local4 = local4_[nic].index();
+  const auto local6 = local6_[nic].index();
+  const auto arrives6 = [&local6](rte_mbuf* packet, Arrival*& begin) {
+    std::byte* const ip = rte_pktmbuf_mtod_offset(packet, std::byte*, kEtherSize);
+    const auto* const found = local6.find(load<KeyV6>(ip + 24));
+    if (found == nullptr) return false;
+    Slot* const slot = found->slots + load_be16(ip + kIpv6Size + 2);
+    rte_prefetch0(&slot->orders);
+    rte_prefetch0(&slot->seen);
+    *--begin = {packet, ip, slot, load_be16(ip + 4) + std::uint32_t{kEtherSize + kIpv6Size}};
+    return true;
+  };
 
 #pragma GCC unroll 8
   for (rte_mbuf* packet : rx) rte_prefetch0(rte_pktmbuf_mtod(packet, void*));
   for (rte_mbuf* packet : rx) {
     bytes += packet->pkt_len;
     *others_end = packet;
-    if (classify_packet(packet, mac).kind != FrameKind::udp) [[unlikely]] {
-      ++others_end;
+    const FrameKind kind = classify_packet(packet, mac).kind;
+    if (kind != FrameKind::udp) [[unlikely]] {
+      if (kind != FrameKind::udp6 || !arrives6(packet, v6_begin)) ++others_end;
       continue;
     }
     std::byte* const ip = rte_pktmbuf_mtod_offset(packet, std::byte*, kEtherSize);
-    const auto* const found = local.find(load<std::uint32_t>(ip + 16));
+    const auto* const found = local4.find(load<KeyV4>(ip + 16));
     if (found == nullptr) [[unlikely]] {
       ++others_end;
       continue;
@@ -380,19 +421,22 @@ void Relay::burst(std::size_t link, std::span<rte_mbuf*> rx, Tsc now, std::span<
     Slot* const slot = found->slots + load_be16(ip + kIpv4Size + 2);
     rte_prefetch0(&slot->orders);
     rte_prefetch0(&slot->seen);
-    *arrivals_end++ = {packet, ip, slot, load_be16(ip + 2) + std::uint32_t{kEtherSize}};
+    *v4_end++ = {packet, ip, slot, load_be16(ip + 2) + std::uint32_t{kEtherSize}};
   }
 
   Drops drops(stats_);
   for (rte_mbuf** packet = others.data(); packet != others_end; ++packet) {
-    other(link, *packet, now, tx[link], drops);
+    other(nic, *packet, now, tx[nic], drops);
   }
   const unsigned refused = drops.count();
   const std::uint64_t sent = bytes_in(tx);
-  for (const Arrival* arrival = arrivals.data(); arrival != arrivals_end; ++arrival) {
-    forward(*arrival, now, tx, drops);
+  for (const Arrival* arrival = arrivals.data(); arrival != v4_end; ++arrival) {
+    forward<Family::ipv4>(*arrival, now, tx, drops);
   }
-  const auto datagrams = static_cast<std::size_t>(arrivals_end - arrivals.data());
+  for (const Arrival* arrival = arrivals.data() + arrivals.size(); arrival-- != v6_begin;) {
+    forward<Family::ipv6>(*arrival, now, tx, drops);
+  }
+  const auto datagrams = rx.size() - static_cast<std::size_t>(others_end - others.data());
   stats_.rx_packets.add(rx.size());
   stats_.rx_bytes.add(bytes);
   stats_.relayed.add(datagrams - (drops.count() - refused));

@@ -3,11 +3,13 @@
 
 // One burst in, one burst out: the packet path of one worker.
 //
-// Theory of operation. burst() takes up to 32 packets of one interface through two passes, with the
+// Theory of operation. burst() takes up to 32 packets of one NIC through two passes, with the
 // next memory prefetched: classify all (headers checked, slot found by port), then for each admit
-// (source, first byte, statistics), rewrite in place and append to the TxBatch of the interface it
-// leaves by. What is not media goes to the Host. Everything else is dropped under its name, and
-// all drops of a burst are freed at once: every packet ends in exactly one of these places.
+// (source, first byte, statistics), rewrite in place and append to the TxBatch of the NIC it leaves
+// by. The family that a packet comes and leaves by is a template parameter of what every
+// packet needs, so IPv4 pays nothing for IPv6. What is not media goes to the Host. Everything else
+// is dropped under its name, and all drops of a burst are freed at once: every packet ends in
+// exactly one of these places.
 // No allocation, lock, system call, log or virtual call. See docs/architecture.md.
 
 #include <array>
@@ -30,7 +32,7 @@ namespace millrace {
 
 struct Content;
 struct FrameClass;
-struct OrdersV4;
+struct OrderWords;
 
 class Relay {
  public:
@@ -39,18 +41,19 @@ class Relay {
   // One a worker. `links` in the order of their indexes. All outlive the relay.
   Relay(FlowTable& flows, std::span<Link* const> links, Host& host, WorkerStats& stats);
 
-  // Packets received on interface `link`. Preconditions: they are at most kBurst, and `tx` has one
-  // batch an interface, each with room for all of them. Afterwards every packet is in a batch or
-  // freed.
-  void burst(std::size_t link, std::span<rte_mbuf*> rx, Tsc now, std::span<TxBatch> tx);
+  // Packets received on a NIC. Preconditions: they are at most kBurst, and `tx` has one batch a
+  // NIC, each with room for all of them. Afterwards every packet is in a batch or freed.
+  void burst(std::size_t nic, std::span<rte_mbuf*> rx, Tsc now, std::span<TxBatch> tx);
 
  private:
-  // The own addresses of a link, to be found by what a packet is addressed to.
+  // The own addresses on a NIC, to be found by what a packet is addressed to: the four bytes of
+  // an IPv4 address, or two words.
+  template <typename Key>
   class LocalAddresses {
    public:
-    LocalAddresses(const Link& link, const FlowTable& flows);
+    LocalAddresses(std::span<Link* const> links, std::size_t nic, const FlowTable& flows);
     struct Found {
-      std::uint32_t v4_raw = 0;  // 0 = nothing here
+      Key key{};  // zero = nothing here
       Slot* slots = nullptr;
     };
     // By value: a burst keeps it in registers.
@@ -59,21 +62,22 @@ class Relay {
       std::size_t mask;
       unsigned shift;
       // The slots of the address, or null if it is not one of them.
-      [[nodiscard]] const Found* find(std::uint32_t v4_raw) const;
+      [[nodiscard]] const Found* find(const Key& key) const;
     };
-    [[nodiscard]] Index index() const { return {table_.data(), table_.size() - 1, shift_}; }
+    [[nodiscard]] Index index() const { return index_; }
 
    private:
-    static constexpr std::uint32_t kHash = 0x9e37'79b1;
     std::vector<Found> table_;  // open addressing, less than half full
-    unsigned shift_;
+    Index index_;
   };
+  using KeyV4 = std::uint32_t;
+  using KeyV6 = std::array<std::uint64_t, 2>;
   // How to leave from a media address.
-  struct Exit {
-    std::uint64_t mac_and_type;  // the link's MAC, then the ethertype of IPv4
-    std::uint32_t v4_raw;
+  struct alignas(64) Exit {
+    std::uint64_t mac_and_type;            // the NIC's MAC, then the ethertype of its family
+    std::array<std::uint64_t, 2> address;  // as IpAddress::words()
     const NeighborTable* neighbors;
-    std::size_t link;
+    std::size_t nic;
   };
   struct Arrival;
   struct Datagram {
@@ -83,26 +87,34 @@ class Relay {
   class Drops;
 
   [[nodiscard]] static FrameClass classify_packet(const rte_mbuf* packet, std::uint64_t own_mac);
-  void other(std::size_t link, rte_mbuf* packet, Tsc now, TxBatch& tx, Drops& drops);
+  void other(std::size_t nic, rte_mbuf* packet, Tsc now, TxBatch& tx, Drops& drops);
+  template <Family In>
   void forward(const Arrival& arrival, Tsc now, std::span<TxBatch> tx, Drops& drops);
+  template <Family In, Family Out>
+  [[nodiscard]] bool forward_usual(const Arrival& arrival, Tsc now, std::span<TxBatch> tx);
+  void forward_across(const Arrival& arrival, Tsc now, std::span<TxBatch> tx, Drops& drops);
   void forward_unusual(const Arrival& arrival, Tsc now, std::span<TxBatch> tx, Drops& drops);
-  void send(const Arrival& arrival, const OrdersV4& orders, const Exit& exit, NeighborWord next,
+  template <Family In, Family Out>
+  void send(const Arrival& arrival, const OrderWords& words, const Exit& exit, NeighborWord next,
             std::span<TxBatch> tx);
+  [[nodiscard]] std::optional<DropReason> send_any(const Arrival& arrival, const OrderWords& words,
+                                                   NeighborWord next, std::span<TxBatch> tx);
   [[nodiscard]] std::optional<DropReason> stranger(const Arrival& arrival, const Datagram& datagram,
                                                    std::uint32_t flags, Tsc now);
   [[nodiscard]] std::expected<NeighborWord, DropReason> admit(const Arrival& arrival, Tsc now,
-                                                              OrdersV4& orders);
-  void note(const Arrival& arrival, const Content& content, const OrdersV4& orders, Tsc now);
-  void note_unusual(const Arrival& arrival, Tsc now, std::uint32_t clock_rate);
+                                                              OrderWords& words);
+  void note(const Arrival& arrival, const Content& content, const OrderWords& words, Tsc now);
+  void note_unusual(Slot& slot, const std::byte* rtp, Tsc now, std::uint32_t clock_rate);
   [[nodiscard]] std::expected<NeighborWord, DropReason> next_hop(const Arrival& arrival,
-                                                                 const OrdersV4& orders, Tsc now);
+                                                                 const OrderWords& words, Tsc now);
 
   FlowTable& flows_;
   Host& host_;
   WorkerStats& stats_;
-  std::vector<std::uint64_t> macs_;    // by link, as MacAddress::word()
-  std::vector<LocalAddresses> local_;  // by link
-  std::vector<Exit> exits_;            // by media address
+  std::vector<std::uint64_t> macs_;            // by NIC, as MacAddress::word()
+  std::vector<LocalAddresses<KeyV4>> local4_;  // by NIC
+  std::vector<LocalAddresses<KeyV6>> local6_;  // by NIC
+  std::vector<Exit> exits_;                    // by media address
 };
 
 }  // namespace millrace

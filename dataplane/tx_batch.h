@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// What one worker is about to send on one interface.
+// What one worker is about to send on one NIC.
 //
 // The relay and the host append, the worker sends after every burst and empties it. What the NIC
 // does not take the worker frees, as DropReason::tx_full.

@@ -50,7 +50,7 @@ void Worker::run() {
   now_ = last_packet_ = Tsc{rte_rdtsc()};
   while (!stop_.load(std::memory_order_relaxed)) {
     bool busy = false;
-    for (std::size_t link = 0; link < ports_.size(); ++link) busy |= poll(link);
+    for (std::size_t nic = 0; nic < ports_.size(); ++nic) busy |= poll(nic);
     if (duty_.housekeeping) housekeep();
     if (!busy) rest();
   }
@@ -62,17 +62,17 @@ std::uint64_t Worker::lap() {
   return elapsed(before, now_);
 }
 
-bool Worker::poll(std::size_t link) {
+bool Worker::poll(std::size_t nic) {
   // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): rx fills it, clearing costs every poll
   std::array<rte_mbuf*, Relay::kBurst> packets;
-  const std::uint16_t count = rte_eth_rx_burst(std::to_underlying(ports_[link]), duty_.queue,
+  const std::uint16_t count = rte_eth_rx_burst(std::to_underlying(ports_[nic]), duty_.queue,
                                                packets.data(), packets.size());
   stats_.bursts[count].add(1);
   if (count == 0) {
     stats_.idle_cycles.add(lap());
     return false;
   }
-  relay_.burst(link, std::span(packets).first(count), now_, tx_);
+  relay_.burst(nic, std::span(packets).first(count), now_, tx_);
   flush();
   stats_.busy_cycles.add(lap());
   last_packet_ = now_;
@@ -85,11 +85,11 @@ void Worker::housekeep() {
 }
 
 void Worker::flush() {
-  for (std::size_t link = 0; link < ports_.size(); ++link) {
-    TxBatch& batch = tx_[link];
+  for (std::size_t nic = 0; nic < ports_.size(); ++nic) {
+    TxBatch& batch = tx_[nic];
     if (batch.count == 0) continue;
     const std::uint16_t sent =
-        rte_eth_tx_burst(std::to_underlying(ports_[link]), duty_.queue, batch.packets.data(),
+        rte_eth_tx_burst(std::to_underlying(ports_[nic]), duty_.queue, batch.packets.data(),
                          static_cast<std::uint16_t>(batch.count));
     const auto unsent = std::span(batch.packets).first(batch.count).subspan(sent);
     for (const rte_mbuf* packet : unsent) batch.bytes -= packet->pkt_len;

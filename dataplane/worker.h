@@ -36,7 +36,7 @@ class Worker {
     bool housekeeping = false;
   };
 
-  // `ports` and `links` are the same interfaces in the same order. What is passed by reference
+  // `ports` are the NICs in the order of the links' numbers for them. What is passed by reference
   // outlives it.
   Worker(const Duty& duty, std::vector<EthPortId> ports, std::span<Link* const> links,
          FlowTable& flows, rte_mempool& pool, const std::atomic<bool>& stop, std::uint64_t tsc_hz);
@@ -51,7 +51,7 @@ class Worker {
 
  private:
   void run();
-  bool poll(std::size_t link);
+  bool poll(std::size_t nic);
   void housekeep();
   void flush();
   void rest();
@@ -64,7 +64,7 @@ class Worker {
   std::vector<EthPortId> ports_;
   Host host_;
   Relay relay_;
-  std::vector<TxBatch> tx_;  // by link
+  std::vector<TxBatch> tx_;  // by NIC
   std::uint64_t hot_ticks_;
   Tsc now_;          // when the current poll began
   Tsc last_packet_;  // when packets came last

@@ -58,7 +58,7 @@ struct Flow {
 class Bench {
  public:
   explicit Bench(std::size_t flow_count)
-      : link_(kMac, prefixes(flow_count), MediaAddressId{0}, IpAddress::v4(10, 255, 255, 254),
+      : link_(0, kMac, prefixes(flow_count), MediaAddressId{0}, {IpAddress::v4(10, 255, 255, 254)},
               rte_get_tsc_hz()),
         links_{&link_},
         flows_(links_, rte_get_tsc_hz()),
@@ -66,7 +66,7 @@ class Bench {
         relay_(flows_, links_, host_, stats_) {
     const Tsc now{rte_rdtsc()};
     const IpAddress gateway = IpAddress::v4(10, 255, 255, 254);
-    std::array<ArpRequest, 64> requests;
+    std::array<Solicitation, 64> requests;
     if (!link_.neighbors.resolve(gateway, now) || link_.neighbors.tick(now, requests) == 0 ||
         !link_.neighbors.learn(gateway, MacAddress{{2, 0, 0, 0, 0, 9}}, now)) {
       std::abort();

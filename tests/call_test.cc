@@ -493,7 +493,7 @@ TEST_F(CallTest, InterfacesAreChosenByName) {
 }
 
 TEST_F(CallTest, PrintsAdvertisedOrGivenAddress) {
-  config.interfaces[0].advertised = IpAddress::parse("192.0.2.50").value();
+  config.interfaces[0].advertised = {IpAddress::parse("192.0.2.50").value()};
   restart();
   EXPECT_EQ(print(offer(audio(kA, 4000))).session.medias[0].connection,
             IpAddress::parse("192.0.2.50"));

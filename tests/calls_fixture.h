@@ -40,8 +40,8 @@ inline Config two_interfaces() {
   config.dataplane.idle_sleep_us = 1000;
   config.dataplane.eal = {"--no-shconf", "--no-pci", "--no-telemetry"};
   config.dataplane.interfaces = {
-      {"core", "net_null0,no-rx=1", {{kCore, 24}}, std::nullopt},
-      {"edge", "net_null1,no-rx=1", {{kEdge, 24}}, std::nullopt},
+      {"core", "net_null0,no-rx=1", {{kCore, 24}}},
+      {"edge", "net_null1,no-rx=1", {{kEdge, 24}}},
   };
   return config;
 }

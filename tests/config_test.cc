@@ -122,8 +122,8 @@ lines_per_second = 8
   ASSERT_EQ(config->dataplane.interfaces.size(), 2U);
   EXPECT_EQ(config->dataplane.interfaces[0].device, "0000:3b:00.0");
   EXPECT_EQ(config->dataplane.interfaces[0].addresses[1].text(), "192.0.2.6/24");
-  EXPECT_EQ(config->dataplane.interfaces[0].gateway, IpAddress::v4(192, 0, 2, 1));
-  EXPECT_EQ(config->dataplane.interfaces[1].gateway, std::nullopt);
+  EXPECT_EQ(config->dataplane.interfaces[0].gateways, std::vector{IpAddress::v4(192, 0, 2, 1)});
+  EXPECT_TRUE(config->dataplane.interfaces[1].gateways.empty());
   ASSERT_EQ(config->interfaces.size(), 2U);
   EXPECT_EQ(config->interfaces[0].name, "public");
   EXPECT_EQ(config->interfaces[0].ids, (std::vector{MediaAddressId{0}, MediaAddressId{1}}));
@@ -132,7 +132,7 @@ lines_per_second = 8
   EXPECT_EQ(config->interfaces[0].latching, Latching::open);
   EXPECT_EQ(config->interfaces[1].ids, std::vector{MediaAddressId{2}});
   EXPECT_EQ(config->interfaces[1].addresses, std::vector{IpAddress::v4(10, 0, 0, 5)});
-  EXPECT_EQ(config->interfaces[1].advertised, IpAddress::v4(198, 51, 100, 7));
+  EXPECT_EQ(config->interfaces[1].advertised, std::vector{IpAddress::v4(198, 51, 100, 7)});
   EXPECT_EQ(config->interfaces[1].latching, Latching::off);
   ASSERT_EQ(config->control.size(), 2U);
   EXPECT_EQ(config->control[0].path, "/run/m/ng.sock");
@@ -229,8 +229,8 @@ TEST(Config, InterfaceIdentity) {
   EXPECT_EQ(second("name = 'a'\ndevice = 'net_null1'"),
             "m.toml:8:8: interface name 'a' is taken; names must differ");
   EXPECT_EQ(second("name = 'b'\ndevice = 'net_null0,size=64'"),
-            "m.toml:9:10: device is interface 'a' already; give that one all its addresses, or "
-            "choose another device (virtual ones are numbered: net_af_packet1)");
+            "m.toml:9:10: device is interface 'a' already, as 'net_null0'; to share it write the "
+            "same, else choose another device (virtual ones are numbered: net_af_packet1)");
   File same_kernel_interface;
   same_kernel_interface.interface =
       "[[interface]]\nname='a'\ndevice='net_af_packet0,iface=x'\naddresses=['198.18.0.5/24']\n"
@@ -258,9 +258,12 @@ TEST(Config, InterfaceAddresses) {
             "address with the network's length, e.g. 192.0.2.1/24");
   EXPECT_EQ(with("['198.18.0.255/24']").substr(0, 60),
             "m.toml:6:14: 198.18.0.255/24 is the broadcast address of its");
-  EXPECT_EQ(with("['2001:db8::5/64']"),
-            "m.toml:6:14: 2001:db8::5/64 is IPv6, and media is relayed over IPv4 only; write an "
-            "IPv4 address");
+  EXPECT_EQ(with("['2001:db8::/64']"),
+            "m.toml:6:14: 2001:db8::/64 is the network address of its network; write a host's "
+            "address with the network's length, e.g. 2001:db8::1/64");
+  EXPECT_EQ(with("['fe80::5/64']").substr(0, 47),
+            "m.toml:6:14: fe80::5 cannot be a media address;");
+  EXPECT_EQ(with("['198.18.0.5/24', '2001:db8::5/64']"), "accepted");
   EXPECT_EQ(with("['198.18.0.5/24', '198.18.0.5/24']"),
             "m.toml:6:31: address 198.18.0.5 is already on interface 'a'; each address may occur "
             "once");
@@ -285,9 +288,51 @@ TEST(Config, InterfaceGatewayAndAdvertised) {
   EXPECT_EQ(interface_error("advertised = '0.0.0.0'"),
             "m.toml:7:14: 0.0.0.0 cannot be advertised; write the public address that is "
             "translated to this interface's");
+  EXPECT_EQ(interface_error("gateway = 'fe80::1'"),
+            "m.toml:7:11: gateway fe80::1 is in none of the interface's networks; write an "
+            "on-link router or correct the prefix length");
+  EXPECT_EQ(interface_error("gateway = ['198.18.0.1', '198.18.0.2']"),
+            "m.toml:7:26: gateway 198.18.0.2 is the second of its family; write one for IPv4 and "
+            "one for IPv6 at most");
+  EXPECT_EQ(interface_error("advertised = ['203.0.113.1', '203.0.113.2']"),
+            "m.toml:7:30: advertised 203.0.113.2 is the second of its family; write one for IPv4 "
+            "and one for IPv6 at most");
+  EXPECT_EQ(interface_error("gateway = 7"),
+            "m.toml:7:11: gateway is an integer; write an array: gateway = [\"192.0.2.254\", "
+            "\"fe80::1\"]");
   EXPECT_EQ(interface_error("advertised = '2001:db8::1'"),
             "m.toml:7:14: advertised stands for exactly one address of its own family; write one "
             "[[interface]] for each translated address");
+}
+
+TEST(Config, InterfaceOfBothFamilies) {
+  const auto config = parse_config(
+      File{.interface = "[[interface]]\nname = 'a'\ndevice = 'net_null0'\n"
+                        "addresses = ['198.18.0.5/24', '2001:db8::5/64', '2001:db8::6/64']\n"
+                        "gateway = ['198.18.0.1', 'fe80::1']\n"
+                        "advertised = ['203.0.113.1']\n"
+                        "allow = ['198.18.0.0/16', 'private', '2001:db8::/32']\n"
+                        "deny = '198.18.7.0/24'\n"}
+          .text(),
+      "m.toml");
+  ASSERT_TRUE(config) << config.error().message;
+  const InterfaceConfig& device = config->dataplane.interfaces[0];
+  EXPECT_EQ(device.gateways,
+            (std::vector{IpAddress::v4(198, 18, 0, 1), IpAddress::parse("fe80::1").value()}));
+  const auto admits = [&](const char* text) {
+    return device.peers.admits(IpAddress::parse(text).value());
+  };
+  EXPECT_TRUE(admits("198.18.6.1") && admits("10.1.2.3") && admits("100.64.0.1"));
+  EXPECT_TRUE(admits("2001:db8::9") && admits("fd00::1"));
+  EXPECT_FALSE(admits("198.18.7.1") || admits("192.0.2.1") || admits("2400::1"));
+  EXPECT_EQ(interface_error("deny = ['10.0.0.0']"),
+            "m.toml:7:9: deny: '10.0.0.0' is not an address with its prefix length; write "
+            "192.0.2.1/24");
+}
+
+TEST(Config, InterfacesMayShareADevice) {
+  const std::string second = "[[interface]]\nname = 'b'\naddresses = ['203.0.113.5/24']\n";
+  EXPECT_EQ(interface_error(second + "device = 'net_null0'"), "accepted");
 }
 
 TEST(Config, InterfacePortsAndLatching) {
@@ -408,7 +453,8 @@ TEST(ReadConfig, CommentedDefaultsInCarrierTomlAreTheTrueOnes) {
     // "# key = value" is a default; prose has no " = " after one word.
     const std::size_t equals = line.find(" = ");
     const bool is_default = line.starts_with("# ") && equals != std::string::npos &&
-                            line.find(' ', 2) == equals && !line.starts_with("# advertised");
+                            line.find(' ', 2) == equals && !line.starts_with("# advertised") &&
+                            !line.starts_with("# allow") && !line.starts_with("# deny");
     defaults += is_default ? 1 : 0;
     uncommented += (is_default ? line.substr(2) : line) + "\n";
   }

@@ -33,8 +33,7 @@ DataplaneConfig valid() {
   config.main_core = some_core();
   config.interfaces.push_back({.name = "core",
                                .device = "net_null0",
-                               .addresses = {Prefix{IpAddress::v4(198, 18, 0, 1), 24}},
-                               .gateway = {}});
+                               .addresses = {Prefix{IpAddress::v4(198, 18, 0, 1), 24}}});
   return config;
 }
 
@@ -131,6 +130,9 @@ TEST(Check, NamesTheDeviceAndTheRemedy) {
 TEST(Check, RefusesADeviceUsedTwice) {
   DataplaneConfig config = valid();
   config.interfaces.push_back(config.interfaces[0]);
+  EXPECT_EQ(refusal(config), "accepted") << "two interfaces on one device";
+  EXPECT_EQ(devices_of(config), std::vector<std::string>{"net_null0"});
+  config.interfaces[1].device = "net_null0,size=64";
   EXPECT_THAT(refusal(config), AllOf(HasSubstr("used twice"), HasSubstr("interfaces[1].device")));
   config.interfaces[0].device = "net_af_packet0,iface=lo";
   config.interfaces[1].device = "net_af_packet1,iface=lo";

@@ -54,7 +54,7 @@ TEST(Frame, EachFieldHasItsReason) {
   EXPECT_EQ(classify_exact(set(12, 0x86)), DropReason::ethertype);
   EXPECT_EQ(classify_exact(with([](Bytes& f) { put16(f, 12, 0x8100); })), DropReason::vlan_tagged);
   EXPECT_EQ(classify_exact(with([](Bytes& f) { put16(f, 12, 0x88a8); })), DropReason::vlan_tagged);
-  EXPECT_EQ(classify_exact(with([](Bytes& f) { put16(f, 12, 0x86dd); })), DropReason::ethertype);
+  EXPECT_EQ(classify_exact(with([](Bytes& f) { put16(f, 12, 0x86dd); })), DropReason::ip_header);
   for (int b = 0; b < 256; ++b) {
     FrameClass expected = DropReason::ip_header;
     if (b == 0x45) expected = FrameKind::udp;
@@ -111,10 +111,85 @@ TEST(Frame, ArpByBroadcastOrToUs) {
             DropReason::wrong_mac);
 }
 
+// ---- IPv6 --------------------------------------------------------------------------------------
+
+constexpr MacAddress kGroupMac{{0x33, 0x33, 0xff, 0, 0, 1}};
+
+Bytes media6() { return ethernet(kMac0, kMacA, 0x86dd, udp(kPartyA6, kLocalA6, rtp({}))); }
+
+TEST(Frame6, ADatagramAndItsEveryPrefix) {
+  const Bytes frame = media6();
+  EXPECT_EQ(classify_exact(frame), FrameKind::udp6);
+  for (std::size_t n = 0; n < frame.size(); ++n) {
+    const FrameClass prefix =
+        classify_exact(Bytes(frame.begin(), frame.begin() + static_cast<std::ptrdiff_t>(n)));
+    EXPECT_EQ(prefix, n < 62 ? DropReason::frame_truncated : DropReason::ip_header) << n;
+  }
+  Bytes padded = ethernet(kMac0, kMacA, 0x86dd, udp(kPartyA6, kLocalA6, Bytes{}));
+  padded.resize(90);
+  EXPECT_EQ(classify_exact(padded), FrameKind::udp6);
+}
+
+TEST(Frame6, EachFieldHasItsReason) {
+  const auto set = [](std::size_t at, int value) {
+    Bytes frame = media6();
+    frame[at] = static_cast<std::byte>(value);
+    return classify_exact(frame);
+  };
+  EXPECT_EQ(set(5, 0x02), DropReason::wrong_mac);
+  for (int b = 0; b < 256; ++b) {
+    EXPECT_EQ(set(14, b), b >> 4 == 6 ? FrameClass(FrameKind::udp6) : DropReason::ip_header) << b;
+    EXPECT_EQ(set(21, b), b <= 1 ? FrameClass(DropReason::ttl_expired) : FrameKind::udp6) << b;
+    FrameClass expected = DropReason::ip_protocol;
+    if (b == 17) expected = FrameKind::udp6;
+    if (b == 58) expected = FrameKind::icmp6;
+    if (b == 44) expected = DropReason::ip_fragment;
+    for (const int extension : {0, 43, 50, 51, 60, 135}) {
+      if (b == extension) expected = DropReason::ip_extension;
+    }
+    EXPECT_EQ(set(20, b), expected) << b;
+  }
+  Bytes without = media6();
+  put16(without, 60, 0);
+  EXPECT_EQ(classify_exact(without), DropReason::udp_checksum_missing);
+  EXPECT_EQ(classify_exact(without, true), DropReason::udp_checksum_missing);
+}
+
+TEST(Frame6, LengthsMustAgree) {
+  const std::size_t right = media6().size() - 54;
+  for (std::size_t length = 0; length <= 0xffff; length += length < 200 ? 1 : 97) {
+    Bytes frame = media6();
+    put16(frame, 18, length);
+    FrameClass expected = DropReason::udp_length;
+    if (length < 8 || length > right) expected = DropReason::ip_header;
+    if (length == right) expected = FrameKind::udp6;
+    EXPECT_EQ(classify_exact(frame), expected) << length;
+    frame = media6();
+    put16(frame, 58, length);
+    EXPECT_EQ(classify_exact(frame),
+              length == right ? FrameClass(FrameKind::udp6) : DropReason::udp_length)
+        << length;
+  }
+}
+
+TEST(Frame6, GroupsAreHeardForNeighbourDiscoveryOnly) {
+  const Bytes solicitation = ipv6(kPartyA6.address, kLocalA6.address, 58, Bytes(24));
+  EXPECT_EQ(classify_exact(ethernet(kGroupMac, kMacA, 0x86dd, solicitation)), FrameKind::icmp6);
+  EXPECT_EQ(classify_exact(ethernet(kMac0, kMacA, 0x86dd, solicitation)), FrameKind::icmp6);
+  EXPECT_EQ(classify_exact(ethernet(kMac1, kMacA, 0x86dd, solicitation)), DropReason::wrong_mac);
+  EXPECT_EQ(classify_exact(ethernet(kBroadcast, kMacA, 0x86dd, solicitation)),
+            DropReason::wrong_mac);
+  for (const int next : {0, 17, 6}) {  // listener reports have a hop-by-hop header
+    const Bytes other =
+        ipv6(kPartyA6.address, kLocalA6.address, static_cast<std::uint8_t>(next), Bytes(24));
+    EXPECT_EQ(classify_exact(ethernet(kGroupMac, kMacA, 0x86dd, other)), DropReason::wrong_mac);
+  }
+}
+
 TEST(Frame, RandomBytesAreReadWithinTheirBounds) {
   std::mt19937 random{5};
   for (int i = 0; i < 100'000; ++i) {
-    Bytes frame = media();
+    Bytes frame = i % 2 == 0 ? media() : media6();
     for (std::size_t k = random() % 6; k > 0; --k) {
       frame[random() % frame.size()] = static_cast<std::byte>(random());
     }
@@ -124,6 +199,14 @@ TEST(Frame, RandomBytesAreReadWithinTheirBounds) {
       ASSERT_GE(frame.size(), 42U);
       ASSERT_LE(get16(frame, 16) + 14U, frame.size());
       ASSERT_EQ(get16(frame, 38) + 20U, get16(frame, 16));
+    }
+    if (got.kind == FrameKind::udp6 || got.kind == FrameKind::icmp6) {
+      ASSERT_GE(frame.size(), 62U);
+      ASSERT_LE(get16(frame, 18) + 54U, frame.size());
+    }
+    if (got.kind == FrameKind::udp6) {
+      ASSERT_EQ(get16(frame, 58), get16(frame, 18));
+      ASSERT_NE(get16(frame, 60), 0);
     }
   }
 }

@@ -42,6 +42,56 @@ TEST_F(Latch, TheFirstValidPacketOfAHintLatchesAddressAndPort) {
   EXPECT_EQ(destination_of(out->frame), at_port(kPartyB, 40001));
 }
 
+TEST_F(Latch, WorksOverIpv6AndAcross) {
+  for (const Family a : {Family::ipv4, Family::ipv6}) {
+    PacketLab fresh;
+    Path mixed = path_ab(a, Family::ipv6);
+    mixed.b.remote.reset();
+    fresh.flows.publish(mixed, kStart);
+    const Endpoint stranger{v6("2001:db8:b::66"), kPartyB6.port};
+    EXPECT_FALSE(fresh.from_b(rtp({}), kStart, stranger));
+    EXPECT_EQ(fresh.dropped(DropReason::wrong_source), 1U);
+    ASSERT_TRUE(fresh.from_b(rtp({}), kStart, at_port(kPartyB6, 40001)));
+    EXPECT_EQ(fresh.flows.read(kPortB6, kStart).latched, at_port(kPartyB6, 40001));
+    EXPECT_FALSE(fresh.from_b(rtp({.sequence = 2}), kStart, kPartyB6)) << "another port";
+    const Endpoint party = a == Family::ipv4 ? kPartyA : kPartyA6;
+    const auto out = fresh.from_a(rtp({}), kStart, party);
+    ASSERT_TRUE(out);
+    EXPECT_EQ(destination_of(out->frame), at_port(kPartyB6, 40001));
+  }
+}
+
+TEST_F(Latch, ThePolicyOfTheInterfaceWinsOverHintAndOpenness) {
+  PeerPolicy& peers = lab.link(1).peers;
+  peers.deny = {Prefix::parse("203.0.113.16/28").value()};
+  for (const Latching latching : {Latching::restricted, Latching::open}) {
+    path.b.latching = latching;
+    path.b.remote = kPartyB;
+    publish();
+    EXPECT_FALSE(a().destination) << "denied: nothing is sent there";
+    for (std::uint16_t i = 1; i < 5; ++i) EXPECT_FALSE(lab.from_b(rtp({.sequence = i})));
+    EXPECT_FALSE(b().latched);
+  }
+  EXPECT_EQ(lab.dropped(DropReason::peer_denied), 8U);
+  EXPECT_EQ(b().refused, 8U);
+  peers = {.allow = {Prefix::parse("203.0.113.0/24").value()}, .deny = {}};
+  publish();
+  EXPECT_FALSE(lab.from_b(rtp({}), kStart, kAttacker));
+  EXPECT_EQ(lab.dropped(DropReason::peer_denied), 9U);
+  path.b.latching = Latching::restricted;
+  publish();
+  EXPECT_TRUE(lab.from_b(rtp({})));
+}
+
+TEST_F(Latch, BroadcastAddressesOfTheNetworkAreNobody) {
+  path.a.hints = {IpAddress::v4(198, 18, 0, 255), IpAddress::v4(198, 18, 0, 0)};
+  path.a.remote = Endpoint{IpAddress::v4(198, 18, 0, 255), UdpPort(4000)};
+  publish();
+  EXPECT_FALSE(b().destination);
+  EXPECT_FALSE(lab.from_a(rtp({}), kStart, *path.a.remote));
+  EXPECT_EQ(lab.dropped(DropReason::source_invalid), 1U);
+}
+
 TEST_F(Latch, OthersAreNeitherForwardedNorSentTo) {
   publish();
   for (int i = 0; i < 3; ++i) {
@@ -344,7 +394,7 @@ TEST_F(Latch, ANewPartnerReplacesTheOldOne) {
   ASSERT_TRUE(lab.from_b(rtp({})));
   ASSERT_TRUE(lab.from_a(rtp({})));
   Path second = path;
-  second.b.local = {MediaAddressId{1}, UdpPort(30010)};
+  second.b.local = {kPortB.address, UdpPort(30010)};
   lab.flows.publish(second, kStart);
   EXPECT_FALSE(lab.from_b(rtp({.sequence = 2})));
   EXPECT_EQ(lab.dropped(DropReason::no_destination), 1U);

@@ -141,7 +141,7 @@ TEST_F(NamedMediaTest, OneCallMayMixNamesAndSdp) {
 }
 
 TEST_F(NamedMediaTest, TellsTheAdvertisedOrTheGivenAddress) {
-  config.interfaces[0].advertised = IpAddress::parse("192.0.2.50").value();
+  config.interfaces[0].advertised = {IpAddress::parse("192.0.2.50").value()};
   restart();
   EXPECT_EQ(told(offer({named(1, kA, 4000)})).at(0).address, IpAddress::parse("192.0.2.50"));
   Request given = answer({named(1, kB, 5000)});

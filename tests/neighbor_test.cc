@@ -19,14 +19,15 @@ constexpr MacAddress kOtherMac{{2, 0, 0, 0, 0, 8}};
 Tsc at(double seconds) { return Tsc{static_cast<std::uint64_t>((1000 + seconds) * kHz)}; }
 
 struct Neighbors : testing::Test {
-  NeighborTable table{{Prefix{kOurAddresses, 24}}, kGateway, kHz};
+  NeighborTable table{{Prefix{kOurAddresses, 24}}, {kGateway}, kHz};
 
   // What is asked for at a moment; announcements apart.
-  std::vector<ArpRequest> tick(Tsc now) {
-    std::array<ArpRequest, 64> out;
+  std::vector<Solicitation> tick(Tsc now) {
+    std::array<Solicitation, 64> out;
     const std::size_t count = table.tick(now, out);
-    std::vector<ArpRequest> requests(out.begin(), out.begin() + static_cast<std::ptrdiff_t>(count));
-    std::erase_if(requests, [](const ArpRequest& r) { return r.sender == r.target; });
+    std::vector<Solicitation> requests(out.begin(),
+                                       out.begin() + static_cast<std::ptrdiff_t>(count));
+    std::erase_if(requests, [](const Solicitation& r) { return r.sender == r.target; });
     return requests;
   }
   NextHop resolve(const IpAddress& to, Tsc now) { return table.resolve(to, now).value(); }
@@ -54,10 +55,59 @@ TEST_F(Neighbors, OnLinkIsItselfAndTheRestTheGateway) {
 }
 
 TEST_F(Neighbors, NoGatewayIsNoRoute) {
-  NeighborTable island({Prefix{kOurAddresses, 24}}, std::nullopt, kHz);
+  NeighborTable island({Prefix{kOurAddresses, 24}}, {}, kHz);
   const auto hop = island.resolve(IpAddress::v4(203, 0, 113, 5), at(0));
   ASSERT_FALSE(hop);
   EXPECT_EQ(hop.error(), ResolveError::no_route);
+}
+
+TEST_F(Neighbors, EachFamilyHasItsGateway) {
+  const auto ip = [](const char* text) { return IpAddress::parse(text).value(); };
+  const Prefix own6{ip("2001:db8::1"), 64};
+  NeighborTable both({Prefix{kOurAddresses, 24}, own6}, {kGateway, ip("fe80::1")}, kHz);
+  const auto asked_for = [&](const char* destination, double seconds) {
+    EXPECT_TRUE(both.resolve(ip(destination), at(seconds))) << destination;
+    std::array<Solicitation, 64> out;
+    std::vector<Solicitation> asked(
+        out.begin(), out.begin() + static_cast<std::ptrdiff_t>(both.tick(at(seconds), out)));
+    std::erase_if(asked, [](const Solicitation& s) { return s.sender == s.target; });
+    EXPECT_EQ(asked.size(), 1U) << destination;
+    return asked.empty() ? Solicitation{} : asked[0];
+  };
+  EXPECT_EQ(asked_for("203.0.113.5", 0.0).target, kGateway);
+  EXPECT_EQ(asked_for("198.18.0.9", 0.1).target, ip("198.18.0.9"));
+  const Solicitation router = asked_for("2400::5", 0.2);
+  EXPECT_EQ(router.target, ip("fe80::1"));
+  EXPECT_EQ(router.sender, own6.address);
+  const Solicitation neighbour = asked_for("2001:db8::9", 0.3);
+  EXPECT_EQ(neighbour.target, ip("2001:db8::9"));
+  EXPECT_EQ(neighbour.sender, own6.address);
+  NeighborTable v4_only({Prefix{kOurAddresses, 24}}, {kGateway}, kHz);
+  EXPECT_EQ(v4_only.resolve(ip("2400::5"), at(0)).error(), ResolveError::no_route);
+}
+
+// RFC 4861 section 7.2.4: the answer to a unicast solicitation may leave its MAC address out.
+TEST_F(Neighbors, AnAnswerWithoutMacConfirmsTheKnownOne) {
+  const NextHop hop = resolve(kPeer, at(0));
+  tick(at(0));
+  EXPECT_FALSE(table.learn(kPeer, std::nullopt, at(0))) << "none is known";
+  EXPECT_TRUE(table.learn(kPeer, kMac, at(0)));
+  for (int i = 1; i < 400; ++i) {
+    (void)table.touch(hop);
+    for (const Solicitation& probe : tick(at(i * 0.1))) {
+      EXPECT_TRUE(probe.to) << "confirmed in time";
+      EXPECT_TRUE(table.learn(kPeer, std::nullopt, at(i * 0.1)));
+    }
+  }
+  EXPECT_TRUE(matches(hop));
+  EXPECT_EQ(table.word(hop.index).mac(), kMac);
+}
+
+TEST(Groups, AreThoseOfNeighbourDiscovery) {
+  const IpAddress group = solicited_node_group(IpAddress::parse("2001:db8::1:2345:6789").value());
+  EXPECT_EQ(group.text(), "ff02::1:ff45:6789");
+  EXPECT_EQ(group_mac(group).text(), "33:33:ff:45:67:89");
+  EXPECT_EQ(group_mac(kAllNodes).text(), "33:33:00:00:00:01");
 }
 
 TEST_F(Neighbors, MatchesFromTheReplyOn) {
@@ -122,7 +172,7 @@ TEST_F(Neighbors, UsedEntriesAreProbedWithoutAGap) {
       EXPECT_EQ(table.touch(hop), HopState::reachable);
     }
     EXPECT_TRUE(matches(hop)) << i * 0.1;
-    for (const ArpRequest& request : tick(now)) {
+    for (const Solicitation& request : tick(now)) {
       EXPECT_EQ(request.target, kPeer);
       EXPECT_EQ(request.to, kMac) << "unicast";
       EXPECT_TRUE(table.learn(kPeer, kMac, now));
@@ -139,7 +189,7 @@ TEST_F(Neighbors, ASilentNeighbourIsSearchedForByBroadcastAndMayMove) {
   for (int i = 1; i < 500 && !broadcast; ++i) {
     (void)table.touch(hop);
     EXPECT_TRUE(matches(hop)) << "traffic goes on meanwhile";
-    for (const ArpRequest& request : tick(at(i * 0.1))) broadcast |= !request.to.has_value();
+    for (const Solicitation& request : tick(at(i * 0.1))) broadcast |= !request.to.has_value();
   }
   ASSERT_TRUE(broadcast);
   EXPECT_TRUE(table.learn(kPeer, kOtherMac, at(50)));
@@ -168,7 +218,7 @@ TEST_F(Neighbors, UnansweredEntriesLeaveSooner) {
 }
 
 TEST_F(Neighbors, TheTableIsBounded) {
-  NeighborTable wide({Prefix{IpAddress::v4(10, 0, 0, 1), 8}}, std::nullopt, kHz);
+  NeighborTable wide({Prefix{IpAddress::v4(10, 0, 0, 1), 8}}, {}, kHz);
   std::size_t made = 0;
   bool full = false;
   for (std::uint32_t i = 2; i < 5000; ++i) {
@@ -188,7 +238,7 @@ TEST_F(Neighbors, TheTableIsBounded) {
 TEST_F(Neighbors, AnnouncesItselfThreeTimes) {
   std::vector<double> times;
   for (int i = 0; i < 100; ++i) {
-    std::array<ArpRequest, 8> out;
+    std::array<Solicitation, 8> out;
     for (std::size_t k = table.tick(at(i * 0.1), out); k > 0; --k) {
       EXPECT_EQ(out[k - 1].sender, kOurAddresses);
       EXPECT_EQ(out[k - 1].target, kOurAddresses);
@@ -204,7 +254,7 @@ TEST_F(Neighbors, RequestsBeyondTheRoomComeWithTheNextTick) {
   for (std::uint8_t i = 10; i < 60; ++i) (void)resolve(IpAddress::v4(198, 18, 0, i), at(0));
   std::vector<IpAddress> asked;
   for (int i = 0; i < 8; ++i) {
-    std::array<ArpRequest, 16> out;
+    std::array<Solicitation, 16> out;
     for (std::size_t k = table.tick(at(i * 0.1), out); k > 0; --k) {
       if (out[k - 1].target != kOurAddresses) asked.push_back(out[k - 1].target);
     }
@@ -240,7 +290,7 @@ TEST_F(Neighbors, WorkersAndControlAtOnce) {
     });
   }
   for (int i = 0; i < 500; ++i) {
-    for (const ArpRequest& request : tick(at(i * 0.1))) {
+    for (const Solicitation& request : tick(at(i * 0.1))) {
       (void)table.learn(request.target, kMac, at(i * 0.1));
     }
   }

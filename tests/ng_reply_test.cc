@@ -30,7 +30,7 @@ CallReport call() {
   rtp.flow.destination = endpoint("203.0.113.9", 5000);
   rtp.flow.stranger = endpoint("203.0.113.66", 6666);
   rtp.flow.drops[2] = 3;
-  rtp.flow.drops[8] = 1;
+  rtp.flow.drops[9] = 1;
   rtp.flow.forwarded = 499;
   rtp.flow.packets = 500;
   rtp.flow.bytes = 86'000;

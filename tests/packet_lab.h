@@ -4,7 +4,9 @@
 // A packet path on the bench, without NICs: two links, packets made and looked at as bytes.
 //
 //   party A 198.18.0.10:4000 -- link 0, 198.18.0.1:30000 | 203.0.113.1:30002, link 1 -- party B
-//   203.0.113.20:5000. Both parties are on-link and their MACs are known from the start.
+//   203.0.113.20:5000. Each has an IPv6 address as well, in 2001:db8:a::/64 and 2001:db8:b::/64
+//   with the same last byte, and the same ports. Both parties are on-link and their MACs are known
+//   from the start.
 //
 // Every test ends with all packet buffers back in the pool, or fails.
 
@@ -110,28 +112,45 @@ inline Bytes ipv4(const IpAddress& from, const IpAddress& to, std::uint8_t proto
   return out + payload;
 }
 
-inline std::uint16_t udp_checksum(const Bytes& packet);  // of an IPv4 packet, field as it is
+inline Bytes ipv6(const IpAddress& from, const IpAddress& to, std::uint8_t next,
+                  const Bytes& payload, std::uint8_t hop_limit = 64) {
+  Bytes out(8, std::byte{0});
+  out[0] = std::byte{0x60};
+  put16(out, 4, payload.size());
+  out[6] = std::byte{next};
+  out[7] = std::byte{hop_limit};
+  for (const IpAddress& address : {from, to}) {
+    for (const std::uint8_t b : address.bytes()) out.push_back(std::byte{b});
+  }
+  return out + payload;
+}
 
+inline std::uint16_t udp_checksum(const Bytes& packet);  // of an IP packet, field as it is
+
+// By the family of its endpoints.
 inline Bytes udp(const Endpoint& from, const Endpoint& to, const Bytes& payload) {
   Bytes header(8, std::byte{0});
   put16(header, 0, from.port.number());
   put16(header, 2, to.port.number());
   put16(header, 4, 8 + payload.size());
-  Bytes packet = ipv4(from.address, to.address, 17, header + payload);
+  const bool v4 = from.address.is_v4();
+  Bytes packet = v4 ? ipv4(from.address, to.address, 17, header + payload)
+                    : ipv6(from.address, to.address, 17, header + payload);
   const std::uint16_t sum = udp_checksum(packet);
   const std::uint16_t sent = sum == 0 ? std::uint16_t{0xffff} : sum;
-  std::memcpy(packet.data() + 26, &sent, 2);
+  std::memcpy(packet.data() + (v4 ? 26 : 46), &sent, 2);
   return packet;
 }
 
 // The ones' complement of the sum over pseudo-header, header and payload: 0 or what to write.
 inline std::uint16_t udp_checksum(const Bytes& packet) {
-  Bytes pseudo(packet.begin() + 12, packet.begin() + 20);
+  const bool v4 = packet[0] >> 4 == std::byte{4};
+  Bytes pseudo(packet.begin() + (v4 ? 12 : 8), packet.begin() + (v4 ? 20 : 40));
   pseudo.push_back(std::byte{0});
-  pseudo.push_back(packet[9]);
-  pseudo.push_back(packet[24]);
-  pseudo.push_back(packet[25]);
-  pseudo.insert(pseudo.end(), packet.begin() + 20, packet.end());
+  pseudo.push_back(packet[v4 ? 9 : 6]);
+  pseudo.push_back(packet[v4 ? 24 : 44]);
+  pseudo.push_back(packet[v4 ? 25 : 45]);
+  pseudo.insert(pseudo.end(), packet.begin() + (v4 ? 20 : 40), packet.end());
   return checksum(pseudo);
 }
 
@@ -161,7 +180,17 @@ inline const Endpoint kLocalB{IpAddress::v4(203, 0, 113, 1), UdpPort(30002)};
 inline const Endpoint kPartyA{IpAddress::v4(198, 18, 0, 10), UdpPort(4000)};
 inline const Endpoint kPartyB{IpAddress::v4(203, 0, 113, 20), UdpPort(5000)};
 inline constexpr LocalPort kPortA{MediaAddressId{0}, UdpPort(30000)};
-inline constexpr LocalPort kPortB{MediaAddressId{1}, UdpPort(30002)};
+inline constexpr LocalPort kPortB{MediaAddressId{2}, UdpPort(30002)};
+
+// The same scene over IPv6.
+inline IpAddress v6(const char* text) { return IpAddress::parse(text).value(); }
+inline const Endpoint kLocalA6{v6("2001:db8:a::1"), UdpPort(30000)};
+inline const Endpoint kLocalB6{v6("2001:db8:b::1"), UdpPort(30002)};
+inline const Endpoint kPartyA6{v6("2001:db8:a::10"), UdpPort(4000)};
+inline const Endpoint kPartyB6{v6("2001:db8:b::20"), UdpPort(5000)};
+inline const IpAddress kRouterA6 = v6("fe80::fe");
+inline constexpr LocalPort kPortA6{MediaAddressId{1}, UdpPort(30000)};
+inline constexpr LocalPort kPortB6{MediaAddressId{3}, UdpPort(30002)};
 
 inline Path path_ab() {
   Path path;
@@ -171,6 +200,22 @@ inline Path path_ab() {
   path.b.local = kPortB;
   path.b.remote = kPartyB;
   path.b.hints = {kPartyB.address};
+  return path;
+}
+
+// Party A by the family `a`, B by `b`.
+inline Path path_ab(Family a, Family b) {
+  Path path = path_ab();
+  if (a == Family::ipv6) {
+    path.a.local = kPortA6;
+    path.a.remote = kPartyA6;
+    path.a.hints = {kPartyA6.address};
+  }
+  if (b == Family::ipv6) {
+    path.b.local = kPortB6;
+    path.b.remote = kPartyB6;
+    path.b.hints = {kPartyB6.address};
+  }
   return path;
 }
 
@@ -206,15 +251,18 @@ struct Sent {
 class PacketLab {
  public:
   PacketLab()
-      : link0_(kMac0, {Prefix{kLocalA.address, 24}}, MediaAddressId{0},
-               IpAddress::v4(198, 18, 0, 254), kHz),
-        link1_(kMac1, {Prefix{kLocalB.address, 24}}, MediaAddressId{1}, std::nullopt, kHz),
+      : link0_(0, kMac0, {Prefix{kLocalA.address, 24}, Prefix{kLocalA6.address, 64}},
+               MediaAddressId{0}, {IpAddress::v4(198, 18, 0, 254), kRouterA6}, kHz),
+        link1_(1, kMac1, {Prefix{kLocalB.address, 24}, Prefix{kLocalB6.address, 64}},
+               MediaAddressId{2}, {}, kHz),
         links_{&link0_, &link1_},
         flows(links_, kHz, SlotMemory{recycle, give_back}),
         host(links_, Buffers::pool(), stats, kHz),
         relay(flows, links_, host, stats) {
     introduce(0, kPartyA.address, kMacA);
     introduce(1, kPartyB.address, kMacB);
+    introduce(0, kPartyA6.address, kMacA);
+    introduce(1, kPartyB6.address, kMacB);
   }
   ~PacketLab() { EXPECT_EQ(rte_mempool_avail_count(&Buffers::pool()), Buffers::kCount); }
   PacketLab(const PacketLab&) = delete;
@@ -225,7 +273,7 @@ class PacketLab {
   // Lets a neighbour be asked for and answer.
   void introduce(std::size_t i, const IpAddress& address, const MacAddress& mac, Tsc now = kStart) {
     ASSERT_TRUE(links_[i]->neighbors.resolve(address, now));
-    std::array<ArpRequest, 16> requests;
+    std::array<Solicitation, 16> requests;
     (void)links_[i]->neighbors.tick(now, requests);
     ASSERT_TRUE(links_[i]->neighbors.learn(address, mac, now));
   }
@@ -253,14 +301,18 @@ class PacketLab {
     return drain();
   }
 
-  // Datagrams of the parties.
+  // Datagrams of the parties, to the local address of the source's family.
   std::optional<Sent> from_a(const Bytes& payload, Tsc now = kStart,
                              const Endpoint& source = kPartyA) {
-    return receive(0, ethernet(kMac0, kMacA, 0x0800, udp(source, kLocalA, payload)), now);
+    const bool v4 = source.address.is_v4();
+    const Bytes packet = udp(source, v4 ? kLocalA : kLocalA6, payload);
+    return receive(0, ethernet(kMac0, kMacA, v4 ? 0x0800 : 0x86dd, packet), now);
   }
   std::optional<Sent> from_b(const Bytes& payload, Tsc now = kStart,
                              const Endpoint& source = kPartyB) {
-    return receive(1, ethernet(kMac1, kMacB, 0x0800, udp(source, kLocalB, payload)), now);
+    const bool v4 = source.address.is_v4();
+    const Bytes packet = udp(source, v4 ? kLocalB : kLocalB6, payload);
+    return receive(1, ethernet(kMac1, kMacB, v4 ? 0x0800 : 0x86dd, packet), now);
   }
 
   // Drops by reason so far, and the name of what has happened since.
@@ -324,16 +376,17 @@ class PacketLab {
   Relay relay;
 };
 
-// Where an IPv4 UDP frame comes from and goes to.
-inline Endpoint source_of(const Bytes& frame) {
-  std::uint32_t raw;
-  std::memcpy(&raw, frame.data() + 26, 4);
-  return {IpAddress::v4(Be32::from_raw(raw)), UdpPort(get16(frame, 34))};
+// Where a UDP frame comes from and goes to.
+inline Endpoint endpoint_in(const Bytes& frame, bool destination) {
+  const bool v4 = get16(frame, 12) == 0x0800;
+  const std::size_t size = v4 ? 4 : 16;
+  const std::size_t at = (v4 ? 26 : 22) + (destination ? size : 0);
+  const UdpPort port(get16(frame, (v4 ? 34U : 54U) + (destination ? 2 : 0)));
+  std::array<std::uint8_t, 16> bytes{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  std::memcpy(bytes.data() + 16 - size, frame.data() + at, size);
+  return {IpAddress::v6(bytes), port};
 }
-inline Endpoint destination_of(const Bytes& frame) {
-  std::uint32_t raw;
-  std::memcpy(&raw, frame.data() + 30, 4);
-  return {IpAddress::v4(Be32::from_raw(raw)), UdpPort(get16(frame, 36))};
-}
+inline Endpoint source_of(const Bytes& frame) { return endpoint_in(frame, false); }
+inline Endpoint destination_of(const Bytes& frame) { return endpoint_in(frame, true); }
 
 }  // namespace millrace::test

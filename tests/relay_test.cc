@@ -48,7 +48,9 @@ std::vector<Fixture> read_fixtures() {
 }
 
 void publish(PacketLab& lab, const std::string& flow) {
-  Path path = path_ab();
+  const bool a6 = flow.find(" a6") != std::string::npos;
+  const bool b6 = flow.find(" b6") != std::string::npos;
+  Path path = path_ab(a6 ? Family::ipv6 : Family::ipv4, b6 ? Family::ipv6 : Family::ipv4);
   std::istringstream words(flow);
   for (std::string word; words >> word;) {
     if (word == "none") return;
@@ -62,17 +64,18 @@ void publish(PacketLab& lab, const std::string& flow) {
   }
   lab.flows.publish(path, kStart);
   // A is latched, by what its path takes.
+  const Endpoint party = a6 ? kPartyA6 : kPartyA;
   if (path.payload == Payload::rtcp) {
-    (void)lab.from_a(rtcp(0x11223344));
+    (void)lab.from_a(rtcp(0x11223344), kStart, party);
   } else {
-    (void)lab.from_a(rtp({.sequence = 0, .timestamp = 0}));
+    (void)lab.from_a(rtp({.sequence = 0, .timestamp = 0}), kStart, party);
   }
-  ASSERT_EQ(lab.flows.read(kPortA, kStart).latched, kPartyA);
+  ASSERT_EQ(lab.flows.read(path.a.local, kStart).latched, party);
 }
 
 TEST(Relay, Fixtures) {
   const std::vector<Fixture> fixtures = read_fixtures();
-  ASSERT_GE(fixtures.size(), 80U);
+  ASSERT_GE(fixtures.size(), 140U);
   for (const Fixture& fixture : fixtures) {
     SCOPED_TRACE(fixture.description);
     PacketLab lab;
@@ -217,6 +220,116 @@ TEST(Relay, ChecksumsAreRightForRandomEndpointsAndPayloads) {
       ASSERT_TRUE(std::equal(payload.begin(), payload.end(), packet.begin() + 28));
     }
   }
+}
+
+TEST(Relay, EveryStrictPrefixOfAnIpv6FrameIsDropped) {
+  PacketLab lab;
+  lab.flows.publish(path_ab(Family::ipv6, Family::ipv4), kStart);
+  const Bytes frame = ethernet(kMac0, kMacA, 0x86dd, udp(kPartyA6, kLocalA6, rtp({})));
+  for (std::size_t n = 0; n < frame.size(); ++n) {
+    const std::uint64_t dropped = lab.dropped();
+    EXPECT_FALSE(
+        lab.receive(0, Bytes(frame.begin(), frame.begin() + static_cast<std::ptrdiff_t>(n))));
+    EXPECT_EQ(lab.dropped(), dropped + 1);
+  }
+}
+
+// Both ways between any two families, what cannot be sent apart.
+TEST(Relay, ChecksumsAreRightAcrossFamilies) {
+  std::mt19937 random{7};
+  PacketLab lab;
+  lab.introduce(0, IpAddress::v4(198, 18, 0, 254), kMacGateway);
+  lab.introduce(0, kRouterA6, kMacGateway);
+  for (int i = 0; i < 3000; ++i) {
+    const Family a = i % 2 == 0 ? Family::ipv4 : Family::ipv6;
+    const Family b = i / 2 % 2 == 0 ? Family::ipv4 : Family::ipv6;
+    Path path = path_ab(a, b);
+    const auto port = [&] { return UdpPort(static_cast<std::uint16_t>(1 + random() % 65'535)); };
+    std::array<std::uint8_t, 16> bytes{0x24};
+    for (std::size_t k = 1; k < 16; ++k) bytes[k] = static_cast<std::uint8_t>(random());
+    path.a.remote =
+        Endpoint{a == Family::ipv6 ? IpAddress::v6(bytes)
+                                   : IpAddress::v4(Be32(0x64400000 + random() % 0x400000)),
+                 port()};
+    path.a.hints = {path.a.remote->address};
+    path.b.remote->port = port();
+    path.dscp = random() % 3 == 0 ? std::optional<std::uint8_t>(random() % 64) : std::nullopt;
+    lab.flows.publish(path, kStart);
+    Bytes payload =
+        rtp({.sequence = static_cast<std::uint16_t>(random()), .payload = random() % 300});
+    for (std::size_t k = 12; k < payload.size(); ++k) payload[k] = static_cast<std::byte>(random());
+    for (int leg = 0; leg < 2; ++leg) {
+      const auto sent = leg == 0 ? lab.from_a(payload, kStart, *path.a.remote)
+                                 : lab.from_b(payload, kStart, *path.b.remote);
+      ASSERT_TRUE(sent) << i << ' ' << leg;
+      const bool v4 = (leg == 0 ? b : a) == Family::ipv4;
+      EXPECT_EQ(destination_of(sent->frame), leg == 0 ? *path.b.remote : *path.a.remote);
+      ASSERT_EQ(get16(sent->frame, 12), v4 ? 0x0800 : 0x86dd);
+      const Bytes packet(sent->frame.begin() + 14, sent->frame.end());
+      ASSERT_TRUE(!v4 || ipv4_checksum_ok(packet.data()));
+      ASSERT_EQ(v4 ? get16(packet, 2) : get16(packet, 4) + 40U, packet.size());
+      ASSERT_EQ(udp_checksum(packet), 0);
+      ASSERT_NE(get16(packet, v4 ? 26 : 46), 0);
+      ASSERT_TRUE(std::equal(payload.begin(), payload.end(),
+                             packet.end() - static_cast<std::ptrdiff_t>(payload.size())));
+    }
+    lab.flows.withdraw(path.a.local);
+    lab.flows.withdraw(path.b.local);
+  }
+}
+
+TEST(Relay, DamageStaysVisibleAcrossFamilies) {
+  for (const Family a : {Family::ipv4, Family::ipv6}) {
+    PacketLab lab;
+    lab.flows.publish(path_ab(a, a == Family::ipv4 ? Family::ipv6 : Family::ipv4), kStart);
+    const bool v4 = a == Family::ipv4;
+    Bytes frame = ethernet(kMac0, kMacA, v4 ? 0x0800 : 0x86dd,
+                           v4 ? udp(kPartyA, kLocalA, rtp({})) : udp(kPartyA6, kLocalA6, rtp({})));
+    frame.back() ^= std::byte{0x10};
+    const auto sent = lab.receive(0, frame);
+    ASSERT_TRUE(sent);
+    EXPECT_NE(udp_checksum(Bytes(sent->frame.begin() + 14, sent->frame.end())), 0);
+  }
+}
+
+TEST(Relay, ABufferWithoutHeadroomIsTooShort) {
+  PacketLab lab;
+  lab.flows.publish(path_ab(Family::ipv4, Family::ipv6), kStart);
+  const Bytes frame = ethernet(kMac0, kMacA, 0x0800, udp(kPartyA, kLocalA, rtp({})));
+  ASSERT_TRUE(lab.receive(0, frame));
+  rte_mbuf* const packet = rte_pktmbuf_alloc(&Buffers::pool());
+  ASSERT_TRUE(packet);
+  packet->data_off = 19;
+  std::ranges::copy(frame, reinterpret_cast<std::byte*>(rte_pktmbuf_append(
+                               packet, static_cast<std::uint16_t>(frame.size()))));
+  EXPECT_TRUE(lab.burst(0, {packet}, kStart).empty());
+  EXPECT_EQ(lab.dropped(DropReason::mtu_exceeded), 1U);
+  EXPECT_EQ(lab.flows.read(kPortA, kStart).forwarded, 1U);
+}
+
+TEST(Relay, FamiliesMixInOneBurst) {
+  PacketLab lab;
+  Path first = path_ab(Family::ipv4, Family::ipv6);
+  Path second = path_ab(Family::ipv6, Family::ipv4);
+  first.b.local.port = UdpPort(31000);
+  second.b.local.port = UdpPort(31000);
+  lab.flows.publish(first, kStart);
+  lab.flows.publish(second, kStart);
+  std::vector<rte_mbuf*> rx;
+  for (std::uint16_t i = 0; i < Relay::kBurst; ++i) {
+    const Bytes payload = rtp({.sequence = i});
+    rx.push_back(PacketLab::packet(
+        i % 2 == 0 ? ethernet(kMac0, kMacA, 0x0800, udp(kPartyA, kLocalA, payload))
+                   : ethernet(kMac0, kMacA, 0x86dd, udp(kPartyA6, kLocalA6, payload))));
+  }
+  const std::vector<Sent> sent = lab.burst(0, rx, kStart);
+  ASSERT_EQ(sent.size(), Relay::kBurst);
+  for (std::size_t i = 0; i < sent.size(); ++i) {
+    const bool from_v4 = i < Relay::kBurst / 2;  // each family keeps its order
+    EXPECT_EQ(get16(sent[i].frame, 12), from_v4 ? 0x86dd : 0x0800);
+    EXPECT_EQ(get16(sent[i].frame, from_v4 ? 64 : 44), from_v4 ? 2 * i : 2 * i - 31) << i;
+  }
+  EXPECT_EQ(lab.stats.relayed.value(), Relay::kBurst);
 }
 
 // ---- statistics ------------------------------------------------------------------------------

@@ -197,9 +197,9 @@ TEST_F(RtppParse, LocalAddress) {
   EXPECT_EQ(side("L{edge}"), "edge");
   EXPECT_EQ(parse("UL203.0.113.10 call 192.0.2.1 4000 t").request.to_local, kEdge);
   EXPECT_EQ(side("r203.0.113.77"), "edge");
-  config.interfaces[0].advertised = IpAddress::v4(192, 0, 2, 99);
+  config.interfaces[0].advertised = {IpAddress::v4(192, 0, 2, 99)};
   EXPECT_EQ(side("L192.0.2.99"), "core");
-  config.dataplane.interfaces[1].gateway = IpAddress::v4(203, 0, 113, 1);
+  config.dataplane.interfaces[1].gateways = {IpAddress::v4(203, 0, 113, 1)};
   EXPECT_EQ(side("R8.8.8.8"), "edge");
   EXPECT_EQ(modifiers("L"), "E15");
   EXPECT_EQ(modifiers("L{edge"), "E15");

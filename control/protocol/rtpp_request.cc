@@ -346,17 +346,18 @@ std::optional<Refusal> Parser::read_local(std::string_view& rest, bool by_remote
       const Interface& interface = config_.interfaces[i];
       const InterfaceConfig& device = config_.dataplane.interfaces[i];
       const bool here =
-          by_remote
-              ? std::ranges::any_of(device.addresses,
-                                    [&](const Prefix& p) { return p.contains(*address); })
-              : interface.advertised == *address ||
-                    std::ranges::find(interface.addresses, *address) != interface.addresses.end();
+          by_remote ? std::ranges::any_of(device.addresses,
+                                          [&](const Prefix& p) { return p.contains(*address); })
+                    : std::ranges::count(interface.advertised, *address) > 0 ||
+                          std::ranges::count(interface.addresses, *address) > 0;
       if (here) chosen = &interface;
     }
     if (!by_remote) command.request.from_local = command.request.to_local = *address;
     for (std::size_t i = 0; i < config_.interfaces.size() && by_remote && chosen == nullptr; ++i) {
-      const auto& gateway = config_.dataplane.interfaces[i].gateway;
-      if (gateway && gateway->family() == address->family()) chosen = &config_.interfaces[i];
+      const auto& gateways = config_.dataplane.interfaces[i].gateways;
+      if (std::ranges::count(gateways, address->family(), &IpAddress::family) > 0) {
+        chosen = &config_.interfaces[i];
+      }
     }
   }
   if (chosen == nullptr) return by_remote ? Refusal::no_local_for_remote : Refusal::unknown_local;

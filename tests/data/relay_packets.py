@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Writes relay_packets.txt: what the relay must make of single packets, computed here with whole
 # checksums and no knowledge of the relay's code. The scene is that of tests/packet_lab.h.
+import ipaddress
 import struct
 
 MAC = {'A': '02000000000a', 'B': '02000000000b', '0': '020000000001', '1': '020000000002'}
 IP = {'A': '198.18.0.10', 'B': '203.0.113.20', '0': '198.18.0.1', '1': '203.0.113.1'}
+IP6 = {'A': '2001:db8:a::10', 'B': '2001:db8:b::20', '0': '2001:db8:a::1', '1': '2001:db8:b::1'}
 PORT = {'A': 4000, 'B': 5000, '0': 30000, '1': 30002}
 
 
@@ -39,6 +41,22 @@ def frame(source, target, payload, ttl=64, tos=0, udp_sum=None, options=b'', fra
     header = header[:10] + struct.pack('!H', checksum(header) ^ bad_ip_sum) + header[12:]
     return (bytes.fromhex(mac or MAC[target]) + bytes.fromhex(MAC[source]) + tag +
             struct.pack('!H', ethertype) + header + udp)
+
+
+def frame6(source, target, payload, ttl=64, tos=0, label=0, udp_sum=None, mac=None,
+           source_port=None, source_ip=None, total_extra=0, udp_extra=0, protocol=17, before=b'',
+           version=6):
+    src = ipaddress.IPv6Address(source_ip or IP6[source]).packed
+    dst = ipaddress.IPv6Address(IP6[target]).packed
+    length = 8 + len(payload) + udp_extra
+    udp = struct.pack('!HHHH', source_port or PORT[source], PORT[target], length, 0) + payload
+    if udp_sum is None:
+        udp_sum = checksum(src + dst + struct.pack('!II', length, 17) + udp) or 0xffff
+    udp = before + udp[:6] + struct.pack('!H', udp_sum) + udp[8:]
+    header = struct.pack('!IHBB', version << 28 | tos << 20 | label, len(udp) + total_extra,
+                         protocol, ttl)
+    return (bytes.fromhex(mac or MAC[target]) + bytes.fromhex(MAC[source]) + b'\x86\xdd' + header +
+            src + dst + udp)
 
 
 def rtp(first=0x80, second=0, sequence=1, stamp=160, ssrc=0x11223344, rest=b'\x5a' * 20):
@@ -114,7 +132,7 @@ dropped('broadcast MAC', 'rtp', 'wrong_mac', mac='ffffffffffff')
 dropped('multicast MAC', 'rtp', 'wrong_mac', mac='01005e000001')
 dropped('802.1Q tag', 'rtp', 'vlan_tagged', tag=bytes.fromhex('81000064'))
 dropped('802.1ad tag', 'rtp', 'vlan_tagged', tag=bytes.fromhex('88a80064'))
-dropped('IPv6', 'rtp', 'ethertype', ethertype=0x86dd)
+dropped('IPv4 called IPv6', 'rtp', 'ip_header', ethertype=0x86dd)
 dropped('LLDP', 'rtp', 'ethertype', ethertype=0x88cc)
 dropped('IP options', 'rtp', 'ip_options', options=b'\x01\x01\x01\x00')
 dropped('wrong IP checksum', 'rtp', 'ip_checksum', bad_ip_sum=0x0100)
@@ -150,6 +168,112 @@ dropped('RTCP compound that does not add up', 'rtcp', 'rtcp_malformed', SR[:-4])
 dropped('RTP on an RTCP path', 'rtcp', 'rtcp_malformed')
 dropped('the other side is on hold', 'rtp held', 'held')
 dropped('the other side is unknown', 'rtp unanswered', 'no_destination')
+
+# IPv6, and from one family to the other.
+V6, TO_V6, TO_V4 = 'rtp a6 b6', 'rtp b6', 'rtp a6'
+
+
+def relayed6(what, payload, flow=V6, out=None, **given):
+    made = dict(ttl=63)
+    made.update({key: given[key] for key in ('tos', 'label') if key in given})
+    made.update(out or {})
+    padding = given.pop('padding', b'')
+    row('IPv6: ' + what, flow, frame6('A', '0', payload, **given) + padding, 'relayed',
+        frame6('1', 'B', payload, **made))
+
+
+def dropped6(what, reason, payload=None, flow=V6, **given):
+    row('IPv6: ' + what, flow, frame6('A', '0', rtp() if payload is None else payload, **given),
+        reason)
+
+
+def to_v6(what, payload, out=None, flow=TO_V6, padding=b'', **given):
+    made = dict(ttl=63, tos=given.get('tos', 0))
+    made.update(out or {})
+    row('IPv4 to IPv6: ' + what, flow, frame('A', '0', payload, **given) + padding, 'relayed',
+        frame6('1', 'B', payload, **made))
+
+
+def to_v4(what, payload, out=None, flow=TO_V4, padding=b'', **given):
+    made = dict(ttl=63, tos=given.get('tos', 0), ident=0)
+    made.update(out or {})
+    row('IPv6 to IPv4: ' + what, flow, frame6('A', '0', payload, **given) + padding, 'relayed',
+        frame('1', 'B', payload, **made))
+
+
+def all_ones(build, at):
+    """A payload with which the UDP checksum of build(payload) is all ones."""
+    for word in range(0x10000):
+        probe = rtp(rest=struct.pack('!H', word) + b'\0' * 18)
+        if build(probe)[at:at + 2] == b'\xff\xff':
+            return probe
+    raise ValueError('no such payload')
+
+
+relayed6('RTP of a known pair', rtp())
+relayed6('RTP with marker', rtp(second=0x80))
+for seq in range(2):
+    relayed6(f'odd payload length {seq}', rtp(sequence=seq, rest=b'\x77' * (2 * seq + 1)))
+relayed6('padding stays behind', rtp(), padding=b'\xee' * 7)
+relayed6('traffic class and flow label as they came', rtp(), tos=0xb9, label=0xabcde)
+relayed6('DSCP set to 46, ECN and label kept', rtp(), flow=V6 + ' dscp=46', tos=0x03, label=0x12345,
+         out=dict(tos=0xbb))
+relayed6('hop limit 2 leaves with 1', rtp(), ttl=2, out=dict(ttl=1))
+relayed6('STUN', STUN)
+relayed6('RTCP sharing the port', SR, flow=V6 + ' mux')
+relayed6('RTCP on its own port', SR, flow='rtcp a6 b6')
+relayed6('empty datagram on an opaque path', b'', flow='opaque a6 b6')
+relayed6('UDP checksum that comes out as zero',
+         all_ones(lambda probe: frame6('1', 'B', probe), 60))
+relayed6('UDP checksum that came as all ones', all_ones(lambda probe: frame6('A', '0', probe), 60))
+dropped6('no UDP checksum', 'udp_checksum_missing', udp_sum=0)
+dropped6('hop limit 1', 'ttl_expired', ttl=1)
+dropped6('version 4', 'ip_header', version=4)
+dropped6('payload length beyond the frame', 'ip_header', total_extra=1)
+dropped6('UDP length too long', 'udp_length', udp_extra=1)
+dropped6('fragment', 'ip_fragment', protocol=44, before=bytes.fromhex('1100000100000001'))
+for number, name in ((0, 'hop-by-hop options'), (43, 'routing header'), (60, 'destination options')):
+    dropped6(name, 'ip_extension', protocol=number, before=bytes.fromhex('1100000000000000'))
+dropped6('TCP', 'ip_protocol', protocol=6)
+dropped6('multicast MAC', 'wrong_mac', mac='3333ff000001')
+dropped6('another port of the same host', 'wrong_source', source_port=4001)
+dropped6('another host', 'wrong_source', source_ip='2001:db8:a::66')
+for name, address in (('loopback', '::1'), ('unspecified', '::'), ('link-local', 'fe80::10'),
+                      ('multicast', 'ff0e::1'), ('the relay', '2001:db8:b::1'),
+                      ('mapped', '::ffff:198.18.0.10'), ('NAT64 of loopback', '64:ff9b::7f00:1'),
+                      ('NAT64 of the relay', '64:ff9b::198.18.0.1'),
+                      ('6to4 of a private address', '2002:0a00:0001::1')):
+    dropped6(f'source is {name}', 'source_invalid', source_ip=address)
+dropped6('no flow', 'port_inactive', flow='none a6')
+dropped6('the other side is on hold', 'held', flow=V6 + ' held')
+
+to_v6('RTP of a known pair', rtp())
+to_v6('odd payload length', rtp(rest=b'\x77' * 3))
+to_v6('padding stays behind', rtp(rest=b''), padding=b'\xee' * 12)
+to_v6('type of service becomes traffic class', rtp(), tos=0xb9)
+to_v6('DSCP set to 46, ECN kept', rtp(), flow=TO_V6 + ' dscp=46', tos=0x03, out=dict(tos=0xbb))
+to_v6('TTL becomes hop limit', rtp(), ttl=2, out=dict(ttl=1))
+to_v6('a missing UDP checksum is made', rtp(), udp_sum=0)
+to_v6('a missing UDP checksum is made, odd length', rtp(rest=b'\x77' * 7), udp_sum=0)
+to_v6('a missing UDP checksum that comes out as zero',
+      all_ones(lambda probe: frame6('1', 'B', probe), 60), udp_sum=0)
+to_v6('UDP checksum that comes out as zero', all_ones(lambda probe: frame6('1', 'B', probe), 60))
+to_v6('RTCP on its own port', SR, flow='rtcp b6')
+to_v6('STUN', STUN)
+to_v6('as long as fits', rtp(rest=b'\x33' * (1500 - 48 - 12)))
+row('IPv4 to IPv6: longer than fits', TO_V6,
+    frame('A', '0', rtp(rest=b'\x33' * (1500 - 48 - 11))), 'mtu_exceeded')
+
+to_v4('RTP of a known pair', rtp())
+to_v4('odd payload length', rtp(rest=b'\x77' * 3))
+to_v4('padding stays behind', rtp(), padding=b'\xee' * 5)
+to_v4('traffic class becomes type of service, the label goes', rtp(), tos=0xb9, label=0xfffff)
+to_v4('DSCP set to 0', rtp(), flow=TO_V4 + ' dscp=0', tos=0xff, out=dict(tos=0x03))
+to_v4('hop limit becomes TTL', rtp(), ttl=255, out=dict(ttl=254))
+to_v4('UDP checksum that comes out as zero', all_ones(lambda probe: frame('1', 'B', probe), 40))
+to_v4('UDP checksum that came as all ones', all_ones(lambda probe: frame6('A', '0', probe), 60))
+to_v4('RTCP sharing the port', SR, flow=TO_V4 + ' mux')
+to_v4('STUN', STUN)
 
 with open(__file__.replace('.py', '.txt'), 'w') as out:
     out.write('# Written by relay_packets.py: packet in, flow, verdict, packet out.\n\n')
