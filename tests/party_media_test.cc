@@ -134,6 +134,47 @@ TEST_F(PartyMediaTest, AddressesThatNobodyCanBeReachedAtAreRefused) {
   EXPECT_FALSE(judge("203.0.113.5", "a=rtcp:9 IN IP4 0.0.0.0\r\n")->components[1].advertised);
 }
 
+TEST_F(PartyMediaTest, OwnAndBroadcastAddressesAreRefusedInEveryForm) {
+  for (const char* address : {"198.18.0.255", "198.18.0.0", "10.0.0.255"}) {
+    EXPECT_NE(judge(address).error().message.find("cannot be sent to"), std::string::npos);
+  }
+  EXPECT_TRUE(judge("198.18.1.255"));
+  for (const char* address : {"64:ff9b::198.18.0.10", "::198.18.0.10", "2002:c612:a::1"}) {
+    const auto media = judge(address, "", Family::ipv6);
+    ASSERT_FALSE(media) << address;
+    EXPECT_NE(media.error().message.find("is the relay's own"), std::string::npos) << address;
+  }
+}
+
+TEST_F(PartyMediaTest, PolicyOfTheInterface) {
+  Config with_policy = config();
+  PeerPolicy& peers = with_policy.dataplane.interfaces[0].peers;
+  peers.deny = {Prefix::parse("203.0.113.0/25").value()};
+  const Realms judges(with_policy);
+  const auto session = [](std::string_view address, std::string_view rest = "") {
+    const bool v4 = address.find(':') == std::string_view::npos;
+    return sdp::parse("v=0\r\nc=IN " + std::string(v4 ? "IP4 " : "IP6 ") + std::string(address) +
+                      "\r\nm=audio 4000 RTP/AVP 0\r\n" + std::string(rest))
+        .value();
+  };
+  const auto said = [&](const sdp::Session& body, Family family = Family::ipv4) {
+    return describe(body, 0, request, **judges.find("", family), judges, before);
+  };
+  const auto refused = said(session("203.0.113.5"));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().message,
+            "Media address 203.0.113.5 (m= in line 3 of the SDP) is no peer of interface 'core': "
+            "its `allow` and `deny` do not admit it");
+  EXPECT_FALSE(said(session("64:ff9b::203.0.113.5"), Family::ipv6));
+  EXPECT_FALSE(said(session("203.0.113.200", "a=rtcp:4001 IN IP4 203.0.113.5\r\n")));
+  // Where signalling came from and candidates are hints only if they are peers.
+  request.received_from = ip("203.0.113.9");
+  const auto media =
+      said(session("203.0.113.200", "a=candidate:1 1 UDP 1 203.0.113.7 4000 typ host\r\n"));
+  ASSERT_TRUE(media);
+  EXPECT_EQ(media->hints, list({"203.0.113.200"}));
+}
+
 TEST_F(PartyMediaTest, OnlyAChangedEndpointHasMoved) {
   EXPECT_FALSE(say("203.0.113.5").components[0].moved);
   EXPECT_FALSE(say("203.0.113.5", "a=sendonly\r\n").components[0].moved);

@@ -15,7 +15,7 @@ import unittest
 
 from smoke.frames import Port
 from smoke.netns import Namespace, cable
-from smoke.phone import Phone, open_path
+from smoke.phone import Phone, family, open_path
 from smoke.relay import GATEWAY, SLOWNESS, Relay
 
 CALLER, CALLEE, ATTACKER, FAR = "198.18.0.10", "198.18.0.20", "198.18.0.66", "203.0.113.20"
@@ -62,7 +62,7 @@ class Call:
         """The caller's SDP to the callee; returns it as rewritten."""
         reply = self.ng.command("offer", call_id=self.call_id, from_tag=self.from_tag,
                                 sdp=sdp or self.caller.sdp(),
-                                received_from=["IP4", self.caller.address], **self.keys, **keys)
+                                received_from=[family(self.caller.address), self.caller.address], **self.keys, **keys)
         self.callee.connect(reply["sdp"])
         return reply["sdp"]
 
@@ -70,7 +70,7 @@ class Call:
         """The callee's SDP to the caller; returns it as rewritten."""
         reply = self.ng.command("answer", call_id=self.call_id, from_tag=self.from_tag,
                                 to_tag=self.to_tag, sdp=sdp or self.callee.sdp(),
-                                received_from=["IP4", self.callee.address], **self.keys, **keys)
+                                received_from=[family(self.callee.address), self.callee.address], **self.keys, **keys)
         self.caller.connect(reply["sdp"])
         return reply["sdp"]
 

@@ -21,15 +21,19 @@ def _setns(fd):
 
 
 class Namespace:
-    def __init__(self):
+    """Without IPv6, unless asked for: nobody is to solicit or advertise on its own."""
+
+    def __init__(self, ipv6=False):
         # Made by a thread of its own, so that this one stays where it is.
         maker = threading.Thread(target=self._make)
         maker.start()
         maker.join()
         self._homes = threading.local()  # threads enter and leave, each for itself
         with self:
-            _write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1")
-            _write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")
+            for name in ("all", "default"):
+                _write(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6", "0" if ipv6 else "1")
+                _write(f"/proc/sys/net/ipv6/conf/{name}/accept_dad", "0")
+                _write(f"/proc/sys/net/ipv6/conf/{name}/accept_ra", "0")
         self.ip("link set lo up")
 
     def _make(self):
@@ -59,6 +63,7 @@ class Namespace:
     def forward(self):
         with self:
             _write("/proc/sys/net/ipv4/ip_forward", "1")
+            _write("/proc/sys/net/ipv6/conf/all/forwarding", "1")
 
     def close(self):
         os.close(self.fd)

@@ -30,7 +30,8 @@ class Phone:
 
     def _bind(self, port):
         with self.space:
-            made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            made = socket.socket(socket.AF_INET6 if ":" in self.address else socket.AF_INET,
+                                 socket.SOCK_DGRAM)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 21)
         made.bind((self.address, port))
         made.setblocking(False)
@@ -39,7 +40,8 @@ class Phone:
     def sdp(self, direction="sendrecv", address=None, mux=False, media=None):
         """An SDP body of one stream; `media` replaces the m= line's words after the port."""
         address = address or self.sdp_address
-        lines = ["v=0", f"o=- 1 1 IN IP4 {address}", "s=call", f"c=IN IP4 {address}", "t=0 0",
+        named = f"IN {family(address)} {address}"
+        lines = ["v=0", f"o=- 1 1 {named}", "s=call", f"c={named}", "t=0 0",
                  f"m=audio {self.port} RTP/AVP 0" if media is None
                  else f"m={media.replace('PORT', str(self.port))}",
                  f"a={direction}"] + (["a=rtcp-mux"] if mux else [])
@@ -90,9 +92,14 @@ class Phone:
         self.rtcp.close()
 
 
+def family(address):
+    """As SDP and ng call it."""
+    return "IP6" if ":" in address else "IP4"
+
+
 def endpoints(sdp):
     """Where the first stream of an SDP body wants its RTP and its RTCP."""
-    address = re.search(r"^c=IN IP4 (\S+)", sdp, re.MULTILINE)[1]
+    address = re.search(r"^c=IN IP[46] (\S+)", sdp, re.MULTILINE)[1]
     port = int(re.search(r"^m=\w+ (\d+)", sdp, re.MULTILINE)[1])
     rtcp = re.search(r"^a=rtcp:(\d+)", sdp, re.MULTILINE)
     return (address, port), (address, int(rtcp[1]) if rtcp else port + 1)
@@ -103,7 +110,8 @@ def receive(sock, seconds, count=None):
     packets, deadline = [], time.monotonic() + seconds
     while count is None or len(packets) < count:
         try:
-            packets.append(Packet(*sock.recvfrom(65536)))
+            data, source = sock.recvfrom(65536)
+            packets.append(Packet(data, source[:2]))
         except BlockingIOError:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([sock], [], [], left)[0]:

@@ -27,8 +27,8 @@ def toml(value):
 
 
 class Relay:
-    """`settings` replace the default ones: {"timeouts": {"media": 2}, "interface": {...}};
-    those of "control" are further sockets, in a list."""
+    """`settings` replace the default ones: {"timeouts": {"media": 2}, "interface": {...}}; a list
+    of interfaces stands for all of them, and those of "control" are further sockets, in a list."""
 
     def __init__(self, space, settings=None, folder=None):
         self.space = space
@@ -54,9 +54,13 @@ class Relay:
         }
         lines = []
         for name, values in tables.items():
+            given = settings.get(name, {})
+            if isinstance(given, list):  # of whole interfaces
+                for each in given:
+                    lines += [f"[[{name}]]"] + [f"{k} = {toml(v)}" for k, v in each.items()]
+                continue
             lines.append(f"[[{name}]]" if name == "interface" else f"[{name}]")
-            values = values | settings.get(name, {})
-            lines += [f"{key} = {toml(value)}" for key, value in values.items()]
+            lines += [f"{key} = {toml(value)}" for key, value in (values | given).items()]
         for control in [{"path": str(self.socket)}, {"udp": f"127.0.0.1:{UDP_PORT}"},
                         {"protocol": "mediaproxy", "path": str(self.mediaproxy_socket)},
                         *settings.get("control", [])]:
