@@ -87,6 +87,12 @@ std::size_t hash(const std::array<std::uint64_t, 2>& key) {
   return ((key[0] ^ key[1]) * 0x9e37'79b9'7f4a'7c15) >> 32;
 }
 
+// std::array's own comparison is a call of memcmp.
+bool same(std::uint32_t a, std::uint32_t b) { return a == b; }
+bool same(const std::array<std::uint64_t, 2>& a, const std::array<std::uint64_t, 2>& b) {
+  return a[0] == b[0] && a[1] == b[1];
+}
+
 }  // namespace
 
 template <typename Key>
@@ -120,9 +126,9 @@ template <typename Key>
     -> const Found* {
   for (std::size_t at = hash(key) >> shift;; at = (at + 1) & mask) {
     const Found& found = table[at];
-    if (found.key == key) [[likely]]
+    if (same(found.key, key)) [[likely]]
       return &found;
-    if (found.key == Key{}) return nullptr;
+    if (same(found.key, Key{})) return nullptr;
   }
 }
 
