@@ -11,10 +11,10 @@
 #include <asio/steady_timer.hpp>
 #include <asio/strand.hpp>
 
+#include "control/codecs.h"
 #include "control/connection.h"
 #include "control/datagrams.h"
 #include "control/log.h"
-#include "control/protocol/codec.h"
 
 namespace millrace {
 

@@ -1,35 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/protocol/rtpp.h"
 
-#include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <memory>
-#include <regex>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "tests/calls_fixture.h"
+#include "tests/rtpp_fixture.h"
 
 namespace millrace {
 namespace {
 
-using rtpp::Refusal;
 using State = Extent::State;
-
-// What a proxy's module sent, line by line: tests/data/rtpp/NAME.txt.
-std::vector<std::string> captured(const std::string& name) {
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): nobody else touches the environment
-  const char* const data = std::getenv("TEST_DATA");
-  std::ifstream file(std::string(data != nullptr ? data : "tests/data") + "/rtpp/" + name + ".txt");
-  if (!file) throw std::runtime_error("no fixture " + name);
-  std::vector<std::string> lines;
-  for (std::string line; std::getline(file, line);) lines.push_back(line);
-  return lines;
-}
 
 // A copy on a heap buffer of its exact size, so that ASan sees a read past the end.
 class Exact {
@@ -302,223 +287,6 @@ TEST_F(RtppParse, EveryPrefixOfACaptureIsReadWithinItsBounds) {
       }
     }
   }
-}
-
-// ---- serving ---------------------------------------------------------------------------------
-
-class RtppServe : public CallsTest {
- protected:
-  [[nodiscard]] Answer answer(std::string_view message,
-                              const std::optional<IpAddress>& peer = std::nullopt) {
-    return rtpp::serve(message, {.calls = *calls, .now = now, .max_reply = SIZE_MAX, .peer = peer});
-  }
-  [[nodiscard]] std::string ask(std::string_view message) { return answer(message).reply; }
-  // The port that a U or L is told, on kCore.
-  int port(std::string_view message) {
-    const std::string reply = ask(message);
-    std::smatch match;
-    if (!std::regex_match(reply, match, std::regex(R"((\d+) 198\.18\.0\.10\n)"))) {
-      ADD_FAILURE() << message << ": " << reply;
-      return 0;
-    }
-    const int result = std::stoi(match[1]);
-    seen.push_back(at(result));
-    return result;
-  }
-  [[nodiscard]] static LocalPort at(int port) {
-    return {MediaAddressId{0}, UdpPort(static_cast<std::uint16_t>(port))};
-  }
-  void expect_no_ports_used() { EXPECT_EQ(statistics().ports_used, 0U); }
-};
-
-TEST_F(RtppServe, AConnectionWithoutNewlineEndsWithItsReply) {
-  EXPECT_EQ(ask("V"), "20040107\n");
-  EXPECT_TRUE(answer("V").close);
-  EXPECT_FALSE(answer("V\n").close);
-  EXPECT_EQ(ask("VF 20050322\r\n"), "1\n");
-  EXPECT_EQ(ask("VF 20071116"), "0\n");
-  EXPECT_TRUE(answer("nonsense").refused);
-  EXPECT_EQ(ask("nonsense"), "E1\n") << "N, with modifiers, but no call";
-}
-
-TEST_F(RtppServe, DatagramsHaveCookies) {
-  const IpAddress peer = IpAddress::v4(127, 0, 0, 1);
-  EXPECT_EQ(answer("24117_0 V", peer).reply, "24117_0 20040107\n");
-  EXPECT_FALSE(answer("24117_0 V", peer).close);
-  EXPECT_EQ(answer("24117_0", peer).reply, "24117_0 E5\n");
-  EXPECT_EQ(answer("c D call tag", peer).reply, "c E50\n");
-}
-
-TEST_F(RtppServe, CapturedCallOverUnix) {
-  const auto lines = captured("unix");
-  ASSERT_EQ(lines.size(), 9U);
-  const int audio_to_b = port(lines[4]), video_to_b = port(lines[5]);
-  const int audio_to_a = port(lines[6]), video_to_a = port(lines[7]);
-  EXPECT_EQ(flow(at(audio_to_a)).destination, endpoint("10.0.0.20", 7000));
-  EXPECT_EQ(flow(at(audio_to_b)).destination, endpoint("192.168.1.10", 6000));
-  EXPECT_EQ(flow(at(video_to_a)).destination, endpoint("10.0.0.20", 7002));
-  EXPECT_EQ(flow(at(video_to_b)).destination, endpoint("192.168.1.10", 6002));
-  EXPECT_EQ(rtcp_flow(at(audio_to_a)).destination, endpoint("10.0.0.20", 7001));
-  EXPECT_EQ(statistics().sessions, 1U);
-  EXPECT_EQ(port(lines[4]), audio_to_b) << "the same once more changes nothing";
-  EXPECT_EQ(ask(lines[8]), "0\n");
-  EXPECT_EQ(ask(lines[8]), "E50\n");
-  expect_no_ports_used();
-}
-
-TEST_F(RtppServe, CapturedCallOverUdp) {
-  const IpAddress peer = IpAddress::v4(127, 0, 0, 1);
-  for (const std::string& line : captured("udp")) {
-    const std::string name(rtpp::cookie(line));
-    const std::string reply = answer(line, peer).reply;
-    EXPECT_TRUE(reply.starts_with(name + " ")) << reply;
-    EXPECT_EQ(reply.find('E'), std::string::npos) << line << ": " << reply;
-    EXPECT_LE(reply.size(), rtpp::kMaxReply);
-    if (line.ends_with(" uastag1")) {
-      EXPECT_EQ(reply, name + " 0\n");
-    }
-  }
-  expect_no_ports_used();
-}
-
-TEST_F(RtppServe, OfferInTheOtherDirection) {
-  const int to_b = port("Uc0 call 192.0.2.1 4000 a;1");
-  const int to_a = port("Lc0 call 192.0.2.2 5000 a;1 b;1");
-  EXPECT_EQ(port("Uc0 call 192.0.2.2 5100 b;1 a;1"), to_a);
-  EXPECT_EQ(flow(at(to_a)).destination, endpoint("192.0.2.2", 5100));
-  EXPECT_EQ(port("Lc0 call 192.0.2.1 4000 b;1 a;1"), to_b);
-  EXPECT_EQ(ask("D call b a"), "0\n");
-  expect_no_ports_used();
-}
-
-TEST_F(RtppServe, HoldByAddressAndResume) {
-  const int to_b = port("Uc0 call 192.0.2.1 4000 a;1");
-  port("Lc0 call 192.0.2.2 5000 a;1 b;1");
-  EXPECT_EQ(port("Uc0 call 0.0.0.0 4000 a;1 b;1"), to_b);
-  EXPECT_FALSE(flow(at(to_b)).destination);
-  EXPECT_EQ(port("Uc0 call 192.0.2.1 4000 a;1 b;1"), to_b);
-  EXPECT_EQ(flow(at(to_b)).destination, endpoint("192.0.2.1", 4000));
-}
-
-TEST_F(RtppServe, BridgesInterfaces) {
-  const std::string reply = ask("Uiec0 call 192.0.2.1 4000 a;1");
-  EXPECT_TRUE(reply.ends_with(" 203.0.113.10\n")) << reply;
-  EXPECT_TRUE(ask("Lei call 192.0.2.2 5000 a;1 b;1").ends_with(" 198.18.0.10\n"));
-}
-
-TEST_F(RtppServe, AsymmetricSendsWhereItIsTold) {
-  const int to_b = port("Uac0 call 192.0.2.1 4000 a;1");
-  port("Lc0 call 192.0.2.2 5000 a;1 b;1");
-  EXPECT_EQ(flow(at(to_b)).destination, endpoint("192.0.2.1", 4000));
-}
-
-TEST_F(RtppServe, UnknownCalls) {
-  EXPECT_EQ(ask("L call 192.0.2.2 5000 a b"), "0\n");
-  EXPECT_EQ(ask("D call a"), "E50\n");
-  EXPECT_EQ(ask("Q call a"), "E50\n");
-  EXPECT_EQ(ask("P call name session a"), "E50\n");
-  port("Uc0 call 192.0.2.1 4000 a;1");
-  EXPECT_EQ(ask("L call 192.0.2.2 5000 other b"), "0\n");
-  EXPECT_EQ(ask("D call other"), "E50\n");
-  EXPECT_EQ(ask("Q call other"), "E50\n");
-}
-
-TEST_F(RtppServe, AddressesThatMustNotBeSentTo) {
-  EXPECT_EQ(ask("Uc0 call 127.0.0.1 4000 a;1"), "E37\n");
-  EXPECT_EQ(ask("Uc0 call 198.18.0.10 4000 a;1"), "E37\n");
-  EXPECT_EQ(ask("Uc0 call 192.0.2.1 4000 a;65"), "E37\n");
-  expect_no_ports_used();
-}
-
-TEST_F(RtppServe, WhatThisRelayDoesNotMakeIsDeclined) {
-  port("Uc0 call 192.0.2.1 4000 a;1");
-  EXPECT_EQ(ask("P-1 call /v/p session a;1"), "E60\n");
-  EXPECT_EQ(ask("S call a"), "E60\n");
-  EXPECT_EQ(ask("R call a"), "E65\n");
-  EXPECT_EQ(ask("N call a"), "E65\n");
-  EXPECT_EQ(ask("C call file a"), "E65\n");
-}
-
-TEST_F(RtppServe, LimitsAndDrain) {
-  config.limits.calls = 1;
-  restart();
-  port("Uc0 one 192.0.2.1 4000 a;1");
-  EXPECT_EQ(ask("Uc0 two 192.0.2.1 4000 a;1"), "E98\n");
-  calls->drain();
-  EXPECT_EQ(ask("Uc0 two 192.0.2.1 4000 a;1"), "E99\n");
-  EXPECT_EQ(ask("V"), "20040107\n");
-  port("Lc0 one 192.0.2.2 5000 a;1 b;1");
-  EXPECT_EQ(ask("D one a b"), "0\n");
-}
-
-TEST_F(RtppServe, OutOfPorts) {
-  config.interfaces[0].port_min = UdpPort(30000);
-  config.interfaces[0].port_max = UdpPort(30003);
-  restart();
-  port("Uc0 one 192.0.2.1 4000 a;1");
-  EXPECT_EQ(ask("Uc0 two 192.0.2.1 4000 a;1"), "E72\n");
-}
-
-TEST_F(RtppServe, Query) {
-  port("Uc0 call 192.0.2.1 4000 a;1");
-  port("Lc0 call 192.0.2.2 5000 a;1 b;1");
-  EXPECT_EQ(ask("Q call a;1 b"), "60 0 0 0 0\n");
-  EXPECT_EQ(ask("Qv call a b"), "ttl=60 npkts_ina=0 npkts_ino=0 nrelayed=0 ndropped=0\n");
-  EXPECT_EQ(ask("Qv call a b rtpa_nlost ttl"), "rtpa_nlost=0 ttl=60\n");
-  EXPECT_EQ(ask("Q call a b rtpa_ndups"), "E62\n");
-  EXPECT_EQ(ask("Q call a;2 b"), "E50\n");
-  EXPECT_EQ(ask("Q call a b && D"), "60 0 0 0 0\n");
-  EXPECT_EQ(ask("Q call a b"), "E50\n");
-  expect_no_ports_used();
-}
-
-TEST_F(RtppServe, RepliesFitTheModulesBuffer) {
-  port("Uc0 call 192.0.2.1 4000 a;1");
-  std::string names;
-  for (int i = 0; i < 16; ++i) names += " rtpa_nrcvd";
-  EXPECT_EQ(ask("Qv call a b" + names).size(), 16U * 13);
-  const std::string cookie(100, 'c');
-  EXPECT_EQ(answer(cookie + " Qv call a b" + names, IpAddress::v4(127, 0, 0, 1)).reply,
-            cookie + " E26\n");
-}
-
-TEST_F(RtppServe, InfoAndStatistics) {
-  port("Uc0 call 192.0.2.1 4000 a;1");
-  EXPECT_EQ(ask("Ib"),
-            "sessions created: 1\nactive sessions: 1\nactive streams: 2\npackets received: 0\n"
-            "packets transmitted: 0\n");
-  EXPECT_TRUE(ask("I").ends_with("packets transmitted: 0\ncall\n"));
-  EXPECT_NE(ask("IBL").find("\naverage load: 0."), std::string::npos);
-  EXPECT_EQ(ask("G nsess_created npkts_relayed"), "1 0\n");
-  EXPECT_EQ(ask("Gv nsess_created nsess_destroyed"), "nsess_created=1 nsess_destroyed=0\n");
-  EXPECT_EQ(ask("G nsess_nortp"), "E68\n");
-  EXPECT_EQ(ask("G").find('E'), std::string::npos);
-}
-
-TEST_F(RtppServe, RemoveAll) {
-  for (int i = 0; i < 2000; ++i) {
-    const std::string id = "call-" + std::to_string(i);
-    ASSERT_EQ(ask("Uc0 " + id + " 192.0.2.1 4000 a;1").front() == 'E', false);
-  }
-  EXPECT_EQ(ask("X"), "0\n");
-  EXPECT_EQ(statistics().sessions, 0U);
-  EXPECT_EQ(ask("X"), "0\n");
-  expect_no_ports_used();
-}
-
-TEST_F(RtppServe, TenThousandCallsLeakNothing) {
-  config.timeouts.quarantine = std::chrono::seconds(0);
-  restart();
-  for (int i = 0; i < 10'000; ++i) {
-    const std::string id = "call-" + std::to_string(i);
-    ASSERT_NE(ask("Uc0 " + id + " 192.0.2.1 4000 a;1").find(" 198.18.0.10\n"), std::string::npos);
-    ASSERT_NE(ask("Lc0 " + id + " 192.0.2.2 5000 a;1 b;1").find(" 198.18.0.10\n"),
-              std::string::npos);
-    ASSERT_EQ(ask("D " + id + " a b"), "0\n");
-  }
-  EXPECT_EQ(statistics().sessions_total, 10'000U);
-  EXPECT_EQ(statistics().sessions, 0U);
-  expect_no_ports_used();
 }
 
 }  // namespace

@@ -26,6 +26,7 @@
 
 #include "control/connection.h"
 #include "control/process.h"
+#include "tests/socket_io.h"
 
 namespace millrace {
 namespace {
@@ -47,29 +48,6 @@ std::string offer(std::string_view call_id, std::string_view more_sdp = "") {
       std::string(more_sdp);
   return "d3:sdp" + bencode(sdp) + "7:call-id" + bencode(call_id) +
          "8:from-tag1:a7:command5:offere";
-}
-
-// One call of recv(); empty at the end of the connection.
-std::string receive_once(int fd) {
-  std::string buffer(1 << 20, '\0');
-  const ssize_t n = ::recv(fd, buffer.data(), buffer.size(), 0);
-  buffer.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
-  return buffer;
-}
-
-std::string receive_exactly(int fd, std::size_t size) {
-  std::string buffer(size, '\0');
-  const ssize_t n = ::recv(fd, buffer.data(), size, MSG_WAITALL);
-  buffer.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
-  return buffer;
-}
-
-void send_all(int fd, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t n = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    ASSERT_GT(n, 0);
-    bytes.remove_prefix(static_cast<std::size_t>(n));
-  }
 }
 
 class ServerTest : public testing::Test {

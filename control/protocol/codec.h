@@ -6,7 +6,7 @@
 // The server moves bytes and knows no protocol: it asks frame() where a message ends and serve()
 // what to send back. A codec keeps no state between messages; what a call is lives in Calls.
 // Adding a protocol: its functions in a file here, a name in ControlProtocol and in config, a row
-// in codec.cc.
+// in codecs.cc.
 
 #include <cstddef>
 #include <optional>
@@ -14,7 +14,6 @@
 #include <string_view>
 
 #include "control/calls.h"
-#include "control/config.h"
 #include "control/protocol/extent.h"
 #include "dataplane/net.h"
 
@@ -46,7 +45,5 @@ struct Codec {
   // empty: it is not to be answered. Null: the protocol is not spoken over UDP.
   std::string_view (*cookie)(std::string_view datagram);
 };
-
-[[nodiscard]] const Codec& codec_of(ControlProtocol protocol);
 
 }  // namespace millrace

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "control/protocol/codec.h"
+#include "control/codecs.h"
 
 #include "control/protocol/mediaproxy.h"
 #include "control/protocol/ng.h"
