@@ -5,6 +5,8 @@
 #include <ranges>
 #include <utility>
 
+#include "control/sdp_edits.h"
+
 namespace millrace {
 namespace {
 

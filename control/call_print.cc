@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "control/call.h"
+#include "control/sdp_edits.h"
 
 namespace millrace {
 namespace {

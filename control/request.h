@@ -17,7 +17,7 @@
 #include <variant>
 #include <vector>
 
-#include "control/sdp_edits.h"
+#include "control/edits.h"
 #include "dataplane/dataplane.h"
 #include "dataplane/net.h"
 

@@ -3,7 +3,7 @@
 
 // The least duties of an IP host: it answers ARP requests, Neighbor Solicitations and ICMP echo for
 // its own addresses, takes in the answers to its own, and asks for its next hops. Everything else
-// is a named drop. host.cc has IPv4, host6.cc IPv6.
+// is a named drop. host.cc has IPv4, host_ipv6.cc IPv6.
 //
 // One Host a worker. Answers are written into the packet that asked, so answering needs no buffer;
 // echo replies are limited to a rate (RFC 1812 section 4.3.2.8, RFC 4443 section 2.4 (f)). One

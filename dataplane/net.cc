@@ -92,8 +92,9 @@ std::optional<IpAddress> IpAddress::v4_inside() const {
 
 bool IpAddress::is_sendable() const {
   if (is_v4()) return v4_sendable(as_v4().host());
+  // fe00::/8: site-local; nothing else of it is assigned.
   if (is_unspecified() || is_loopback() || is_link_local() || is_multicast_or_broadcast() ||
-      starts_with(bytes_, {0xfe}) /* site-local; nothing else is assigned */) {
+      starts_with(bytes_, {0xfe})) {
     return false;
   }
   const std::optional<IpAddress> inside = v4_inside();

@@ -355,8 +355,6 @@ template <Family In>
   forward_across(arrival, now, tx, drops);
 }
 
-// ---- one burst -------------------------------------------------------------------------------
-
 [[gnu::always_inline]] inline FrameClass Relay::classify_packet(const rte_mbuf* packet,
                                                                 std::uint64_t own_mac) {
   if (packet->nb_segs != 1) [[unlikely]]

@@ -22,16 +22,15 @@ namespace {
 using namespace millrace;
 
 // As IpAddress: what the seeds ask for.
-const Prefix kOwn{IpAddress::parse("2001:db8:a::1").value(), 64};
+const Prefix kAddress{IpAddress::parse("2001:db8:a::1").value(), 64};
 
 void answer(std::span<const std::byte> frame) {
-  static Link link(0, MacAddress{{2, 0, 0, 0, 0, 1}}, {kOwn}, MediaAddressId{0},
-                   {}, 1'000'000'000);
-  static const std::array<Link *, 1> links{&link};
+  static Link link(0, MacAddress{{2, 0, 0, 0, 0, 1}}, {kAddress}, MediaAddressId{0}, {},
+                   1'000'000'000);
+  static const std::array<Link*, 1> links{&link};
   static WorkerStats stats;
   alignas(64) static std::array<std::byte, RTE_MBUF_DEFAULT_DATAROOM> room;
-  if (frame.size() > room.size())
-    return;
+  if (frame.size() > room.size()) return;
   std::ranges::copy(frame, room.begin());
   rte_mbuf packet{};
   packet.buf_addr = room.data();
@@ -45,30 +44,25 @@ void answer(std::span<const std::byte> frame) {
   TxBatch tx;
   const auto reason = host.receive(0, FrameKind::icmp6, packet, Tsc{1}, tx);
   FUZZ_CHECK(reason.has_value() == (tx.count == 0));
-  if (reason)
-    return;
+  if (reason) return;
   const std::span<const std::byte> reply(room.data(), packet.data_len);
   const std::uint16_t length = load_be16(reply.data() + 18);
   FUZZ_CHECK(reply.size() == kEtherSize + kIpv6Size + length);
-  const std::uint64_t sum = std::uint64_t{ones_sum(reply.subspan(22, 32))} +
-                            Be16(length).raw() + Be16(58).raw() +
-                            ones_sum(reply.subspan(54, length));
+  const std::uint64_t sum = std::uint64_t{ones_sum(reply.subspan(22, 32))} + Be16(length).raw() +
+                            Be16(58).raw() + ones_sum(reply.subspan(54, length));
   FUZZ_CHECK(fold(sum) == 0xffff);
 }
 
-} // namespace
+}  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data,
-                                      std::size_t size) {
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto frame = std::as_bytes(std::span(data, size));
   const std::uint64_t own = MacAddress{{2, 0, 0, 0, 0, 1}}.word();
   const FrameClass strict = classify(frame, own, false);
   const FrameClass trusting = classify(frame, own, true);
   // A verified checksum can only let more through.
-  if (strict.kind != FrameKind::drop)
-    FUZZ_CHECK(strict == trusting);
-  if (trusting.kind == FrameKind::arp)
-    FUZZ_CHECK(size >= kUdpHeaders);
+  if (strict.kind != FrameKind::drop) FUZZ_CHECK(strict == trusting);
+  if (trusting.kind == FrameKind::arp) FUZZ_CHECK(size >= kUdpHeaders);
   if (trusting.kind == FrameKind::udp || trusting.kind == FrameKind::icmp) {
     FUZZ_CHECK(size >= kUdpHeaders);
     const std::size_t total = load_be16(frame.data() + 16);
@@ -86,8 +80,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data,
     FUZZ_CHECK(data[14] >> 4 == 6 && strict == trusting);
     if (trusting.kind == FrameKind::udp6) {
       FUZZ_CHECK(data[0] == 2 && data[21] > 1);
-      FUZZ_CHECK(load_be16(frame.data() + 58) == length &&
-                 load_be16(frame.data() + 60) != 0);
+      FUZZ_CHECK(load_be16(frame.data() + 58) == length && load_be16(frame.data() + 60) != 0);
     } else {
       answer(frame);
     }
