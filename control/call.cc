@@ -229,6 +229,9 @@ void Call::signalled(const Request& request, Dialog& dialog, Clock::time_point n
   if (!request.metadata.empty()) metadata_ = request.metadata.substr(0, kMaxMetadata);
   last_signal_ = now;
   last_signal_at_ = std::chrono::system_clock::now();
+  if (!request.notify_socket.empty()) notify_socket_ = request.notify_socket;
+  if (!request.notify_tag.empty()) notify_tag_ = request.notify_tag;
+  if (!request.dialog_id.empty()) dialog_id_ = request.dialog_id;
 }
 
 Result<Call::Exchange> Call::place(const Request& request, const sdp::Session& session) {
@@ -375,6 +378,7 @@ Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Sessio
   dialog->pending = false;
   dialog->final |= request.sip_code >= kFinalResponse && !request.provisional;
   signalled(request, *dialog, now);
+  if (!answered_at_) answered_at_ = last_signal_at_;
   drop_refused(*dialog);
   join(*dialog);
   return result;

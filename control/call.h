@@ -11,6 +11,7 @@
 // always derived from the two legs of a dialog, so publishing them once more is harmless.
 // Not thread-safe: whoever uses it holds `mutex`.
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -22,6 +23,7 @@
 #include <vector>
 
 #include "control/config.h"
+#include "control/event.h"
 #include "control/party_media.h"
 #include "control/realm.h"
 #include "control/request.h"
@@ -41,6 +43,7 @@ class Call {
     final_timeout,
     deleted,
     ice_direct,  // ICE found a way around the relay
+    forced,      // with all others, as the relay ends
   };
   struct Verdict {
     std::optional<End> end;
@@ -88,6 +91,14 @@ class Call {
   [[nodiscard]] bool empty() const { return dialogs_.empty(); }
   [[nodiscard]] bool answered() const;
 
+  // What there is to tell of it. `ending` lacks the reason, and the report unless asked for.
+  [[nodiscard]] event::End::Dialog tags() const;
+  [[nodiscard]] event::End ending(bool with_report) const;
+  // On hold, or not, and it was otherwise when last asked.
+  [[nodiscard]] std::optional<bool> hold_changed();
+  [[nodiscard]] std::vector<event::Latched> new_latches();
+  [[nodiscard]] bool awaits_latch(Clock::time_point now) const;
+
   std::mutex mutex;
   bool gone = false;  // no longer in the table
   // When it is to be looked at next; guarded by the schedule's lock, not by `mutex`.
@@ -97,6 +108,7 @@ class Call {
   struct LegMedia {
     PartyMedia said;
     std::unique_ptr<HeldPorts> ports;
+    std::array<std::optional<Endpoint>, 2> told;  // latched, of RTP and RTCP, as told last
   };
   struct Leg {
     std::vector<std::string> tags;  // more than one where branches of a fork share a leg
@@ -208,8 +220,9 @@ class Call {
                           std::size_t component) const;
   [[nodiscard]] static bool expects(const Leg& leg, std::size_t index);
   [[nodiscard]] bool expects_media() const;
-  template <typename Heard>
-  [[nodiscard]] Verdict ladder(Heard&& heard) const;
+  template <typename Heard, typename FromAll>
+  [[nodiscard]] Verdict ladder(Heard&& heard, FromAll&& from_all) const;
+  [[nodiscard]] std::optional<Clock::time_point> last_heard_from_all(Clock::time_point now) const;
   [[nodiscard]] bool went_around(const Dialog& dialog, std::size_t index) const;
   [[nodiscard]] bool ice_is_direct() const;
   [[nodiscard]] Clock::time_point last_heard(bool expected_only, Clock::time_point now) const;
@@ -218,6 +231,9 @@ class Call {
   [[nodiscard]] Result<Leg*> select(const Request& request) const;
   void apply_restraint(const Leg& leg, const PartyMedia& said, const PartyMedia& of_other,
                        Side& side) const;
+
+  // call_events.cc
+  [[nodiscard]] bool on_hold() const;
 
   // call_report.cc
   [[nodiscard]] TagReport report(const Leg& leg) const;
@@ -232,9 +248,12 @@ class Call {
   std::optional<std::uint8_t> dscp_;
   Restraint restraint_;  // of all parties, on top of their own
   std::string metadata_;
-  std::vector<std::string> ended_branches_;  // the last ones
+  std::vector<std::string> ended_branches_;             // the last ones
+  std::string notify_socket_, notify_tag_, dialog_id_;  // as in Request
+  bool told_hold_ = false;
   Clock::time_point created_, last_signal_;
   std::chrono::system_clock::time_point created_at_, last_signal_at_;
+  std::optional<std::chrono::system_clock::time_point> answered_at_;
 };
 
 }  // namespace millrace

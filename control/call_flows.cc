@@ -258,10 +258,36 @@ Call::Clock::time_point Call::last_heard(bool expected_only, Clock::time_point n
   return heard;
 }
 
+// When the party was last heard that has been silent for longest, of those that should send and
+// have sent. RTCP counts: who is muted may send nothing else.
+std::optional<Call::Clock::time_point> Call::last_heard_from_all(Clock::time_point now) const {
+  std::optional<Clock::time_point> result;
+  for (const Dialog& dialog : dialogs_) {
+    if (!dialog.answered || dialog.a->peer != dialog.b.get()) continue;
+    for (const Leg* leg : {dialog.a.get(), dialog.b.get()}) {
+      std::optional<std::chrono::nanoseconds> silent;
+      for (std::size_t i = 0; i < leg->medias.size(); ++i) {
+        if (!expects(*leg, i)) continue;
+        for (const LocalPort port : {leg->ports(i)->rtp(), leg->ports(i)->rtcp()}) {
+          if (const auto idle = dataplane_.read(port).idle) {
+            silent = std::min(silent.value_or(*idle), *idle);
+          }
+        }
+      }
+      if (!silent) continue;
+      const auto heard =
+          std::max(last_signal_, now - std::chrono::duration_cast<Clock::duration>(*silent));
+      result = std::min(result.value_or(heard), heard);
+    }
+  }
+  return result;
+}
+
 // The earliest reason to end, with the time it is due; a limit of zero is none. `heard` tells when
-// media was last heard, of all streams or of those that are expected.
-template <typename Heard>
-Call::Verdict Call::ladder(Heard&& heard) const {
+// media was last heard, of all streams or of those that are expected; `from_all`, from whom it is
+// longest ago.
+template <typename Heard, typename FromAll>
+Call::Verdict Call::ladder(Heard&& heard, FromAll&& from_all) const {
   Verdict earliest;
   const auto at = [&](End end, Clock::time_point due) {
     if (due < earliest.next) earliest = {end, due};
@@ -277,6 +303,10 @@ Call::Verdict Call::ladder(Heard&& heard) const {
     after(End::offer_timeout, last_signal_, timeouts_.offer);
   } else if (expects_media()) {
     after(End::media_timeout, heard(true), timeouts_.media);
+    const bool each = timeouts_.party > std::chrono::seconds::zero();
+    if (const auto last = each ? from_all() : std::nullopt) {
+      after(End::media_timeout, *last, timeouts_.party);
+    }
   } else {
     after(End::silent_timeout, heard(false), timeouts_.silent);
   }
@@ -284,7 +314,8 @@ Call::Verdict Call::ladder(Heard&& heard) const {
 }
 
 Call::Clock::time_point Call::may_end() const {
-  return ladder([&](bool) { return last_signal_; }).next;
+  return ladder([&](bool) { return last_signal_; }, [&] { return std::optional(last_signal_); })
+      .next;
 }
 
 Call::Verdict Call::check(Clock::time_point now) {
@@ -293,9 +324,17 @@ Call::Verdict Call::check(Clock::time_point now) {
     if (due && *due <= now) end(i);
   }
   if (dialogs_.empty()) return {End::deleted, now};
-  Verdict verdict = ladder([&](bool expected_only) { return last_heard(expected_only, now); });
-  if (verdict.next > now) verdict.end.reset();
-  if (verdict.end == End::media_timeout && ice_is_direct()) verdict.end = End::ice_direct;
+  Verdict verdict = ladder([&](bool expected_only) { return last_heard(expected_only, now); },
+                           [&] { return last_heard_from_all(now); });
+  if (verdict.next <= now) {
+    if (verdict.end == End::media_timeout && ice_is_direct()) verdict.end = End::ice_direct;
+    return verdict;
+  }
+  verdict.end.reset();
+  if (timeouts_.party > std::chrono::seconds::zero()) {
+    // Who has not been heard yet may be, and fall silent, before the next look.
+    verdict.next = std::min(verdict.next, now + timeouts_.party);
+  }
   return verdict;
 }
 

@@ -15,6 +15,7 @@ CallReport Call::report() const {
   result.to_uri = to_uri_;
   result.metadata = metadata_;
   result.created = created_at_;
+  result.answered = answered_at_;
   result.last_signal = last_signal_at_;
   result.reported = std::chrono::system_clock::now();
   std::vector<const Leg*> seen;

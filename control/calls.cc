@@ -26,16 +26,17 @@ namespace {
 using Time = Calls::Clock::time_point;
 using Counter = std::atomic<std::uint64_t>;
 
+constexpr auto kLatchLook = std::chrono::seconds(1);
 constexpr std::string_view kSessionLimit = "Parallel session limit reached";
 using reason::kOutOfPorts;
 using reason::kUnknownCall;
 constexpr std::string_view kNoMatch = "Call-ID not found or tags didn't match";
 
-constexpr std::array<std::string_view, 6> kEndNames = {"media-timeout", "silent-timeout",
-                                                       "offer-timeout", "final-timeout",
-                                                       "deleted",       "ice-direct-path"};
+constexpr std::array<std::string_view, 7> kEndNames = {
+    "media-timeout", "silent-timeout",  "offer-timeout", "final-timeout",
+    "deleted",       "ice-direct-path", "forced"};
 
-// By the proxy, or as it should be.
+// By the proxy, or as it should be: nobody needs to be told.
 bool expected(Call::End end) { return end == Call::End::deleted || end == Call::End::ice_direct; }
 
 // By Command, as the log tells them.
@@ -85,6 +86,8 @@ struct Calls::Impl {
   CallSchedule schedule;
   const Time started = Clock::now();
   std::atomic<bool> draining = false;
+  const bool readers;  // of the event stream
+  EventOutlet outlet;
 
   // What workers had sent when it was measured last, and how fast it grew until then.
   Time measured = started;
@@ -96,7 +99,12 @@ struct Calls::Impl {
   std::array<Counter, kCommands> commands{};     // by Command
 
   Impl(const Config& settings, Dataplane& packets)
-      : config(settings), dataplane(packets), realms(settings) {}
+      : config(settings),
+        dataplane(packets),
+        realms(settings),
+        readers(std::ranges::any_of(settings.notify, [](const Notify& notify) {
+          return notify.type == NotifyType::events;
+        })) {}
 
   [[nodiscard]] CallPtr find(std::string_view call_id) const {
     Table::const_accessor found;
@@ -126,12 +134,48 @@ struct Calls::Impl {
     --sessions;
   }
 
-  void finish(const CallPtr& call, Call::End end) {
+  // `last` is its ending() before it lost its dialogs.
+  void finish(const CallPtr& call, Call::End end, event::End last) {
     const auto reason = static_cast<std::size_t>(end);
     ++ends[reason];
     log_event(expected(end) ? Level::info : Level::warning, kEndNames[reason],
               {{"call-id", call->id()}});
     leave(call);
+    const event::End::Dialog tags = last.tags;
+    last.reason = kEndNames[reason];
+    last.untold = !expected(end);
+    if (last.untold && end != Call::End::forced) tell(*call, tags, event::Timeout{last.reason});
+    if (watched() || last.untold) tell(*call, tags, std::move(last));
+  }
+
+  // Somebody reads all events; without, the only ones that go anywhere are untold ends.
+  [[nodiscard]] bool watched() const { return outlet && readers; }
+  void tell(const Call& call, const event::End::Dialog& tags, decltype(Event::what) what) const {
+    if (!outlet) return;
+    outlet({.time = std::chrono::system_clock::now(),
+            .call_id = call.id(),
+            .from_tag = tags.from_tag,
+            .to_tag = tags.to_tag,
+            .what = std::move(what)});
+  }
+  void tell(const Call& call, decltype(Event::what) what) const {
+    if (watched()) tell(call, call.tags(), std::move(what));
+  }
+  // After an offer or answer; `answered`: it was before.
+  void tell_progress(Call& call, bool fresh, bool answered) const {
+    if (fresh) tell(call, event::Start{});
+    if (!answered && call.answered()) tell(call, event::Answer{});
+    if (const auto held = call.hold_changed()) {
+      *held ? tell(call, event::Hold{}) : tell(call, event::Resume{});
+    }
+  }
+  void tell_latches(Call& call) const {
+    for (event::Latched& latched : call.new_latches()) tell(call, std::move(latched));
+  }
+  // Precondition: the call's lock is held.
+  void plan(const CallPtr& call, Time next, Time now) {
+    const bool soon = watched() && call->awaits_latch(now);
+    schedule.at(call, soon ? std::min(next, now + kLatchLook) : next);
   }
 
   [[nodiscard]] Reply refuse(const Request& request, std::string reason) {
@@ -215,7 +259,8 @@ Reply Calls::Impl::offer(const Request& request, Time now) {
       return refuse(request, std::move(told.error().message));
     }
     if (fresh) ++sessions_total;
-    schedule.at(call, call->may_end());
+    tell_progress(*call, fresh, answered);
+    plan(call, call->may_end(), now);
     log_signal(request, !update && answered ? "reoffer" : name(request.command),
                session->medias.size());
     auto* const sdp = std::get_if<reply::Sdp>(&*told);
@@ -236,9 +281,11 @@ Reply Calls::Impl::answer(const Request& request, Time now) {
   const auto session = read_medias(request, reading);
   if (!session) return refuse(request, session.error().message);
   return with_call(request, [&](const CallPtr& call) -> Reply {
+    const bool answered = call->answered();
     auto told = call->answer(request, *session, now);
     if (!told) return refuse(request, std::move(told.error().message));
-    schedule.at(call, call->may_end());
+    tell_progress(*call, false, answered);
+    plan(call, call->may_end(), now);
     log_signal(request, "answer", session->medias.size());
     return std::move(*told);
   });
@@ -252,6 +299,8 @@ Reply Calls::Impl::remove(const Request& request, Time now) {
   const auto act = [&](const CallPtr& call) -> Reply {
     reply::Deleted result;
     if (!request.fast) result.call = call->report();
+    event::End last;
+    if (watched()) last = call->ending(true);
     if (!call->remove(request, now)) return miss();
     log_event(Level::info, "delete",
               {{"call-id", request.call_id},
@@ -259,7 +308,7 @@ Reply Calls::Impl::remove(const Request& request, Time now) {
                {"to-tag", request.to_tag},
                {"via-branch", request.via_branch}});
     if (call->empty()) {
-      finish(call, Call::End::deleted);
+      finish(call, Call::End::deleted, std::move(last));
     } else {
       schedule.at(call, call->may_end());
     }
@@ -344,20 +393,33 @@ void Calls::expire(Clock::time_point now) {
   for (const CallPtr& call : calls.schedule.take_due(now)) {
     const std::lock_guard lock(call->mutex);
     if (call->gone) continue;
+    event::End last;
+    if (calls.watched()) calls.tell_latches(*call);
+    if (calls.outlet && call->may_end() <= now) last = call->ending(calls.readers);
     const Call::Verdict verdict = call->check(now);
     if (verdict.end) {
-      calls.finish(call, *verdict.end);
+      calls.finish(call, *verdict.end, std::move(last));
     } else {
-      calls.schedule.at(call, verdict.next);
+      calls.plan(call, verdict.next, now);
     }
   }
 }
 
 const Config& Calls::config() const { return impl_->config; }
 
+void Calls::tell_events(EventOutlet outlet) { impl_->outlet = std::move(outlet); }
+
 void Calls::drain() {
   impl_->draining = true;
   log_event(Level::info, "draining", {{"calls", sessions()}});
+}
+
+void Calls::end_all() {
+  impl_->draining = true;
+  for (const CallPtr& call : impl_->schedule.take_due(Time::max())) {
+    const std::lock_guard lock(call->mutex);
+    if (!call->gone) impl_->finish(call, Call::End::forced, call->ending(impl_->readers));
+  }
 }
 
 std::uint64_t Calls::sessions() const { return impl_->sessions; }
@@ -410,7 +472,7 @@ StatisticsReport Calls::statistics(Clock::time_point now) const {
   report.dataplane = calls.dataplane.report();
   for (const WorkerReport& worker : report.dataplane.workers) {
     report.packets += worker.relayed;
-    report.bytes += worker.relayed_bytes;
+    report.bytes += worker.tx_bytes;
     report.packet_errors +=
         std::accumulate(worker.drops.begin(), worker.drops.end(), std::uint64_t{0});
   }

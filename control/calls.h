@@ -16,6 +16,7 @@
 #include <memory>
 
 #include "control/config.h"
+#include "control/event.h"
 #include "control/request.h"
 #include "dataplane/dataplane.h"
 
@@ -31,6 +32,10 @@ class Calls {
   Calls(const Calls&) = delete;
   Calls& operator=(const Calls&) = delete;
 
+  // From now on tells what happens, under a call's lock: `outlet` must not block. Before the first
+  // request.
+  void tell_events(EventOutlet outlet);
+
   // Carries out one request. Thread-safe; never throws for what a request holds.
   [[nodiscard]] Reply handle(const Request& request, Clock::time_point now);
 
@@ -39,6 +44,8 @@ class Calls {
 
   // New calls are refused ("load limit") from now on; existing ones go on.
   void drain();
+  // Ends all calls, whose proxies do not know, and takes no new ones.
+  void end_all();
 
   [[nodiscard]] const Config& config() const;
   [[nodiscard]] StatisticsReport statistics(Clock::time_point now) const;

@@ -11,6 +11,7 @@
 
 #include "control/config_control.h"
 #include "control/config_interface.h"
+#include "control/config_notify.h"
 #include "control/toml_reader.h"
 
 namespace millrace {
@@ -89,14 +90,16 @@ void read_dataplane(const toml::table& root, DataplaneConfig& config) {
 // ---- [timeouts], [limits], [log] ---------------------------------------------------------------
 
 void read_timeouts(const toml::table& table, Timeouts& timeouts) {
-  const TomlReader reader(table, "[timeouts]",
-                          {"media", "silent", "offer", "final", "delete_delay", "quarantine"});
+  const TomlReader reader(
+      table, "[timeouts]",
+      {"media", "party", "silent", "offer", "final", "delete_delay", "quarantine"});
   const auto seconds = [&](std::string_view key, std::chrono::seconds& value) {
     if (const toml::node* node = reader.find(key)) {
       value = std::chrono::seconds(TomlReader::integer(*node, key, 0, kYear));
     }
   };
   seconds("media", timeouts.media);
+  seconds("party", timeouts.party);
   seconds("silent", timeouts.silent);
   seconds("offer", timeouts.offer);
   seconds("final", timeouts.final);
@@ -120,13 +123,17 @@ void read_log(const toml::table& table, Log& log) {
 }
 
 Config read_root(const toml::table& root) {
-  const TomlReader reader(root, "the file",
-                          {"dataplane", "interface", "control", "timeouts", "limits", "log"});
+  const TomlReader reader(
+      root, "the file",
+      {"dataplane", "interface", "control", "notify", "timeouts", "limits", "log"});
   Config config;
   read_dataplane(root, config.dataplane);
   std::map<IpAddress, std::string> owner_of;
   for (const auto* table : tables_of(root, "interface")) read_interface(*table, config, owner_of);
   for (const auto* table : tables_of(root, "control")) read_control(*table, config.control);
+  if (reader.find("notify") != nullptr) {
+    for (const auto* table : tables_of(root, "notify")) read_notify(*table, config.notify);
+  }
   if (const auto* node = reader.find("timeouts")) {
     read_timeouts(table_of(*node, "timeouts"), config.timeouts);
   }

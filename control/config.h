@@ -43,9 +43,19 @@ struct ControlSocket {
   std::vector<std::string> peers;  // users that may connect, beside root and our own; empty = all
 };
 
+enum class NotifyType : std::uint8_t { kamailio, opensips, events };
+
+// Who is told what happens to calls.
+struct Notify {
+  NotifyType type = NotifyType::events;
+  std::string proxy;  // kamailio, opensips: the proxy's own datagram socket
+  ControlSocket own;  // events: where readers connect; else where the proxy's replies come to
+};
+
 // Zero = never, where a timeout may be off.
 struct Timeouts {
   std::chrono::seconds media{60};     // no packets on a stream that should have them
+  std::chrono::seconds party{0};      // one party, once heard, is silent; the other talks on
   std::chrono::seconds silent{3600};  // on hold
   std::chrono::seconds offer{180};    // offered, never answered
   std::chrono::seconds final{0};      // age of the whole call
@@ -69,6 +79,7 @@ struct Config {
   DataplaneConfig dataplane;
   std::vector<Interface> interfaces;
   std::vector<ControlSocket> control;
+  std::vector<Notify> notify;
   Timeouts timeouts;
   Limits limits;
   Log log;

@@ -65,16 +65,6 @@ void read_path(const toml::node& node, ControlSocket& socket) {
   }
 }
 
-void read_mode(const TomlReader& reader, ControlSocket& socket) {
-  const toml::node* node = reader.find("mode");
-  if (node == nullptr) return;
-  if (node->is_integer() && (node->as_integer()->flags() & toml::value_flags::format_as_octal) ==
-                                toml::value_flags::none) {
-    refuse(*node, "mode is not octal; write 0o660");
-  }
-  socket.mode = TomlReader::integer(*node, "mode", 0, 0777);
-}
-
 void read_peers(const TomlReader& reader, ControlSocket& socket) {
   const toml::node* node = reader.find("peers");
   if (node == nullptr) return;
@@ -91,6 +81,16 @@ void read_peers(const TomlReader& reader, ControlSocket& socket) {
 }
 
 }  // namespace
+
+void read_mode(const TomlReader& reader, ControlSocket& socket) {
+  const toml::node* node = reader.find("mode");
+  if (node == nullptr) return;
+  if (node->is_integer() && (node->as_integer()->flags() & toml::value_flags::format_as_octal) ==
+                                toml::value_flags::none) {
+    refuse(*node, "mode is not octal; write 0o660");
+  }
+  socket.mode = TomlReader::integer(*node, "mode", 0, 0777);
+}
 
 void read_control(const toml::table& table, std::vector<ControlSocket>& sockets) {
   const TomlReader reader(table, "[[control]]",

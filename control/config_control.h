@@ -13,4 +13,7 @@ namespace millrace {
 // Adds the socket of one table; throws ConfigFault.
 void read_control(const toml::table& table, std::vector<ControlSocket>& sockets);
 
+// The `mode` of a socket file, if it is given.
+void read_mode(const TomlReader& reader, ControlSocket& socket);
+
 }  // namespace millrace

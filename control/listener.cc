@@ -164,14 +164,14 @@ Result<void> remove_stale(const std::string& path) {
 
 }  // namespace
 
-Result<Listener> Listener::bind(const ControlSocket& config) {
+Result<Listener> Listener::bind(const ControlSocket& config, int type) {
   Listener listener(config);
-  auto bound = config.udp ? listener.bind_udp(*config.udp) : listener.bind_unix();
+  auto bound = config.udp ? listener.bind_udp(*config.udp) : listener.bind_unix(type);
   if (!bound) return std::unexpected(std::move(bound.error()));
   return listener;
 }
 
-Result<void> Listener::bind_unix() {
+Result<void> Listener::bind_unix(int type) {
   const std::string& path = config_.path;
   for (const std::string& peer : config_.peers) {
     const auto user = find_user(peer);
@@ -190,7 +190,7 @@ Result<void> Listener::bind_unix() {
     return room;
   }
   lock_ = std::move(*lock);
-  FileDescriptor fd = open_socket(AF_UNIX, SOCK_STREAM);
+  FileDescriptor fd = open_socket(AF_UNIX, type);
   const UnixAddress address(path);
   const mode_t before = ::umask(0777);  // nobody gets in before owner and mode are right
   const int result = ::bind(fd.get(), address.get(), address.size);

@@ -9,6 +9,7 @@
 // process is replaced, one that somebody listens on is not; a lock file beside it, held as long as
 // the socket, decides between two instances that start together. Both files are removed at the end.
 
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include <string>
@@ -23,7 +24,8 @@ namespace millrace {
 
 class Listener {
  public:
-  [[nodiscard]] static Result<Listener> bind(const ControlSocket& config);
+  // `type` is that of a socket file.
+  [[nodiscard]] static Result<Listener> bind(const ControlSocket& config, int type = SOCK_STREAM);
   ~Listener();
   Listener(Listener&&) noexcept = default;
   Listener& operator=(Listener&&) = delete;
@@ -41,7 +43,7 @@ class Listener {
 
  private:
   explicit Listener(ControlSocket config) : config_(std::move(config)) {}
-  [[nodiscard]] Result<void> bind_unix();
+  [[nodiscard]] Result<void> bind_unix(int type);
   [[nodiscard]] Result<void> bind_udp(const Endpoint& endpoint);
 
   ControlSocket config_;

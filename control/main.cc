@@ -4,6 +4,8 @@
 // sockets and the claims on devices, then the NICs. Everything lives in run() and is destroyed in
 // reverse order: control threads, sockets, calls, and last the data plane with its NICs.
 
+#include <sys/socket.h>
+
 #include <csignal>
 #include <cstdio>
 #include <thread>
@@ -17,6 +19,7 @@
 #include "control/config.h"
 #include "control/listener.h"
 #include "control/log.h"
+#include "control/notify.h"
 #include "control/options.h"
 #include "control/process.h"
 #include "control/server.h"
@@ -27,6 +30,7 @@ namespace {
 
 constexpr int kExitStart = 1;
 constexpr int kControlThreads = 2;
+constexpr auto kLastWords = std::chrono::seconds(1);
 
 int complain(int status, std::string_view message) {
   fmt::print(stderr, "millrace: {}\n", message);
@@ -39,7 +43,12 @@ class Control {
   Control(const std::vector<Listener>& listeners, Calls& calls)
       : calls_(calls), server_(io_, listeners, calls) {}
 
-  [[nodiscard]] Result<void> start() {
+  [[nodiscard]] Result<void> start(const std::vector<Notify>& config,
+                                   const std::vector<Listener>& sockets) {
+    auto notifier = Notifier::start(io_, config, sockets);
+    if (!notifier) return std::unexpected(std::move(notifier.error()));
+    notifier_ = std::move(*notifier);
+    calls_.tell_events([this](Event event) { notifier_->tell(std::move(event)); });
     if (auto started = server_.start(); !started) return started;
     wait_for_signal();
     wait_a_second();
@@ -72,7 +81,8 @@ class Control {
         return;
       }
       log_event(Level::info, "stopping", {{"signal", signal == SIGTERM ? "TERM" : "INT"}});
-      io_.stop();
+      calls_.end_all();
+      notifier_->flush(kLastWords, [this] { io_.stop(); });
     });
   }
   void drain() {
@@ -86,11 +96,13 @@ class Control {
       if (error) return;
       calls_.expire(Calls::Clock::now());
       server_.expire(Server::Clock::now());
+      notifier_->tick();
       log_tick();
       notify_systemd("WATCHDOG=1");
       if (draining_ && calls_.sessions() == 0) {
         log_event(Level::info, "stopping", {{"reason", "drained"}});
-        io_.stop();
+        draining_ = false;
+        notifier_->flush(kLastWords, [this] { io_.stop(); });
       }
       wait_a_second();
     });
@@ -99,6 +111,7 @@ class Control {
   Calls& calls_;
   asio::io_context io_{kControlThreads};
   Server server_;
+  std::unique_ptr<Notifier> notifier_;
   asio::signal_set signals_{io_, SIGTERM, SIGINT, SIGHUP};
   asio::steady_timer housekeeping_{io_};
   std::atomic<bool> draining_ = false;
@@ -133,13 +146,20 @@ int run(const Config& config) {
     if (!listener) return complain(kExitStart, listener.error().message);
     listeners.push_back(std::move(*listener));
   }
+  std::vector<Listener> notifying;
+  for (const Notify& notify : config.notify) {
+    const int type = notify.type == NotifyType::events ? SOCK_STREAM : SOCK_DGRAM;
+    auto listener = Listener::bind(notify.own, type);
+    if (!listener) return complain(kExitStart, listener.error().message);
+    notifying.push_back(std::move(*listener));
+  }
   const auto dataplane = Dataplane::start(config.dataplane);
   if (!dataplane) return complain(kExitStart, dataplane.error().message);
 
   const Logging logging(config.log);
   Calls calls(config, **dataplane);
   Control control(listeners, calls);
-  if (auto started = control.start(); !started) {
+  if (auto started = control.start(config.notify, notifying); !started) {
     return complain(kExitStart, started.error().message);
   }
   if (auto dropped = drop_privileges(needed_capabilities(config.dataplane.interfaces)); !dropped) {

@@ -101,7 +101,8 @@ struct Request {
   unsigned sip_code = 0;              // of the reply that brings an answer; 0 = not told
 
   // Whom to tell that the call ended by itself; kept until another offer or answer says more.
-  std::string_view notify_socket;  // "tcp:192.0.2.1:9000", "unix:/path": gets the tag and a newline
+  // rtpproxy's notification: "tcp:192.0.2.1:9000" or "unix:/path" gets the tag and a newline.
+  std::string_view notify_socket;
   std::string_view notify_tag;
   std::string_view dialog_id;  // how the proxy's dialog module calls it
 
@@ -158,6 +159,7 @@ struct CallReport {
   std::string call_id;
   std::string from_tag, from_uri, to_uri, username;  // of the first update
   std::chrono::system_clock::time_point created;
+  std::optional<std::chrono::system_clock::time_point> answered;  // first
   std::chrono::system_clock::time_point last_signal;
   std::vector<TagReport> tags;
   std::chrono::system_clock::time_point reported;  // when this was read: FlowReport::idle ends here

@@ -29,6 +29,7 @@ TEST(Config, DefaultsAreThoseOfTheHeader) {
   ASSERT_EQ(config->control.size(), 1U);
   EXPECT_EQ(config->control[0].mode, 0660U);
   EXPECT_EQ(config->timeouts.media, seconds(60));
+  EXPECT_EQ(config->timeouts.party, seconds(0));
   EXPECT_EQ(config->timeouts.silent, seconds(3600));
   EXPECT_EQ(config->timeouts.offer, seconds(180));
   EXPECT_EQ(config->timeouts.final, seconds(0));
@@ -70,8 +71,21 @@ mode = 0o600
 owner = "kamailio:kamailio"
 [[control]]
 udp = "[::1]:2223"
+[[notify]]
+type = "kamailio"
+path = "/run/k/rpc.sock"
+reply_path = "/run/m/replies.sock"
+mode = 0o600
+owner = "m:k"
+[[notify]]
+type = "opensips"
+path = "/run/o/mi.sock"
+[[notify]]
+type = "events"
+path = "/run/m/events.sock"
 [timeouts]
 media = 1
+party = 9
 silent = 2
 offer = 3
 final = 4
@@ -115,6 +129,7 @@ lines_per_second = 8
   ASSERT_TRUE(config->control[1].udp);
   EXPECT_EQ(config->control[1].udp->text(), "[::1]:2223");
   EXPECT_EQ(config->timeouts.media, seconds(1));
+  EXPECT_EQ(config->timeouts.party, seconds(9));
   EXPECT_EQ(config->timeouts.silent, seconds(2));
   EXPECT_EQ(config->timeouts.offer, seconds(3));
   EXPECT_EQ(config->timeouts.final, seconds(4));
@@ -384,6 +399,7 @@ TEST(ReadConfig, CommentedDefaultsInCarrierTomlAreTheTrueOnes) {
   EXPECT_EQ(config->interfaces[0].latching, Interface().latching);
   EXPECT_EQ(config->control[0].mode, ControlSocket().mode);
   EXPECT_EQ(config->timeouts.media, Timeouts().media);
+  EXPECT_EQ(config->timeouts.party, Timeouts().party);
   EXPECT_EQ(config->timeouts.silent, Timeouts().silent);
   EXPECT_EQ(config->timeouts.offer, Timeouts().offer);
   EXPECT_EQ(config->timeouts.final, Timeouts().final);
@@ -392,6 +408,55 @@ TEST(ReadConfig, CommentedDefaultsInCarrierTomlAreTheTrueOnes) {
   EXPECT_EQ(config->limits.calls, Limits().calls);
   EXPECT_EQ(config->log.level, Log().level);
   EXPECT_EQ(config->log.lines_per_second, Log().lines_per_second);
+}
+
+TEST(Config, ReadsWhomToNotify) {
+  const std::string rest =
+      "[[notify]]\ntype = 'kamailio'\npath = '/run/k/rpc.sock'\nmode = 0o600\nowner = 'm:k'\n"
+      "[[notify]]\ntype = 'opensips'\npath = '/run/o/mi.sock'\nreply_path = '/run/m/r.sock'\n"
+      "[[notify]]\ntype = 'events'\npath = '/run/m/events.sock'\n";
+  const auto config = parse_config(File{.rest = rest}.text(), "m.toml");
+  ASSERT_TRUE(config) << config.error().message;
+  ASSERT_EQ(config->notify.size(), 3U);
+  EXPECT_EQ(config->notify[0].type, NotifyType::kamailio);
+  EXPECT_EQ(config->notify[0].proxy, "/run/k/rpc.sock");
+  EXPECT_EQ(config->notify[0].own.path, "/run/millrace/kamailio-replies.sock");
+  EXPECT_EQ(config->notify[0].own.mode, 0600U);
+  EXPECT_EQ(config->notify[0].own.owner, "m:k");
+  EXPECT_EQ(config->notify[1].type, NotifyType::opensips);
+  EXPECT_EQ(config->notify[1].own.path, "/run/m/r.sock");
+  EXPECT_EQ(config->notify[2].type, NotifyType::events);
+  EXPECT_EQ(config->notify[2].own.path, "/run/m/events.sock");
+  EXPECT_EQ(config->notify[2].proxy, "");
+}
+
+TEST(Config, WrongNotifyTablesAreRefused) {
+  const auto error = [](const std::string& keys) { return rest_error("[[notify]]\n" + keys); };
+  EXPECT_EQ(error("path = '/x'"),
+            "m.toml:9:1: [[notify]] lacks 'type'; write type = \"kamailio\", "
+            "\"opensips\" or \"events\"");
+  EXPECT_EQ(error("type = 'kamailio'"),
+            "m.toml:9:1: [[notify]] lacks 'path'; write path = "
+            "\"/run/kamailio/kamailio_rpc.sock\"");
+  EXPECT_EQ(
+      error("type = 'events'\npath = 'x'"),
+      "m.toml:11:8: path must be the absolute path of a socket file, 107 bytes at most; write "
+      "\"/run/millrace/events.sock\"");
+  EXPECT_EQ(error("type = 'kamailio'\npath = '/k'\nreply_path = 'r'"),
+            "m.toml:12:14: reply_path must be the absolute path of a socket file, 107 bytes at "
+            "most; write \"/run/millrace/kamailio-replies.sock\"");
+  EXPECT_EQ(error("type = 'events'\npath = '/x'\nreply_path = '/y'"),
+            "m.toml:12:14: reply_path is for the replies of a proxy; remove it beside events");
+  EXPECT_EQ(error("type = 'webhook'\npath = '/x'").substr(0, 13), "m.toml:10:8: ");
+  EXPECT_EQ(error("type = 'events'\npath = '/x'\nmode = 660"),
+            "m.toml:12:8: mode is not octal; write 0o660");
+  EXPECT_EQ(error("type = 'events'\npath = '/x'\n[[notify]]\ntype = 'events'\npath = '/x'"),
+            "m.toml:14:8: this socket is listed twice; list it once");
+  EXPECT_EQ(
+      error("type = 'kamailio'\npath = '/x'\n[[notify]]\ntype = 'kamailio'\npath = '/y'"),
+      "m.toml:14:8: /run/millrace/kamailio-replies.sock is another [[notify]]'s socket; write "
+      "reply_path = \"/run/millrace/replies-2.sock\"");
+  EXPECT_EQ(rest_error("[notify]").substr(0, 9), "m.toml:9:");
 }
 
 }  // namespace
