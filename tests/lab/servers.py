@@ -28,7 +28,7 @@ class Kamailio:
         else:
             relay = "MR_NO_RELAY"
         defines = [f"MR_LISTEN=udp:{topology.PROXY}:5060", "MR_WORKERS=2", "MR_PING_SECONDS=5",
-                   relay]
+                   f'MR_RPC="{self.runtime / "rpc.sock"}"', relay]
         self.program = programs.start(
             "kamailio",
             ["kamailio", "-DD", "-E", "-f", KAMAILIO_CONFIG, "-Y", self.runtime,
@@ -86,6 +86,11 @@ ports = [30000, 39999]
 protocol = "ng"
 path = "{self.socket}"
 mode = 0o660
+
+[[notify]]
+type = "kamailio"
+path = "{self.directory / 'kamailio' / 'rpc.sock'}"
+reply_path = "{self.directory / 'replies.sock'}"
 
 [timeouts]
 delete_delay = 2
