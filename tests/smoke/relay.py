@@ -52,6 +52,8 @@ class Relay:
             "limits": {},
             "log": {"level": "debug"},
         }
+        if "notify" in settings:
+            tables["notify"] = {}
         lines = []
         for name, values in tables.items():
             given = settings.get(name, {})
@@ -59,7 +61,7 @@ class Relay:
                 for each in given:
                     lines += [f"[[{name}]]"] + [f"{k} = {toml(v)}" for k, v in each.items()]
                 continue
-            lines.append(f"[[{name}]]" if name == "interface" else f"[{name}]")
+            lines.append(f"[[{name}]]" if name in ("interface", "notify") else f"[{name}]")
             lines += [f"{key} = {toml(value)}" for key, value in (values | given).items()]
         for control in [{"path": str(self.socket)}, {"udp": f"127.0.0.1:{UDP_PORT}"},
                         {"protocol": "mediaproxy", "path": str(self.mediaproxy_socket)},

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What leaves the relay when a call ends by itself, and real Kamailio acting on it."""
+
+import json
+import pathlib
+import shutil
+import signal
+import socket
+import tempfile
+import time
+import unittest
+
+from smoke.bed import CALLEE, CALLER, Call, Case
+from smoke.phone import Traffic
+from smoke.proxy import MISSING, Children, Kamailio, Sipp
+from smoke.relay import GATEWAY, SLOWNESS
+
+
+class Events:
+    """A reader of the relay's event stream."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.connect(str(path))
+        self.text = b""
+
+    def until(self, event, seconds):
+        """All events up to the first of this kind."""
+        deadline = time.monotonic() + seconds
+        while True:
+            *lines, _ = self.text.split(b"\n")
+            seen = [json.loads(line) for line in lines]
+            for index, line in enumerate(seen):
+                if line["event"] == event:
+                    return seen[:index + 1]
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise AssertionError(f"no {event} within {seconds} s, but {seen}")
+            self.socket.settimeout(left)
+            try:
+                piece = self.socket.recv(65536)
+            except TimeoutError:
+                continue
+            if not piece:
+                raise AssertionError(f"the stream ended before {event}: {seen}")
+            self.text += piece
+
+
+class EventsTest(Case):
+    """The stream of events alone."""
+
+    def setUp(self):
+        super().setUp()
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="millrace-events-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.relay = self.new_relay({
+            "notify": {"type": "events", "path": str(self.folder / "events.sock")},
+            "timeouts": {"media": 2}}).start()
+        self.events = Events(self.folder / "events.sock")
+        self.addCleanup(self.events.socket.close)
+
+    def test_a_call_from_start_to_its_record(self):
+        call = self.call(self.relay.ng)
+        with Traffic(call):
+            time.sleep(0.5)
+            seen = self.events.until("latched", 3 * SLOWNESS)
+        self.assertEqual([line["event"] for line in seen], ["start", "answer", "latched"])
+        self.assertEqual(seen[2]["source"].split(":")[0], {
+            call.from_tag: CALLER, call.to_tag: CALLEE}[seen[2]["tag"]])
+        call.delete()
+        end = self.events.until("end", 3 * SLOWNESS)[-1]
+        self.assertEqual((end["call-id"], end["reason"]), (call.call_id, "deleted"))
+        for party in end["parties"]:
+            rtp = party["medias"][0]["streams"][0]
+            self.assertGreater(rtp["packets"], 50)
+            self.assertEqual(rtp["lost"], 0)
+        self.relay.check_stop()
+
+    def test_a_media_timeout_and_the_relays_own_end(self):
+        silent = self.call(self.relay.ng)
+        seen = self.events.until("end", 8 * SLOWNESS)
+        self.assertEqual([line["event"] for line in seen[-2:]], ["timeout", "end"])
+        self.assertEqual((seen[-1]["call-id"], seen[-1]["reason"]),
+                         (silent.call_id, "media-timeout"))
+        self.events.text = b""
+        last = self.call(self.relay.ng)
+        self.relay.check_stop()
+        end = self.events.until("end", 3 * SLOWNESS)[-1]
+        self.assertEqual((end["call-id"], end["reason"]), (last.call_id, "forced"))
+
+
+@unittest.skipIf(MISSING, f"not installed: {' '.join(MISSING)}")
+class KamailioTest(Case):
+    """Kamailio, Debian's, with the shipped configuration, between two SIPp that speak RTP."""
+
+    workers = 2
+
+    def setUp(self):
+        super().setUp()
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="millrace-proxy-"))
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        self.children = Children(folder)
+        self.addCleanup(self.children.close)
+        self.relay = self.new_relay({
+            "notify": {"type": "kamailio", "path": str(folder / "rpc.sock"),
+                       "reply_path": str(folder / "replies.sock")},
+            "timeouts": {"party": 2}}).start()
+        self.kamailio = Kamailio(self.children, self.bed.wire, GATEWAY, self.relay.socket,
+                                 self.workers)
+        self.addCleanup(self.kamailio.probe.socket.close)
+        self.caller = Sipp(self.children, self.bed.caller, CALLER, GATEWAY)
+        self.callee = Sipp(self.children, self.bed.callee, CALLEE, GATEWAY)
+        self.assertEqual(self.callee.run("register", "-m", 1).wait(10 * SLOWNESS), 0)
+
+    def wait_for(self, true, seconds, what):
+        deadline = time.monotonic() + seconds
+        while not true():
+            if time.monotonic() > deadline:
+                self.fail(f"no {what} within {seconds} s\n{self.relay.text()}\n"
+                          f"{self.kamailio.log()[-2000:]}")
+            time.sleep(0.02)
+
+    def sessions(self):
+        statistics = self.relay.ng.command("statistics")["statistics"]
+        return statistics["currentstatistics"]["sessionsown"]
+
+    def test_a_phones_power_cut_sends_bye_to_the_other(self):
+        # One call; the callee ends well only if it gets a BYE, and speaks until then.
+        callee = self.callee.run("callee", "-m", 1)
+        caller = self.caller.run("caller", "-m", 1, "-d", 600_000)
+        self.wait_for(lambda: self.sessions() == 1, 10 * SLOWNESS, "call")
+        time.sleep(1)  # both speak
+        self.assertIsNone(callee.poll())
+        caller.send_signal(signal.SIGKILL)
+        cut = time.monotonic()
+        self.assertEqual(callee.wait(15 * SLOWNESS), 0)
+        self.assertGreater(time.monotonic() - cut, 1.5)  # not before the timeout
+        self.assertEqual(self.sessions(), 0)
+        self.wait_for(lambda: "proxy-told" in self.relay.log.read_text(), 3 * SLOWNESS, "reply")
+        self.assertRegex(self.relay.log.read_text(), "proxy-told .*answer=ok")
+        self.relay.check_stop()
+
+
+@unittest.skipIf(MISSING, f"not installed: {' '.join(MISSING)}")
+class RestartTest(KamailioTest):
+    """One SIP worker, so that whatever blocks it delays the next message, whoever sent it."""
+
+    workers = 1
+    test_a_phones_power_cut_sends_bye_to_the_other = None
+
+    def longest_answer(self, seconds):
+        """The longest that the worker kept an OPTIONS waiting."""
+        longest, deadline = 0.0, time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            waited = self.kamailio.probe.ask(patience=2.0)
+            self.assertIsNotNone(waited, "no answer to OPTIONS")
+            longest = max(longest, waited)
+            time.sleep(0.005)
+        return longest
+
+    def test_a_killed_and_restarted_relay_blocks_no_worker(self):
+        self.callee.run("callee", "-aa")
+        calls = self.caller.run("caller", "-r", 10, "-d", 300, "-l", 50)
+        self.wait_for(lambda: self.sessions() > 0, 10 * SLOWNESS, "call")
+        waits = {"before": self.longest_answer(1)}
+        for how in (signal.SIGKILL, signal.SIGTERM):
+            self.relay.process.send_signal(how)
+            waits[f"down by {how.name}"] = self.longest_answer(2)
+            self.relay.process.wait(5 * SLOWNESS)
+            self.relay.spawn()
+            waits[f"starting after {how.name}"] = self.longest_answer(3)
+            self.wait_for(lambda: self.sessions() > 0, 10 * SLOWNESS, "call after the restart")
+        self.assertIsNone(calls.poll())
+        print(" ".join(f"{name} {wait * 1000:.1f} ms" for name, wait in waits.items()))
+        for name, wait in waits.items():
+            self.assertLess(wait, 0.1 * SLOWNESS, name)
+        self.relay.check_stop()
+
+
+if __name__ == "__main__":
+    unittest.main()
