@@ -15,7 +15,7 @@
 #include "control/call.h"
 #include "control/call_schedule.h"
 #include "control/log.h"
-#include "control/named_media.h"
+#include "control/reading.h"
 #include "control/realm.h"
 #include "control/sdp.h"
 #include "control/sdp_edits.h"
@@ -38,41 +38,6 @@ constexpr std::array<std::string_view, 7> kEndNames = {
 
 // By the proxy, or as it should be: nobody needs to be told.
 bool expected(Call::End end) { return end == Call::End::deleted || end == Call::End::ice_direct; }
-
-// By Command, as the log tells them.
-constexpr std::array<std::string_view, kCommands> kCommandNames = {
-    "ping",       "offer",       "answer",      "update",        "delete",        "query",
-    "list",       "statistics",  "block-media", "unblock-media", "silence-media", "unsilence-media",
-    "block-dtmf", "unblock-dtmf"};
-
-std::string_view name(Command command) {
-  return kCommandNames.at(static_cast<std::size_t>(command));
-}
-
-// What comes of reading an SDP beside its medias.
-struct Reading {
-  std::string chosen;     // what the medias view where codecs were chosen
-  std::string shortfall;  // what of the edits is left undone
-};
-
-// What an offer or answer says of its medias, by SDP or by their names.
-Result<sdp::Session> read_medias(const Request& request, Reading& reading) {
-  if (!request.medias.empty() || request.command == Command::update) {
-    return name_medias(request.medias);
-  }
-  auto session = sdp::parse(request.sdp);
-  if (session && !request.edits.codecs.empty()) {
-    reading.chosen = sdp::choose_codecs(*session, request.edits.codecs);
-    session = sdp::parse(reading.chosen);
-  }
-  if (!session) return fail("Failed to parse SDP: " + session.error().message);
-  if (auto ok = sdp::check(*session, request.edits); !ok) return std::unexpected(ok.error());
-  if (request.command == Command::offer) {
-    reading.shortfall = sdp::shortfall(*session, request.edits);
-  }
-  sdp::adjust(*session, request.edits);
-  return session;
-}
 
 }  // namespace
 
@@ -472,7 +437,7 @@ StatisticsReport Calls::statistics(Clock::time_point now) const {
   report.dataplane = calls.dataplane.report();
   for (const WorkerReport& worker : report.dataplane.workers) {
     report.packets += worker.relayed;
-    report.bytes += worker.tx_bytes;
+    report.bytes += worker.relayed_bytes;
     report.packet_errors +=
         std::accumulate(worker.drops.begin(), worker.drops.end(), std::uint64_t{0});
   }

@@ -7,6 +7,7 @@
 // call is, and what a request does to it, lives behind these types alone (calls.h). A Request
 // holds views into the bytes that it was parsed from: they must outlive it. A Reply owns its text.
 
+#include <array>
 #include <bitset>
 #include <chrono>
 #include <cstdint>
@@ -40,6 +41,16 @@ enum class Command : std::uint8_t {
   unblock_dtmf,
 };
 inline constexpr std::size_t kCommands = 14;
+
+// As the log tells them.
+inline constexpr std::array<std::string_view, kCommands> kCommandNames = {
+    "ping",       "offer",       "answer",      "update",        "delete",        "query",
+    "list",       "statistics",  "block-media", "unblock-media", "silence-media", "unsilence-media",
+    "block-dtmf", "unblock-dtmf"};
+
+[[nodiscard]] constexpr std::string_view name(Command command) {
+  return kCommandNames.at(static_cast<std::size_t>(command));
+}
 
 inline constexpr unsigned kFinalResponse = 200;  // SIP response codes below are provisional
 

@@ -8,8 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "control/event.h"
-
-#include "calls_fixture.h"
+#include "tests/calls_fixture.h"
 
 namespace millrace {
 namespace {
