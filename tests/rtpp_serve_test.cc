@@ -14,6 +14,8 @@
 namespace millrace {
 namespace {
 
+const IpAddress kProxy = IpAddress::v4(127, 0, 0, 1);  // the peer of datagrams
+
 class RtppServe : public CallsTest {
  protected:
   [[nodiscard]] Answer answer(std::string_view message,
@@ -21,6 +23,13 @@ class RtppServe : public CallsTest {
     return rtpp::serve(message, {.calls = *calls, .now = now, .max_reply = SIZE_MAX, .peer = peer});
   }
   [[nodiscard]] std::string ask(std::string_view message) { return answer(message).reply; }
+  // The U that a caller's INVITE becomes, and the L of the callee's answer.
+  [[nodiscard]] static std::string update(const std::string& call = "call") {
+    return "Uc0 " + call + " 192.0.2.1 4000 a;1";
+  }
+  [[nodiscard]] static std::string lookup(const std::string& call = "call") {
+    return "Lc0 " + call + " 192.0.2.2 5000 a;1 b;1";
+  }
   // The port that a U or L is told, on kCore.
   int port(std::string_view message) {
     const std::string reply = ask(message);
@@ -50,11 +59,10 @@ TEST_F(RtppServe, AConnectionWithoutNewlineEndsWithItsReply) {
 }
 
 TEST_F(RtppServe, DatagramsHaveCookies) {
-  const IpAddress peer = IpAddress::v4(127, 0, 0, 1);
-  EXPECT_EQ(answer("24117_0 V", peer).reply, "24117_0 20040107\n");
-  EXPECT_FALSE(answer("24117_0 V", peer).close);
-  EXPECT_EQ(answer("24117_0", peer).reply, "24117_0 E5\n");
-  EXPECT_EQ(answer("c D call tag", peer).reply, "c E50\n");
+  EXPECT_EQ(answer("24117_0 V", kProxy).reply, "24117_0 20040107\n");
+  EXPECT_FALSE(answer("24117_0 V", kProxy).close);
+  EXPECT_EQ(answer("24117_0", kProxy).reply, "24117_0 E5\n");
+  EXPECT_EQ(answer("c D call tag", kProxy).reply, "c E50\n");
 }
 
 TEST_F(RtppServe, CapturedCallOverUnix) {
@@ -75,10 +83,9 @@ TEST_F(RtppServe, CapturedCallOverUnix) {
 }
 
 TEST_F(RtppServe, CapturedCallOverUdp) {
-  const IpAddress peer = IpAddress::v4(127, 0, 0, 1);
   for (const std::string& line : captured("udp")) {
     const std::string name(rtpp::cookie(line));
-    const std::string reply = answer(line, peer).reply;
+    const std::string reply = answer(line, kProxy).reply;
     EXPECT_TRUE(reply.starts_with(name + " ")) << reply;
     EXPECT_EQ(reply.find('E'), std::string::npos) << line << ": " << reply;
     EXPECT_LE(reply.size(), rtpp::kMaxReply);
@@ -90,8 +97,8 @@ TEST_F(RtppServe, CapturedCallOverUdp) {
 }
 
 TEST_F(RtppServe, OfferInTheOtherDirection) {
-  const int to_b = port("Uc0 call 192.0.2.1 4000 a;1");
-  const int to_a = port("Lc0 call 192.0.2.2 5000 a;1 b;1");
+  const int to_b = port(update());
+  const int to_a = port(lookup());
   EXPECT_EQ(port("Uc0 call 192.0.2.2 5100 b;1 a;1"), to_a);
   EXPECT_EQ(flow(at(to_a)).destination, endpoint("192.0.2.2", 5100));
   EXPECT_EQ(port("Lc0 call 192.0.2.1 4000 b;1 a;1"), to_b);
@@ -100,8 +107,8 @@ TEST_F(RtppServe, OfferInTheOtherDirection) {
 }
 
 TEST_F(RtppServe, HoldByAddressAndResume) {
-  const int to_b = port("Uc0 call 192.0.2.1 4000 a;1");
-  port("Lc0 call 192.0.2.2 5000 a;1 b;1");
+  const int to_b = port(update());
+  port(lookup());
   EXPECT_EQ(port("Uc0 call 0.0.0.0 4000 a;1 b;1"), to_b);
   EXPECT_FALSE(flow(at(to_b)).destination);
   EXPECT_EQ(port("Uc0 call 192.0.2.1 4000 a;1 b;1"), to_b);
@@ -116,7 +123,7 @@ TEST_F(RtppServe, BridgesInterfaces) {
 
 TEST_F(RtppServe, AsymmetricSendsWhereItIsTold) {
   const int to_b = port("Uac0 call 192.0.2.1 4000 a;1");
-  port("Lc0 call 192.0.2.2 5000 a;1 b;1");
+  port(lookup());
   EXPECT_EQ(flow(at(to_b)).destination, endpoint("192.0.2.1", 4000));
 }
 
@@ -125,7 +132,7 @@ TEST_F(RtppServe, UnknownCalls) {
   EXPECT_EQ(ask("D call a"), "E50\n");
   EXPECT_EQ(ask("Q call a"), "E50\n");
   EXPECT_EQ(ask("P call name session a"), "E50\n");
-  port("Uc0 call 192.0.2.1 4000 a;1");
+  port(update());
   EXPECT_EQ(ask("L call 192.0.2.2 5000 other b"), "0\n");
   EXPECT_EQ(ask("D call other"), "E50\n");
   EXPECT_EQ(ask("Q call other"), "E50\n");
@@ -139,7 +146,7 @@ TEST_F(RtppServe, AddressesThatMustNotBeSentTo) {
 }
 
 TEST_F(RtppServe, WhatThisRelayDoesNotMakeIsDeclined) {
-  port("Uc0 call 192.0.2.1 4000 a;1");
+  port(update());
   EXPECT_EQ(ask("P-1 call /v/p session a;1"), "E60\n");
   EXPECT_EQ(ask("S call a"), "E60\n");
   EXPECT_EQ(ask("R call a"), "E65\n");
@@ -150,12 +157,12 @@ TEST_F(RtppServe, WhatThisRelayDoesNotMakeIsDeclined) {
 TEST_F(RtppServe, LimitsAndDrain) {
   config.limits.calls = 1;
   restart();
-  port("Uc0 one 192.0.2.1 4000 a;1");
-  EXPECT_EQ(ask("Uc0 two 192.0.2.1 4000 a;1"), "E98\n");
+  port(update("one"));
+  EXPECT_EQ(ask(update("two")), "E98\n");
   calls->drain();
-  EXPECT_EQ(ask("Uc0 two 192.0.2.1 4000 a;1"), "E99\n");
+  EXPECT_EQ(ask(update("two")), "E99\n");
   EXPECT_EQ(ask("V"), "20040107\n");
-  port("Lc0 one 192.0.2.2 5000 a;1 b;1");
+  port(lookup("one"));
   EXPECT_EQ(ask("D one a b"), "0\n");
 }
 
@@ -163,13 +170,13 @@ TEST_F(RtppServe, OutOfPorts) {
   config.interfaces[0].port_min = UdpPort(30000);
   config.interfaces[0].port_max = UdpPort(30003);
   restart();
-  port("Uc0 one 192.0.2.1 4000 a;1");
-  EXPECT_EQ(ask("Uc0 two 192.0.2.1 4000 a;1"), "E72\n");
+  port(update("one"));
+  EXPECT_EQ(ask(update("two")), "E72\n");
 }
 
 TEST_F(RtppServe, Query) {
-  port("Uc0 call 192.0.2.1 4000 a;1");
-  port("Lc0 call 192.0.2.2 5000 a;1 b;1");
+  port(update());
+  port(lookup());
   EXPECT_EQ(ask("Q call a;1 b"), "60 0 0 0 0\n");
   EXPECT_EQ(ask("Qv call a b"), "ttl=60 npkts_ina=0 npkts_ino=0 nrelayed=0 ndropped=0\n");
   EXPECT_EQ(ask("Qv call a b rtpa_nlost ttl"), "rtpa_nlost=0 ttl=60\n");
@@ -181,17 +188,16 @@ TEST_F(RtppServe, Query) {
 }
 
 TEST_F(RtppServe, RepliesFitTheModulesBuffer) {
-  port("Uc0 call 192.0.2.1 4000 a;1");
+  port(update());
   std::string names;
   for (int i = 0; i < 16; ++i) names += " rtpa_nrcvd";
   EXPECT_EQ(ask("Qv call a b" + names).size(), 16U * 13);
   const std::string cookie(100, 'c');
-  EXPECT_EQ(answer(cookie + " Qv call a b" + names, IpAddress::v4(127, 0, 0, 1)).reply,
-            cookie + " E26\n");
+  EXPECT_EQ(answer(cookie + " Qv call a b" + names, kProxy).reply, cookie + " E26\n");
 }
 
 TEST_F(RtppServe, InfoAndStatistics) {
-  port("Uc0 call 192.0.2.1 4000 a;1");
+  port(update());
   EXPECT_EQ(ask("Ib"),
             "sessions created: 1\nactive sessions: 1\nactive streams: 2\npackets received: 0\n"
             "packets transmitted: 0\n");
@@ -206,7 +212,7 @@ TEST_F(RtppServe, InfoAndStatistics) {
 TEST_F(RtppServe, RemoveAll) {
   for (int i = 0; i < 2000; ++i) {
     const std::string id = "call-" + std::to_string(i);
-    ASSERT_EQ(ask("Uc0 " + id + " 192.0.2.1 4000 a;1").front() == 'E', false);
+    ASSERT_EQ(ask(update(id)).front() == 'E', false);
   }
   EXPECT_EQ(ask("X"), "0\n");
   EXPECT_EQ(statistics().sessions, 0U);
@@ -219,9 +225,8 @@ TEST_F(RtppServe, TenThousandCallsLeakNothing) {
   restart();
   for (int i = 0; i < 10'000; ++i) {
     const std::string id = "call-" + std::to_string(i);
-    ASSERT_NE(ask("Uc0 " + id + " 192.0.2.1 4000 a;1").find(" 198.18.0.10\n"), std::string::npos);
-    ASSERT_NE(ask("Lc0 " + id + " 192.0.2.2 5000 a;1 b;1").find(" 198.18.0.10\n"),
-              std::string::npos);
+    ASSERT_NE(ask(update(id)).find(" 198.18.0.10\n"), std::string::npos);
+    ASSERT_NE(ask(lookup(id)).find(" 198.18.0.10\n"), std::string::npos);
     ASSERT_EQ(ask("D " + id + " a b"), "0\n");
   }
   EXPECT_EQ(statistics().sessions_total, 10'000U);
