@@ -1,25 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/protocol/bencode.h"
 
-#include <algorithm>
 #include <cstring>
 #include <limits>
-#include <memory>
 #include <random>
 #include <vector>
 
 #include <gtest/gtest.h>
+
+#include "tests/exact.h"
 
 namespace millrace::bencode {
 namespace {
 
 using State = Extent::State;
 
-// scan() on a heap block of exactly the text's size, for AddressSanitizer.
 Extent scan_exact(std::string_view text, std::size_t limit = SIZE_MAX) {
-  const std::unique_ptr<char[]> block(new char[text.size()]);
-  std::ranges::copy(text, block.get());
-  return scan({block.get(), text.size()}, limit);
+  return scan(Exact(text).view(), limit);
 }
 
 TEST(BencodeScan, EndsAtTheFirstValue) {

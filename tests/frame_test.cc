@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/frame.h"
 
-#include <memory>
 #include <random>
 
+#include "tests/exact.h"
 #include "tests/packet_lab.h"
 
 namespace millrace::test {
 namespace {
 
-// On the heap in its exact size: AddressSanitizer sees the first byte read past it.
-FrameClass classify_exact(const Bytes& frame, bool verified = false) {
-  const std::unique_ptr<std::byte[]> copy(new std::byte[frame.size()]);
-  std::ranges::copy(frame, copy.get());
-  return classify({copy.get(), frame.size()}, kMac0.word(), verified);
+FrameClass classify_exact(std::span<const std::byte> frame, bool verified = false) {
+  return classify(Exact(frame).bytes(), kMac0.word(), verified);
 }
 
 Bytes media() { return ethernet(kMac0, kMacA, 0x0800, udp(kPartyA, kLocalA, rtp({}))); }
@@ -33,8 +30,7 @@ TEST(Frame, ADatagramAndItsEveryPrefix) {
   const Bytes frame = media();
   EXPECT_EQ(classify_exact(frame), FrameKind::udp);
   for (std::size_t n = 0; n < frame.size(); ++n) {
-    const FrameClass prefix =
-        classify_exact(Bytes(frame.begin(), frame.begin() + static_cast<std::ptrdiff_t>(n)));
+    const FrameClass prefix = classify_exact(std::span(frame).first(n));
     EXPECT_EQ(prefix, n < 42 ? DropReason::frame_truncated : DropReason::ip_header) << n;
   }
 }
@@ -121,8 +117,7 @@ TEST(Frame6, ADatagramAndItsEveryPrefix) {
   const Bytes frame = media6();
   EXPECT_EQ(classify_exact(frame), FrameKind::udp6);
   for (std::size_t n = 0; n < frame.size(); ++n) {
-    const FrameClass prefix =
-        classify_exact(Bytes(frame.begin(), frame.begin() + static_cast<std::ptrdiff_t>(n)));
+    const FrameClass prefix = classify_exact(std::span(frame).first(n));
     EXPECT_EQ(prefix, n < 62 ? DropReason::frame_truncated : DropReason::ip_header) << n;
   }
   Bytes padded = ethernet(kMac0, kMacA, 0x86dd, udp(kPartyA6, kLocalA6, Bytes{}));

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/protocol/json.h"
 
-#include <algorithm>
-#include <memory>
-
 #include <gtest/gtest.h>
+
+#include "tests/exact.h"
 
 namespace millrace::json {
 namespace {
@@ -12,9 +11,7 @@ namespace {
 using State = Extent::State;
 
 Extent scan_exact(std::string_view text, std::size_t limit = SIZE_MAX) {
-  const std::unique_ptr<char[]> block(new char[text.size()]);
-  std::ranges::copy(text, block.get());
-  return scan({block.get(), text.size()}, limit);
+  return scan(Exact(text).view(), limit);
 }
 
 std::string bencoded(std::string_view document) {

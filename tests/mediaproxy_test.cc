@@ -4,7 +4,6 @@
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -12,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/calls_fixture.h"
+#include "tests/exact.h"
 
 namespace millrace::mediaproxy {
 namespace {
@@ -27,19 +27,6 @@ std::string capture(const std::string& name) {
   EXPECT_TRUE(file) << name;
   return {std::istreambuf_iterator<char>(file), {}};
 }
-
-// On a heap block of exactly its size, for AddressSanitizer.
-class Exact {
- public:
-  explicit Exact(std::string_view text) : size_(text.size()), bytes_(new char[text.size()]) {
-    std::ranges::copy(text, bytes_.get());
-  }
-  [[nodiscard]] std::string_view view() const { return {bytes_.get(), size_}; }
-
- private:
-  std::size_t size_;
-  std::unique_ptr<char[]> bytes_;
-};
 
 std::string reason(std::string_view message) {
   const auto parsed = parse(message);

@@ -3,12 +3,11 @@
 
 #include <gmock/gmock.h>
 
-#include <algorithm>
 #include <chrono>
-#include <memory>
 
 #include <gtest/gtest.h>
 
+#include "tests/exact.h"
 #include "tests/ng_fixture.h"
 #include "tests/ng_request_fixture.h"
 
@@ -17,19 +16,6 @@ namespace {
 
 using State = Frame::State;
 using std::chrono::seconds;
-
-// A heap block of exactly the text's size, for AddressSanitizer.
-class Exact {
- public:
-  explicit Exact(std::string_view text) : size_(text.size()), block_(new char[size_]) {
-    std::ranges::copy(text, block_.get());
-  }
-  [[nodiscard]] std::string_view view() const { return {block_.get(), size_}; }
-
- private:
-  std::size_t size_;
-  std::unique_ptr<char[]> block_;
-};
 
 Frame frame_exact(std::string_view text) { return frame(Exact(text).view()); }
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/rtp.h"
 
-#include <algorithm>
-#include <memory>
+#include <span>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "dataplane/content.h"
 #include "dataplane/stun.h"
+#include "tests/exact.h"
 
 namespace millrace {
 namespace {
@@ -28,19 +28,11 @@ Bytes operator+(Bytes a, const Bytes& b) {
   return a;
 }
 
-// On the heap in its exact size: AddressSanitizer sees the first byte read past it.
-template <typename Parse>
-auto exact(std::span<const std::byte> data, Parse parse) {
-  const std::unique_ptr<std::byte[]> copy(new std::byte[data.size()]);
-  std::ranges::copy(data, copy.get());
-  return parse(std::span<const std::byte>(copy.get(), data.size()));
+bool is_rtp(std::span<const std::byte> data, bool encrypted = false) {
+  return parse_rtp(Exact(data).bytes(), encrypted).has_value();
 }
-
-bool is_rtp(const Bytes& data, bool encrypted = false) {
-  return exact(data, [&](auto d) { return parse_rtp(d, encrypted).has_value(); });
-}
-bool is_rtcp(const Bytes& data, bool encrypted = false) {
-  return exact(data, [&](auto d) { return parse_rtcp(d, encrypted).has_value(); });
+bool is_rtcp(std::span<const std::byte> data, bool encrypted = false) {
+  return parse_rtcp(Exact(data).bytes(), encrypted).has_value();
 }
 
 const Bytes kPlain = bytes({0x80, 0x88, 0x12, 0x34, 0, 0, 1, 0x40, 0xde, 0xad, 0xbe, 0xef, 1, 2});
@@ -63,9 +55,8 @@ TEST(Rtp, EveryPrefixShorterThanItsHeadersIsRefused) {
   EXPECT_TRUE(is_rtp(kFull));
   // Header, CSRCs, extension: 12 + 8 + 8 bytes.
   for (std::size_t n = 0; n < 28; ++n) {
-    EXPECT_FALSE(is_rtp(Bytes(kFull.begin(), kFull.begin() + static_cast<std::ptrdiff_t>(n)))) << n;
-    EXPECT_FALSE(is_rtp(Bytes(kFull.begin(), kFull.begin() + static_cast<std::ptrdiff_t>(n)), true))
-        << n;
+    EXPECT_FALSE(is_rtp(std::span(kFull).first(n))) << n;
+    EXPECT_FALSE(is_rtp(std::span(kFull).first(n), true)) << n;
   }
 }
 
@@ -104,8 +95,7 @@ TEST(Rtcp, EveryStrictPrefixIsRefused) {
   EXPECT_EQ(parse_rtcp(kReport, false)->ssrc.host(), 7U);
   for (std::size_t n = 0; n < kReport.size(); ++n) {
     if (n == 8) continue;  // the receiver report alone is a packet of its own
-    EXPECT_FALSE(is_rtcp(Bytes(kReport.begin(), kReport.begin() + static_cast<std::ptrdiff_t>(n))))
-        << n;
+    EXPECT_FALSE(is_rtcp(std::span(kReport).first(n))) << n;
   }
 }
 
@@ -218,7 +208,7 @@ TEST(Stun, LengthAndCookie) {
       {0, 1, 0, 4, 0x21, 0x12, 0xa4, 0x42, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 0, 37, 0, 0});
   EXPECT_TRUE(is_stun(request));
   for (std::size_t n = 0; n < request.size(); ++n) {
-    EXPECT_FALSE(exact(std::span(request).first(n), is_stun)) << n;
+    EXPECT_FALSE(is_stun(Exact(std::span(request).first(n)).bytes())) << n;
   }
   for (std::size_t i = 4; i < 8; ++i) {
     Bytes classic = request;
@@ -234,7 +224,7 @@ TEST(Dtls, RecordsMustFit) {
   const Bytes hello = bytes({22, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0});
   EXPECT_TRUE(is_dtls(hello));
   for (std::size_t n = 0; n < hello.size(); ++n) {
-    EXPECT_FALSE(exact(std::span(hello).first(n), is_dtls)) << n;
+    EXPECT_FALSE(is_dtls(Exact(std::span(hello).first(n)).bytes())) << n;
   }
   Bytes tls = hello;
   tls[1] = std::byte{3};

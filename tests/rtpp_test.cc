@@ -1,33 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/protocol/rtpp.h"
 
-#include <cstring>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "tests/calls_fixture.h"
+#include "tests/exact.h"
 #include "tests/rtpp_fixture.h"
 
 namespace millrace {
 namespace {
 
 using State = Extent::State;
-
-// A copy on a heap buffer of its exact size, so that ASan sees a read past the end.
-class Exact {
- public:
-  explicit Exact(std::string_view text) : bytes_(new char[text.size()]), size_(text.size()) {
-    std::memcpy(bytes_.get(), text.data(), size_);
-  }
-  [[nodiscard]] std::string_view view() const { return {bytes_.get(), size_}; }
-
- private:
-  std::unique_ptr<char[]> bytes_;  // NOLINT(*-avoid-c-arrays): a vector may be larger
-  std::size_t size_;
-};
 
 // ---- framing ---------------------------------------------------------------------------------
 

@@ -3,9 +3,7 @@
 
 // What the tests of the SDP reader and of the SDP writer share.
 
-#include <algorithm>
 #include <cstddef>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include "control/sdp.h"
+#include "tests/exact.h"
 
 namespace millrace::sdp {
 
@@ -24,19 +23,6 @@ inline std::string with_head(std::string_view rest) {
 }
 
 inline IpAddress ip(std::string_view text) { return *IpAddress::parse(text); }
-
-// A body on a heap block of exactly its size, for AddressSanitizer.
-class Exact {
- public:
-  explicit Exact(std::string_view text) : size_(text.size()), bytes_(new char[text.size()]) {
-    std::ranges::copy(text, bytes_.get());
-  }
-  [[nodiscard]] std::string_view view() const { return {bytes_.get(), size_}; }
-
- private:
-  std::size_t size_;
-  std::unique_ptr<char[]> bytes_;
-};
 
 inline Session parsed(std::string_view body) {
   Result<Session> session = parse(body);
