@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// A property that must hold for every input of a fuzz target, whatever the build type.
+// Properties that must hold for every input of a fuzz target, whatever the build type.
 
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
+#include <string_view>
 
 #define FUZZ_CHECK(condition)                                                             \
   do {                                                                                    \
@@ -13,3 +15,10 @@
       std::abort();                                                                       \
     }                                                                                     \
   } while (false)
+
+// Whether `part` views bytes of `whole`; an empty one may view anything.
+inline bool within(std::string_view part, std::string_view whole) {
+  const std::less_equal<> not_after;
+  return part.empty() || (not_after(whole.data(), part.data()) &&
+                          not_after(part.data() + part.size(), whole.data() + whole.size()));
+}

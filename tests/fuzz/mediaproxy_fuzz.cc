@@ -3,7 +3,6 @@
 // views lie in it and whose values are in range, or to an error that can be shown.
 
 #include <algorithm>
-#include <functional>
 
 #include "control/protocol/mediaproxy.h"
 #include "tests/fuzz/check.h"
@@ -12,12 +11,6 @@ namespace {
 
 using namespace millrace;
 using State = Extent::State;
-
-bool within(std::string_view part, std::string_view whole) {
-  const std::less_equal<> not_after;
-  return part.empty() || (not_after(whole.data(), part.data()) &&
-                          not_after(part.data() + part.size(), whole.data() + whole.size()));
-}
 
 void check(const mediaproxy::Message& message, std::string_view bytes) {
   const Request& r = message.request;

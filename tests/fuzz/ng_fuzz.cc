@@ -2,8 +2,6 @@
 // A stream buffer of the ng protocol, either encoding: what frame() calls complete parses to a
 // Request whose views lie where they should, or to an error reply that is itself a whole message.
 
-#include <functional>
-
 #include "control/protocol/ng.h"
 #include "tests/fuzz/check.h"
 
@@ -11,12 +9,6 @@ namespace {
 
 using namespace millrace;
 using State = ng::Frame::State;
-
-bool within(std::string_view part, std::string_view whole) {
-  const std::less_equal<> not_after;
-  return part.empty() || (not_after(whole.data(), part.data()) &&
-                          not_after(part.data() + part.size(), whole.data() + whole.size()));
-}
 
 void check(const ng::Message& message, std::string_view bytes) {
   const Request& r = message.request;

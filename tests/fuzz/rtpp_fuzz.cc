@@ -3,7 +3,6 @@
 // request whose views lie in the command or in what it owns, or a number.
 
 #include <algorithm>
-#include <functional>
 
 #include "control/protocol/rtpp.h"
 #include "tests/fuzz/check.h"
@@ -12,12 +11,6 @@ namespace {
 
 using namespace millrace;
 using State = Extent::State;
-
-bool within(std::string_view part, std::string_view whole) {
-  const std::less_equal<> not_after;
-  return part.empty() || (not_after(whole.data(), part.data()) &&
-                          not_after(part.data() + part.size(), whole.data() + whole.size()));
-}
 
 Config bridge() {
   Config config;
