@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// A call between A at kA and B at kB.
+// A call between A and B.
 
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "tests/calls_fixture.h"
 
 namespace millrace {
 
-inline constexpr const char* kA = "198.18.0.100";
-inline constexpr const char* kB = "198.18.0.200";
-
 class CallTest : public CallsTest {
  protected:
   // Offer and answer of one audio each, at kA:4000 and kB:5000.
-  void establish() {
-    to_b = print(offer(audio(kA, 4000))).local();
-    to_a = print(answer(audio(kB, 5000))).local();
+  void establish(std::string_view call = "call") {
+    Request first = offer(audio(kA, 4000)), second = answer(audio(kB, 5000));
+    first.call_id = second.call_id = call;
+    to_b = print(first).local();
+    to_a = print(second).local();
   }
   [[nodiscard]] Request back(Command command, std::string body) {
     Request result = request(command);

@@ -10,9 +10,6 @@
 namespace millrace {
 namespace {
 
-constexpr const char* kA = "198.18.0.100";
-constexpr const char* kB = "198.18.0.200";
-
 NamedMedia stream(std::string_view address, std::uint16_t port, unsigned index = 1) {
   NamedMedia media;
   media.index = index;
@@ -41,26 +38,6 @@ class CallUpdateTest : public CallsTest {
   }
   [[nodiscard]] static Request ok(std::uint32_t cseq, std::vector<NamedMedia> medias) {
     return update("A", "B", cseq, true, std::move(medias));
-  }
-  [[nodiscard]] std::vector<Endpoint> told(const Request& asked) {
-    const Reply reply = handle(asked);
-    const auto* endpoints = std::get_if<reply::Endpoints>(&reply);
-    const auto* failure = std::get_if<reply::Failure>(&reply);
-    EXPECT_NE(endpoints, nullptr) << (failure != nullptr ? failure->reason : "");
-    if (endpoints == nullptr) return std::vector<Endpoint>(asked.medias.size());
-    for (const Endpoint& each : endpoints->endpoints) {
-      if (each.port == UdpPort(0)) continue;
-      seen.push_back(local(each));
-      seen.push_back({seen.back().address, seen.back().port.next()});
-    }
-    return endpoints->endpoints;
-  }
-  [[nodiscard]] static LocalPort local(const Endpoint& endpoint) {
-    return {MediaAddressId{static_cast<std::uint16_t>(endpoint.address == kEdge ? 1 : 0)},
-            endpoint.port};
-  }
-  [[nodiscard]] static std::optional<Endpoint> destination(const Endpoint& local_endpoint) {
-    return flow(local(local_endpoint)).destination;
   }
   void establish() {
     to_b = told(invite(1, {stream(kA, 4000)})).at(0);

@@ -28,6 +28,10 @@ inline Interface make_interface(std::string name, IpAddress address, std::uint16
   return interface;
 }
 
+// Where A and B are.
+inline constexpr const char* kA = "198.18.0.100";
+inline constexpr const char* kB = "198.18.0.200";
+
 inline const IpAddress kCore = IpAddress::v4(198, 18, 0, 10);   // media address 0
 inline const IpAddress kEdge = IpAddress::v4(203, 0, 113, 10);  // media address 1
 
@@ -81,6 +85,10 @@ inline std::string audio(std::string_view address, int port, std::string_view re
   return session(address) + media("audio", port, rest);
 }
 
+inline LocalPort local_port(std::optional<IpAddress> address, UdpPort port) {
+  return {MediaAddressId{static_cast<std::uint16_t>(address == kEdge ? 1 : 0)}, port};
+}
+
 // What a reply's SDP tells its reader.
 struct Printed {
   std::shared_ptr<const std::string> body;  // shared: `session` views it
@@ -95,7 +103,7 @@ struct Printed {
   // The local port of media `index` that it names; for RTCP, the one above.
   [[nodiscard]] LocalPort local(std::size_t index = 0) const {
     const sdp::Media& at = session.medias.at(index);
-    return {MediaAddressId{static_cast<std::uint16_t>(at.connection == kEdge ? 1 : 0)}, at.port};
+    return local_port(at.connection, at.port);
   }
   [[nodiscard]] unsigned port(std::size_t index = 0) const {
     return session.medias.at(index).port.number();
@@ -119,8 +127,16 @@ class CallsTest : public testing::Test {
   [[nodiscard]] static FlowReport flow(LocalPort port) {
     return DataplaneEnvironment::dataplane()->read(port);
   }
-  [[nodiscard]] static FlowReport rtcp_flow(LocalPort port) {
-    return flow({port.address, port.port.next()});
+  [[nodiscard]] static FlowReport rtcp_flow(LocalPort port) { return flow(rtcp_port(port)); }
+  [[nodiscard]] static LocalPort rtcp_port(LocalPort port) {
+    return {port.address, port.port.next()};
+  }
+  [[nodiscard]] static LocalPort local(const Endpoint& told) {
+    return local_port(told.address, told.port);
+  }
+  // Where media is sent on to that arrives where a reader was told to send.
+  [[nodiscard]] static std::optional<Endpoint> destination(const Endpoint& told) {
+    return flow(local(told)).destination;
   }
   [[nodiscard]] static std::optional<Endpoint> endpoint(std::string_view address, int port) {
     return Endpoint{*IpAddress::parse(address), UdpPort(static_cast<std::uint16_t>(port))};
@@ -159,11 +175,25 @@ class CallsTest : public testing::Test {
     EXPECT_NE(sdp, nullptr) << (failure != nullptr ? failure->reason : "");
     Printed printed(sdp != nullptr ? sdp->body : session("198.18.0.10"));
     for (std::size_t i = 0; i < printed.session.medias.size(); ++i) {
-      if (printed.port(i) == 0) continue;
-      seen.push_back(printed.local(i));
-      seen.push_back({seen.back().address, seen.back().port.next()});
+      if (printed.port(i) != 0) saw(printed.local(i));
     }
     return printed;
+  }
+  // Expects it to succeed: where the reader is told to send the media it named, or, with an update
+  // that names none, all there is.
+  [[nodiscard]] std::vector<Endpoint> told(const Request& asked) {
+    const Reply reply = handle(asked);
+    const auto* endpoints = std::get_if<reply::Endpoints>(&reply);
+    const auto* failure = std::get_if<reply::Failure>(&reply);
+    EXPECT_NE(endpoints, nullptr) << (failure != nullptr ? failure->reason : "");
+    if (endpoints == nullptr) return std::vector<Endpoint>(asked.medias.size());
+    if (!asked.medias.empty() || !asked.all_medias) {
+      EXPECT_EQ(endpoints->endpoints.size(), asked.medias.size());
+    }
+    for (const Endpoint& each : endpoints->endpoints) {
+      if (each.port != UdpPort(0)) saw(local(each));
+    }
+    return endpoints->endpoints;
   }
   // Expects it to fail: the reason.
   [[nodiscard]] std::string reason(const Request& asked) {
@@ -172,6 +202,8 @@ class CallsTest : public testing::Test {
     EXPECT_NE(failure, nullptr);
     return failure != nullptr ? failure->reason : "";
   }
+  // An RTP port that was told: it and its RTCP port are to be free in the end.
+  void saw(LocalPort port) { seen.insert(seen.end(), {port, rtcp_port(port)}); }
   [[nodiscard]] StatisticsReport statistics() const { return calls->statistics(now); }
   void expire_after(std::chrono::milliseconds time) { calls->expire(now += time); }
 

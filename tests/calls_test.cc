@@ -8,25 +8,17 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/calls_fixture.h"
+#include "tests/call_fixture.h"
 
 namespace millrace {
 namespace {
 
 using namespace std::chrono_literals;
 
-constexpr const char* kA = "198.18.0.100";
-constexpr const char* kB = "198.18.0.200";
 constexpr const char* kNoMatch = "Call-ID not found or tags didn't match";
 
-class CallTableTest : public CallsTest {
+class CallTableTest : public CallTest {
  protected:
-  void establish(std::string_view call = "call") {
-    Request first = offer(audio(kA, 4000)), second = answer(audio(kB, 5000));
-    first.call_id = second.call_id = call;
-    to_b = print(first).local();
-    to_a = print(second).local();
-  }
   [[nodiscard]] Request reoffer(std::string body) {
     Request result = offer(std::move(body));
     result.to_tag = "B";
@@ -48,8 +40,6 @@ class CallTableTest : public CallsTest {
     for (; time > 0s; time -= 1s) expire_after(1s);
     return statistics().sessions == 0;
   }
-
-  LocalPort to_a, to_b;
 };
 
 TEST_F(CallTableTest, MissingFieldsAreNamed) {

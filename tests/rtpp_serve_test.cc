@@ -39,7 +39,7 @@ class RtppServe : public CallsTest {
       return 0;
     }
     const int result = std::stoi(match[1]);
-    seen.push_back(at(result));
+    saw(at(result));
     return result;
   }
   [[nodiscard]] static LocalPort at(int port) {
