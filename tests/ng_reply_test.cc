@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <chrono>
+#include <utility>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include "control/protocol/json.h"
 #include "control/protocol/ng.h"
+#include "dataplane/stats.h"
 
 namespace millrace::ng {
 namespace {
@@ -20,6 +22,9 @@ Endpoint endpoint(std::string_view address, std::uint16_t port) {
   return {*IpAddress::parse(address), UdpPort(port)};
 }
 
+// Where reports of all reasons count this one.
+constexpr std::size_t at(DropReason reason) { return std::to_underlying(reason); }
+
 // A call of two parties: the caller is latched and sends, the callee has not been heard yet.
 CallReport call() {
   StreamReport rtp;
@@ -29,8 +34,8 @@ CallReport call() {
   rtp.flow.latched_for = 9s;
   rtp.flow.destination = endpoint("203.0.113.9", 5000);
   rtp.flow.stranger = endpoint("203.0.113.66", 6666);
-  rtp.flow.drops[2] = 3;
-  rtp.flow.drops[9] = 1;
+  rtp.flow.drops[at(DropReason::wrong_source) - kFirstFlowReason] = 3;
+  rtp.flow.drops[at(DropReason::rtp_malformed) - kFirstFlowReason] = 1;
   rtp.flow.forwarded = 499;
   rtp.flow.packets = 500;
   rtp.flow.bytes = 86'000;
@@ -248,7 +253,7 @@ TEST(NgReply, StatisticsOfTheDataPlane) {
   worker.relayed = 48;
   worker.bursts[2] = 25;
   worker.drops.resize(Dataplane::drop_reasons().size());
-  worker.drops[1] = 2;
+  worker.drops[at(DropReason::frame_truncated)] = 2;
   StatisticsReport report;
   report.dataplane.workers = {worker};
   report.dataplane.neighbors = {
@@ -262,7 +267,7 @@ TEST(NgReply, StatisticsOfTheDataPlane) {
   EXPECT_EQ(told["bursts"].size(), 33U);
   EXPECT_EQ(told["bursts"][2], 25);
   EXPECT_EQ(told["drops"].size(), 1U) << "reasons that did not occur are left out";
-  EXPECT_EQ(told["drops"][std::string(Dataplane::drop_reasons()[1].name)], 2);
+  EXPECT_EQ(told["drops"]["frame_truncated"], 2);
   EXPECT_EQ(statistics["neighbors"][0]["mac"], "unresolved");
   EXPECT_EQ(statistics["buffers"]["all"], 1024);
 }
