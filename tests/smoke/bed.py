@@ -62,7 +62,8 @@ class Call:
         """The caller's SDP to the callee; returns it as rewritten."""
         reply = self.ng.command("offer", call_id=self.call_id, from_tag=self.from_tag,
                                 sdp=sdp or self.caller.sdp(),
-                                received_from=[family(self.caller.address), self.caller.address], **self.keys, **keys)
+                                received_from=[family(self.caller.address), self.caller.address],
+                                **self.keys, **keys)
         self.callee.connect(reply["sdp"])
         return reply["sdp"]
 
@@ -70,7 +71,8 @@ class Call:
         """The callee's SDP to the caller; returns it as rewritten."""
         reply = self.ng.command("answer", call_id=self.call_id, from_tag=self.from_tag,
                                 to_tag=self.to_tag, sdp=sdp or self.callee.sdp(),
-                                received_from=[family(self.callee.address), self.callee.address], **self.keys, **keys)
+                                received_from=[family(self.callee.address), self.callee.address],
+                                **self.keys, **keys)
         self.caller.connect(reply["sdp"])
         return reply["sdp"]
 
