@@ -7,27 +7,54 @@
 namespace millrace {
 namespace {
 
-TEST_F(CallTest, BranchesHaveTheirOwnPortsAndTheLastAnswerWins) {
-  Request first = offer(audio(kA, 4000)), second = first;
-  first.via_branch = "b1";
-  second.via_branch = "b2";
-  const LocalPort one = print(first).local(), two = print(second).local();
+constexpr const char* kC = "198.18.0.201";
+
+// A's INVITE goes out on two branches; B is on the first, C on the second.
+class CallForkTest : public CallTest {
+ protected:
+  void fork() {
+    first = second = offer(audio(kA, 4000));
+    first.via_branch = "b1";
+    second.via_branch = "b2";
+    one = print(first).local();
+    two = print(second).local();
+  }
+  [[nodiscard]] Request answer_of_b() {
+    Request result = answer(audio(kB, 5000));
+    result.via_branch = "b1";
+    return result;
+  }
+  [[nodiscard]] Request answer_of_c() {
+    Request result = answer(audio(kC, 6000));
+    result.to_tag = "C";
+    result.via_branch = "b2";
+    return result;
+  }
+  [[nodiscard]] static Request remove(std::string_view branch) {
+    Request result = request(Command::remove);
+    result.via_branch = branch;
+    result.delete_delay = std::chrono::seconds(0);
+    return result;
+  }
+
+  Request first, second;
+  LocalPort one, two;  // the ports that B and C were told to send to
+};
+
+TEST_F(CallForkTest, BranchesHaveTheirOwnPortsAndTheLastAnswerWins) {
+  fork();
   EXPECT_NE(one, two);
   EXPECT_EQ(print(first).local(), one);
   EXPECT_EQ(statistics().ports_used, 6U);
 
-  Request ringing = answer(audio(kB, 5000));
-  ringing.via_branch = "b1";
+  const Request ringing = answer_of_b();
   const LocalPort caller = print(ringing).local();
   EXPECT_EQ(flow(caller).destination, endpoint(kB, 5000));
   std::ignore = print(second);  // a repeated offer of the other branch takes nothing away
   EXPECT_EQ(flow(caller).destination, endpoint(kB, 5000));
 
-  Request taken = answer(audio("198.18.0.201", 6000));
-  taken.to_tag = "C";
-  taken.via_branch = "b2";
-  EXPECT_EQ(print(taken).local(), caller);
-  EXPECT_EQ(flow(caller).destination, endpoint("198.18.0.201", 6000));
+  EXPECT_EQ(print(answer_of_c()).local(), caller);
+  EXPECT_EQ(flow(caller).destination, endpoint(kC, 6000));
   EXPECT_FALSE(flow(one).active);
   EXPECT_EQ(flow(two).destination, endpoint(kA, 4000));
 
@@ -37,62 +64,36 @@ TEST_F(CallTest, BranchesHaveTheirOwnPortsAndTheLastAnswerWins) {
   EXPECT_FALSE(flow(two).active);
 }
 
-TEST_F(CallTest, DeletedBranchLeavesTheOthers) {
-  Request first = offer(audio(kA, 4000)), second = first;
-  first.via_branch = "b1";
-  second.via_branch = "b2";
-  const LocalPort one = print(first).local(), two = print(second).local();
-  Request ringing = answer(audio(kB, 5000)), taken = answer(audio("198.18.0.201", 6000));
-  ringing.via_branch = "b1";
-  taken.via_branch = "b2";
-  taken.to_tag = "C";
-  const LocalPort caller = print(ringing).local();
-  std::ignore = print(taken);
-  Request gone = request(Command::remove);
-  gone.via_branch = "b2";
-  gone.delete_delay = std::chrono::seconds(0);
-  EXPECT_TRUE(std::holds_alternative<reply::Deleted>(handle(gone)));
+TEST_F(CallForkTest, DeletedBranchLeavesTheOthers) {
+  fork();
+  const LocalPort caller = print(answer_of_b()).local();
+  std::ignore = print(answer_of_c());
+  EXPECT_TRUE(std::holds_alternative<reply::Deleted>(handle(remove("b2"))));
   EXPECT_FALSE(flow(two).active);
   EXPECT_EQ(flow(one).destination, endpoint(kA, 4000));
   EXPECT_EQ(flow(caller).destination, endpoint(kB, 5000));
   EXPECT_EQ(statistics().ports_used, 4U);
-  gone.via_branch = "b1";
-  std::ignore = handle(gone);
+  std::ignore = handle(remove("b1"));
   EXPECT_EQ(statistics().sessions, 0U);
 }
 
-TEST_F(CallTest, LateCancelOfABranchEndsNoOther) {
-  Request first = offer(audio(kA, 4000)), second = first;
-  first.via_branch = "b1";
-  second.via_branch = "b2";
-  std::ignore = print(first);
-  std::ignore = print(second);
-  Request taken = answer(audio(kB, 5000));
-  taken.via_branch = "b1";
-  const LocalPort caller = print(taken).local();
-  Request cancel = request(Command::remove);
-  cancel.via_branch = "b2";
-  cancel.delete_delay = std::chrono::seconds(0);
-  EXPECT_EQ(std::get<reply::Deleted>(handle(cancel)).warning, "");
-  EXPECT_EQ(std::get<reply::Deleted>(handle(cancel)).warning,
-            "Call-ID not found or tags didn't match");
+TEST_F(CallForkTest, LateCancelOfABranchEndsNoOther) {
+  fork();
+  const LocalPort caller = print(answer_of_b()).local();
+  const auto warning = [this](std::string_view branch) {
+    return std::get<reply::Deleted>(handle(remove(branch))).warning;
+  };
+  EXPECT_EQ(warning("b2"), "");
+  EXPECT_EQ(warning("b2"), "Call-ID not found or tags didn't match");
   EXPECT_EQ(flow(caller).destination, endpoint(kB, 5000));
-  cancel.via_branch = "of-the-bye";  // a request of its own, and so the whole call
-  EXPECT_EQ(std::get<reply::Deleted>(handle(cancel)).warning, "");
+  EXPECT_EQ(warning("of-the-bye"), "");  // a request of its own, and so the whole call
   EXPECT_EQ(statistics().sessions, 0U);
 }
 
-TEST_F(CallTest, ProvisionalAnswerTakesTheMediaFromNobodyWhoAnsweredFinally) {
-  Request first = offer(audio(kA, 4000)), second = first;
-  first.via_branch = "b1";
-  second.via_branch = "b2";
-  std::ignore = print(first);
-  std::ignore = print(second);
-  Request taken = answer(audio(kB, 5000)), ringing = answer(audio("198.18.0.201", 6000));
-  taken.via_branch = "b1";
+TEST_F(CallForkTest, ProvisionalAnswerTakesTheMediaFromNobodyWhoAnsweredFinally) {
+  fork();
+  Request taken = answer_of_b(), ringing = answer_of_c();
   taken.sip_code = 200;
-  ringing.via_branch = "b2";
-  ringing.to_tag = "C";
   ringing.sip_code = 183;
   const LocalPort caller = print(taken).local();
   EXPECT_EQ(print(ringing).local(), caller) << "it is rewritten";
@@ -108,15 +109,15 @@ TEST_F(CallTest, ProvisionalAnswerTakesTheMediaFromNobodyWhoAnsweredFinally) {
   ringing.provisional = false;
   ringing.sip_code = 200;
   std::ignore = print(ringing);
-  EXPECT_EQ(flow(caller).destination, endpoint("198.18.0.201", 6000));
+  EXPECT_EQ(flow(caller).destination, endpoint(kC, 6000));
 }
 
-TEST_F(CallTest, ForkWithoutBranchesSharesPorts) {
+TEST_F(CallForkTest, ForkWithoutBranchesSharesPorts) {
   establish();
-  Request other = answer(audio("198.18.0.201", 6000));
+  Request other = answer(audio(kC, 6000));
   other.to_tag = "C";
   EXPECT_EQ(print(other).local(), to_a);
-  EXPECT_EQ(flow(to_a).destination, endpoint("198.18.0.201", 6000));
+  EXPECT_EQ(flow(to_a).destination, endpoint(kC, 6000));
   EXPECT_EQ(statistics().ports_used, 4U);
   Request again = offer(audio(kA, 4000));
   again.to_tag = "C";

@@ -84,8 +84,7 @@ TEST(HostArp, MalformedIsRefusedAtEveryLength) {
   const Bytes whole =
       ethernet(kMac0, kMacA, 0x0806, arp(1, kMacA, kPartyA.address, MacAddress{}, kLocalA.address));
   for (std::size_t n = 0; n < whole.size(); ++n) {
-    EXPECT_FALSE(
-        lab.receive(0, Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(n))));
+    EXPECT_FALSE(lab.receive(0, std::span(whole).first(n))) << n;
   }
   EXPECT_EQ(lab.dropped(DropReason::frame_truncated), whole.size());
   for (const std::size_t at : {14, 16, 18, 19, 20}) {

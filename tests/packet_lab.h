@@ -17,6 +17,7 @@
 #include <cstdlib>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -278,7 +279,7 @@ class PacketLab {
     ASSERT_TRUE(links_[i]->neighbors.learn(address, mac, now));
   }
 
-  static rte_mbuf* packet(const Bytes& frame) {
+  static rte_mbuf* packet(std::span<const std::byte> frame) {
     rte_mbuf* const m = rte_pktmbuf_alloc(&Buffers::pool());
     if (m == nullptr || frame.size() > rte_pktmbuf_tailroom(m)) std::abort();
     char* const room = rte_pktmbuf_append(m, static_cast<std::uint16_t>(frame.size()));
@@ -291,7 +292,7 @@ class PacketLab {
     return drain();
   }
   // One frame in: what came out, if anything.
-  std::optional<Sent> receive(std::size_t i, const Bytes& frame, Tsc now = kStart) {
+  std::optional<Sent> receive(std::size_t i, std::span<const std::byte> frame, Tsc now = kStart) {
     const std::vector<Sent> sent = burst(i, {packet(frame)}, now);
     if (sent.empty()) return std::nullopt;
     return sent.front();

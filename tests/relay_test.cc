@@ -91,17 +91,19 @@ TEST(Relay, Fixtures) {
   }
 }
 
+void expect_prefixes_dropped(PacketLab& lab, const Bytes& frame) {
+  for (std::size_t n = 0; n < frame.size(); ++n) {
+    const std::uint64_t dropped = lab.dropped();
+    EXPECT_FALSE(lab.receive(0, std::span(frame).first(n))) << n;
+    EXPECT_EQ(lab.dropped(), dropped + 1) << n;
+  }
+}
+
 TEST(Relay, EveryStrictPrefixOfAFrameIsDropped) {
   PacketLab lab;
   lab.flows.publish(path_ab(), kStart);
   for (const Bytes& payload : {rtp({}), rtcp(1), stun(), Bytes{}}) {
-    const Bytes frame = ethernet(kMac0, kMacA, 0x0800, udp(kPartyA, kLocalA, payload));
-    for (std::size_t n = 0; n < frame.size(); ++n) {
-      const std::uint64_t dropped = lab.dropped();
-      EXPECT_FALSE(
-          lab.receive(0, Bytes(frame.begin(), frame.begin() + static_cast<std::ptrdiff_t>(n))));
-      EXPECT_EQ(lab.dropped(), dropped + 1);
-    }
+    expect_prefixes_dropped(lab, ethernet(kMac0, kMacA, 0x0800, udp(kPartyA, kLocalA, payload)));
   }
 }
 
@@ -193,13 +195,23 @@ TEST(Relay, DamagedPayloadStaysVisible) {
   EXPECT_NE(udp_checksum(Bytes(sent->frame.begin() + 14, sent->frame.end())), 0);
 }
 
+UdpPort random_port(std::mt19937& random) {
+  return UdpPort(static_cast<std::uint16_t>(1 + random() % 65'535));
+}
+
+Bytes random_rtp(std::mt19937& random) {
+  Bytes packet = rtp({.sequence = static_cast<std::uint16_t>(random()), .payload = random() % 300});
+  for (std::size_t k = 12; k < packet.size(); ++k) packet[k] = static_cast<std::byte>(random());
+  return packet;
+}
+
 TEST(Relay, ChecksumsAreRightForRandomEndpointsAndPayloads) {
   std::mt19937 random{6};
   PacketLab lab;
   lab.introduce(0, IpAddress::v4(198, 18, 0, 254), kMacGateway);
   for (int i = 0; i < 2000; ++i) {
     Path path = path_ab();
-    const auto port = [&] { return UdpPort(static_cast<std::uint16_t>(1 + random() % 65'535)); };
+    const auto port = [&] { return random_port(random); };
     path.a.remote = Endpoint{IpAddress::v4(Be32(0x64400000 + random() % 0x400000)), port()};
     path.a.hints = {path.a.remote->address};
     path.b.remote->port = port();
@@ -207,9 +219,7 @@ TEST(Relay, ChecksumsAreRightForRandomEndpointsAndPayloads) {
     lab.flows.withdraw(kPortA);
     lab.flows.withdraw(kPortB);
     lab.flows.publish(path, kStart);
-    Bytes payload =
-        rtp({.sequence = static_cast<std::uint16_t>(random()), .payload = random() % 300});
-    for (std::size_t k = 12; k < payload.size(); ++k) payload[k] = static_cast<std::byte>(random());
+    const Bytes payload = random_rtp(random);
     for (int leg = 0; leg < 2; ++leg) {
       const auto sent = leg == 0 ? lab.from_a(payload, kStart, *path.a.remote)
                                  : lab.from_b(payload, kStart, *path.b.remote);
@@ -225,13 +235,7 @@ TEST(Relay, ChecksumsAreRightForRandomEndpointsAndPayloads) {
 TEST(Relay, EveryStrictPrefixOfAnIpv6FrameIsDropped) {
   PacketLab lab;
   lab.flows.publish(path_ab(Family::ipv6, Family::ipv4), kStart);
-  const Bytes frame = ethernet(kMac0, kMacA, 0x86dd, udp(kPartyA6, kLocalA6, rtp({})));
-  for (std::size_t n = 0; n < frame.size(); ++n) {
-    const std::uint64_t dropped = lab.dropped();
-    EXPECT_FALSE(
-        lab.receive(0, Bytes(frame.begin(), frame.begin() + static_cast<std::ptrdiff_t>(n))));
-    EXPECT_EQ(lab.dropped(), dropped + 1);
-  }
+  expect_prefixes_dropped(lab, ethernet(kMac0, kMacA, 0x86dd, udp(kPartyA6, kLocalA6, rtp({}))));
 }
 
 // Both ways between any two families, what cannot be sent apart.
@@ -244,7 +248,7 @@ TEST(Relay, ChecksumsAreRightAcrossFamilies) {
     const Family a = i % 2 == 0 ? Family::ipv4 : Family::ipv6;
     const Family b = i / 2 % 2 == 0 ? Family::ipv4 : Family::ipv6;
     Path path = path_ab(a, b);
-    const auto port = [&] { return UdpPort(static_cast<std::uint16_t>(1 + random() % 65'535)); };
+    const auto port = [&] { return random_port(random); };
     std::array<std::uint8_t, 16> bytes{0x24};
     for (std::size_t k = 1; k < 16; ++k) bytes[k] = static_cast<std::uint8_t>(random());
     path.a.remote =
@@ -255,9 +259,7 @@ TEST(Relay, ChecksumsAreRightAcrossFamilies) {
     path.b.remote->port = port();
     path.dscp = random() % 3 == 0 ? std::optional<std::uint8_t>(random() % 64) : std::nullopt;
     lab.flows.publish(path, kStart);
-    Bytes payload =
-        rtp({.sequence = static_cast<std::uint16_t>(random()), .payload = random() % 300});
-    for (std::size_t k = 12; k < payload.size(); ++k) payload[k] = static_cast<std::byte>(random());
+    const Bytes payload = random_rtp(random);
     for (int leg = 0; leg < 2; ++leg) {
       const auto sent = leg == 0 ? lab.from_a(payload, kStart, *path.a.remote)
                                  : lab.from_b(payload, kStart, *path.b.remote);
