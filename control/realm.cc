@@ -21,8 +21,6 @@ Interface of_family(const Interface& all, Family family) {
   return result;
 }
 
-std::string_view name_of(Family family) { return family == Family::ipv4 ? "IPv4" : "IPv6"; }
-
 }  // namespace
 
 Realm::Realm(const Interface& settings, const InterfaceConfig& device, Family which,

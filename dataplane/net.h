@@ -96,6 +96,10 @@ class UdpPort {
 
 enum class Family : std::uint8_t { ipv4 = 4, ipv6 = 6 };
 
+[[nodiscard]] constexpr std::string_view name_of(Family family) {
+  return family == Family::ipv4 ? "IPv4" : "IPv6";
+}
+
 // An IPv4 or IPv6 address, in network byte order; default: the unspecified IPv6 address "::".
 class IpAddress {
  public:

@@ -86,6 +86,11 @@ TEST(IpAddress, PrivateRanges) {
   }
 }
 
+TEST(Family, HasTheNameThatPeopleUse) {
+  EXPECT_EQ(name_of(IpAddress::v4(192, 0, 2, 1).family()), "IPv4");
+  EXPECT_EQ(name_of(IpAddress().family()), "IPv6");
+}
+
 TEST(Prefix, ContainsItsOwnFamilyOnly) {
   const auto net = Prefix::parse("198.18.0.1/24");
   ASSERT_TRUE(net);

@@ -21,8 +21,6 @@ std::int64_t seconds(system_clock::time_point time) {
   return std::chrono::floor<std::chrono::seconds>(time.time_since_epoch()).count();
 }
 
-std::string_view name(Family family) { return family == Family::ipv4 ? "IPv4" : "IPv6"; }
-
 std::int64_t seconds_ago(system_clock::time_point now, std::chrono::nanoseconds age) {
   return seconds(now - std::chrono::duration_cast<system_clock::duration>(age));
 }
@@ -55,7 +53,7 @@ void write(Writer& out, std::string_view key, const Sums& sums) {
 void write(Writer& out, std::string_view key, const std::optional<Endpoint>& endpoint) {
   const Endpoint e = endpoint.value_or(Endpoint{IpAddress::v4(0, 0, 0, 0), UdpPort(0)});
   out.dictionary(key);
-  out.entry("family", name(e.address.family()));
+  out.entry("family", name_of(e.address.family()));
   out.entry("address", e.address.text());
   out.entry("port", std::int64_t{e.port.number()});
   out.end();
@@ -67,7 +65,7 @@ void write(Writer& out, const StreamReport& stream, system_clock::time_point now
   out.dictionary();
   out.entry("local port", std::int64_t{stream.local_endpoint.port.number()});
   out.entry("local address", stream.local_endpoint.address.text());
-  out.entry("family", name(stream.local_endpoint.address.family()));
+  out.entry("family", name_of(stream.local_endpoint.address.family()));
   write(out, "endpoint", flow.latched ? flow.latched : stream.advertised);
   write(out, "advertised endpoint", stream.advertised);
   out.entry("last packet", last_packet);
