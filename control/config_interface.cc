@@ -144,15 +144,12 @@ void read_advertised(const TomlReader& reader, Interface& interface) {
   for_each_text(reader, "advertised", R"(advertised = ["203.0.113.10", "2001:db8::10"])", read);
 }
 
-// Prefixes, or "private" for all of them (IpAddress::is_private).
+// Prefixes, or "private" for all of kPrivateNetworks.
 void read_prefixes(const TomlReader& reader, std::string_view key, std::vector<Prefix>& list) {
   const std::string example = fmt::format(R"({} = ["192.0.2.0/24", "private"])", key);
   const auto read = [&](const toml::node& node) {
     if (node.is_string() && **node.as_string() == "private") {
-      for (const char* text :
-           {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"}) {
-        list.push_back(Prefix::parse(text).value());
-      }
+      list.insert(list.end(), kPrivateNetworks.begin(), kPrivateNetworks.end());
     } else {
       list.push_back(parsed(node, Prefix::parse, key));
     }

@@ -68,12 +68,7 @@ bool IpAddress::is_multicast_or_broadcast() const {
 }
 
 bool IpAddress::is_private() const {
-  if (is_v4()) {
-    const std::uint32_t a = as_v4().host();
-    return in(a, 0x0a000000, 8) || in(a, 0xac100000, 12) || in(a, 0xc0a80000, 16) ||
-           in(a, 0x64400000, 10);
-  }
-  return (bytes_[0] & 0xfe) == 0xfc;
+  return std::ranges::any_of(kPrivateNetworks, [&](const Prefix& p) { return p.contains(*this); });
 }
 
 std::optional<IpAddress> IpAddress::v4_inside() const {

@@ -151,8 +151,7 @@ class IpAddress {
   [[nodiscard]] bool is_link_local() const;
   // Multicast of either family, and the limited broadcast 255.255.255.255.
   [[nodiscard]] bool is_multicast_or_broadcast() const;
-  // RFC 1918, RFC 6598 (100.64.0.0/10), RFC 4193 (fc00::/7).
-  [[nodiscard]] bool is_private() const;
+  [[nodiscard]] bool is_private() const;  // in one of kPrivateNetworks
   // The IPv4 address that a transition mechanism carries inside an IPv6 one, hence where a gateway
   // on the way would send to: compatible (RFC 4291), translated (RFC 2765), 6to4 (RFC 3056), NAT64
   // (RFC 6052, RFC 8215) or that of a Teredo client (RFC 4380).
@@ -192,6 +191,13 @@ struct Prefix {
   [[nodiscard]] std::string text() const;
   friend constexpr bool operator==(const Prefix&, const Prefix&) = default;
 };
+
+// RFC 1918, RFC 6598 (100.64.0.0/10), RFC 4193 (fc00::/7).
+inline constexpr std::array<Prefix, 5> kPrivateNetworks = {{{IpAddress::v4(10, 0, 0, 0), 8},
+                                                            {IpAddress::v4(172, 16, 0, 0), 12},
+                                                            {IpAddress::v4(192, 168, 0, 0), 16},
+                                                            {IpAddress::v4(100, 64, 0, 0), 10},
+                                                            {IpAddress::v6({0xfc}), 7}}};
 
 // Which peers an interface exchanges media with, of those that can be sent to at all.
 struct PeerPolicy {

@@ -86,6 +86,18 @@ TEST(IpAddress, PrivateRanges) {
   }
 }
 
+// As an operator would write them, and in the order that "private" stands for them.
+TEST(IpAddress, PrivateNetworksByTheirNames) {
+  const std::vector<std::string> names = {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",
+                                          "100.64.0.0/10", "fc00::/7"};
+  ASSERT_EQ(kPrivateNetworks.size(), names.size());
+  for (std::size_t i = 0; i < names.size(); ++i) EXPECT_EQ(kPrivateNetworks[i].text(), names[i]);
+  for (const char* text : {"9.255.255.255", "11.0.0.0", "172.15.255.255", "192.167.255.255",
+                           "192.169.0.0", "100.63.255.255", "fbff::1", "fe00::1", "a00::1", "::"}) {
+    EXPECT_FALSE(IpAddress::parse(text)->is_private()) << text;
+  }
+}
+
 TEST(Family, HasTheNameThatPeopleUse) {
   EXPECT_EQ(name_of(IpAddress::v4(192, 0, 2, 1).family()), "IPv4");
   EXPECT_EQ(name_of(IpAddress().family()), "IPv6");
