@@ -13,7 +13,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <optional>
 #include <system_error>
@@ -75,16 +74,9 @@ struct Owner {
   gid_t group = static_cast<gid_t>(-1);
 };
 
-std::optional<unsigned> number(std::string_view text) {
-  unsigned value = 0;
-  const auto [end, error] = std::from_chars(text.begin(), text.end(), value);
-  if (error != std::errc{} || end != text.end()) return std::nullopt;
-  return value;
-}
-
 // A user's name, or its number.
 std::optional<uid_t> find_user(const std::string& text) {
-  if (const auto id = number(text)) return id;
+  if (const auto id = decimal<unsigned>(text)) return id;
   // NOLINTNEXTLINE(concurrency-mt-unsafe): at start, before there are other threads
   const passwd* entry = ::getpwnam(text.c_str());
   return entry == nullptr ? std::nullopt : std::optional(entry->pw_uid);
@@ -101,7 +93,7 @@ Result<Owner> parse_owner(const std::string& text) {
     owner.user = *id;
   }
   if (!group.empty()) {
-    if (const auto id = number(group)) {
+    if (const auto id = decimal<unsigned>(group)) {
       owner.group = *id;
       // NOLINTNEXTLINE(concurrency-mt-unsafe): as above
     } else if (const ::group* entry = ::getgrnam(group.c_str())) {

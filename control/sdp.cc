@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <utility>
 
 #include "control/sdp_text.h"
@@ -230,12 +229,13 @@ class Parser {
 
   static Result<void> read_port(Media& media, std::string_view text) {
     const std::size_t slash = text.find('/');
-    const auto port = number(text.substr(0, slash), 65535);
+    const auto port = decimal<std::uint16_t>(text.substr(0, slash));
     if (!port) return fail(quote(text) + " is not a port; write 0 to 65535");
-    if (media.relayable && slash != text.npos && number(text.substr(slash + 1), 1) != 1U) {
+    if (media.relayable && slash != text.npos &&
+        decimal<std::uint32_t>(text.substr(slash + 1), 1) != 1U) {
       return fail(quote(text) + " asks for several ports; write one m= line for each");
     }
-    media.port = UdpPort(static_cast<std::uint16_t>(*port));
+    media.port = UdpPort(*port);
     return {};
   }
 
@@ -243,7 +243,7 @@ class Parser {
     if (fields.at_end()) pending.format_fault = "m= without formats; write its payload types";
     while (!fields.at_end()) {
       const std::string_view text = fields.next();
-      const auto format = number(text, 127);
+      const auto format = decimal<std::uint32_t>(text, 127);
       if (!format) {
         pending.format_fault = quote(text) + " is not a payload type; write 0 to 127";
         continue;
@@ -281,9 +281,9 @@ class Parser {
   static Result<void> read_rtcp(Pending& pending, std::string_view value) {
     Fields fields(value);
     const std::string_view text = fields.next();
-    const auto port = number(text, 65535);
+    const auto port = decimal<std::uint16_t>(text);
     if (!port) return fail("a=rtcp:" + quote(text) + " is not a port; write 0 to 65535");
-    pending.rtcp_port = UdpPort(static_cast<std::uint16_t>(*port));
+    pending.rtcp_port = UdpPort(*port);
     pending.rtcp_address.reset();
     if (fields.at_end()) return {};
     const Result<IpAddress> address = read_address(fields.rest());
@@ -296,14 +296,14 @@ class Parser {
   static void read_rtpmap(Media& media, const Pending& pending, std::string_view value) {
     static constexpr std::uint32_t kMaxClock = 1'000'000;
     Fields fields(value);
-    const auto format = number(fields.next(), 127);
+    const auto format = decimal<std::uint32_t>(fields.next(), 127);
     const std::string_view codec = fields.next();
     const std::size_t slash = codec.find('/');
     if (!format || slash == codec.npos) return;
     if (same(codec.substr(0, slash), "telephone-event")) media.dtmf_types.set(*format);
     if (format != pending.first_format) return;
     const std::string_view rest = codec.substr(slash + 1);
-    const auto clock = number(rest.substr(0, rest.find('/')), kMaxClock);
+    const auto clock = decimal<std::uint32_t>(rest.substr(0, rest.find('/')), kMaxClock);
     if (!clock || *clock == 0) return;
     media.codec = codec;
     media.clock_hz = *clock;

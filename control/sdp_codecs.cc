@@ -37,7 +37,7 @@ class Choice {
     rest_ = fields.rest();
     while (!fields.at_end()) {
       const std::string_view text = fields.next();
-      const auto type = number(text, 127);
+      const auto type = decimal<std::uint32_t>(text, 127);
       formats_.push_back({text, type, type ? static_codec(*type) : std::string_view(), {}});
     }
     for (const Line& line : lines.subspan(1)) read(line.text);
@@ -57,7 +57,7 @@ class Choice {
     if (!line.starts_with("a=")) return false;
     const Attribute a = attribute(line.substr(2));
     if (a.name != "rtpmap" && a.name != "fmtp" && a.name != "rtcp-fb") return false;
-    const auto type = number(Fields(a.value).next(), 127);
+    const auto type = decimal<std::uint32_t>(Fields(a.value).next(), 127);
     return type && dropped_[*type];
   }
 
@@ -67,13 +67,13 @@ class Choice {
     const Attribute a = attribute(line.substr(2));
     if (a.name != "rtpmap" && a.name != "fmtp") return;
     Fields fields(a.value);
-    const auto type = number(fields.next(), 127);
+    const auto type = decimal<std::uint32_t>(fields.next(), 127);
     const auto format = std::ranges::find(formats_, type, &Format::type);
     if (!type || format == formats_.end()) return;
     const std::string_view value = fields.next();
     if (a.name == "rtpmap") format->codec = value;
     if (a.name == "fmtp" && value.starts_with("apt=")) {
-      format->base = number(value.substr(4, value.find(';') - 4), 127);
+      format->base = decimal<std::uint32_t>(value.substr(4, value.find(';') - 4), 127);
     }
   }
 

@@ -6,7 +6,6 @@
 // reader did not read.
 
 #include <algorithm>
-#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -20,13 +19,6 @@ namespace millrace::sdp {
 inline bool same(std::string_view a, std::string_view b) {
   const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
   return std::ranges::equal(a, b, {}, lower, lower);
-}
-
-inline std::optional<std::uint32_t> number(std::string_view digits, std::uint32_t max) {
-  std::uint32_t value = 0;
-  const auto [end, error] = std::from_chars(digits.begin(), digits.end(), value);
-  if (error != std::errc{} || end != digits.end() || value > max) return std::nullopt;
-  return value;
 }
 
 inline std::optional<Direction> direction_named(std::string_view name) {
@@ -97,15 +89,15 @@ struct Candidate {
 inline std::optional<Candidate> candidate(std::string_view value) {
   Fields fields(value);
   const std::string_view foundation = fields.next();
-  const auto component = number(fields.next(), 256);
+  const auto component = decimal<std::uint32_t>(fields.next(), 256);
   const bool udp = same(fields.next(), "UDP");
   const std::string_view priority = fields.next();
   const Result<IpAddress> address = IpAddress::parse(fields.next());
-  const auto port = number(fields.next(), 65535);
+  const auto port = decimal<std::uint16_t>(fields.next());
   if (foundation.empty() || !component || *component == 0 || !udp || priority.empty()) return {};
   if (!address || !port) return {};
   fields.next();
-  return Candidate{*component, *address, UdpPort(static_cast<std::uint16_t>(*port)), fields.next()};
+  return Candidate{*component, *address, UdpPort(*port), fields.next()};
 }
 
 }  // namespace millrace::sdp

@@ -4,7 +4,6 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
-#include <charconv>
 
 namespace millrace {
 namespace {
@@ -119,13 +118,9 @@ Result<Prefix> Prefix::parse(std::string_view text) {
   if (slash == std::string_view::npos) return wrong();
   const Result<IpAddress> address = IpAddress::parse(text.substr(0, slash));
   if (!address) return std::unexpected(address.error());
-  const std::string_view digits = text.substr(slash + 1);
-  unsigned length = 0;
-  const auto [end, error] = std::from_chars(digits.begin(), digits.end(), length);
-  if (error != std::errc{} || end != digits.end() || length > (address->is_v4() ? 32U : 128U)) {
-    return wrong();
-  }
-  return Prefix{*address, static_cast<std::uint8_t>(length)};
+  const auto length = decimal<std::uint8_t>(text.substr(slash + 1), address->is_v4() ? 32 : 128);
+  if (!length) return wrong();
+  return Prefix{*address, *length};
 }
 
 bool Prefix::contains(const IpAddress& other) const {

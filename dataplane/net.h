@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// Value types of the network, shared by both worlds (std only, no rte_*).
+// Value types of the network, and how their texts are read, shared by both worlds (std only, no
+// rte_*).
 //
 // Byte order is a type: Be16 and Be32 hold what is on the wire and give a number only by host().
 // An IpAddress is sixteen bytes: IPv6 as it is, IPv4 in its mapped form ::ffff:a.b.c.d (RFC 4291
@@ -12,10 +13,13 @@
 
 #include <array>
 #include <bit>
+#include <charconv>
 #include <compare>
+#include <concepts>
 #include <cstdint>
 #include <cstring>
 #include <expected>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -34,6 +38,16 @@ using Result = std::expected<T, Error>;
 
 [[nodiscard]] inline std::unexpected<Error> fail(std::string message) {
   return std::unexpected(Error{std::move(message)});
+}
+
+// The whole text as one decimal number; nothing if it is none, or above `max`.
+template <std::integral T>
+[[nodiscard]] std::optional<T> decimal(std::string_view text,
+                                       T max = std::numeric_limits<T>::max()) {
+  T value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size() || value > max) return std::nullopt;
+  return value;
 }
 
 // Big-endian 16 bits as on the wire. No arithmetic, no implicit conversion.

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/protocol/bencode.h"
 
-#include <charconv>
 #include <limits>
 #include <utility>
+
+#include "dataplane/net.h"
 
 namespace millrace::bencode {
 namespace {
@@ -14,14 +15,6 @@ constexpr Extent kIncomplete{State::incomplete};
 constexpr Extent kMalformed{State::malformed};
 
 constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
-template <typename T>
-std::optional<T> number(std::string_view text) {
-  T value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
 
 // LENGTH ':' BYTES, without leading zeros. Precondition: `in` starts with a digit.
 Extent scan_string(std::string_view in, std::size_t limit) {
@@ -51,7 +44,7 @@ Extent scan_integer(std::string_view in) {
   if (digits.size() > 1 && digits[0] == '0') return kMalformed;
   if (digits == "0" && sign == 1) return kMalformed;
   if (end == in.size()) return kIncomplete;
-  if (in[end] != 'e' || !number<std::int64_t>(in.substr(1, end - 1))) return kMalformed;
+  if (in[end] != 'e' || !decimal<std::int64_t>(in.substr(1, end - 1))) return kMalformed;
   return {State::complete, end + 1};
 }
 
@@ -144,7 +137,7 @@ std::optional<std::string_view> Value::text() const {
 
 std::optional<std::int64_t> Value::integer() const {
   const auto digits = text();
-  return digits ? number<std::int64_t>(*digits) : std::nullopt;
+  return digits ? decimal<std::int64_t>(*digits) : std::nullopt;
 }
 
 Items::Items(Value container) {

@@ -3,8 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
-#include <limits>
 #include <optional>
 #include <utility>
 
@@ -47,13 +45,6 @@ std::string quote(std::string_view text) {
   return out += text.size() > 64 ? "...'" : "'";
 }
 
-std::optional<std::uint32_t> number(std::string_view digits, std::uint32_t max) {
-  std::uint32_t value = 0;
-  const auto [end, error] = std::from_chars(digits.begin(), digits.end(), value);
-  if (error != std::errc{} || end != digits.end() || value > max) return std::nullopt;
-  return value;
-}
-
 // The last field of `text`, behind a colon, which is taken off with it.
 std::string_view last_field(std::string_view& text) {
   const std::size_t colon = text.rfind(':');
@@ -79,11 +70,11 @@ Result<NamedMedia> read_stream(std::string_view text) {
     media.ice = direction == "ice=yes";
     direction = last_field(text);
   }
-  const auto port = number(last_field(text), 65535);
+  const auto port = decimal<std::uint16_t>(last_field(text));
   const auto address = IpAddress::parse(text);
   if (!port) return wrong("not a port");
   if (!address) return wrong("not an IP address");
-  media.endpoint = {*address, UdpPort(static_cast<std::uint16_t>(*port))};
+  media.endpoint = {*address, UdpPort(*port)};
   media.sends = direction != "recvonly" && direction != "inactive";
   media.receives = direction != "sendonly" && direction != "inactive";
   return media;
@@ -161,7 +152,7 @@ Result<void> read_header(std::string_view name, std::string_view value, Message&
     request.medias.clear();
     return read_media(value, request);
   } else if (name == "cseq") {
-    const auto cseq = number(value, std::numeric_limits<std::uint32_t>::max());
+    const auto cseq = decimal<std::uint32_t>(value);
     if (!cseq) return fail("cseq: " + quote(value) + " is not a number");
     request.cseq = *cseq;
   } else if (name == "type") {

@@ -22,14 +22,6 @@ constexpr std::string_view kSelf = "%%CC_SELF%%";
 
 constexpr char upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; }
 
-template <typename T>
-std::optional<T> number(std::string_view text) {
-  T value{};
-  const auto [end, error] = std::from_chars(text.begin(), text.end(), value);
-  if (error != std::errc{} || end != text.end()) return std::nullopt;
-  return value;
-}
-
 // What a verb takes: how many words, itself included, and where its tags are.
 struct Shape {
   char letter;
@@ -63,7 +55,7 @@ struct Tag {
 Tag split_tag(std::string_view text) {
   const std::size_t mark = text.rfind(';');
   if (mark == std::string_view::npos) return {text, std::nullopt};
-  const auto media = number<unsigned>(text.substr(mark + 1));
+  const auto media = decimal<unsigned>(text.substr(mark + 1));
   return media ? Tag{text.substr(0, mark), media} : Tag{text, std::nullopt};
 }
 
@@ -165,8 +157,8 @@ std::optional<Refusal> Parser::read(const Words& words) {
 std::optional<Refusal> Parser::read_modifiers(std::string_view modifiers) {
   Command& to = command;
   if (to.verb == Verb::play) {
-    return modifiers.empty() || number<int>(modifiers) ? std::nullopt
-                                                       : std::optional(Refusal::play_count);
+    return modifiers.empty() || decimal<int>(modifiers) ? std::nullopt
+                                                        : std::optional(Refusal::play_count);
   }
   for (const char c : modifiers) {
     const char modifier = upper(c);
@@ -235,7 +227,7 @@ std::optional<Refusal> Parser::read_media(std::string_view modifiers, const Word
   media_.type = has_codecs_ ? "audio" : "";
   media_.protocol = has_codecs_ ? "RTP/AVP" : "";
   const auto address = IpAddress::parse(words[2]);
-  const auto port = number<std::uint16_t>(words[3]);
+  const auto port = decimal<std::uint16_t>(words[3]);
   if (!address || !port || address->is_v4() == v6_) return Refusal::invalid_address;
   media_.endpoint = {*address, UdpPort(*port)};
   request.medias = {media_};
@@ -263,7 +255,7 @@ std::optional<Refusal> Parser::read_update_modifier(std::string_view& rest) {
       return read_codecs(rest);
     case 'Z': {  // packets are forwarded as they are, whatever the packet time
       const std::size_t digits = std::min(rest.find_first_not_of("0123456789"), rest.size());
-      const auto time = number<unsigned>(rest.substr(0, digits));
+      const auto time = decimal<unsigned>(rest.substr(0, digits));
       rest.remove_prefix(digits);
       return time && *time > 0 && *time < 1000 ? std::nullopt : std::optional(Refusal::packet_time);
     }
@@ -284,7 +276,7 @@ std::optional<Refusal> Parser::read_codecs(std::string_view& rest) {
   has_codecs_ = true;
   while (!list.empty()) {
     const std::size_t comma = std::min(list.find(','), list.size());
-    const auto type = number<unsigned>(list.substr(0, comma));
+    const auto type = decimal<unsigned>(list.substr(0, comma));
     if (comma > 0 && (!type || *type >= media_.payload_types.size())) return Refusal::codecs;
     if (type) media_.payload_types.set(*type);
     list.remove_prefix(std::min(comma + 1, list.size()));
