@@ -50,6 +50,11 @@ template <std::integral T>
   return value;
 }
 
+// The names of protocols are of ASCII, and the same in upper and lower case.
+[[nodiscard]] constexpr char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+
 // Big-endian 16 bits as on the wire. No arithmetic, no implicit conversion.
 class Be16 {
  public:

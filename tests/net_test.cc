@@ -31,6 +31,13 @@ TEST(Decimal, IsTheWholeTextAndInRange) {
   EXPECT_EQ(decimal<unsigned>(std::string_view("1\0", 2)), std::nullopt);
 }
 
+TEST(Lower, ChangesLettersOfAsciiAlone) {
+  for (int i = 0; i < 256; ++i) {
+    const char c = static_cast<char>(i);
+    EXPECT_EQ(lower(c), i >= 'A' && i <= 'Z' ? static_cast<char>(i + 32) : c) << i;
+  }
+}
+
 TEST(IpAddress, ReadsAndWritesBothFamilies) {
   for (const char* text : {"192.0.2.1", "0.0.0.0", "255.255.255.255", "2001:db8::1", "::1", "::"}) {
     const auto address = IpAddress::parse(text);

@@ -19,10 +19,7 @@
 
 namespace millrace::ng {
 
-constexpr char fold(char c) {
-  if (c == ' ' || c == '_') return '-';
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
+constexpr char fold(char c) { return c == ' ' || c == '_' ? '-' : lower(c); }
 
 // `name` as it came against a name as it is written here: lower case, hyphens.
 constexpr bool same(std::string_view name, std::string_view folded) {
