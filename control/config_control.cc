@@ -3,8 +3,6 @@
 
 #include <sys/un.h>
 
-#include <charconv>
-#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
@@ -15,26 +13,8 @@ namespace {
 
 constexpr std::size_t kMaxSocketPath = sizeof(sockaddr_un{}.sun_path) - 1;
 
-Result<Endpoint> parse_endpoint(std::string_view text) {
-  const auto wrong = [&] { return fail(fmt::format("'{}' is not an address with a port", text)); };
-  const std::size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos) return wrong();
-  std::string_view host = text.substr(0, colon);
-  const std::string_view digits = text.substr(colon + 1);
-  const bool brackets = host.starts_with('[') && host.ends_with(']');
-  if (brackets) host = host.substr(1, host.size() - 2);
-  const auto address = IpAddress::parse(host);
-  std::uint16_t port = 0;
-  const auto [end, error] = std::from_chars(digits.begin(), digits.end(), port);
-  if (!address || brackets == address->is_v4() || error != std::errc{} || end != digits.end() ||
-      port == 0) {
-    return wrong();
-  }
-  return Endpoint{*address, UdpPort(port)};
-}
-
 void read_udp(const toml::node& node, ControlSocket& socket) {
-  const auto endpoint = parse_endpoint(TomlReader::string(node, "udp"));
+  const auto endpoint = Endpoint::parse(TomlReader::string(node, "udp"));
   if (!endpoint) {
     refuse(node, fmt::format(R"(udp: {}; write "127.0.0.1:2223" or "[::1]:2223")",
                              endpoint.error().message));

@@ -5,7 +5,6 @@
 #include <sys/un.h>
 
 #include <cerrno>
-#include <charconv>
 #include <random>
 #include <system_error>
 #include <utility>
@@ -102,17 +101,16 @@ Result<TagPeer::Endpoint> TagPeer::parse(std::string_view socket) {
     if (path.size() > kMaxSocketPath) return wrong();
     return Endpoint(asio::local::stream_protocol::endpoint(path));
   }
-  const std::size_t colon = socket.rfind(':');
-  if (!socket.starts_with(kTcp) || colon < kTcp.size()) return wrong();
-  std::string_view host = socket.substr(kTcp.size(), colon - kTcp.size());
-  const std::string_view digits = socket.substr(colon + 1);
-  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  std::uint16_t port = 0;
-  const auto [end, error] = std::from_chars(digits.begin(), digits.end(), port);
-  asio::error_code no_address;
-  const auto address = asio::ip::make_address(std::string(host), no_address);
-  if (no_address || error != std::errc{} || end != digits.end() || port == 0) return wrong();
-  return Endpoint(asio::ip::tcp::endpoint(address, port));
+  if (!socket.starts_with(kTcp)) return wrong();
+  std::string text(socket.substr(kTcp.size()));
+  // Some leave out the brackets of IPv6.
+  if (const std::size_t colon = text.rfind(':'); text[0] != '[' && text.find(':') != colon) {
+    text.insert(colon, "]").insert(0, "[");
+  }
+  const auto at = millrace::Endpoint::parse(text);
+  if (!at) return wrong();
+  return Endpoint(
+      asio::ip::tcp::endpoint(asio::ip::make_address(at->address.text()), at->port.number()));
 }
 
 TagPeer::TagPeer(const asio::any_io_executor& strand, std::string name, Endpoint endpoint)

@@ -104,6 +104,19 @@ std::string IpAddress::text() const {
   return inet_ntop(AF_INET6, bytes_.data(), buffer, sizeof buffer);
 }
 
+Result<Endpoint> Endpoint::parse(std::string_view text) {
+  const std::size_t colon = std::min(text.rfind(':'), text.size());
+  std::string_view host = text.substr(0, colon);
+  const bool brackets = host.starts_with('[') && host.ends_with(']');
+  if (brackets) host = host.substr(1, host.size() - 2);
+  const Result<IpAddress> address = IpAddress::parse(host);
+  const auto port = decimal<std::uint16_t>(text.substr(std::min(colon + 1, text.size())));
+  if (!address || address->is_v4() == brackets || !port || *port == 0) {
+    return fail("'" + std::string(text) + "' is not an address with a port");
+  }
+  return Endpoint{*address, UdpPort(*port)};
+}
+
 std::string Endpoint::text() const {
   const std::string number = std::to_string(port.number());
   return address.is_v4() ? address.text() + ":" + number : "[" + address.text() + "]:" + number;

@@ -191,6 +191,9 @@ struct Endpoint {
   IpAddress address;
   UdpPort port;
 
+  // Reads what text() writes, but no port 0. The complaint names no remedy: what to write instead
+  // depends on what the endpoint is for.
+  [[nodiscard]] static Result<Endpoint> parse(std::string_view text);
   // "192.0.2.1:4000" or "[2001:db8::1]:4000".
   [[nodiscard]] std::string text() const;
   friend constexpr bool operator==(const Endpoint&, const Endpoint&) = default;

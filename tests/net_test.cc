@@ -198,5 +198,61 @@ TEST(Endpoint, TextHasBracketsForIpv6) {
             "[2001:db8::1]:4000");
 }
 
+TEST(Endpoint, ReadsWhatItWrites) {
+  for (const char* host : {"192.0.2.1", "0.0.0.0", "2001:db8::1", "::1", "::"}) {
+    for (const std::uint16_t port : std::array<std::uint16_t, 4>{1, 80, 4000, 65535}) {
+      const Endpoint endpoint{*IpAddress::parse(host), UdpPort(port)};
+      const auto read = Endpoint::parse(endpoint.text());
+      ASSERT_TRUE(read) << endpoint.text();
+      EXPECT_EQ(*read, endpoint);
+    }
+  }
+}
+
+// A prefix is an endpoint only where digits of the port are all that it lacks.
+TEST(Endpoint, ReadsNoPrefixButOfThePort) {
+  for (const std::string whole : {"192.0.2.1:4567", "[2001:db8::1]:4567"}) {
+    const std::size_t digits = whole.rfind(':') + 1;
+    for (std::size_t size = 0; size < whole.size(); ++size) {
+      const std::vector<char> exact(whole.begin(), whole.begin() + static_cast<long>(size));
+      const auto read = Endpoint::parse({exact.data(), exact.size()});
+      ASSERT_EQ(read.has_value(), size > digits) << whole.substr(0, size);
+      if (!read) continue;
+      EXPECT_EQ(read->text(), whole.substr(0, size));
+    }
+  }
+}
+
+TEST(Endpoint, RefusesWhatIsNoEndpoint) {
+  for (const char* text : {"",
+                           ":",
+                           "[",
+                           "]",
+                           "[]",
+                           "[]:1",
+                           ":4000",
+                           "4000",
+                           "192.0.2.1",
+                           "192.0.2.1:0",
+                           "192.0.2.1:65536",
+                           "192.0.2.1:-1",
+                           "192.0.2.1:+1",
+                           "192.0.2.1: 1",
+                           "192.0.2.1:1 ",
+                           "192.0.2.1:1:2",
+                           "[192.0.2.1]:4000",
+                           "2001:db8::1:4000",
+                           "[2001:db8::1]4000",
+                           "[2001:db8::1:4000",
+                           "2001:db8::1]:4000",
+                           "[[2001:db8::1]]:4000",
+                           "[fe80::1%eth0]:4000",
+                           "host.example:4000"}) {
+    const auto read = Endpoint::parse(text);
+    ASSERT_FALSE(read) << text;
+    EXPECT_EQ(read.error().message, std::string("'") + text + "' is not an address with a port");
+  }
+}
+
 }  // namespace
 }  // namespace millrace
