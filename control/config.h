@@ -7,6 +7,8 @@
 // or out of range, with line, column, what is wrong and what would be right. Nothing here touches
 // a device.
 
+#include <sys/un.h>
+
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
@@ -31,6 +33,9 @@ struct Interface {
   UdpPort port_max{40000};  // inclusive
   Latching latching = Latching::restricted;
 };
+
+// The longest path that a UNIX socket can have.
+inline constexpr std::size_t kMaxSocketPath = sizeof(sockaddr_un{}.sun_path) - 1;
 
 enum class ControlProtocol : std::uint8_t { ng, rtpp, mediaproxy };
 

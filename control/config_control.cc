@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/config_control.h"
 
-#include <sys/un.h>
-
 #include <utility>
 
 #include <fmt/format.h>
@@ -10,8 +8,6 @@
 namespace millrace {
 
 namespace {
-
-constexpr std::size_t kMaxSocketPath = sizeof(sockaddr_un{}.sun_path) - 1;
 
 void read_udp(const toml::node& node, ControlSocket& socket) {
   const auto endpoint = Endpoint::parse(TomlReader::string(node, "udp"));
@@ -29,7 +25,7 @@ void read_udp(const toml::node& node, ControlSocket& socket) {
 
 void read_path(const toml::node& node, ControlSocket& socket) {
   socket.path = TomlReader::string(node, "path");
-  if (!socket.path.starts_with('/') || socket.path.ends_with('/')) {
+  if (!names_socket_file(socket.path)) {
     refuse(node,
            "path must be the absolute path of a socket file; write \"/run/millrace/ng.sock\"");
   }
@@ -61,6 +57,10 @@ void read_peers(const TomlReader& reader, ControlSocket& socket) {
 }
 
 }  // namespace
+
+bool names_socket_file(std::string_view path) {
+  return path.starts_with('/') && !path.ends_with('/');
+}
 
 void read_mode(const TomlReader& reader, ControlSocket& socket) {
   const toml::node* node = reader.find("mode");

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/config_notify.h"
 
-#include <sys/un.h>
-
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,11 +13,9 @@ namespace millrace {
 
 namespace {
 
-constexpr std::size_t kMaxSocketPath = sizeof(sockaddr_un{}.sun_path) - 1;
-
 std::string read_path(const toml::node& node, std::string_view key, std::string_view example) {
   std::string path = TomlReader::string(node, key);
-  if (!path.starts_with('/') || path.ends_with('/') || path.size() > kMaxSocketPath) {
+  if (!names_socket_file(path) || path.size() > kMaxSocketPath) {
     refuse(node, fmt::format("{} must be the absolute path of a socket file, {} bytes at most; "
                              "write \"{}\"",
                              key, kMaxSocketPath, example));

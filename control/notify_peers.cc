@@ -2,7 +2,6 @@
 #include "control/notify_peers.h"
 
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <cerrno>
 #include <random>
@@ -20,8 +19,6 @@
 namespace millrace {
 
 namespace {
-
-constexpr std::size_t kMaxSocketPath = sizeof(sockaddr_un{}.sun_path) - 1;
 
 std::string error_text(int error) { return std::generic_category().message(error); }
 

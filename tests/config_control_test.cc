@@ -44,6 +44,16 @@ TEST(Config, ControlSockets) {
             "m.toml:10:8: this control socket is listed twice; list it once");
 }
 
+TEST(Config, SocketFilesHaveAbsolutePaths) {
+  for (const char* path : {"/a", "/run/m/ng.sock", "//a"}) {
+    EXPECT_TRUE(names_socket_file(path)) << path;
+  }
+  for (const char* path : {"", "/", "a", "run/ng.sock", "./a", "/run/m/", "@ng"}) {
+    EXPECT_FALSE(names_socket_file(path)) << path;
+  }
+  EXPECT_EQ(kMaxSocketPath, 107U);
+}
+
 TEST(Config, ControlUdpIsLoopbackOnly) {
   EXPECT_EQ(control_error("udp = '127.0.0.1:2223'\nprotocol = 'mediaproxy'"),
             "m.toml:8:7: this protocol is spoken on UNIX sockets only; write path = "
