@@ -7,16 +7,6 @@ namespace {
 constexpr auto kAcquire = std::memory_order_acquire;
 constexpr auto kRelease = std::memory_order_release;
 
-IpAddress load_address(const std::array<std::atomic<std::uint64_t>, 2>& words) {
-  return IpAddress::from_words({words[0].load(kAcquire), words[1].load(kAcquire)});
-}
-
-void store_address(std::array<std::atomic<std::uint64_t>, 2>& words, const IpAddress& address) {
-  const auto [first, second] = address.words();
-  words[0].store(first, kRelease);
-  words[1].store(second, kRelease);
-}
-
 UdpPort port_at(std::uint64_t word, unsigned shift) {
   return UdpPort(Be16::from_raw(static_cast<std::uint16_t>(word >> shift)).host());
 }

@@ -88,10 +88,24 @@ struct Orders {
   [[nodiscard]] bool has(std::uint32_t all) const { return (flags & all) == all; }
 };
 
+// An IpAddress as words.
+using AddressWords = std::array<std::atomic<std::uint64_t>, 2>;
+
+[[nodiscard]] inline IpAddress load_address(const AddressWords& words) {
+  return IpAddress::from_words(
+      {words[0].load(std::memory_order_acquire), words[1].load(std::memory_order_acquire)});
+}
+
+inline void store_address(AddressWords& words, const IpAddress& address) {
+  const auto [first, second] = address.words();
+  words[0].store(first, std::memory_order_release);
+  words[1].store(second, std::memory_order_release);
+}
+
 struct alignas(64) OrdersLine {
   std::atomic<std::uint64_t> head{0};  // sequence count below, flags above
-  std::array<std::atomic<std::uint64_t>, 2> source{};
-  std::array<std::atomic<std::uint64_t>, 2> destination{};
+  AddressWords source{};
+  AddressWords destination{};
   std::atomic<std::uint64_t> ports{0};    // out port, destination port, source port: as on the wire
   std::atomic<std::uint64_t> next{0};     // peer slot (32), hop index (16), hop tag (16)
   std::atomic<std::uint64_t> rewrite{0};  // clock rate (32), IP delta (16), UDP delta (16)
@@ -173,10 +187,10 @@ struct Slot {
 static_assert(sizeof(Slot) == 128);
 
 struct alignas(64) Record {
-  std::array<std::array<std::atomic<std::uint64_t>, 2>, kMaxHints> hints{};  // "::" = none
+  std::array<AddressWords, kMaxHints> hints{};  // "::" = none
   std::array<std::atomic<std::uint64_t>, 2> payload_types{};
-  std::array<std::atomic<std::uint64_t>, 2> remote{};  // of the SDP
-  std::atomic<std::uint32_t> remote_port{0};           // 0 = no remote
+  AddressWords remote{};                      // of the SDP
+  std::atomic<std::uint32_t> remote_port{0};  // 0 = no remote
   std::atomic<std::uint32_t> candidate_port{0};
 
   std::array<std::atomic<std::uint64_t>, 2> dropped_types{};
@@ -184,7 +198,7 @@ struct alignas(64) Record {
 
   // Open latching: the source on probation, its SSRC (32) and sequence number (16). Else the last
   // source that was refused.
-  std::array<std::atomic<std::uint64_t>, 2> candidate{};
+  AddressWords candidate{};
   std::atomic<std::uint64_t> candidate_stream{0};
 
   std::atomic<std::uint64_t> stun{0};           // admitted STUN

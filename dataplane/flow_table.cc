@@ -17,12 +17,6 @@ constexpr auto kRelaxed = std::memory_order_relaxed;
 constexpr std::size_t kBlockBytes =
     FlowTable::kPorts * (sizeof(Slot) + sizeof(Record)) + FlowTable::kPorts / 2 * sizeof(Quality);
 
-void store_address(std::array<std::atomic<std::uint64_t>, 2>& words, const IpAddress& address) {
-  const auto [first, second] = address.words();
-  words[0].store(first, std::memory_order_release);
-  words[1].store(second, std::memory_order_release);
-}
-
 void forget(SeenLine& seen) {
   for (auto* word : {&seen.packets, &seen.bytes, &seen.last, &seen.sender}) {
     word->store(0, kRelaxed);
@@ -279,9 +273,7 @@ std::optional<Endpoint> FlowTable::remote_of(SlotIndex index) const {
   const Record& rec = record(index);
   const auto port = static_cast<std::uint16_t>(rec.remote_port.load(std::memory_order_acquire));
   if (port == 0) return std::nullopt;
-  return Endpoint{IpAddress::from_words({rec.remote[0].load(std::memory_order_acquire),
-                                         rec.remote[1].load(std::memory_order_acquire)}),
-                  UdpPort(port)};
+  return Endpoint{load_address(rec.remote), UdpPort(port)};
 }
 
 void FlowTable::note_rtcp(SlotIndex index, SlotIndex peer, std::span<const std::byte> packet,

@@ -32,6 +32,18 @@ bool is_whole(const Orders& o) {
          o.clock_rate == e.clock_rate;
 }
 
+TEST(AddressWords, HoldAnAddressOfEitherFamily) {
+  AddressWords words{};
+  EXPECT_EQ(load_address(words), IpAddress());
+  for (const char* text : {"192.0.2.1", "2001:db8::1:2", "::"}) {
+    const IpAddress address = *IpAddress::parse(text);
+    store_address(words, address);
+    EXPECT_EQ(load_address(words), address) << text;
+    EXPECT_EQ(words[0].load(), address.words()[0]) << text;
+    EXPECT_EQ(words[1].load(), address.words()[1]) << text;
+  }
+}
+
 TEST(Orders, ComeBackAsWritten) {
   OrdersLine line;
   for (const std::uint32_t n : {1U, 0x1234U, 0xffff'fff0U}) {
