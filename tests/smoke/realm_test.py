@@ -43,7 +43,8 @@ class RealmBed:
             Namespace(ipv6=True) for _ in range(6))
         self.wire.ip("link add bridge0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
                      f"address add {GATEWAY}/24 dev bridge0", "link set bridge0 up",
-                     "address add 2001:db8:a::1/64 dev bridge0", "address add fe80::1/64 dev bridge0")
+                     "address add 2001:db8:a::1/64 dev bridge0",
+                     "address add fe80::1/64 dev bridge0")
         cable(self.wire, "relay", self.relay, "relay0")
         self.wire.ip("link set relay master bridge0")
         for name, space, last in (("caller", self.caller, "10"), ("callee", self.callee, "20"),
@@ -56,7 +57,8 @@ class RealmBed:
         self.wire.ip("address add 203.0.113.1/24 dev far", "address add 2001:db8:f::1/64 dev far")
         self.wire.forward()
         self.far.ip(f"address add {FAR}/24 dev eth0", "route add 198.18.0.0/24 via 203.0.113.1",
-                    f"address add {FAR6}/64 dev eth0", "route add 2001:db8:a::/64 via 2001:db8:f::1")
+                    f"address add {FAR6}/64 dev eth0",
+                    "route add 2001:db8:a::/64 via 2001:db8:f::1")
         cable(self.relay, "relay1", self.core, "eth0")
         self.core.ip(f"address add {CORE}/24 dev eth0", f"address add {CORE6}/64 dev eth0")
 
