@@ -15,7 +15,7 @@ import unittest
 
 from smoke.frames import Port
 from smoke.netns import Namespace, cable
-from smoke.phone import Phone, family, open_path
+from smoke.phone import Phone, family, heard, open_path
 from smoke.relay import GATEWAY, SLOWNESS, Relay
 
 CALLER, CALLEE, ATTACKER, FAR = "198.18.0.10", "198.18.0.20", "198.18.0.66", "203.0.113.20"
@@ -147,6 +147,11 @@ class Case(unittest.TestCase):
         self.assertTrue(sorted(packet.data for packet in packets) == sorted(sent), "changed")
         if source:
             self.assertEqual({packet.source for packet in packets}, {source})
+
+    def assert_both_ways(self, one, other, count=20):
+        """Media passes between two phones, each way from where its hearer sends to (RFC 4961)."""
+        for sender, receiver in ((one, other), (other, one)):
+            self.assert_heard(*heard(sender, receiver, count), source=receiver.to)
 
 
 class RelayCase(Case):

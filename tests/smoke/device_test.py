@@ -4,16 +4,14 @@
 import time
 
 from smoke.bed import CALLEE, CALLER, Case
-from smoke.phone import Traffic, heard, receive
+from smoke.phone import Traffic, receive
 from smoke.relay import SLOWNESS
 
 
 class DeviceTest(Case):
     def check_relay(self, relay):
         call = self.call(relay.ng)
-        for sender, receiver in ((call.caller, call.callee), (call.callee, call.caller)):
-            sent, packets = heard(sender, receiver, 50)
-            self.assert_heard(sent, packets, source=receiver.to)
+        self.assert_both_ways(call.caller, call.callee, 50)
         report = call.caller.send_rtcp()
         self.assert_heard([report], receive(call.callee.rtcp, 2.0, 1))
         relay.check_stop()

@@ -6,7 +6,7 @@ import time
 
 from smoke.bed import ATTACKER, CALLEE, CALLER, Call, RelayCase
 from smoke.frames import is_udp_from
-from smoke.phone import Phone, heard, open_path, receive
+from smoke.phone import heard, open_path, receive
 from smoke.relay import ADDRESS, SECOND_ADDRESS
 
 
@@ -23,8 +23,7 @@ class LatchTest(RelayCase):
         caller.send()
         self.assertTrue(open_path(callee, caller), "caller hears nothing")
         self.assertTrue(open_path(caller, callee), "callee hears nothing")
-        for sender, receiver in ((caller, callee), (callee, caller)):
-            self.assert_heard(*heard(sender, receiver), source=receiver.to)
+        self.assert_both_ways(caller, callee)
 
     def test_wrong_source_is_never_heard(self):
         caller, callee = self.phones()
@@ -41,8 +40,7 @@ class LatchTest(RelayCase):
         self.assert_open(call)
         self.spray(thief, attacked)
         self.assert_silent(self.arrived(caller, callee), "after both latched")
-        for sender, receiver in ((caller, callee), (callee, caller)):
-            self.assert_heard(*heard(sender, receiver))
+        self.assert_both_ways(caller, callee)
         ours = [is_udp_from(ADDRESS), is_udp_from(SECOND_ADDRESS)]
         leaked = wire.receive(0.1, lambda frame: any(test(frame) for test in ours))
         self.assert_silent(leaked, "sent to the attacker")
@@ -72,8 +70,7 @@ class LatchTest(RelayCase):
             self.assertLess(time.monotonic() - moved, 2, "the new port is never heard")
         recovered = time.monotonic() - moved
         self.assertLess(recovered, 0.25)
-        self.assert_heard(*heard(callee, caller), source=caller.to)
-        self.assert_heard(*heard(caller, callee), source=callee.to)
+        self.assert_both_ways(callee, caller)
 
     def test_other_stream_of_the_same_address_takes_nothing_over(self):
         """Carrier-grade NAT: the attacker shares the caller's address, not its stream."""
@@ -103,8 +100,7 @@ class LatchTest(RelayCase):
         broken += [bytes([first]) + whole[1:] for first in (0xC0, 0xFF)]  # version 3
         reports = [caller.report()[:length] for length in range(1, 8)]
         for _ in ("unlatched", "latched"):
-            other = Phone(self.bed.caller, CALLER)  # a hinted address, another port
-            self.addCleanup(other.close)
+            other = self.phone(self.bed.caller, CALLER)  # a hinted address, another port
             other.connect(f"c=IN IP4 {caller.to[0]}\r\nm=audio {caller.to[1]} RTP/AVP 0\r\n")
             for phone in (caller, other):
                 _, packets = heard(phone, callee, patience=0.1, datagrams=broken)
