@@ -5,13 +5,13 @@ import itertools
 import re
 import shutil
 import socket
-import subprocess
 import time
 import unittest
 
-from smoke.bed import Call, RelayCase
+from smoke.bed import RelayCase
 from smoke.media_test import receiver_report, sender_report
 from smoke.phone import heard, receive
+from smoke.proxy import Children, start_kamailio
 
 PROXY, UAC, UAS = ("127.0.0.1", 5060), ("127.0.0.1", 5070), ("127.0.0.1", 5080)
 CONFIG = """#!KAMAILIO
@@ -117,13 +117,9 @@ class KamailioTest(RelayCase):
         super().setUpClass()
         config = cls.relay.folder / "kamailio.cfg"
         config.write_text(CONFIG.replace("SOCKET", str(cls.relay.socket)), encoding="ascii")
-        log = cls.enterClassContext(open(cls.relay.folder / "kamailio.log", "wb"))
-        with cls.bed.relay:
-            cls.proxy = subprocess.Popen(["kamailio", "-DD", "-E", "-f", config, "-Y",
-                                          cls.relay.folder, "-m", "32", "-M", "8"],
-                                         stdout=log, stderr=log)
-        cls.addClassCleanup(cls.proxy.wait)
-        cls.addClassCleanup(cls.proxy.terminate)
+        children = Children(cls.relay.folder)
+        cls.addClassCleanup(children.close)
+        start_kamailio(children, cls.bed.relay, config)
         cls.sip = Sip(cls.bed.relay)
         cls.addClassCleanup(cls.sip.close)
         cls.sip.uac.settimeout(0.2)
@@ -142,10 +138,7 @@ class KamailioTest(RelayCase):
 
     def test_statistics_reach_the_variables_of_the_script(self):
         caller, callee = self.phones()
-        call = Call(self.sip, caller, callee)
-        call.offer()
-        call.answer()
-        self.assert_open(call)
+        call = self.call(self.sip, caller, callee)
         for phone in (callee, caller):
             phone.send_rtcp()
         receive(callee.rtcp, 1, 1)
@@ -169,10 +162,7 @@ class KamailioTest(RelayCase):
 
     def test_media_is_blocked_and_let_pass_again(self):
         caller, callee = self.phones()
-        call = Call(self.sip, caller, callee)
-        call.offer()
-        call.answer()
-        self.assert_open(call)
+        call = self.call(self.sip, caller, callee)
         words = dict(call_id=call.call_id, from_tag=call.from_tag, to_tag=call.to_tag)
         self.assertIn("200 OK", self.sip.ask("INFO", **words))
         self.assert_silent(heard(caller, callee, 5, patience=0.3)[1])

@@ -3,20 +3,20 @@
 
 import itertools
 import json
-import pathlib
 import re
 import shutil
 import signal
 import socket
-import subprocess
 import time
+import types
 import unittest
 
 from smoke.bed import Case
-from smoke.phone import endpoints, heard, open_path
+from smoke.phone import endpoints, heard
+from smoke.proxy import ROOT, Children, start_kamailio
 from smoke.relay import ADDRESS, SECOND_ADDRESS, SLOWNESS
 
-CONFIG = pathlib.Path(__file__).resolve().parents[2] / "configs" / "kamailio-mediaproxy.cfg"
+CONFIG = ROOT / "configs" / "kamailio-mediaproxy.cfg"
 PROXY = ("127.0.0.1", 5060)
 
 
@@ -151,17 +151,14 @@ class MediaproxyTest(Case):
     def setUp(self):
         super().setUp()
         self.relay = self.new_relay().start()
-        with open(self.relay.folder / "kamailio.log", "wb") as log, self.bed.relay:
-            proxy = subprocess.Popen(
-                ["kamailio", "-DD", "-E", "-f", CONFIG, "-Y", self.relay.folder, "-m", "64",
-                 "-M", "8", "-A", "MR_LISTEN=udp:127.0.0.1:5060", "-A", "MR_WORKERS=2",
-                 "-A", f'MR_MEDIAPROXY="{self.relay.mediaproxy_socket}"'],
-                stdout=log, stderr=log)
-        self.addCleanup(proxy.wait)
-        self.addCleanup(proxy.terminate)
-        self.alice, self.bob = (
-            Agent(self.bed.relay, name, port, phone)
-            for name, port, phone in zip(("alice", "bob"), (5070, 5080), self.phones()))
+        children = Children(self.relay.folder)
+        self.addCleanup(children.close)
+        start_kamailio(children, self.bed.relay, CONFIG, "MR_LISTEN=udp:127.0.0.1:5060",
+                       "MR_WORKERS=2", f'MR_MEDIAPROXY="{self.relay.mediaproxy_socket}"')
+        caller, callee = self.phones()
+        self.pair = types.SimpleNamespace(caller=caller, callee=callee)
+        self.alice = Agent(self.bed.relay, "alice", 5070, caller)
+        self.bob = Agent(self.bed.relay, "bob", 5080, callee)
         self.addCleanup(self.alice.close)
         self.addCleanup(self.bob.close)
         self.assertTrue(self.bob.register())
@@ -177,10 +174,9 @@ class MediaproxyTest(Case):
                 answer += client.recv(65536)
         return json.loads(answer)
 
-    def assert_both_ways(self):
-        for sender, receiver in ((self.alice, self.bob), (self.bob, self.alice)):
-            self.assertTrue(open_path(sender.phone, receiver.phone, 3.0 * SLOWNESS))
-            self.assert_heard(*heard(sender.phone, receiver.phone))
+    def assert_talking(self):
+        self.assert_open(self.pair)
+        self.assert_both_ways(self.pair.caller, self.pair.callee)
 
     def stream(self):
         """The one stream of the one session."""
@@ -193,7 +189,7 @@ class MediaproxyTest(Case):
         offered, answered = dialog.set_up()
         for sdp in (offered, answered):
             self.assertIn(endpoints(sdp)[0][0], (ADDRESS, SECOND_ADDRESS))
-        self.assert_both_ways()
+        self.assert_talking()
         [session] = self.ask("sessions")
         self.assertEqual((session["call_id"], session["from_tag"], session["to_tag"]),
                          (dialog.call_id, *dialog.tags))
@@ -211,7 +207,7 @@ class MediaproxyTest(Case):
         self.assertEqual([endpoints(sdp) for sdp in resumed],
                          [endpoints(sdp) for sdp in (answered, offered)])
         self.assertEqual(self.stream()["status"], "active")
-        self.assert_both_ways()
+        self.assert_talking()
 
         dialog.bye()
         [summary] = self.ask("summary")
@@ -226,7 +222,7 @@ class MediaproxyTest(Case):
         while self.ask("summary")[0]["status"] != "halting":
             self.assertLess(time.monotonic(), deadline)
         self.assertIn("503", Dialog(self.alice, self.bob).refused())
-        self.assert_both_ways()
+        self.assert_talking()
         self.assertIsNone(self.relay.process.poll())
         dialog.bye()
         self.assertEqual(self.relay.process.wait(5 * SLOWNESS), 0)

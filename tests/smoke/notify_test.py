@@ -10,7 +10,7 @@ import tempfile
 import time
 import unittest
 
-from smoke.bed import CALLEE, CALLER, Call, Case
+from smoke.bed import CALLEE, CALLER, Case
 from smoke.phone import Traffic
 from smoke.proxy import MISSING, Children, Kamailio, Sipp
 from smoke.relay import GATEWAY, SLOWNESS

@@ -42,20 +42,24 @@ class Children:
                 process.wait()
 
 
+def start_kamailio(children, space, config, *defines):
+    """Kamailio with this configuration and these `-A` defines, in the foreground."""
+    runtime = children.folder / "kamailio"
+    runtime.mkdir()
+    return children.start(space, "kamailio", "kamailio", "-DD", "-E", "-f", config, "-Y", runtime,
+                          "-P", runtime / "pid", "-m", 64, "-M", 8,
+                          *(word for define in defines for word in ("-A", define)))
+
+
 class Kamailio:
     """The proxy at `address`; `workers` SIP workers serve all that comes."""
 
     def __init__(self, children, space, address, relay_socket, workers=2):
         self.children, self.space, self.address = children, space, address
         self.rpc = children.folder / "rpc.sock"
-        runtime = children.folder / "kamailio"
-        runtime.mkdir()
-        defines = [f"MR_LISTEN=udp:{address}:5060", f"MR_WORKERS={workers}", "MR_PING_SECONDS=20",
-                   f'MR_RPC="{self.rpc}"', f'MR_RTPENGINE="unix:{relay_socket}"']
-        self.process = children.start(
-            space, "kamailio", "kamailio", "-DD", "-E", "-f", CONFIG, "-Y", runtime,
-            "-P", runtime / "pid", "-m", 64, "-M", 8,
-            *(word for define in defines for word in ("-A", define)))
+        self.process = start_kamailio(
+            children, space, CONFIG, f"MR_LISTEN=udp:{address}:5060", f"MR_WORKERS={workers}",
+            "MR_PING_SECONDS=20", f'MR_RPC="{self.rpc}"', f'MR_RTPENGINE="unix:{relay_socket}"')
         self.probe = Probe(space, address)
         deadline = time.monotonic() + 15 * SLOWNESS
         while self.probe.ask() is None:

@@ -6,17 +6,17 @@ import pathlib
 import re
 import shutil
 import socket
-import subprocess
 import tempfile
 import time
 import types
 import unittest
 
 from smoke.bed import Case
-from smoke.phone import heard, receive
+from smoke.phone import receive
+from smoke.proxy import ROOT, Children, start_kamailio
 from smoke.relay import SLOWNESS
 
-CONFIG = pathlib.Path(__file__).resolve().parents[2] / "configs" / "kamailio-rtpproxy.cfg"
+CONFIG = ROOT / "configs" / "kamailio-rtpproxy.cfg"
 PROXY, RTPP_UDP = ("127.0.0.1", 5060), 22222
 
 
@@ -47,8 +47,9 @@ class Agent:
                 return message
 
     def request(self, method, to, call_id, tags=("", ""), routes=(), body="", uri=None):
+        branch = f"z9hG4bK{self.port}{next(self.serial)}"
         lines = [f"{method} {uri or f'sip:{to}@127.0.0.1'} SIP/2.0",
-                 f"Via: SIP/2.0/UDP 127.0.0.1:{self.port};branch=z9hG4bK{self.port}{next(self.serial)}",
+                 f"Via: SIP/2.0/UDP 127.0.0.1:{self.port};branch={branch}",
                  "Max-Forwards: 70", *(f"Route: {route}" for route in routes),
                  f"From: <sip:{self.name}@127.0.0.1>;tag={tags[0]}",
                  f"To: <sip:{to}@127.0.0.1>" + (f";tag={tags[1]}" if tags[1] else ""),
@@ -96,13 +97,10 @@ class RtpproxyTest(Case):
         self.relay.start()
         self.log = folder / "kamailio.log"
         relay = f"unix:{unix}" if transport == "unix" else f"udp:127.0.0.1:{RTPP_UDP}"
-        with self.bed.relay, open(self.log, "wb") as log:
-            proxy = subprocess.Popen(
-                ["kamailio", "-DD", "-E", "-f", CONFIG, "-Y", folder, "-P", folder / "pid",
-                 "-m", "64", "-M", "8", "-A", f"MR_LISTEN=udp:{PROXY[0]}:{PROXY[1]}",
-                 "-A", "MR_WORKERS=2", "-A", f'MR_RTPPROXY="{relay}"'], stdout=log, stderr=log)
-        self.addCleanup(proxy.wait)
-        self.addCleanup(proxy.terminate)
+        children = Children(folder)
+        self.addCleanup(children.close)
+        start_kamailio(children, self.bed.relay, CONFIG, f"MR_LISTEN=udp:{PROXY[0]}:{PROXY[1]}",
+                       "MR_WORKERS=2", f'MR_RTPPROXY="{relay}"')
         self.a, self.b = Agent(self.bed.relay, "a", 5070), Agent(self.bed.relay, "b", 5080)
         self.addCleanup(self.a.close)
         self.addCleanup(self.b.close)
@@ -163,8 +161,7 @@ class RtpproxyTest(Case):
         self.assertNotIn(f"c=IN IP4 {self.callee.address}", answer)
         self.assertEqual(self.calls(), ["whole"])
         self.assert_open(self.pair)
-        self.assert_heard(*heard(self.caller, self.callee))
-        self.assert_heard(*heard(self.callee, self.caller))
+        self.assert_both_ways(self.caller, self.callee)
 
         held, _ = self.reinvite("whole", self.caller.sdp("sendonly", address="0.0.0.0"))
         self.assertIn("c=IN IP4 0.0.0.0", held)
@@ -177,8 +174,7 @@ class RtpproxyTest(Case):
         self.assertEqual(re.findall("^[cm]=.*", resumed, re.MULTILINE),
                          re.findall("^[cm]=.*", sdp_of(invite), re.MULTILINE))
         self.assert_open(self.pair)
-        self.assert_heard(*heard(self.caller, self.callee))
-        self.assert_heard(*heard(self.callee, self.caller))
+        self.assert_both_ways(self.caller, self.callee)
 
         self.in_dialog(self.b, "BYE", "whole")
         self.a.reply(self.a.receive("BYE"), "200 OK")
