@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Two SIP phones, alice and bob, at a Kamailio beside the relay; all signalling is on loopback."""
+
+import itertools
+import re
+import shutil
+import socket
+import time
+import types
+import unittest
+
+from smoke.bed import Case
+from smoke.proxy import Children, start_kamailio
+from smoke.relay import SLOWNESS
+
+PROXY = ("127.0.0.1", 5060)
+
+
+class Agent:
+    """A phone's signalling; `phone` is its media."""
+
+    numbers = itertools.count(1)
+    patience = 10 * SLOWNESS
+
+    def __init__(self, space, name, port, phone):
+        with space:
+            self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.name, self.port, self.phone = name, port, phone
+        self.address = f"sip:{name}@127.0.0.1"
+        self.contact = f"Contact: <sip:{name}@127.0.0.1:{port}>"
+        self.socket.bind(("127.0.0.1", port))
+        self.socket.settimeout(self.patience)
+
+    def close(self):
+        self.socket.close()
+
+    def receive(self, expected):
+        """The next message that is neither a 100 nor a keepalive, which must start as expected."""
+        while True:
+            message = self.socket.recv(65536).decode()
+            if message.startswith("OPTIONS"):
+                self.reply(message, "200 OK")
+            elif message.strip() and not message.startswith("SIP/2.0 100"):
+                assert message.startswith(expected), message
+                return message
+
+    def send(self, first, headers, sdp=""):
+        content = ["Content-Type: application/sdp"] if sdp else []
+        lines = [first, *headers, self.contact, *content, f"Content-Length: {len(sdp)}", "", sdp]
+        self.socket.sendto("\r\n".join(lines).encode(), PROXY)
+
+    def request(self, method, target, dialog, cseq, sdp=""):
+        """`dialog` holds From, To, Call-ID and Route headers."""
+        via = f"Via: SIP/2.0/UDP 127.0.0.1:{self.port};branch=z9hG4bK{next(self.numbers)}"
+        self.send(f"{method} {target} SIP/2.0",
+                  [via, *dialog, f"CSeq: {cseq} {method}", "Max-Forwards: 70"], sdp)
+
+    def reply(self, request, status, tag="", sdp=""):
+        copied = re.findall(r"^(?:Via|Record-Route|From|Call-ID|CSeq): [^\r]*", request, re.M)
+        to = re.search(r"^To: ([^\r]*)", request, re.M)[1]
+        if tag and "tag=" not in to:
+            to += f";tag={tag}"
+        self.send(f"SIP/2.0 {status}", [*copied, f"To: {to}"], sdp)
+
+    def register(self):
+        """Until the proxy is up; False: it never was."""
+        deadline = time.monotonic() + self.patience
+        self.socket.settimeout(0.3)
+        for cseq in itertools.count(1):
+            self.request("REGISTER", "sip:127.0.0.1",
+                         [f"From: <{self.address}>;tag=r", f"To: <{self.address}>",
+                          f"Call-ID: register-{self.name}"], cseq)
+            try:
+                self.receive("SIP/2.0 200")
+                break
+            except (TimeoutError, ConnectionError):
+                if time.monotonic() > deadline:
+                    return False
+        self.socket.settimeout(self.patience)
+        return True
+
+
+def body(message):
+    return message.partition("\r\n\r\n")[2]
+
+
+def contact(message):
+    return re.search(r"^Contact: <([^>]*)>", message, re.M)[1]
+
+
+def routes(message):
+    return re.findall(r"^Record-Route: ([^\r]*)", message, re.M)
+
+
+class Dialog:
+    """A call between two agents through the proxy."""
+
+    def __init__(self, caller, callee):
+        self.caller, self.callee = caller, callee
+        number = next(Agent.numbers)
+        self.call_id, self.tags = f"call-{number}", {caller: f"a{number}", callee: f"b{number}"}
+        self.cseq = {caller: 0, callee: 100}
+        # Where each agent's requests go once the call is answered (RFC 3261 section 12.1).
+        self.targets, self.routes = {}, {}
+
+    def other(self, agent):
+        return self.callee if agent is self.caller else self.caller
+
+    def request(self, agent, method, sdp=""):
+        other = self.other(agent)
+        self.cseq[agent] += method != "ACK"
+        tag = f";tag={self.tags[other]}" if self.targets else ""
+        agent.request(method, self.targets.get(agent, other.address),
+                      [f"From: <{agent.address}>;tag={self.tags[agent]}",
+                       f"To: <{other.address}>{tag}", f"Call-ID: {self.call_id}",
+                       *(f"Route: {route}" for route in self.routes.get(agent, ()))],
+                      self.cseq[agent], sdp)
+
+    def set_up(self, agent=None, offer=None, answer=None):
+        """An INVITE, its 200 and its ACK, by `agent` or the caller; later ones are re-INVITEs.
+
+        Both phones send where the first ones tell them. Returns the SDP of the offer and of the
+        answer as their readers saw them.
+        """
+        agent = agent or self.caller
+        other, first = self.other(agent), not self.targets
+        self.request(agent, "INVITE", offer or agent.phone.sdp())
+        offered = other.receive("INVITE")
+        if first:
+            other.reply(offered, "180 Ringing", self.tags[other])
+            agent.receive("SIP/2.0 180")
+        other.reply(offered, "200 OK", self.tags[other], answer or other.phone.sdp())
+        answered = agent.receive("SIP/2.0 200")
+        if first:
+            self.targets = {agent: contact(answered), other: contact(offered)}
+            self.routes = {agent: routes(answered)[::-1], other: routes(offered)}
+            other.phone.connect(body(offered))
+            agent.phone.connect(body(answered))
+        self.request(agent, "ACK")
+        other.receive("ACK")
+        return body(offered), body(answered)
+
+    def bye(self, agent=None):
+        agent = agent or self.caller
+        other = self.other(agent)
+        self.request(agent, "BYE")
+        other.reply(other.receive("BYE"), "200 OK")
+        agent.receive("SIP/2.0 200")
+
+    def refused(self):
+        """The status line that answers an INVITE which the proxy does not pass on."""
+        self.request(self.caller, "INVITE", self.caller.phone.sdp())
+        answer = self.caller.receive("SIP/2.0 ")
+        self.request(self.caller, "ACK")
+        return answer.partition("\r\n")[0]
+
+
+@unittest.skipUnless(shutil.which("kamailio"), "no kamailio here: install it")
+class SipCase(Case):
+    """Tests with a relay and a proxy of their own, each."""
+
+    def start_proxy(self, config, *defines):
+        """Kamailio, and both agents ready to call, for `self.relay`."""
+        children = Children(self.relay.folder)
+        self.addCleanup(children.close)
+        start_kamailio(children, self.bed.relay, config, f"MR_LISTEN=udp:{PROXY[0]}:{PROXY[1]}",
+                       "MR_WORKERS=2", *defines)
+        caller, callee = self.phones()
+        self.pair = types.SimpleNamespace(caller=caller, callee=callee)
+        self.alice = Agent(self.bed.relay, "alice", 5070, caller)
+        self.addCleanup(self.alice.close)
+        self.bob = Agent(self.bed.relay, "bob", 5080, callee)
+        self.addCleanup(self.bob.close)
+        log = self.relay.folder / "kamailio.log"
+        self.assertTrue(self.bob.register(), log.read_text("utf-8", "replace")[-4000:])
+
+    def assert_talking(self):
+        self.assert_open(self.pair)
+        self.assert_both_ways(self.pair.caller, self.pair.callee)
