@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <functional>
 #include <numeric>
 
@@ -59,13 +60,16 @@ DataplaneConfig config_with(const std::string& device, unsigned workers) {
   return config;
 }
 
+const std::string& wire_socket() {
+  static const std::string path = "/tmp/millrace-dataplane-test-" + std::to_string(getpid());
+  return path;
+}
+
 // The driver keeps one end of a socket name in a process, so each end spells it in its own way.
 DataplaneConfig wired_config(unsigned workers) {
-  const std::string socket = "millrace-dataplane-test-" + std::to_string(getpid());
   const std::string common = ",id=1,socket-abstract=no,socket=";
-  DataplaneConfig config =
-      config_with("net_memif0,role=server" + common + "/tmp/" + socket, workers);
-  config.eal = {"--vdev", "net_memif1,role=client" + common + "/tmp//" + socket};
+  DataplaneConfig config = config_with("net_memif0,role=server" + common + wire_socket(), workers);
+  config.eal = {"--vdev", "net_memif1,role=client" + common + "/" + wire_socket()};
   return config;
 }
 
@@ -144,82 +148,77 @@ void set_up(Dataplane& dataplane, Wire& wire) {
   }));
 }
 
-void relay_scenario(std::uint16_t workers) {
-  auto dataplane = started(wired_config(workers));
-  {
-    Wire wire(workers);
-    set_up(*dataplane, wire);
+void relay_scenario(Dataplane& dataplane, Wire& wire) {
+  const std::uint16_t workers = wire.queues();
+  set_up(dataplane, wire);
 
-    constexpr std::uint16_t kPackets = 100;
-    std::vector<Datagram> expected;
-    for (std::uint16_t i = 0; i < kPackets; ++i) {
-      const auto queue = static_cast<std::uint16_t>(i / (kPackets / workers));
-      ASSERT_TRUE(wire.send({wire.relay_mac, kPhoneA, {kRelay, kPortA.port}, i}, queue));
-      expected.push_back({mac_of(kPhoneB.address), {kRelay, kPortB.port}, kPhoneB, i});
-      ASSERT_TRUE(within(10s, [&] {
-        wire.receive();
-        return wire.datagrams.size() == expected.size();
-      }));
-    }
-    EXPECT_EQ(wire.datagrams, expected);
-    const FlowReport seen = dataplane->read(kPortA);
-    EXPECT_TRUE(seen.active);
-    EXPECT_EQ(seen.latched, kPhoneA);
-    EXPECT_EQ(seen.destination, kPhoneB);
-    EXPECT_EQ(seen.packets, kPackets);
-    EXPECT_EQ(seen.forwarded, kPackets);
-    EXPECT_EQ(seen.bytes, kPackets * kPayload);
-    EXPECT_EQ(seen.lost, 0);
-    EXPECT_EQ(seen.extended_highest_sequence, kPackets - 1U);
-    EXPECT_FALSE(dataplane->read(kPortB).latched);
-
-    // A stranger, a frame that is not ours to understand, and the call's end.
-    const Endpoint stranger{IpAddress::v4(198, 18, 0, 66), kPhoneA.port};
-    ASSERT_TRUE(wire.send({wire.relay_mac, stranger, {kRelay, kPortA.port}}));
-    ASSERT_TRUE(wire.send_frame_of_type(0x88cc));
-    const auto dropped = [&](DropReason reason) {
-      return within(10s, [&] { return drops(dataplane->report(), reason) == 1; });
-    };
-    EXPECT_TRUE(dropped(DropReason::wrong_source));
-    EXPECT_TRUE(dropped(DropReason::ethertype));
-    dataplane->withdraw(kPortA);
-    ASSERT_TRUE(wire.send({wire.relay_mac, kPhoneA, {kRelay, kPortA.port}, kPackets}));
-    EXPECT_TRUE(dropped(DropReason::port_inactive));
-    EXPECT_FALSE(dataplane->read(kPortA).active);
-
-    wire.receive();
-    const DataplaneReport report = dataplane->report();
-    EXPECT_EQ(wire.datagrams.size(), kPackets);
-    EXPECT_EQ(sum(report, &WorkerReport::relayed), kPackets);
-    for (const WorkerReport& worker : report.workers) EXPECT_GE(worker.relayed, kPackets / workers);
-    expect_conserved(report, wire);
-    EXPECT_EQ(report.mbufs, 16384U);
-    expect_all_mbufs_free(*dataplane);
+  constexpr std::uint16_t kPackets = 100;
+  std::vector<Datagram> expected;
+  for (std::uint16_t i = 0; i < kPackets; ++i) {
+    const auto queue = static_cast<std::uint16_t>(i / (kPackets / workers));
+    ASSERT_TRUE(wire.send({wire.relay_mac, kPhoneA, {kRelay, kPortA.port}, i}, queue));
+    expected.push_back({mac_of(kPhoneB.address), {kRelay, kPortB.port}, kPhoneB, i});
+    ASSERT_TRUE(within(10s, [&] {
+      wire.receive();
+      return wire.datagrams.size() == expected.size();
+    }));
   }
+  EXPECT_EQ(wire.datagrams, expected);
+  const FlowReport seen = dataplane.read(kPortA);
+  EXPECT_TRUE(seen.active);
+  EXPECT_EQ(seen.latched, kPhoneA);
+  EXPECT_EQ(seen.destination, kPhoneB);
+  EXPECT_EQ(seen.packets, kPackets);
+  EXPECT_EQ(seen.forwarded, kPackets);
+  EXPECT_EQ(seen.bytes, kPackets * kPayload);
+  EXPECT_EQ(seen.lost, 0);
+  EXPECT_EQ(seen.extended_highest_sequence, kPackets - 1U);
+  EXPECT_FALSE(dataplane.read(kPortB).latched);
+
+  // A stranger, a frame that is not ours to understand, and the call's end.
+  const Endpoint stranger{IpAddress::v4(198, 18, 0, 66), kPhoneA.port};
+  ASSERT_TRUE(wire.send({wire.relay_mac, stranger, {kRelay, kPortA.port}}));
+  ASSERT_TRUE(wire.send_frame_of_type(0x88cc));
+  const auto dropped = [&](DropReason reason) {
+    return within(10s, [&] { return drops(dataplane.report(), reason) == 1; });
+  };
+  EXPECT_TRUE(dropped(DropReason::wrong_source));
+  EXPECT_TRUE(dropped(DropReason::ethertype));
+  dataplane.withdraw(kPortA);
+  ASSERT_TRUE(wire.send({wire.relay_mac, kPhoneA, {kRelay, kPortA.port}, kPackets}));
+  EXPECT_TRUE(dropped(DropReason::port_inactive));
+  EXPECT_FALSE(dataplane.read(kPortA).active);
+
+  wire.receive();
+  const DataplaneReport report = dataplane.report();
+  EXPECT_EQ(wire.datagrams.size(), kPackets);
+  EXPECT_EQ(sum(report, &WorkerReport::relayed), kPackets);
+  for (const WorkerReport& worker : report.workers) EXPECT_GE(worker.relayed, kPackets / workers);
+  expect_conserved(report, wire);
+  EXPECT_EQ(report.mbufs, 16384U);
+  expect_all_mbufs_free(dataplane);
 }
 
-void full_queue_scenario() {
-  auto dataplane = started(wired_config(1));
-  Wire wire(1);
-  set_up(*dataplane, wire);
+void full_queue_scenario(Dataplane& dataplane, Wire& wire) {
+  set_up(dataplane, wire);
   constexpr std::uint16_t kPackets = 3000;  // nobody takes them from a queue of 1024
   for (std::uint16_t i = 0; i < kPackets; ++i) {
     ASSERT_TRUE(within(
         10s, [&] { return wire.send({wire.relay_mac, kPhoneA, {kRelay, kPortA.port}, i}); }));
   }
   ASSERT_TRUE(
-      within(10s, [&] { return sum(dataplane->report(), &WorkerReport::relayed) == kPackets; }));
+      within(10s, [&] { return sum(dataplane.report(), &WorkerReport::relayed) == kPackets; }));
   ASSERT_TRUE(within(10s, [&] {
     wire.receive();
-    return wire.received == sum(dataplane->report(), &WorkerReport::tx_packets);
+    return wire.received == sum(dataplane.report(), &WorkerReport::tx_packets);
   }));
   const std::uint64_t missing = kPackets - wire.datagrams.size();
-  const std::uint64_t not_sent = drops(dataplane->report(), DropReason::tx_full);
+  const std::uint64_t not_sent = drops(dataplane.report(), DropReason::tx_full);
   EXPECT_GE(missing, kPackets - 1024U);
   EXPECT_GE(not_sent, missing);
   EXPECT_LE(not_sent, missing + 10);  // ARP of the relay's own
-  expect_conserved(dataplane->report(), wire);
-  expect_all_mbufs_free(*dataplane);
+  expect_conserved(dataplane.report(), wire);
+  expect_all_mbufs_free(dataplane);
 }
 
 // Under a flood of frames the workers stand still at once.
@@ -243,28 +242,39 @@ void affinity_scenario() {
   EXPECT_EQ(cores(), expected);
 }
 
-// Ends the child; googletest shows a child's standard error, but not its failures.
-[[noreturn]] void finish() {
+// Of the child; googletest shows its standard error, but not its failures.
+int exit_status() {
   const auto& result = *testing::UnitTest::GetInstance()->current_test_info()->result();
   for (int i = 0; i < result.total_part_count(); ++i) {
     const auto& part = result.GetTestPartResult(i);
     std::fprintf(stderr, "%s:%d: %s\n", part.file_name(), part.line_number(), part.message());
   }
-  std::exit(result.Failed() ? 1 : 0);
+  return result.Failed() ? 1 : 0;
+}
+
+[[noreturn]] void run_wired(std::uint16_t workers, void (*scenario)(Dataplane&, Wire&)) {
+  const auto dataplane = started(wired_config(workers));
+  Wire wire(workers);
+  std::filesystem::remove(wire_socket());
+  scenario(*dataplane, wire);
+  _exit(exit_status());  // with the wire open, see there
 }
 
 #define EXPECT_PASSES_IN_OWN_PROCESS(scenario) \
-  EXPECT_EXIT((scenario, finish()), testing::ExitedWithCode(0), "")
+  EXPECT_EXIT((scenario, std::exit(exit_status())), testing::ExitedWithCode(0), "")
 
-TEST(DataplaneDeathTest, RelaysWithOneWorker) { EXPECT_PASSES_IN_OWN_PROCESS(relay_scenario(1)); }
+#define EXPECT_PASSES_WIRED(workers, scenario) \
+  EXPECT_EXIT(run_wired(workers, scenario), testing::ExitedWithCode(0), "")
+
+TEST(DataplaneDeathTest, RelaysWithOneWorker) { EXPECT_PASSES_WIRED(1, relay_scenario); }
 
 TEST(DataplaneDeathTest, RelaysWithTwoWorkers) {
   if (cores().size() < 2) GTEST_SKIP() << "needs two cores";
-  EXPECT_PASSES_IN_OWN_PROCESS(relay_scenario(2));
+  EXPECT_PASSES_WIRED(2, relay_scenario);
 }
 
 TEST(DataplaneDeathTest, CountsWhatTheTransmitQueueDoesNotTake) {
-  EXPECT_PASSES_IN_OWN_PROCESS(full_queue_scenario());
+  EXPECT_PASSES_WIRED(1, full_queue_scenario);
 }
 
 TEST(DataplaneDeathTest, StopsUnderTraffic) { EXPECT_PASSES_IN_OWN_PROCESS(stop_scenario(0)); }

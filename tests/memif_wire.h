@@ -3,6 +3,10 @@
 
 // The phones' end of a shared-memory wire (net_memif) whose other end is the port of a data plane
 // in the same process: frames with RTP in, frames out, ARP answered.
+//
+// A memif is not closed: when one end goes, the driver's interrupt thread unmaps the rings of the
+// other while a worker polls them, and it keeps a handle in memory that EAL's end unmaps (DPDK
+// 22.11). The process has to end with both ends open.
 
 #include <sched.h>
 
@@ -92,11 +96,6 @@ class Wire {
     rte_eth_macaddr_get(relay_port, &address);
     std::ranges::copy(address.addr_bytes, relay_mac.bytes.begin());
   }
-  ~Wire() {
-    rte_eth_dev_stop(port_);
-    rte_eth_dev_close(port_);
-    rte_mempool_free(pool_);
-  }
   Wire(const Wire&) = delete;
   Wire& operator=(const Wire&) = delete;
 
@@ -154,6 +153,8 @@ class Wire {
       }
     }
   }
+
+  [[nodiscard]] std::uint16_t queues() const { return queues_; }
 
   MacAddress relay_mac;
   std::uint64_t received = 0;  // frames of all kinds
