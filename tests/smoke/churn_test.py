@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Many calls come and go while media flows: nothing is lost, nothing is left behind."""
 
-import socket
 import threading
 import time
 
 from smoke.bed import CALLEE, CALLER, Call, RelayCase
-from smoke.ng import UnixClient
+from smoke.ng import UnixClient, connected
 from smoke.phone import Traffic, heard
 from smoke.relay import SANITIZED
 
@@ -45,7 +44,7 @@ class ChurnTest(RelayCase):
 
     def test_calls_come_and_go(self):
         failures = []
-        ports = self.ng.command("statistics")["statistics"]["ports"]
+        ports = self.ng.statistics()["ports"]
         live = self.call(self.ng)
         with Traffic(live) as traffic:
             self.round(failures)
@@ -57,7 +56,7 @@ class ChurnTest(RelayCase):
             self.assertLess(self.relay.resident_kb() - memory, 2048, "KiB more after a round")
         live.delete()
         self.assertEqual(self.ng.command("list")["calls"], [])
-        left = self.ng.command("statistics")["statistics"]["ports"]
+        left = self.ng.statistics()["ports"]
         self.assertEqual(left["used"], ports["used"])
 
 
@@ -68,12 +67,9 @@ class SignallingTest(RelayCase):
     CYCLES = 500 if SANITIZED else 10000
     WARM = CYCLES // 10  # what grows up to here is caches and pools
 
-    def statistics(self):
-        return self.ng.command("statistics")["statistics"]
-
     def assert_nothing_is_left(self, cycle):
         """After all of them; `cycle` sets one call up and ends it."""
-        before = self.statistics()
+        before = self.ng.statistics()
         ports = before["ports"]
         for number in range(self.CYCLES):
             if number == self.WARM:
@@ -82,7 +78,7 @@ class SignallingTest(RelayCase):
         if not SANITIZED:
             self.assertLess(self.relay.resident_kb() - memory, 1024, "KiB more")
         deadline = time.monotonic() + 5  # ports rest until the timer's next second
-        while (after := self.statistics())["ports"] != ports:
+        while (after := self.ng.statistics())["ports"] != ports:
             self.assertLess(time.monotonic(), deadline, f"{after['ports']}, not {ports}")
             time.sleep(0.1)
         self.assertEqual(after["currentstatistics"]["sessionstotal"], 0)
@@ -102,10 +98,8 @@ class SignallingTest(RelayCase):
         self.assert_nothing_is_left(cycle)
 
     def test_nothing_is_left_of_ten_thousand_by_mediaproxy(self):
-        client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        client = connected(self.relay.mediaproxy_socket)
         self.addCleanup(client.close)
-        client.settimeout(5)
-        client.connect(str(self.relay.mediaproxy_socket))
 
         def ask(*lines):
             client.sendall("\r\n".join((*lines, "", "")).encode())

@@ -7,7 +7,7 @@ import time
 from lab.ng import decode, encode
 
 from smoke.bed import Call, RelayCase
-from smoke.ng import Refused, UdpClient
+from smoke.ng import Refused, UdpClient, connected
 from smoke.phone import Traffic, heard
 from smoke.relay import SLOWNESS, UDP_PORT
 
@@ -27,10 +27,8 @@ class ControlTest(RelayCase):
         return client
 
     def unix(self):
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection = connected(self.relay.socket)
         self.addCleanup(connection.close)
-        connection.settimeout(5)
-        connection.connect(str(self.relay.socket))
         return connection
 
     def test_many_requests_on_one_connection(self):
@@ -73,18 +71,15 @@ class ControlTest(RelayCase):
         caller, callee = self.phones()
         request = b"7_7 " + encode({"command": "offer", "call-id": f"twice-{caller.port}",
                                     "from-tag": "a", "sdp": caller.sdp()})
-        before = self.statistics()
+        before = self.ng.statistics()
         replies = {client.raw(request) for _ in range(5)}
         self.assertEqual(len(replies), 1)
-        after = self.statistics()
+        after = self.ng.statistics()
         self.assertEqual(after["controlstatistics"]["totaloffercount"] -
                          before["controlstatistics"]["totaloffercount"], 1)
         # The same cookie of another peer is another request.
         self.assertEqual(self.udp().raw(b"7_7 d7:command4:pinge"), b"7_7 d6:result4:ponge")
         self.ng.command("delete", call_id=f"twice-{caller.port}")
-
-    def statistics(self):
-        return self.ng.command("statistics")["statistics"]
 
     def test_errors_have_the_texts_that_proxies_know(self):
         with self.assertRaisesRegex(Refused, "^Unrecognized command$"):

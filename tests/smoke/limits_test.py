@@ -37,7 +37,7 @@ class TimeoutTest(RelayCase):
             self.assertGreater(at[name], due - 0.5, name)
             self.assertLess(at[name], due + 3 * SLOWNESS, name)
         self.assertEqual(traffic.lost, 0)
-        totals = self.ng.command("statistics")["statistics"]["totalstatistics"]
+        totals = self.ng.statistics()["totalstatistics"]
         self.assertEqual([totals["timeoutsessions"], totals["silenttimeoutsessions"],
                           totals["offertimeoutsessions"]], [1, 1, 1])
 
@@ -47,7 +47,7 @@ class PortsTest(RelayCase):
     settings = {"interface": {"ports": [30000, 30005]}}
 
     def ports(self):
-        return self.ng.command("statistics")["statistics"]["ports"]
+        return self.ng.statistics()["ports"]
 
     def test_exhaustion_is_told_and_leaks_nothing(self):
         free = self.ports()

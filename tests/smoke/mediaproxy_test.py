@@ -3,9 +3,9 @@
 
 import json
 import signal
-import socket
 import time
 
+from smoke.ng import connected
 from smoke.phone import endpoints, heard
 from smoke.proxy import ROOT
 from smoke.relay import ADDRESS, SECOND_ADDRESS, SLOWNESS
@@ -22,9 +22,7 @@ class MediaproxyTest(SipCase):
 
     def ask(self, line):
         """A management command's answer."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-            client.settimeout(5)
-            client.connect(str(self.relay.mediaproxy_socket))
+        with connected(self.relay.mediaproxy_socket) as client:
             client.sendall(line.encode() + b"\r\n")
             answer = b""
             while not answer.endswith(b"\r\n"):

@@ -9,6 +9,18 @@ import socket
 from lab.ng import decode, encode
 
 
+def connected(path, timeout=5):
+    """A stream to a UNIX socket."""
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    made.settimeout(timeout)
+    try:
+        made.connect(str(path))
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
 class Refused(Exception):
     """The relay answered with an error; the text is its error-reason."""
 
@@ -24,6 +36,9 @@ class Client:
             raise Refused(reply["error-reason"])
         return reply
 
+    def statistics(self):
+        return self.command("statistics")["statistics"]
+
     def exchange(self, message):
         raise NotImplementedError
 
@@ -32,12 +47,10 @@ class UnixClient(Client):
     """As Kamailio and OpenSIPS do: connect, send, one read, close; no cookie."""
 
     def __init__(self, path):
-        self.path = str(path)
+        self.path = path
 
     def raw(self, data, timeout=5):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(timeout)
-            connection.connect(self.path)
+        with connected(self.path, timeout) as connection:
             connection.sendall(data)
             return connection.recv(262144)
 

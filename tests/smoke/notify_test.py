@@ -5,12 +5,12 @@ import json
 import pathlib
 import shutil
 import signal
-import socket
 import tempfile
 import time
 import unittest
 
 from smoke.bed import CALLEE, CALLER, Case
+from smoke.ng import connected
 from smoke.phone import Traffic
 from smoke.proxy import MISSING, Children, Kamailio, Sipp
 from smoke.relay import GATEWAY, SLOWNESS
@@ -20,8 +20,7 @@ class Events:
     """A reader of the relay's event stream."""
 
     def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.connect(str(path))
+        self.socket = connected(path)
         self.text = b""
 
     def until(self, event, seconds):
@@ -121,8 +120,7 @@ class KamailioTest(Case):
             time.sleep(0.02)
 
     def sessions(self):
-        statistics = self.relay.ng.command("statistics")["statistics"]
-        return statistics["currentstatistics"]["sessionsown"]
+        return self.relay.ng.statistics()["currentstatistics"]["sessionsown"]
 
     def test_a_phones_power_cut_sends_bye_to_the_other(self):
         # One call; the callee ends well only if it gets a BYE, and speaks until then.

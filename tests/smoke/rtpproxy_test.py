@@ -3,10 +3,10 @@
 
 import pathlib
 import re
-import socket
 import tempfile
 import time
 
+from smoke.ng import connected
 from smoke.phone import receive
 from smoke.proxy import ROOT
 from smoke.relay import SLOWNESS
@@ -82,10 +82,8 @@ class RtpproxyTest(SipCase):
     def test_one_command_a_connection_or_many_lines(self):
         self.start("unix")
         for text, reply, stays in ((b"V", b"20040107\n", False), (b"V\n", b"20040107\n", True)):
-            client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            client = connected(self.relay.folder / "rtpp.sock")
             self.addCleanup(client.close)
-            client.settimeout(5)
-            client.connect(str(self.relay.folder / "rtpp.sock"))
             client.send(text)
             self.assertEqual(client.recv(255), reply)
             if stays:
