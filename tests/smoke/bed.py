@@ -86,9 +86,11 @@ class Call:
 class Case(unittest.TestCase):
     """Tests on one bed; each has 60 seconds."""
 
+    make_bed = Bed
+
     @classmethod
     def setUpClass(cls):
-        cls.bed = Bed()
+        cls.bed = cls.make_bed()
         cls.addClassCleanup(cls.bed.close)
 
     def setUp(self):

@@ -13,11 +13,11 @@
 
 import socket
 
-from smoke.bed import ATTACKER, CALLEE, CALLER, FAR, Call, Case
+from smoke.bed import ATTACKER, CALLEE, CALLER, FAR, Call, RelayCase
 from smoke.netns import Namespace, cable
 from smoke.ng import Refused
 from smoke.phone import heard, receive
-from smoke.relay import ADDRESS, GATEWAY, SECOND_ADDRESS, Relay
+from smoke.relay import ADDRESS, GATEWAY, SECOND_ADDRESS
 
 CALLER6, CALLEE6, ATTACKER6 = "2001:db8:a::10", "2001:db8:a::20", "2001:db8:a::66"
 FAR6, CORE, CORE6 = "2001:db8:f::20", "100.64.0.20", "2001:db8:c::20"
@@ -68,19 +68,9 @@ class RealmBed:
             space.close()
 
 
-class RealmTest(Case):
-    @classmethod
-    def setUpClass(cls):
-        cls.bed = RealmBed()
-        cls.addClassCleanup(cls.bed.close)
-        cls.relay = Relay(cls.bed.relay, {"interface": REALMS})
-        cls.addClassCleanup(cls.relay.close)
-        cls.relay.start()
-        cls.ng = cls.relay.ng
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.relay.check_stop()
+class RealmTest(RelayCase):
+    make_bed = RealmBed
+    settings = {"interface": REALMS}
 
     def passes(self, caller, callee, at_caller, at_callee, **keys):
         """A call whose media and reports pass both ways, by these addresses of the relay."""
@@ -161,6 +151,5 @@ class RealmTest(Case):
         call.answer()
         sent, packets = heard(callee, caller, 10, patience=0.3)
         self.assertEqual((len(sent), packets), (10, []))
-        drops = self.ng.command("statistics")["statistics"]
-        self.assertIn("peer_denied", str(drops))
+        self.assertIn("peer_denied", str(self.ng.statistics()))
         self.assert_silent(wire.receive(0, lambda frame: b"\x80\x00" == frame[42:44]), "RTP sent")
