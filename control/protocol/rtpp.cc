@@ -70,22 +70,25 @@ void remove_all(const Exchange& exchange) {
 
 using Text = std::expected<std::string, Refusal>;
 
-Text query(const Command& command, const Exchange& exchange) {
+std::expected<CallReport, Refusal> find(const Command& command, const Exchange& exchange) {
   Request request = command.request;
   request.command = millrace::Command::query;
-  const Reply reply = exchange.calls.handle(request, exchange.now);
-  const auto* const found = std::get_if<reply::Query>(&reply);
+  Reply reply = exchange.calls.handle(request, exchange.now);
+  auto* const found = std::get_if<reply::Query>(&reply);
   if (found == nullptr) return std::unexpected(Refusal::unknown_session);
-  return print_query(command, found->call, exchange.calls.config().timeouts.media);
+  return std::move(found->call);
+}
+
+Text query(const Command& command, const Exchange& exchange) {
+  const auto call = find(command, exchange);
+  if (!call) return std::unexpected(call.error());
+  return print_query(command, *call, exchange.calls.config().timeouts.media);
 }
 
 // Commands on media that this relay does not make: a session that is not there comes first.
 Text decline(const Command& command, Refusal refusal, const Exchange& exchange) {
-  Request request = command.request;
-  request.command = millrace::Command::query;
-  const bool known =
-      std::holds_alternative<reply::Query>(exchange.calls.handle(request, exchange.now));
-  return std::unexpected(known ? refusal : Refusal::unknown_session);
+  const auto call = find(command, exchange);
+  return std::unexpected(call ? refusal : call.error());
 }
 
 Text carry_out(const Command& command, const Exchange& exchange) {

@@ -34,6 +34,12 @@ std::optional<std::string> print_counters(const Command& command, const Counters
   return text;
 }
 
+std::uint64_t received(const DataplaneReport& dataplane) {
+  std::uint64_t packets = 0;
+  for (const WorkerReport& worker : dataplane.workers) packets += worker.rx_packets;
+  return packets;
+}
+
 const StreamReport* rtp_stream(const CallReport& call, std::string_view tag, unsigned media) {
   const auto party = std::ranges::find(call.tags, tag, &TagReport::tag);
   if (party == call.tags.end()) return nullptr;
@@ -85,18 +91,18 @@ std::expected<std::string, Refusal> print_query(const Command& command, const Ca
     if (flow->idle) idle = std::min(idle, *flow->idle);
   }
   const auto left = std::chrono::ceil<std::chrono::seconds>(timeout - idle);
-  const auto received = [](std::int64_t count) {
+  const auto at_least_0 = [](std::int64_t count) {
     return static_cast<std::uint64_t>(std::max(count, std::int64_t{0}));
   };
   const Counters counters = {
-      {"ttl", received(left.count())},
+      {"ttl", at_least_0(left.count())},
       {"npkts_ina", a.packets},
       {"npkts_ino", o.packets},
       {"nrelayed", a.forwarded + o.forwarded},
       {"ndropped", a.refused + a.malformed + o.refused + o.malformed},
       {"rtpa_nsent", a.expected},
-      {"rtpa_nrcvd", received(static_cast<std::int64_t>(a.expected) - a.lost)},
-      {"rtpa_nlost", received(a.lost)},
+      {"rtpa_nrcvd", at_least_0(static_cast<std::int64_t>(a.expected) - a.lost)},
+      {"rtpa_nlost", at_least_0(a.lost)},
       {"rtpa_perrs", a.malformed},
   };
   auto text = print_counters(command, counters, 5);
@@ -106,12 +112,11 @@ std::expected<std::string, Refusal> print_query(const Command& command, const Ca
 
 std::string print_info(const Command& command, const StatisticsReport& report,
                        const std::vector<std::string>& call_ids) {
-  std::uint64_t received = 0;
-  for (const WorkerReport& worker : report.dataplane.workers) received += worker.rx_packets;
   std::string text = fmt::format(
       "sessions created: {}\nactive sessions: {}\nactive streams: {}\npackets received: {}\n"
       "packets transmitted: {}",
-      report.sessions_total, report.sessions, report.ports_used / 2, received, report.packets);
+      report.sessions_total, report.sessions, report.ports_used / 2, received(report.dataplane),
+      report.packets);
   if (command.load) {
     std::uint64_t busy = 0, all = 0;
     for (const WorkerReport& worker : report.dataplane.workers) {
@@ -127,13 +132,11 @@ std::string print_info(const Command& command, const StatisticsReport& report,
 
 std::expected<std::string, Refusal> print_statistics(const Command& command,
                                                      const StatisticsReport& report) {
-  std::uint64_t received = 0;
-  for (const WorkerReport& worker : report.dataplane.workers) received += worker.rx_packets;
   const Counters counters = {
       {"nsess_created", report.sessions_total},
       {"nsess_destroyed", report.sessions_total - std::min(report.sessions, report.sessions_total)},
       {"nsess_timeout", report.timeouts + report.silent_timeouts + report.offer_timeouts},
-      {"npkts_rcvd", received},
+      {"npkts_rcvd", received(report.dataplane)},
       {"npkts_relayed", report.packets},
       {"npkts_discard", report.packet_errors},
       {"ncmds_rcvd", report.offers + report.answers + report.deletes + report.queries +
