@@ -76,6 +76,18 @@ TEST(Notification, RtpproxysTagIsALine) {
   }
 }
 
+TEST(Notification, OneLineHasNoEndOfALine) {
+  for (const std::string& one : {std::string(), std::string("a b\t%0a"), std::string("\xff\v\f")}) {
+    EXPECT_TRUE(notification::is_one_line(one)) << one;
+  }
+  for (const char end : {'\r', '\n', '\0'}) {
+    for (const std::string& more : {std::string(1, end), end + std::string("a"),
+                                    "a" + std::string(1, end), "a" + std::string(1, end) + "b"}) {
+      EXPECT_FALSE(notification::is_one_line(more)) << int{end};
+    }
+  }
+}
+
 Event event(decltype(Event::what) what) {
   using std::chrono::microseconds;
   return {.time = std::chrono::system_clock::time_point(microseconds(1'795'332'955'000'042)),

@@ -209,6 +209,14 @@ TEST_F(RtppParse, Notification) {
   EXPECT_EQ(error("U call 192.0.2.1 4000 f t unix:/s a%0ab"), "E10");
 }
 
+// It would not be one line when the call ends, so the proxy hears of it now.
+TEST_F(RtppParse, NotificationTagIsOneLine) {
+  for (const char* tag : {"a%0db", "%0D", "a%0d%0a", "a%0a", "a%00b"}) {
+    EXPECT_EQ(error(std::string("U call 192.0.2.1 4000 f t unix:/s ") + tag), "E10") << tag;
+  }
+  EXPECT_EQ(parse("U call 192.0.2.1 4000 f t unix:/s a%09%25").request.notify_tag, "a\t%");
+}
+
 TEST_F(RtppParse, NotificationToWhoAsks) {
   const auto socket = [this] {
     const auto command = parse("U call 192.0.2.1 4000 f tcp:%%CC_SELF%%:9000 tag");

@@ -133,9 +133,12 @@ std::optional<Answer> parse_answer(std::string_view datagram) {
   return result;
 }
 
+bool is_one_line(std::string_view text) {
+  return text.find_first_of(std::string_view("\r\n\0", 3)) == std::string_view::npos;
+}
+
 std::optional<std::string> rtpproxy(std::string_view tag) {
-  if (tag.find_first_of(std::string_view("\r\n\0", 3)) != std::string_view::npos)
-    return std::nullopt;
+  if (!is_one_line(tag)) return std::nullopt;
   return std::string(tag) + '\n';
 }
 

@@ -30,7 +30,10 @@ struct Answer {
 // Nothing if it is no answer to a request of ours.
 [[nodiscard]] std::optional<Answer> parse_answer(std::string_view datagram);
 
-// rtpproxy's line for a tag. Nothing if a line end or NUL would make two lines of one.
+// Whether a text stays within one line: no line end and no NUL.
+[[nodiscard]] bool is_one_line(std::string_view text);
+
+// rtpproxy's line for a tag; nothing if it would not be one.
 [[nodiscard]] std::optional<std::string> rtpproxy(std::string_view tag);
 
 // A line of the event stream, with its newline.

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "control/log.h"
+#include "control/protocol/notification.h"
 #include "control/protocol/rtpp.h"
 
 namespace millrace::rtpp {
@@ -194,10 +195,7 @@ std::optional<Refusal> Parser::read_notification(Words& words) {
   if (no_tag) return std::nullopt;
 
   auto tag = unquote(quoted);
-  if (!tag) return Refusal::tag_encoding;
-  if (tag->find_first_of(std::string_view("\n\0", 2)) != std::string::npos) {
-    return Refusal::tag_encoding;
-  }
+  if (!tag || !notification::is_one_line(*tag)) return Refusal::tag_encoding;
   if (!is_notify_socket(socket)) {
     log_name_once("notify-socket-ignored", socket);
     return std::nullopt;
