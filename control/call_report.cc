@@ -65,7 +65,7 @@ MediaReport Call::report(const Leg& leg, std::size_t index) const {
   result.live = known.state == PartyMedia::State::live;
   result.sends = result.live && said.sends;
   result.receives = result.live && said.receives && !said.held;
-  for (const IpAddress& hint : said.hints) result.hints.push_back(hint.text());
+  result.hints = said.hints;
   result.blocked = restraint_.blocked || leg.restraint.blocked;
   result.silenced = restraint_.silenced || leg.restraint.silenced;
   result.dtmf_blocked = restraint_.dtmf_blocked || leg.restraint.dtmf_blocked;

@@ -7,6 +7,7 @@
 // call is, and what a request does to it, lives behind these types alone (calls.h). A Request
 // holds views into the bytes that it was parsed from: they must outlive it. A Reply owns its text.
 
+#include <algorithm>
 #include <array>
 #include <bitset>
 #include <chrono>
@@ -151,9 +152,14 @@ struct MediaReport {
   std::uint32_t clock_hz = 8000;
   bool sends = true, receives = true;  // by the party's direction attribute; not if it is refused
   bool live = true;                    // neither refused nor left to others
-  std::vector<std::string> hints;      // the addresses that it may be heard from
+  std::vector<IpAddress> hints;        // the addresses that it may be heard from
   bool blocked = false, silenced = false, dtmf_blocked = false;  // by command
   std::vector<StreamReport> streams;
+
+  // The jitter of one of its streams, which is measured in ticks of its clock (RFC 3550 A.8).
+  [[nodiscard]] std::uint64_t jitter_ms(const FlowReport& flow) const {
+    return std::uint64_t{flow.jitter} * 1000 / std::max(clock_hz, 1U);
+  }
 };
 
 struct TagReport {

@@ -237,7 +237,7 @@ TEST_F(CallTest, MetadataAndLabelsAreReported) {
   ASSERT_EQ(call.tags.size(), 2U);
   EXPECT_EQ(call.tags[0].label, "caller");
   EXPECT_EQ(call.tags[1].label, "callee");
-  EXPECT_EQ(call.tags[0].medias.at(0).hints, std::vector<std::string>{kA});
+  EXPECT_EQ(call.tags[0].medias.at(0).hints, std::vector{*IpAddress::parse(kA)});
 }
 
 TEST_F(CallTest, RejectedMediaNeitherSendsNorReceives) {

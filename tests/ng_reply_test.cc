@@ -68,7 +68,7 @@ CallReport call() {
   audio.protocol = "RTP/AVP";
   audio.codec = "PCMU/8000";
   audio.streams = {rtp, rtcp};
-  audio.hints = {"203.0.113.7"};
+  audio.hints = {IpAddress::v4(203, 0, 113, 7)};
   MediaReport far_audio = audio;
   far_audio.receives = false;
   far_audio.blocked = far_audio.dtmf_blocked = true;
@@ -83,6 +83,22 @@ CallReport call() {
   report.tags = {{"alice", "z9hG4bK1", created, "bob", {audio}, ""},
                  {"bob", "", created + 1s, "alice", {far_audio}, ""}};
   return report;
+}
+
+TEST(MediaReport, JitterInMillisecondsOfItsClock) {
+  const auto jitter_ms = [](std::uint32_t ticks, std::uint32_t clock_hz) {
+    MediaReport media;
+    media.clock_hz = clock_hz;
+    FlowReport flow;
+    flow.jitter = ticks;
+    return media.jitter_ms(flow);
+  };
+  EXPECT_EQ(jitter_ms(0, 8000), 0U);
+  EXPECT_EQ(jitter_ms(7, 8000), 0U);
+  EXPECT_EQ(jitter_ms(8, 8000), 1U);
+  EXPECT_EQ(jitter_ms(960, 48'000), 20U);
+  EXPECT_EQ(jitter_ms(0xffff'ffff, 8000), 536'870'911U) << "no overflow of 32 bits";
+  EXPECT_EQ(jitter_ms(3, 0), 3000U) << "a clock that nobody told";
 }
 
 TEST(NgReply, ShortOnesByteForByte) {

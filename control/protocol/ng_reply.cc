@@ -113,7 +113,7 @@ void write(Writer& out, const MediaReport& media, system_clock::time_point now) 
   if (media.dtmf_blocked) out.string("DTMF blocked");
   out.end();
   out.list("may be heard from");
-  for (const std::string& hint : media.hints) out.string(hint);
+  for (const IpAddress& hint : media.hints) out.string(hint.text());
   out.end();
   out.end();
 }
@@ -204,8 +204,7 @@ void write(Writer& out, const CallReport& call) {
         source.sums.add(stream.flow);
         source.last_sequence = stream.flow.extended_highest_sequence;
         source.lost += stream.flow.lost;
-        const std::uint32_t clock_hz = std::max(media.clock_hz, 1U);
-        source.jitter_ms = std::uint64_t{stream.flow.jitter} * 1000 / clock_hz;
+        source.jitter_ms = media.jitter_ms(stream.flow);
       }
     }
   }

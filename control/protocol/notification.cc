@@ -34,7 +34,7 @@ Json text(const std::optional<Endpoint>& endpoint) {
   return endpoint ? Json(endpoint->text()) : Json(nullptr);
 }
 
-Json json(const StreamReport& stream, std::uint32_t clock_hz) {
+Json json(const StreamReport& stream, const MediaReport& media) {
   const FlowReport& flow = stream.flow;
   Json out = {{"kind", stream.rtcp ? "rtcp" : "rtp"},
               {"local", stream.local_endpoint.text()},
@@ -50,14 +50,14 @@ Json json(const StreamReport& stream, std::uint32_t clock_hz) {
     out["payload-type"] = flow.payload_type;
     out["expected"] = flow.expected;
     out["lost"] = flow.lost;
-    out["jitter-ms"] = std::uint64_t{flow.jitter} * 1000 / std::max(clock_hz, 1U);
+    out["jitter-ms"] = media.jitter_ms(flow);
   }
   return out;
 }
 
 Json json(const MediaReport& media) {
   Json streams = Json::array();
-  for (const StreamReport& stream : media.streams) streams.push_back(json(stream, media.clock_hz));
+  for (const StreamReport& stream : media.streams) streams.push_back(json(stream, media));
   return {{"index", media.index},         {"type", media.type},   {"protocol", media.protocol},
           {"codec", media.codec},         {"sends", media.sends}, {"receives", media.receives},
           {"streams", std::move(streams)}};
