@@ -178,6 +178,27 @@ TEST(MediaproxyParse, ErrorsNameTheLine) {
   EXPECT_NE(reason(update_media(",")), "");
 }
 
+TEST(MediaproxyParse, SomeHeadersMayNotLack) {
+  const std::array<std::string, 4> lines = {"call_id: c", "from_tag: a", "type: reply", "cseq: 0"};
+  const auto with = [&](const std::string& command, std::size_t lacking, const char* instead) {
+    std::string text = command + "\r\n";
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+      text += i == lacking ? instead : lines[i] + "\r\n";
+    }
+    return text + "\r\n";
+  };
+  EXPECT_TRUE(parse(with("update", lines.size(), "")));
+  EXPECT_TRUE(parse(with("remove", lines.size(), "")));
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    const std::string name = lines[i].substr(0, lines[i].find(':'));
+    const std::string empty = name + ": \r\n";
+    for (const char* instead : {"", empty.c_str()}) {
+      EXPECT_EQ(reason(with("update", i, instead)), "no header " + name + " ");
+      EXPECT_EQ(parse(with("remove", i, instead)).has_value(), name != "call_id") << name;
+    }
+  }
+}
+
 class MediaproxyTest : public CallsTest {
  protected:
   Answer ask(std::string_view message) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bitset>
 #include <optional>
 #include <utility>
 
@@ -21,6 +22,10 @@ constexpr std::array<std::pair<std::string_view, Command>, 5> kManagement = {
      {"version", Command::version},
      {"quit", Command::quit},
      {"exit", Command::quit}}};
+
+// The headers of an update that none may lack; a remove needs the first one.
+constexpr std::array<std::string_view, 4> kNeeded = {"call_id", "from_tag", "type", "cseq"};
+using Seen = std::bitset<kNeeded.size()>;
 
 constexpr std::string_view kError = "error\r\n";
 
@@ -166,7 +171,7 @@ Result<void> read_header(std::string_view name, std::string_view value, Message&
   return {};
 }
 
-Result<void> read_headers(std::string_view text, Message& message, std::string& seen) {
+Result<void> read_headers(std::string_view text, Message& message, Seen& seen) {
   while (!text.empty()) {
     const std::string_view line = next_line(text);
     if (line.empty()) continue;
@@ -177,7 +182,8 @@ Result<void> read_headers(std::string_view text, Message& message, std::string& 
     value.remove_prefix(std::min(value.find_first_not_of(' '), value.size()));
     if (value.empty()) continue;
     if (auto ok = read_header(name, value, message); !ok) return ok;
-    seen += std::string(name) + ' ';
+    const auto* const needed = std::ranges::find(kNeeded, name);
+    if (needed != kNeeded.end()) seen.set(static_cast<std::size_t>(needed - kNeeded.begin()));
   }
   return {};
 }
@@ -211,7 +217,6 @@ Result<Message> parse(std::string_view bytes) {
     return message;
   }
   Request& request = message.request;
-  std::string seen = " ";
   if (command == "update") {
     request.command = millrace::Command::update;
     request.all_medias = true;
@@ -223,11 +228,12 @@ Result<Message> parse(std::string_view bytes) {
   } else {
     return fail(quote(command) + " is no command; write update or remove");
   }
+  Seen seen;
   if (auto ok = read_headers(rest, message, seen); !ok) return std::unexpected(ok.error());
   if (!request.from_local) request.from_local = request.to_local;
-  for (const std::string_view needed : {" call_id ", " from_tag ", " type ", " cseq "}) {
-    if (message.command == Command::remove && needed != " call_id ") continue;
-    if (seen.find(needed) == seen.npos) return fail("no header" + std::string(needed));
+  const std::size_t needed = message.command == Command::remove ? 1 : kNeeded.size();
+  for (std::size_t i = 0; i < needed; ++i) {
+    if (!seen[i]) return fail("no header " + std::string(kNeeded[i]) + ' ');
   }
   return message;
 }
