@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// millrace, the relay daemon. What may fail cheaply comes first: the config file, then the control
-// sockets and the claims on devices, then the NICs. Everything lives in run() and is destroyed in
-// reverse order: control threads, sockets, calls, and last the data plane with its NICs.
+// millrace, the relay daemon. What may fail cheaply comes first: the config file, then the sockets
+// of [[control]] and [[notify]], then the data plane with its NICs. Everything lives in run() and
+// is destroyed in reverse order: the control side, calls, log, NICs, and last the sockets.
 
 #include <sys/socket.h>
 

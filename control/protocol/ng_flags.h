@@ -6,9 +6,8 @@
 //   replace-origin ICE=remove direction=pub direction=priv codec=[strip=[opus G722] offer=[PCMA]]
 //
 // Words between spaces: a bare one is a flag, `key=value` is a key, and one that comes several
-// times is a list. Brackets hold a list, or a dictionary where one of its words has a `=`. Within a
-// word
-// `--` stands for `=` and `..` for a space. Private to the ng codec (ng.h).
+// times is a list. Brackets hold a list, or a dictionary where one of its words has a `=`. Within
+// a word `--` stands for `=` and `..` for a space. Private to the ng codec (ng.h).
 
 #include <optional>
 #include <string>
