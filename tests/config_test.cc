@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/config.h"
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -9,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/config_fixture.h"
+#include "tests/data.h"
 
 namespace millrace {
 namespace {
@@ -362,10 +362,7 @@ TEST(ReadConfig, NamesTheFileThatCannotBeRead) {
             "/: cannot be read: Is a directory; name a readable file with --config");
 }
 
-std::filesystem::path shipped(const char* name) {
-  const char* data = std::getenv("TEST_DATA");  // NOLINT(concurrency-mt-unsafe): one thread
-  return std::filesystem::path(data == nullptr ? "" : data) / "../../configs" / name;
-}
+std::filesystem::path shipped(const char* name) { return data_folder() / "../../configs" / name; }
 
 // The shipped files must be good, and carrier.toml must name every key with its true default.
 TEST(ReadConfig, ShippedFilesAreGood) {

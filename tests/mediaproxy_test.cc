@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/protocol/mediaproxy.h"
 
-#include <cstdlib>
-#include <fstream>
-#include <iterator>
 #include <string>
 #include <vector>
 
@@ -11,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/calls_fixture.h"
+#include "tests/data.h"
 #include "tests/exact.h"
 
 namespace millrace::mediaproxy {
@@ -20,13 +18,7 @@ using Json = nlohmann::json;
 using State = Extent::State;
 
 // Bytes that a real module sent (tests/data/mediaproxy).
-std::string capture(const std::string& name) {
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing changes the environment
-  std::ifstream file(std::string(std::getenv("TEST_DATA")) + "/mediaproxy/" + name,
-                     std::ios::binary);
-  EXPECT_TRUE(file) << name;
-  return {std::istreambuf_iterator<char>(file), {}};
-}
+std::string capture(const std::string& name) { return read_data("mediaproxy/" + name); }
 
 std::string reason(std::string_view message) {
   const auto parsed = parse(message);

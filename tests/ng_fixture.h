@@ -4,23 +4,16 @@
 // The bytes that Kamailio 5.6's rtpengine module wrote to its sockets, and what was answered.
 
 #include <array>
-#include <cstdlib>
-#include <fstream>
-#include <iterator>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 
+#include "tests/data.h"
+
 namespace millrace::ng {
 
-// tests/data/ng/NAME.bin; TEST_DATA is set by meson.
+// tests/data/ng/NAME.bin.
 inline std::string fixture(std::string_view name) {
-  const char* const data = std::getenv("TEST_DATA");
-  const std::string path =
-      std::string(data != nullptr ? data : "tests/data") + "/ng/" + std::string(name) + ".bin";
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw std::runtime_error("no fixture " + path + "; run from the top or set TEST_DATA");
-  return {std::istreambuf_iterator<char>(file), {}};
+  return read_data("ng/" + std::string(name) + ".bin");
 }
 
 struct CapturedRequest {

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/relay.h"
 
-#include <cstdlib>
-#include <fstream>
 #include <random>
 #include <sstream>
 
+#include "tests/data.h"
 #include "tests/packet_lab.h"
 
 namespace millrace::test {
@@ -30,8 +29,7 @@ Bytes from_hex(const std::string& text) {
 }
 
 std::vector<Fixture> read_fixtures() {
-  const char* const folder = std::getenv("TEST_DATA");
-  std::ifstream file(std::string(folder == nullptr ? "tests/data" : folder) + "/relay_packets.txt");
+  std::istringstream file(read_data("relay_packets.txt"));
   std::vector<Fixture> all;
   for (std::string line; std::getline(file, line);) {
     const std::size_t colon = line.find(": ");

@@ -3,20 +3,17 @@
 
 // The commands of rtpproxy's protocol that were captured from a proxy's module.
 
-#include <cstdlib>
-#include <fstream>
-#include <stdexcept>
+#include <sstream>
 #include <string>
 #include <vector>
+
+#include "tests/data.h"
 
 namespace millrace {
 
 // What a proxy's module sent, line by line: tests/data/rtpp/NAME.txt.
 inline std::vector<std::string> captured(const std::string& name) {
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): nobody else touches the environment
-  const char* const data = std::getenv("TEST_DATA");
-  std::ifstream file(std::string(data != nullptr ? data : "tests/data") + "/rtpp/" + name + ".txt");
-  if (!file) throw std::runtime_error("no fixture " + name);
+  std::istringstream file(read_data("rtpp/" + name + ".txt"));
   std::vector<std::string> lines;
   for (std::string line; std::getline(file, line);) lines.push_back(line);
   return lines;

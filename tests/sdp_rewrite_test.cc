@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <algorithm>
-#include <cstdlib>
 #include <ctime>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <ostream>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "control/sdp.h"
+#include "tests/data.h"
 #include "tests/sdp_fixture.h"
 
 namespace millrace::sdp {
@@ -27,16 +26,11 @@ struct Fixture {
   }
 };
 
-std::string slurp(const std::filesystem::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
 // One line a value: `media ADDRESS PORT RTCP`, `reject`, `untouched`, `origin ADDRESS`,
 // `session-name`, `remove-ice`, `add-ice`, `relay-only`.
-Rewrite read_rewrite(const std::filesystem::path& file) {
+Rewrite read_rewrite(const std::string& file) {
   Rewrite to;
-  std::ifstream in(file);
+  std::istringstream in(read_data(file));
   for (std::string word; in >> word;) {
     if (word == "media") {
       std::string address;
@@ -67,14 +61,12 @@ Rewrite read_rewrite(const std::filesystem::path& file) {
 }
 
 std::vector<Fixture> fixtures() {
-  const char* data = std::getenv("TEST_DATA");  // NOLINT(concurrency-mt-unsafe): one thread
   std::vector<Fixture> all;
-  if (data == nullptr) return all;
-  for (const auto& entry : std::filesystem::directory_iterator(std::string(data) + "/sdp")) {
+  for (const auto& entry : std::filesystem::directory_iterator(data_folder() / "sdp")) {
     if (entry.path().extension() != ".rewrite") continue;
-    const std::string stem = entry.path().parent_path() / entry.path().stem();
-    all.push_back({entry.path().stem(), slurp(stem + ".in.sdp"), slurp(stem + ".out.sdp"),
-                   read_rewrite(entry.path())});
+    const std::string name = entry.path().stem(), file = "sdp/" + name;
+    all.push_back({name, read_data(file + ".in.sdp"), read_data(file + ".out.sdp"),
+                   read_rewrite(file + ".rewrite")});
   }
   std::ranges::sort(all, {}, &Fixture::name);
   return all;
