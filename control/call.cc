@@ -135,8 +135,9 @@ Result<std::shared_ptr<Call::Leg>> Call::make_leg(std::string_view interface,
                                                   const std::optional<IpAddress>& local,
                                                   Family family) const {
   const auto leg = std::make_shared<Leg>();
-  const Realm* preferred = interface.empty() && local ? realms_.with(*local) : nullptr;
-  if (preferred != nullptr && preferred->family == family) {
+  const Realm* preferred = local ? realms_.with(*local) : nullptr;
+  if (preferred != nullptr && preferred->family == family &&
+      (interface.empty() || interface == preferred->interface.name)) {
     interface = preferred->interface.name;
     leg->preferred = local;
   }

@@ -121,6 +121,20 @@ TEST_F(RtppServe, BridgesInterfaces) {
   EXPECT_TRUE(ask("Lei call 192.0.2.2 5000 a;1 b;1").ends_with(" 198.18.0.10\n"));
 }
 
+TEST_F(RtppServe, LocalAddressChoosesAmongAnInterfacesOwn) {
+  config.interfaces[0].addresses = {kCore, kEdge};
+  config.interfaces[0].ids = {MediaAddressId{0}, MediaAddressId{1}};
+  config.interfaces.pop_back();
+  restart();
+  for (int i = 0; i < 8; ++i) {
+    const std::string id = std::to_string(i);
+    const std::string to_edge = ask("UL203.0.113.10c0 edge" + id + " 192.0.2.1 4000 a;1");
+    EXPECT_TRUE(to_edge.ends_with(" 203.0.113.10\n")) << to_edge;
+    const std::string to_core = ask("UL198.18.0.10c0 core" + id + " 192.0.2.1 4000 a;1");
+    EXPECT_TRUE(to_core.ends_with(" 198.18.0.10\n")) << to_core;
+  }
+}
+
 TEST_F(RtppServe, AsymmetricSendsWhereItIsTold) {
   const int to_b = port("Uac0 call 192.0.2.1 4000 a;1");
   port(lookup());
