@@ -79,8 +79,9 @@ class Call {
   // Ends all dialogs.
   void clear() { dialogs_.clear(); }
 
-  // Ends the dialogs whose delayed delete is due, and tells whether the call is over by now. It
-  // reads counters of the data plane; may_end() does not, and is never later than the true end.
+  // Tells whether the call is over by now, and if it is not, ends the dialogs whose delayed delete
+  // is due. It reads counters of the data plane; may_end() does not, and is never later than the
+  // true end.
   [[nodiscard]] Verdict check(Clock::time_point now);
   [[nodiscard]] Clock::time_point may_end() const;
 
@@ -91,9 +92,9 @@ class Call {
   [[nodiscard]] bool empty() const { return dialogs_.empty(); }
   [[nodiscard]] bool answered() const;
 
-  // What there is to tell of it. `ending` lacks the reason, and the report unless asked for.
+  // What there is to tell of it. `ending` lacks the reason and the report.
   [[nodiscard]] event::End::Dialog tags() const;
-  [[nodiscard]] event::End ending(bool with_report) const;
+  [[nodiscard]] event::End ending() const;
   // On hold, or not, and it was otherwise when last asked.
   [[nodiscard]] std::optional<bool> hold_changed();
   [[nodiscard]] std::vector<event::Latched> new_latches();

@@ -26,7 +26,7 @@ event::End::Dialog Call::tags() const {
   return {last_tag(told->a->tags), last_tag(told->b->tags)};
 }
 
-event::End Call::ending(bool with_report) const {
+event::End Call::ending() const {
   event::End result;
   result.tags = tags();
   for (const Dialog& dialog : dialogs_) {
@@ -37,7 +37,6 @@ event::End Call::ending(bool with_report) const {
   result.notify_socket = notify_socket_;
   result.notify_tag = notify_tag_;
   result.dialog_id = dialog_id_;
-  if (with_report) result.report = report();
   return result;
 }
 

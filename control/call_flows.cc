@@ -319,11 +319,13 @@ Call::Clock::time_point Call::may_end() const {
 }
 
 Call::Verdict Call::check(Clock::time_point now) {
+  const auto due = [&](const Dialog& dialog) {
+    return dialog.delete_at && *dialog.delete_at <= now;
+  };
+  if (std::ranges::all_of(dialogs_, due)) return {End::deleted, now};
   for (std::size_t i = dialogs_.size(); i-- > 0;) {
-    const auto due = dialogs_[i].delete_at;
-    if (due && *due <= now) end(i);
+    if (due(dialogs_[i])) end(i);
   }
-  if (dialogs_.empty()) return {End::deleted, now};
   Verdict verdict = ladder([&](bool expected_only) { return last_heard(expected_only, now); },
                            [&] { return last_heard_from_all(now); });
   if (verdict.next <= now) {

@@ -54,7 +54,7 @@ struct Calls::Impl {
   const bool readers;  // of the event stream
   EventOutlet outlet;
 
-  // What workers had sent when it was measured last, and how fast it grew until then.
+  // What workers had relayed when it was measured last, and how fast it grew until then.
   Time measured = started;
   std::uint64_t measured_bytes = 0;
   std::atomic<std::uint64_t> bits_per_second = 0;
@@ -97,6 +97,12 @@ struct Calls::Impl {
     schedule.forget(call);
     table.erase(call->id());
     --sessions;
+  }
+
+  [[nodiscard]] event::End ending(const Call& call) const {
+    event::End last = call.ending();
+    if (readers) last.report = call.report();
+    return last;
   }
 
   // `last` is its ending() before it lost its dialogs.
@@ -189,7 +195,7 @@ void Calls::Impl::measure_speed(Time now) {
   const auto period = std::chrono::duration_cast<std::chrono::milliseconds>(now - measured);
   if (period < kSpeedPeriod) return;
   std::uint64_t bytes = 0;
-  for (const WorkerReport& worker : dataplane.report().workers) bytes += worker.tx_bytes;
+  for (const WorkerReport& worker : dataplane.report().workers) bytes += worker.relayed_bytes;
   bits_per_second = (bytes - measured_bytes) * 8000 / static_cast<std::uint64_t>(period.count());
   measured_bytes = bytes;
   measured = now;
@@ -204,9 +210,6 @@ Reply Calls::Impl::limit_reached(const Request& request) {
 }
 
 Reply Calls::Impl::offer(const Request& request, Time now) {
-  if (request.edits.lines.loop_mark && sdp::has_looped(request.sdp)) {
-    return reply::Sdp{std::string(request.sdp)};
-  }
   const bool update = request.command == Command::update;
   Reading reading;
   const auto session = read_medias(request, reading);
@@ -239,9 +242,6 @@ Reply Calls::Impl::offer(const Request& request, Time now) {
 }
 
 Reply Calls::Impl::answer(const Request& request, Time now) {
-  if (request.edits.lines.loop_mark && sdp::has_looped(request.sdp)) {
-    return reply::Sdp{std::string(request.sdp)};
-  }
   Reading reading;
   const auto session = read_medias(request, reading);
   if (!session) return refuse(request, session.error().message);
@@ -263,9 +263,9 @@ Reply Calls::Impl::remove(const Request& request, Time now) {
   };
   const auto act = [&](const CallPtr& call) -> Reply {
     reply::Deleted result;
-    if (!request.fast) result.call = call->report();
     event::End last;
-    if (watched()) last = call->ending(true);
+    if (watched()) last = ending(*call);
+    if (!request.fast) result.call = watched() ? last.report : call->report();
     if (!call->remove(request, now)) return miss();
     log_event(Level::info, "delete",
               {{"call-id", request.call_id},
@@ -324,6 +324,9 @@ Reply Calls::handle(const Request& request, Clock::time_point now) {
   if (request.command == Command::answer && request.to_tag.empty()) {
     return calls.refuse(request, "No to-tag in message");
   }
+  if (has_sdp && request.edits.lines.loop_mark && sdp::has_looped(request.sdp)) {
+    return reply::Sdp{std::string(request.sdp)};
+  }
   switch (request.command) {
     case Command::ping:
       return reply::Pong{};
@@ -358,12 +361,10 @@ void Calls::expire(Clock::time_point now) {
   for (const CallPtr& call : calls.schedule.take_due(now)) {
     const std::lock_guard lock(call->mutex);
     if (call->gone) continue;
-    event::End last;
     if (calls.watched()) calls.tell_latches(*call);
-    if (calls.outlet && call->may_end() <= now) last = call->ending(calls.readers);
     const Call::Verdict verdict = call->check(now);
     if (verdict.end) {
-      calls.finish(call, *verdict.end, std::move(last));
+      calls.finish(call, *verdict.end, calls.ending(*call));
     } else {
       calls.plan(call, verdict.next, now);
     }
@@ -383,7 +384,7 @@ void Calls::end_all() {
   impl_->draining = true;
   for (const CallPtr& call : impl_->schedule.take_due(Time::max())) {
     const std::lock_guard lock(call->mutex);
-    if (!call->gone) impl_->finish(call, Call::End::forced, call->ending(impl_->readers));
+    if (!call->gone) impl_->finish(call, Call::End::forced, impl_->ending(*call));
   }
 }
 
