@@ -9,7 +9,6 @@
 #include <asio/post.hpp>
 
 #include "control/log.h"
-#include "control/server.h"
 
 namespace millrace {
 
@@ -22,9 +21,9 @@ thread_local std::array<char, 65536> chunk;  // what was received last, until it
 std::string_view Connections::enter(const std::shared_ptr<Connection>& connection) {
   const std::lock_guard lock(mutex_);
   const pid_t process = connection->peer().pid;
-  if (connections_.size() >= Server::kMaxConnections) return "too many connections";
+  if (connections_.size() >= kMaxConnections) return "too many connections";
   Share& share = shares_[process];
-  if (process != 0 && share.connections >= Server::kMaxPerProcess) {
+  if (process != 0 && share.connections >= kMaxPerProcess) {
     return "too many connections of one process";
   }
   ++share.connections;
@@ -42,7 +41,7 @@ void Connections::leave(const Connection& connection) {
 bool Connections::begin_unfinished(pid_t process) {
   const std::lock_guard lock(mutex_);
   Share& share = shares_[process];
-  if (process != 0 && share.unfinished >= Server::kMaxUnfinished) return false;
+  if (process != 0 && share.unfinished >= kMaxUnfinished) return false;
   ++share.unfinished;
   return true;
 }
@@ -92,7 +91,7 @@ void Connection::wait() {
 
 void Connection::expire(Clock::time_point now) {
   const auto since = Clock::time_point(Clock::duration(unfinished_since_.load()));
-  if (since == Clock::time_point() || now - since < Server::kRequestTime) return;
+  if (since == Clock::time_point() || now - since < kRequestTime) return;
   asio::post(socket_.get_executor(),
              [self = shared_from_this()] { self->cut("request not finished in time"); });
 }
@@ -145,9 +144,9 @@ Connection::Turn Connection::serve_turn(std::string_view& input) {
 bool Connection::answer(std::string_view message) {
   const Answer answer = codec_.serve(
       message, {.calls = calls_, .now = Clock::now(), .max_reply = SIZE_MAX, .peer = {}});
-  if (answer.refused) {
+  if (!answer.refused.empty()) {
     log_event(Level::warning, "control-refused",
-              {{"pid", peer_.pid}, {"message", message}, {"reply", answer.reply}});
+              {{"pid", peer_.pid}, {"message", message}, {"reason", answer.refused}});
   }
   if (!answer.reply.empty() && !send(answer.reply)) return false;
   if (answer.close) close();

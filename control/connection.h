@@ -37,6 +37,10 @@ class Connection;
 // What is open now, for the limits.
 class Connections {
  public:
+  static constexpr std::size_t kMaxConnections = 4096;
+  static constexpr std::size_t kMaxPerProcess = 1024;
+  static constexpr std::size_t kMaxUnfinished = 64;  // requests, by process
+
   // Why it must not enter; empty: it has entered.
   [[nodiscard]] std::string_view enter(const std::shared_ptr<Connection>& connection);
   void leave(const Connection& connection);
@@ -66,6 +70,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   using Clock = std::chrono::steady_clock;
   using Socket = asio::local::stream_protocol::socket;
   static constexpr int kTurn = 64;
+  static constexpr std::chrono::seconds kRequestTime{10};
 
   // `calls` and `codec` must outlive it; `connections` it co-owns, since it may outlive the server
   // inside asio.

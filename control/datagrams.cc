@@ -21,9 +21,9 @@ IpAddress from_asio(const asio::ip::address& address) {
                          : IpAddress::v6(address.to_v6().to_bytes());
 }
 
-void tell_refused(const Endpoint& peer, std::string_view message, std::string_view reply) {
+void tell_refused(const Endpoint& peer, std::string_view message, std::string_view reason) {
   log_event(Level::warning, "control-refused",
-            {{"peer", peer.text()}, {"message", message}, {"reply", reply}});
+            {{"peer", peer.text()}, {"message", message}, {"reason", reason}});
 }
 
 }  // namespace
@@ -43,7 +43,7 @@ void Datagrams::receive() {
 void Datagrams::serve(std::string_view datagram) {
   const Endpoint peer{from_asio(peer_.address()), UdpPort(peer_.port())};
   const std::string_view cookie = codec_.cookie(datagram);
-  if (cookie.empty()) return tell_refused(peer, datagram, "none, it has no cookie");
+  if (cookie.empty()) return tell_refused(peer, datagram, "it has no cookie");
   auto [state, reply] = replies_.claim(peer, cookie, Clock::now());
   if (state == ReplyCache::State::pending) return;
   if (state == ReplyCache::State::fresh) {
@@ -51,7 +51,7 @@ void Datagrams::serve(std::string_view datagram) {
         datagram,
         {.calls = calls_, .now = Clock::now(), .max_reply = kMaxDatagram, .peer = peer.address});
     reply = std::move(answer.reply);
-    if (answer.refused) tell_refused(peer, datagram, reply);
+    if (!answer.refused.empty()) tell_refused(peer, datagram, answer.refused);
     replies_.store(peer, cookie, reply, Clock::now());
   }
   if (!reply.empty()) send(reply);

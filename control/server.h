@@ -7,8 +7,8 @@
 // number of requests on a connection, in any pieces (connection.h); on UDP every request has a
 // cookie and a retransmission gets the reply that was sent before (datagrams.h).
 // Who connects is known by the kernel's word (SO_PEERCRED): a socket with a list of peers closes
-// the connections of all other users but root and our own. Connections are limited in number, over
-// all and by process, and a request must be complete within kRequestTime.
+// the connections of all other users but root and our own. Connections and their
+// unfinished requests are limited (connection.h).
 
 #include <chrono>
 #include <cstddef>
@@ -33,10 +33,6 @@ struct ServerReport {
 class Server {
  public:
   using Clock = std::chrono::steady_clock;
-  static constexpr std::size_t kMaxConnections = 4096;
-  static constexpr std::size_t kMaxPerProcess = 1024;
-  static constexpr std::size_t kMaxUnfinished = 64;  // requests, by process
-  static constexpr std::chrono::seconds kRequestTime{10};
 
   // Serves whoever runs `io`, from any number of threads. All three must outlive it.
   Server(asio::io_context& io, const std::vector<Listener>& listeners, Calls& calls);

@@ -54,7 +54,8 @@ TEST_F(RtppServe, AConnectionWithoutNewlineEndsWithItsReply) {
   EXPECT_FALSE(answer("V\n").close);
   EXPECT_EQ(ask("VF 20050322\r\n"), "1\n");
   EXPECT_EQ(ask("VF 20071116"), "0\n");
-  EXPECT_TRUE(answer("nonsense").refused);
+  EXPECT_EQ(answer("nonsense").refused, "E1");
+  EXPECT_EQ(answer("V").refused, "");
   EXPECT_EQ(ask("nonsense"), "E1\n") << "N, with modifiers, but no call";
 }
 

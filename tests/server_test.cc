@@ -297,7 +297,7 @@ TEST_F(ServerTest, ServesTwoHundredConnectionsAtOnce) {
 
 TEST_F(ServerTest, RefusesConnectionsOfOneProcessPastItsShare) {
   std::vector<FileDescriptor> clients;
-  for (std::size_t i = 0; i < Server::kMaxPerProcess; ++i) clients.push_back(connect());
+  for (std::size_t i = 0; i < Connections::kMaxPerProcess; ++i) clients.push_back(connect());
   if (!clients.back().valid()) GTEST_SKIP() << "too few descriptors allowed here";
   expect_pong(clients.back().get());
   EXPECT_EQ(receive_once(connect().get()), "");
@@ -310,9 +310,9 @@ TEST_F(ServerTest, RefusesConnectionsOfOneProcessPastItsShare) {
 
 TEST_F(ServerTest, RefusesConnectionsPastTheLimitAtOnce) {
   std::list<OtherProcess> others;
-  for (std::size_t i = 0; i < Server::kMaxConnections / Server::kMaxPerProcess; ++i) {
-    others.emplace_back(*this, Server::kMaxPerProcess);
-    if (others.back().connected() != Server::kMaxPerProcess) {
+  for (std::size_t i = 0; i < Connections::kMaxConnections / Connections::kMaxPerProcess; ++i) {
+    others.emplace_back(*this, Connections::kMaxPerProcess);
+    if (others.back().connected() != Connections::kMaxPerProcess) {
       GTEST_SKIP() << "too few descriptors allowed here";
     }
   }
@@ -340,7 +340,7 @@ TEST_F(ServerTest, ClosesTheConnectionsOfUsersThatAreNotPeers) {
 
 TEST_F(ServerTest, CutsAProcessThatHoldsManyUnfinishedRequests) {
   std::vector<FileDescriptor> clients;
-  for (std::size_t i = 0; i <= Server::kMaxUnfinished; ++i) {
+  for (std::size_t i = 0; i <= Connections::kMaxUnfinished; ++i) {
     clients.push_back(connect());
     send_all(clients.back().get(), std::string(kPing) + std::string(kPing.substr(0, 9)));
     EXPECT_EQ(receive_once(clients.back().get()), kPong);
@@ -390,7 +390,7 @@ TEST_F(ServerTest, CutsOnlyConnectionsWhoseRequestIsOverdue) {
   send_all(slow.get(), std::string(kPing) + std::string(kPing.substr(0, 5)));
   EXPECT_EQ(receive_once(slow.get()), kPong);
   // The rest is noted right after the reply was sent: look until it is.
-  const auto later = Server::Clock::now() + Server::kRequestTime + std::chrono::seconds(1);
+  const auto later = Server::Clock::now() + Connection::kRequestTime + std::chrono::seconds(1);
   const timeval brief{.tv_sec = 0, .tv_usec = 1000};
   ::setsockopt(slow.get(), SOL_SOCKET, SO_RCVTIMEO, &brief, sizeof brief);
   ssize_t end = -1;

@@ -28,9 +28,9 @@ struct Exchange {
 };
 
 struct Answer {
-  std::string reply;     // sent as it is, in one send(); empty: nothing is sent
-  bool close = false;    // a stream ends after it
-  bool refused = false;  // the message made no sense: worth a line in the log
+  std::string reply;         // sent as it is, in one send(); empty: nothing is sent
+  bool close = false;        // a stream ends after it
+  std::string refused = {};  // why the message made no sense, for the log; empty: it did
 };
 
 struct Codec {

@@ -262,10 +262,7 @@ void remove(Request request, const Exchange& exchange) {
 
 Answer serve(std::string_view bytes, const Exchange& exchange) {
   const auto message = parse(bytes);
-  if (!message) {
-    log_event(Level::warning, "request-malformed", {{"reason", message.error().message}});
-    return {.reply = std::string(kError), .close = false, .refused = true};
-  }
+  if (!message) return {.reply = std::string(kError), .refused = message.error().message};
   Answer answer;
   switch (message->command) {
     case Command::update:

@@ -152,7 +152,7 @@ std::expected<Message, std::string> parse(std::string_view bytes) {
 
 Answer serve(std::string_view bytes, const Exchange& exchange) {
   const auto message = parse(bytes);
-  if (!message) return {.reply = message.error(), .close = false, .refused = true};
+  if (!message) return {.reply = message.error(), .refused = message.error()};
   for (const std::string& name : message->unknown) log_name_once("unknown-key-ignored", name);
   std::string reply = encode(message->cookie, message->encoding,
                              exchange.calls.handle(message->request, exchange.now));
@@ -160,7 +160,7 @@ Answer serve(std::string_view bytes, const Exchange& exchange) {
     reply = encode(message->cookie, message->encoding,
                    reply::Failure{"Reply is too long for a datagram"});
   }
-  return {.reply = std::move(reply), .close = false, .refused = false};
+  return {.reply = std::move(reply)};
 }
 
 std::string refuse(std::string_view input) {

@@ -162,7 +162,7 @@ Answer serve(std::string_view message, const Exchange& exchange) {
   if (done && command) carry_out_subcommand(*command, *done, exchange);
   return {.reply = prefix + (done ? *done : print(done.error())) + '\n',
           .close = !by_datagram && !message.ends_with('\n'),
-          .refused = !command};
+          .refused = command ? "" : print(command.error())};
 }
 
 std::string refuse(std::string_view) { return print(Refusal::empty) + '\n'; }
