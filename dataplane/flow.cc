@@ -39,9 +39,9 @@ std::optional<Orders> read_orders(const OrdersLine& line) {
 
 std::optional<OrdersLock> OrdersLock::try_lock(OrdersLine& line) {
   std::uint64_t head = line.head.load(std::memory_order_relaxed);
-  if ((head & 1) != 0) return std::nullopt;
-  if (!line.head.compare_exchange_strong(head, head | 1, std::memory_order_acq_rel,
-                                         std::memory_order_relaxed)) {
+  if ((head & OrdersLine::kReserved) != 0) return std::nullopt;
+  if (!line.head.compare_exchange_strong(head, head | OrdersLine::kReserved,
+                                         std::memory_order_acq_rel, std::memory_order_relaxed)) {
     return std::nullopt;
   }
   return OrdersLock(line, head);
@@ -61,6 +61,7 @@ OrdersLock::~OrdersLock() {
 Orders OrdersLock::orders() const { return unpack(*line_, head_); }
 
 void OrdersLock::commit(const Orders& orders) {
+  line_->head.store(head_ | OrdersLine::kReserved | OrdersLine::kStoring, kRelease);
   store_address(line_->source, orders.source.address);
   store_address(line_->destination, orders.destination.address);
   const LocalPort out = orders.peer.local();
@@ -75,7 +76,7 @@ void OrdersLock::commit(const Orders& orders) {
                            std::uint64_t{orders.udp_delta} << 48,
                        kRelease);
   // The count is the head's low half and wraps there.
-  const auto count = static_cast<std::uint32_t>(head_) + 2;
+  const auto count = static_cast<std::uint32_t>(head_) + OrdersLine::kStep;
   line_->head.store(std::uint64_t{orders.flags} << 32 | count, kRelease);
   line_ = nullptr;
 }

@@ -5,15 +5,16 @@
 //
 // Theory of operation. A slot has two cache lines for every packet and a record for rare moments.
 //  Orders  what to do. Written by signalling and by the worker that latches, read by every packet.
-//          Its first word holds a sequence count: a writer makes it odd with one compare-exchange,
-//          release-stores the words it changes and makes it even with a release store. A reader
+//          Its first word holds a sequence count. A writer reserves the slot with one
+//          compare-exchange, which readers do not mind; when it knows what to write it makes the
+//          count odd, release-stores the words and makes it even with a release store. A reader
 //          acquire-loads the words between two loads of the count and starts again if it moved.
 //          (Acquire loads and release stores instead of fences: ThreadSanitizer checks them.)
 //  Seen    RFC 3550 state and counters. Written by the worker that gets the flow's packets with
 //          relaxed stores, read by control. Where a NIC spreads one flow over queues a count may be
 //          lost between two workers; forwarding never depends on it.
-//  Record  hints, payload types and rare counters. Written under the sequence count as well; the
-//          counters are atomic additions.
+//  Record  hints, payload types and rare counters. Written by who has reserved the slot, before
+//          its orders; the counters are atomic additions.
 // All values are words so that each is loaded and stored whole.
 
 #include <array>
@@ -103,6 +104,11 @@ inline void store_address(AddressWords& words, const IpAddress& address) {
 }
 
 struct alignas(64) OrdersLine {
+  // In the sequence count.
+  static constexpr std::uint64_t kStoring = 1;   // words are being changed
+  static constexpr std::uint64_t kReserved = 2;  // somebody works on what is to be stored next
+  static constexpr std::uint32_t kStep = 4;
+
   std::atomic<std::uint64_t> head{0};  // sequence count below, flags above
   AddressWords source{};
   AddressWords destination{};
@@ -121,7 +127,7 @@ inline constexpr int kReadTries = 64;
 template <typename Copy>
 [[nodiscard]] inline bool read_once(const OrdersLine& line, Copy&& copy) {
   const std::uint64_t head = line.head.load(std::memory_order_acquire);
-  if ((head & 1) != 0) return false;
+  if ((head & OrdersLine::kStoring) != 0) return false;
   copy(head);
   return line.head.load(std::memory_order_relaxed) == head;
 }
@@ -137,8 +143,8 @@ template <typename Copy>
 // A consistent copy of all orders, or nothing if a writer was in the way all the time.
 [[nodiscard]] std::optional<Orders> read_orders(const OrdersLine& line);
 
-// The right to write a slot's orders: its sequence count is odd as long as this lives. A lock that
-// goes away without commit() leaves the slot as it was.
+// The right to write a slot's orders. Readers see the old ones until commit() stores the new ones;
+// a lock that goes away without it leaves the slot as it was.
 class OrdersLock {
  public:
   // At once or not at all.
