@@ -123,8 +123,7 @@ void TagPeer::tell(std::string_view call_id, std::string line) {
 }
 
 void TagPeer::attempt(const Outbox::Message& message) {
-  asio::error_code ignored;
-  static_cast<void>(socket_.close(ignored));  // of an attempt that had no answer
+  abandon();  // an attempt that had no answer
   const auto out = std::make_shared<const Outbox::Message>(message);
   socket_.async_connect(endpoint_, [this, out](const asio::error_code& refused) {
     if (refused) return finish(*out, refused);
@@ -135,13 +134,19 @@ void TagPeer::attempt(const Outbox::Message& message) {
   });
 }
 
+void TagPeer::abandon() {
+  asio::error_code error;
+  if (socket_.close(error)) {
+    log_event(Level::debug, "notify-close-failed", {{"reason", error.message()}});
+  }
+}
+
 void TagPeer::finish(const Outbox::Message& message, const asio::error_code& error) {
   const Outbox::Message* current = outbox_.current();
   if (current == nullptr || current->id != message.id || error == asio::error::operation_aborted) {
     return;  // of an attempt that is over
   }
-  asio::error_code ignored;
-  static_cast<void>(socket_.close(ignored));
+  abandon();
   if (error) return outbox_.failed(error.message());
   log_event(Level::info, "proxy-told", {{"peer", outbox_.peer()}, {"call-id", message.call_id}});
   outbox_.delivered();

@@ -59,6 +59,7 @@ class TagPeer {
  private:
   void attempt(const Outbox::Message& message);
   void finish(const Outbox::Message& message, const asio::error_code& error);
+  void abandon();
 
   Endpoint endpoint_;
   asio::generic::stream_protocol::socket socket_;

@@ -83,8 +83,7 @@ struct Request {
   std::string_view to_tag;
   std::string_view via_branch;
   std::string_view sdp;                    // offer, answer: this,
-  std::vector<NamedMedia> medias;          // or these; a media that is not named stays as it is,
-  bool all_medias = false;                 // or is removed, since these are all there are
+  std::vector<NamedMedia> medias;          // or these; one that is not named: see all_medias
   std::optional<IpAddress> received_from;  // where the SIP message came from: a latch hint
 
   std::string_view from_interface;      // direction[0]: the sender's side
@@ -95,22 +94,16 @@ struct Request {
   std::optional<IpAddress> media_address;  // printed in place of the interface's own
   std::optional<std::uint8_t> dscp;        // from TOS
   std::optional<std::chrono::seconds> delete_delay;
-  IceHandling ice = IceHandling::add;
-  bool prefer_relay = false;  // its candidate comes before all others, else after them
-  sdp::Edits edits;           // what else is to be done to the SDP
-  std::uint32_t limit = 32;   // list: how many call-ids
+  sdp::Edits edits;  // what is to be done to the SDP besides
 
-  // update: of the SIP message that it comes from; the tags are those of the SIP request, also in
-  // a reply to it.
-  std::uint32_t cseq = 0;
-  bool by_reply = false;
+  // Of the SIP message that the request comes from. With update the tags are those of the SIP
+  // request, also in a reply to it.
   std::string_view from_uri, to_uri;  // for reports; cut at kMaxLabel
   std::string_view user_agent;        // the sender's
   std::string_view username;          // of the account that the call goes on
   std::string_view label;             // names the sender of an SDP; block, ...: the party meant
   std::optional<IpAddress> address;   // block, ...: the party whose SDP names it
   std::string_view metadata;          // of the call, told in its reports
-  unsigned sip_code = 0;              // of the reply that brings an answer; 0 = not told
 
   // Whom to tell that the call ended by itself; kept until another offer or answer says more.
   // rtpproxy's notification: "tcp:192.0.2.1:9000" or "unix:/path" gets the tag and a newline.
@@ -118,6 +111,14 @@ struct Request {
   std::string_view notify_tag;
   std::string_view dialog_id;  // how the proxy's dialog module calls it
 
+  std::uint32_t limit = 32;  // list: how many call-ids
+  std::uint32_t cseq = 0;    // update: of the SIP message
+  unsigned sip_code = 0;     // of the reply that brings an answer; 0 = not told
+
+  IceHandling ice = IceHandling::add;
+  bool prefer_relay = false;          // its candidate comes before all others, else after them
+  bool by_reply = false;              // update: of the SIP reply
+  bool all_medias = false;            // what is not in `medias` is removed, else stays as it is
   bool supports_load_limit = false;   // a refusal for load may be the result "load limit"
   bool sip_source_address = false;    // the media address is received_from, not the SDP's
   bool asymmetric = false;            // learn nothing, send to the SDP's address

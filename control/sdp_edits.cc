@@ -2,7 +2,6 @@
 #include "control/sdp_edits.h"
 
 #include <algorithm>
-#include <charconv>
 #include <random>
 
 #include "control/sdp_text.h"
@@ -163,10 +162,9 @@ std::string keep_origin(std::string body, Origin& origin, const OriginEdits& edi
   const std::size_t address = origin_address(value);
   Fields fields(value.substr(0, address));
   std::string user(fields.next()), id(fields.next());
-  std::uint64_t version = 0;
-  const std::string_view digits = fields.next();
-  const bool read = std::from_chars(digits.begin(), digits.end(), version).ptr == digits.end();
-  if (!read || digits.empty() || !fields.at_end()) return body;
+  const auto read = decimal<std::uint64_t>(fields.next());
+  if (!read || !fields.at_end()) return body;
+  std::uint64_t version = *read;
   std::string content = body.substr(0, from) + body.substr(end);
 
   const bool first = origin.id.empty();

@@ -35,7 +35,7 @@ bool starts_with(const std::array<std::uint8_t, 16>& bytes,
 Result<IpAddress> IpAddress::parse(std::string_view text) {
   // inet_pton needs a terminated string; the longest IPv6 text has 45 characters.
   char buffer[INET6_ADDRSTRLEN];
-  if (text.size() < sizeof buffer) {
+  if (text.size() < sizeof buffer && !text.contains('\0')) {
     std::ranges::copy(text, buffer);
     buffer[text.size()] = '\0';
     std::uint32_t v4_raw = 0;

@@ -54,6 +54,8 @@ TEST(IpAddress, RefusesWhatIsNoAddress) {
     EXPECT_FALSE(IpAddress::parse(text)) << text;
   }
   EXPECT_FALSE(IpAddress::parse(std::string(100, '1')));
+  EXPECT_FALSE(IpAddress::parse(std::string_view("192.0.2.1\0x", 11)));
+  EXPECT_FALSE(IpAddress::parse(std::string_view("2001:db8::1\0", 12)));
 }
 
 // What an SDP must not make a relay send to, in every form that it can be written in.

@@ -173,8 +173,9 @@ TEST(SdpOrigin, UserAndIdStay) {
 
 TEST(SdpOrigin, WhatCannotBeReadStays) {
   Origin origin;
-  for (const std::string& body : {sdp_of("alice smith 1 7"), sdp_of("alice"), sdp_of("a b x"),
-                                  std::string("v=0\r\ns=-\r\n")}) {
+  for (const std::string& body :
+       {sdp_of("alice smith 1 7"), sdp_of("alice"), sdp_of("a b x"),
+        sdp_of("alice 1 18446744073709551616"), std::string("v=0\r\ns=-\r\n")}) {
     EXPECT_EQ(keep_origin(body, origin, {.user = true, .version = true}), body);
   }
 }
