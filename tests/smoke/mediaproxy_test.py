@@ -35,7 +35,11 @@ class MediaproxyTest(SipCase):
         [stream] = session["streams"]
         return stream
 
-    def test_call_with_hold_resume_and_bye(self):
+    def test_whole_call(self):
+        self.whole_call()
+        self.relay.check_stop()
+
+    def test_sessions_tell_how_a_call_goes(self):
         dialog = Dialog(self.alice, self.bob)
         offered, answered = dialog.set_up()
         for sdp in (offered, answered):

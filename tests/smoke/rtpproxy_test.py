@@ -2,13 +2,12 @@
 """Debian's Kamailio with configs/kamailio-rtpproxy.cfg and its own rtpproxy module."""
 
 import pathlib
-import re
 import tempfile
 import time
 
 from smoke.ng import connected
-from smoke.phone import receive
 from smoke.proxy import ROOT
+from smoke.realm_test import ADDRESS6, CALLER6, FAR6, REALMS, RealmBed
 from smoke.relay import SLOWNESS
 from smoke.sip import Dialog, SipCase
 
@@ -16,50 +15,27 @@ CONFIG = ROOT / "configs" / "kamailio-rtpproxy.cfg"
 RTPP_UDP = 22222
 
 
-class RtpproxyTest(SipCase):
-    def start(self, transport):
+class RtpproxyCase(SipCase):
+    def start(self, transport, settings=None, phones=None):
         folder = pathlib.Path(tempfile.mkdtemp(prefix="millrace-rtpp-"))
         unix = folder / "rtpp.sock"
-        self.relay = self.new_relay({"control": [
+        self.relay = self.new_relay((settings or {}) | {"control": [
             {"protocol": "rtpp", "path": str(unix)},
             {"protocol": "rtpp", "udp": f"127.0.0.1:{RTPP_UDP}"}]}, folder=folder).start()
         relay = f"unix:{unix}" if transport == "unix" else f"udp:127.0.0.1:{RTPP_UDP}"
-        self.start_proxy(CONFIG, f'MR_RTPPROXY="{relay}"')
+        self.start_proxy(CONFIG, f'MR_RTPPROXY="{relay}"', phones=phones)
 
-    def calls(self):
-        return self.relay.ng.command("list")["calls"]
 
-    def whole_call(self, transport):
-        self.start(transport)
-        caller, callee = self.alice.phone, self.bob.phone
-        dialog = Dialog(self.alice, self.bob)
-        offered, answered = dialog.set_up()
-        self.assertNotIn(f"c=IN IP4 {caller.address}", offered)
-        self.assertNotIn(f"c=IN IP4 {callee.address}", answered)
-        self.assertEqual(self.calls(), [dialog.call_id])
-        self.assert_talking()
-
-        held, _ = dialog.set_up(offer=caller.sdp("sendonly", address="0.0.0.0"))
-        self.assertIn("c=IN IP4 0.0.0.0", held)
-        caller.drain()
-        for _ in range(10):
-            callee.send()
-        self.assert_silent(receive(caller.rtp, 0.3), "heard while holding")
-
-        resumed, _ = dialog.set_up()
-        self.assertEqual(re.findall("^[cm]=.*", resumed, re.MULTILINE),
-                         re.findall("^[cm]=.*", offered, re.MULTILINE))
-        self.assert_talking()
-
-        dialog.bye(self.bob)
-        self.assertEqual(self.calls(), [])
+class RtpproxyTest(RtpproxyCase):
+    def test_whole_call_over_a_unix_socket(self):
+        self.start("unix")
+        self.whole_call()
         self.relay.check_stop()
 
-    def test_whole_call_over_a_unix_socket(self):
-        self.whole_call("unix")
-
     def test_whole_call_over_udp(self):
-        self.whole_call("udp")
+        self.start("udp")
+        self.whole_call()
+        self.relay.check_stop()
 
     def test_a_refused_call_frees_its_ports(self):
         self.start("unix")
@@ -93,3 +69,13 @@ class RtpproxyTest(SipCase):
                 self.assertEqual(client.recv(255), b"0\n")
             else:
                 self.assertEqual(client.recv(255), b"")
+
+
+class RealmTest(RtpproxyCase):
+    make_bed = RealmBed
+
+    def test_whole_call_over_ipv6(self):
+        self.start("unix", {"interface": REALMS}, (self.phone(self.bed.caller, CALLER6),
+                                                   self.phone(self.bed.far, FAR6)))
+        self.assertEqual(self.whole_call(), (ADDRESS6, ADDRESS6))
+        self.relay.check_stop()

@@ -10,6 +10,7 @@ import types
 import unittest
 
 from smoke.bed import Case
+from smoke.phone import endpoints, family, heard, receive
 from smoke.proxy import Children, start_kamailio
 from smoke.relay import SLOWNESS
 
@@ -159,13 +160,13 @@ class Dialog:
 class SipCase(Case):
     """Tests with a relay and a proxy of their own, each."""
 
-    def start_proxy(self, config, *defines):
+    def start_proxy(self, config, *defines, phones=None):
         """Kamailio, and both agents ready to call, for `self.relay`."""
         children = Children(self.relay.folder)
         self.addCleanup(children.close)
         start_kamailio(children, self.bed.relay, config, f"MR_LISTEN=udp:{PROXY[0]}:{PROXY[1]}",
                        "MR_WORKERS=2", *defines)
-        caller, callee = self.phones()
+        caller, callee = phones or self.phones()
         self.pair = types.SimpleNamespace(caller=caller, callee=callee)
         self.alice = Agent(self.bed.relay, "alice", 5070, caller)
         self.addCleanup(self.alice.close)
@@ -177,3 +178,47 @@ class SipCase(Case):
     def assert_talking(self):
         self.assert_open(self.pair)
         self.assert_both_ways(self.pair.caller, self.pair.callee)
+
+    def calls(self):
+        return self.relay.ng.command("list")["calls"]
+
+    def assert_same_ports(self, sdps, others):
+        self.assertEqual([endpoints(sdp) for sdp in sdps], [endpoints(sdp) for sdp in others])
+
+    def whole_call(self):
+        """What every way to the relay has to carry. Returns where each phone sent its media."""
+        caller, callee = self.pair.caller, self.pair.callee
+        dialog = Dialog(self.alice, self.bob)
+        first = dialog.set_up()
+        for sdp, sender in zip(first, (caller, callee)):
+            self.assertNotIn(f"c=IN {family(sender.address)} {sender.address}\r", sdp)
+        self.assertEqual(self.calls(), [dialog.call_id])
+        self.assert_talking()
+        for sender, receiver in ((caller, callee), (callee, caller)):
+            report = sender.send_rtcp()
+            self.assert_heard([report], receive(receiver.rtcp, 2.0, 1), source=receiver.rtcp_to)
+
+        held = dialog.set_up(offer=caller.sdp("sendonly"), answer=callee.sdp("recvonly"))
+        self.assert_same_ports(held, first)
+        self.assertIn("a=sendonly\r", held[0])
+        self.assert_heard(*heard(caller, callee))  # music on hold
+
+        nowhere = {"IP4": "0.0.0.0", "IP6": "::"}  # how a hold by address is written, once it was
+        held = dialog.set_up(offer=caller.sdp("inactive", nowhere[family(caller.address)]))
+        self.assertIn(f" {nowhere[family(callee.address)]}\r", held[0])
+        caller.drain()
+        for _ in range(10):
+            callee.send()
+        self.assert_silent(receive(caller.rtp, 0.3), "heard while holding")
+
+        resumed = dialog.set_up(self.bob)  # the callee takes it up again
+        self.assert_same_ports(resumed, first[::-1])
+        self.assert_talking()
+
+        caller.rebind()  # to another port of its own, and says so
+        self.assert_same_ports(dialog.set_up(), first)
+        self.assert_talking()
+
+        dialog.bye(self.bob)
+        self.assertEqual(self.calls(), [])
+        return caller.to[0], callee.to[0]
