@@ -113,12 +113,14 @@ class NotifyTest : public testing::Test {
   [[nodiscard]] std::vector<json> lines(stream_protocol::socket& socket, std::size_t count) {
     socket.non_blocking(true);
     std::string text;
+    std::size_t ended = 0;
     EXPECT_TRUE(run_until([&] {
       std::string piece(65536, '\0');
       asio::error_code none;
       piece.resize(socket.read_some(asio::buffer(piece), none));
       text += piece;
-      return static_cast<std::size_t>(std::ranges::count(text, '\n')) >= count;
+      ended += static_cast<std::size_t>(std::ranges::count(piece, '\n'));
+      return ended >= count;
     }));
     std::vector<json> result;
     std::istringstream stream(text);
