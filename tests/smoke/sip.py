@@ -29,26 +29,36 @@ class Agent:
         self.name, self.port, self.phone = name, port, phone
         self.address = f"sip:{name}@127.0.0.1"
         self.contact = f"Contact: <sip:{name}@127.0.0.1:{port}>"
+        self.headers = []  # more of them, in all its messages
         self.socket.bind(("127.0.0.1", port))
         self.socket.settimeout(self.patience)
 
     def close(self):
         self.socket.close()
 
-    def receive(self, expected):
-        """The next message that is neither a 100 nor a keepalive, which must start as expected."""
+    def receive(self, expected, passing=""):
+        """The next message that is neither a 100 nor a keepalive, which must start as expected;
+        those that start with `passing` are passed over."""
         while True:
             message = self.socket.recv(65536).decode()
             if message.startswith("OPTIONS"):
                 self.reply(message, "200 OK")
+            elif passing and message.startswith(passing):
+                continue
             elif message.strip() and not message.startswith("SIP/2.0 100"):
                 assert message.startswith(expected), message
                 return message
 
     def send(self, first, headers, sdp=""):
         content = ["Content-Type: application/sdp"] if sdp else []
-        lines = [first, *headers, self.contact, *content, f"Content-Length: {len(sdp)}", "", sdp]
-        self.socket.sendto("\r\n".join(lines).encode(), PROXY)
+        lines = [first, *headers, self.contact, *self.headers, *content,
+                 f"Content-Length: {len(sdp)}", "", sdp]
+        self.last = "\r\n".join(lines).encode()
+        self.socket.sendto(self.last, PROXY)
+
+    def repeat(self):
+        """The last message once more, as a phone whose timer has run out."""
+        self.socket.sendto(self.last, PROXY)
 
     def request(self, method, target, dialog, cseq, sdp=""):
         """`dialog` holds From, To, Call-ID and Route headers."""
@@ -133,13 +143,18 @@ class Dialog:
         other.reply(offered, "200 OK", self.tags[other], answer or other.phone.sdp())
         answered = agent.receive("SIP/2.0 200")
         if first:
-            self.targets = {agent: contact(answered), other: contact(offered)}
-            self.routes = {agent: routes(answered)[::-1], other: routes(offered)}
-            other.phone.connect(body(offered))
-            agent.phone.connect(body(answered))
+            self.established(agent, offered, answered)
         self.request(agent, "ACK")
         other.receive("ACK")
         return body(offered), body(answered)
+
+    def established(self, agent, offered, answered):
+        """Of an INVITE by `agent` and its 200: both know now where to send requests and media."""
+        other = self.other(agent)
+        self.targets = {agent: contact(answered), other: contact(offered)}
+        self.routes = {agent: routes(answered)[::-1], other: routes(offered)}
+        other.phone.connect(body(offered))
+        agent.phone.connect(body(answered))
 
     def bye(self, agent=None):
         agent = agent or self.caller
@@ -162,18 +177,22 @@ class SipCase(Case):
 
     def start_proxy(self, config, *defines, phones=None):
         """Kamailio, and both agents ready to call, for `self.relay`."""
+        self.start_agents(config, f"MR_LISTEN=udp:{PROXY[0]}:{PROXY[1]}", "MR_WORKERS=2", *defines,
+                          phones=phones)
+        log = self.relay.folder / "kamailio.log"
+        self.assertTrue(self.bob.register(), log.read_text("utf-8", "replace")[-4000:])
+
+    def start_agents(self, config, *defines, phones=None):
+        """Kamailio, starting, and both agents."""
         children = Children(self.relay.folder)
         self.addCleanup(children.close)
-        start_kamailio(children, self.bed.relay, config, f"MR_LISTEN=udp:{PROXY[0]}:{PROXY[1]}",
-                       "MR_WORKERS=2", *defines)
+        start_kamailio(children, self.bed.relay, config, *defines)
         caller, callee = phones or self.phones()
         self.pair = types.SimpleNamespace(caller=caller, callee=callee)
         self.alice = Agent(self.bed.relay, "alice", 5070, caller)
         self.addCleanup(self.alice.close)
         self.bob = Agent(self.bed.relay, "bob", 5080, callee)
         self.addCleanup(self.bob.close)
-        log = self.relay.folder / "kamailio.log"
-        self.assertTrue(self.bob.register(), log.read_text("utf-8", "replace")[-4000:])
 
     def assert_talking(self):
         self.assert_open(self.pair)

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Calls whose control messages were once captured from Kamailio 5.6's modules, made once more.
+
+The captured requests are in tests/data/{ng,rtpp,mediaproxy}. Here the same module, run by the same
+script with the same SIP, has to send the same bytes, and to be content with what Millrace replies:
+each script logs what its module's functions returned. Addresses in the SDP are those of the
+captures, which exist nowhere here; no media flows.
+"""
+
+import re
+import time
+
+from smoke.proxy import ROOT
+from smoke.relay import SLOWNESS
+from smoke.sip import Dialog, SipCase
+
+DATA = ROOT / "tests" / "data"
+COMMON = """#!KAMAILIO
+debug=2
+log_stderror=yes
+children=2
+disable_tcp=yes
+listen=udp:127.0.0.1:5060
+loadmodule "kex.so"
+loadmodule "tm.so"
+loadmodule "sl.so"
+loadmodule "rr.so"
+loadmodule "pv.so"
+loadmodule "maxfwd.so"
+loadmodule "textops.so"
+loadmodule "siputils.so"
+loadmodule "xlog.so"
+"""
+REGISTER = """
+    if (is_method("REGISTER")) { sl_send_reply("200", "It is up"); exit; }"""
+
+
+class CapturedCase(SipCase):
+    """The parties are alice@example.com, a sipp-uac, and bob@example.com, a sipp-uas."""
+
+    def start_script(self, script):
+        """Kamailio with `script`, in which `LOG` behind a function of the module logs its result."""
+        script = script.replace("request_route {", "request_route {" + REGISTER)
+        script = re.sub(r"(\w+)(\([^;{]*\)); LOG;",
+                        r'\1\2; xlog("L_ERR", "returned \1 $rc\\n");', COMMON + script)
+        config = self.relay.folder / "captured.cfg"
+        config.write_text(script, encoding="ascii")
+        self.start_agents(config)
+        log = self.relay.folder / "kamailio.log"
+        self.assertTrue(self.bob.register(), log.read_text("utf-8", "replace")[-4000:])
+        self.read = 0
+        for agent, program in ((self.alice, "sipp-uac"), (self.bob, "sipp-uas")):
+            agent.address = f"sip:{agent.name}@example.com"
+            agent.headers = [f"User-Agent: {program}"]
+
+    def dialog(self, call_id, from_tag, to_tag="uastag1"):
+        dialog = Dialog(self.alice, self.bob)
+        dialog.call_id, dialog.tags = call_id, {self.alice: from_tag, self.bob: to_tag}
+        return dialog
+
+    def returned(self):
+        """(function, its result), in order, since the last time."""
+        log = (self.relay.folder / "kamailio.log").read_text("utf-8", "replace")
+        results = re.findall(r"returned (\w+) (-?\d+)$", log[self.read:], re.M)
+        self.read = len(log)
+        return [(name, int(result)) for name, result in results]
+
+    def wait_for(self, true, what):
+        deadline = time.monotonic() + 5 * SLOWNESS
+        while not true():
+            self.assertLess(time.monotonic(), deadline, f"{what} does not come")
+            time.sleep(0.01)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Stands between a proxy's module and the relay, passes on what they say and keeps it."""
+
+import collections
+import contextlib
+import socket
+import threading
+
+from smoke.ng import connected
+
+Exchange = collections.namedtuple("Exchange", "request reply")
+
+
+class Tap:
+    """The relay's socket as the proxy sees it: a UNIX path, or a port of 127.0.0.1 in `space`.
+
+    The modules send a command and await its reply, so whatever one recv() brings is one message;
+    the same is demanded of the relay, whose replies the modules read at once, too.
+    """
+
+    def __init__(self, at, relay, space=None):
+        self.at, self.relay = at, relay
+        self.exchanges = []
+        if space:
+            with space:
+                self.socket, self.onward = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                                            for _ in range(2))
+            self.socket.bind(("127.0.0.1", at))
+            self.onward.settimeout(5)
+            self.onward.connect(("127.0.0.1", relay))
+            run = self._datagrams
+        else:
+            self.onward = None
+            self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.socket.bind(str(at))
+            self.socket.listen(64)
+            run = self._streams
+        threading.Thread(target=run, daemon=True).start()
+
+    def requests(self):
+        return [exchange.request for exchange in self.exchanges]
+
+    def _datagrams(self):
+        with contextlib.suppress(OSError):  # it was closed
+            while True:
+                request, client = self.socket.recvfrom(65536)
+                self.onward.send(request)
+                self.exchanges.append(Exchange(request, self.onward.recv(65536)))
+                self.socket.sendto(self.exchanges[-1].reply, client)
+
+    def _streams(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.socket.accept()
+                threading.Thread(target=self._stream, args=(client,), daemon=True).start()
+
+    def _stream(self, client):
+        with client, contextlib.suppress(OSError), connected(self.relay) as relay:
+            while request := client.recv(262144):
+                relay.sendall(request)
+                self.exchanges.append(Exchange(request, relay.recv(262144)))
+                client.sendall(self.exchanges[-1].reply)
+
+    def close(self):
+        self.socket.close()
+        if self.onward:
+            self.onward.close()
