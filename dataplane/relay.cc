@@ -78,60 +78,6 @@ class Relay::Drops {
   std::array<rte_mbuf*, kBurst> packets_;
 };
 
-// ---- who is addressed ------------------------------------------------------------------------
-
-namespace {
-
-std::size_t hash(std::uint32_t key) { return key * 0x9e37'79b1U; }
-std::size_t hash(const std::array<std::uint64_t, 2>& key) {
-  return ((key[0] ^ key[1]) * 0x9e37'79b9'7f4a'7c15) >> 32;
-}
-
-// std::array's own comparison is a call of memcmp.
-bool same(std::uint32_t a, std::uint32_t b) { return a == b; }
-bool same(const std::array<std::uint64_t, 2>& a, const std::array<std::uint64_t, 2>& b) {
-  return a[0] == b[0] && a[1] == b[1];
-}
-
-}  // namespace
-
-template <typename Key>
-Relay::LocalAddresses<Key>::LocalAddresses(std::span<Link* const> links, std::size_t nic,
-                                           const FlowTable& flows) {
-  constexpr Family family = std::same_as<Key, KeyV4> ? Family::ipv4 : Family::ipv6;
-  std::vector<Found> all;
-  for (const Link* link : links) {
-    for (std::size_t i = 0; link->nic == nic && i < link->addresses.size(); ++i) {
-      const IpAddress& address = link->addresses[i].address;
-      if (address.family() != family) continue;
-      Found found{.slots = flows.slots(MediaAddressId(
-                      static_cast<std::uint16_t>(std::to_underlying(link->first) + i)))};
-      const std::span<const std::uint8_t> bytes(address.bytes());
-      std::memcpy(&found.key, bytes.last(sizeof(Key)).data(), sizeof(Key));
-      all.push_back(found);
-    }
-  }
-  const std::size_t size = std::bit_ceil(2 * all.size() + 1);
-  table_.resize(size);
-  index_ = {table_.data(), size - 1, 32 - static_cast<unsigned>(std::countr_zero(size))};
-  for (const Found& found : all) {
-    std::size_t at = hash(found.key) >> index_.shift;
-    while (table_[at].key != Key{}) at = (at + 1) % size;
-    table_[at] = found;
-  }
-}
-
-template <typename Key>
-[[gnu::always_inline]] inline auto Relay::LocalAddresses<Key>::Index::find(const Key& key) const
-    -> const Found* {
-  for (std::size_t at = hash(key) >> shift;; at = (at + 1) & mask) {
-    const Found& found = table[at];
-    if (same(found.key, key)) [[likely]]
-      return &found;
-    if (same(found.key, Key{})) return nullptr;
-  }
-}
-
 Relay::Relay(FlowTable& flows, std::span<Link* const> links, Host& host, WorkerStats& stats)
     : flows_(flows), host_(host), stats_(stats) {
   for (const Link* link : links) {
@@ -397,7 +343,7 @@ void Relay::burst(std::size_t nic, std::span<rte_mbuf*> rx, Tsc now, std::span<T
   const auto local6 = local6_[nic].index();
   const auto arrives6 = [&local6](rte_mbuf* packet, Arrival*& begin) {
     std::byte* const ip = rte_pktmbuf_mtod_offset(packet, std::byte*, kEtherSize);
-    const auto* const found = local6.find(load<KeyV6>(ip + 24));
+    const auto* const found = local6.find(load<AddressKeyV6>(ip + 24));
     if (found == nullptr) return false;
     Slot* const slot = found->slots + load_be16(ip + kIpv6Size + 2);
     rte_prefetch0(&slot->orders);
@@ -417,7 +363,7 @@ void Relay::burst(std::size_t nic, std::span<rte_mbuf*> rx, Tsc now, std::span<T
       continue;
     }
     std::byte* const ip = rte_pktmbuf_mtod_offset(packet, std::byte*, kEtherSize);
-    const auto* const found = local4.find(load<KeyV4>(ip + 16));
+    const auto* const found = local4.find(load<AddressKeyV4>(ip + 16));
     if (found == nullptr) [[unlikely]] {
       ++others_end;
       continue;

@@ -22,6 +22,7 @@
 #include "dataplane/flow_table.h"
 #include "dataplane/host.h"
 #include "dataplane/link.h"
+#include "dataplane/local_addresses.h"
 #include "dataplane/stats.h"
 #include "dataplane/tsc.h"
 #include "dataplane/tx_batch.h"
@@ -46,32 +47,6 @@ class Relay {
   void burst(std::size_t nic, std::span<rte_mbuf*> rx, Tsc now, std::span<TxBatch> tx);
 
  private:
-  // The own addresses on a NIC, to be found by what a packet is addressed to: the four bytes of
-  // an IPv4 address, or two words.
-  template <typename Key>
-  class LocalAddresses {
-   public:
-    LocalAddresses(std::span<Link* const> links, std::size_t nic, const FlowTable& flows);
-    struct Found {
-      Key key{};  // zero = nothing here
-      Slot* slots = nullptr;
-    };
-    // By value: a burst keeps it in registers.
-    struct Index {
-      const Found* table;
-      std::size_t mask;
-      unsigned shift;
-      // The slots of the address, or null if it is not one of them.
-      [[nodiscard]] const Found* find(const Key& key) const;
-    };
-    [[nodiscard]] Index index() const { return index_; }
-
-   private:
-    std::vector<Found> table_;  // open addressing, less than half full
-    Index index_;
-  };
-  using KeyV4 = std::uint32_t;
-  using KeyV6 = std::array<std::uint64_t, 2>;
   // How to leave from a media address.
   struct alignas(64) Exit {
     std::uint64_t mac_and_type;            // the NIC's MAC, then the ethertype of its family
@@ -111,10 +86,10 @@ class Relay {
   FlowTable& flows_;
   Host& host_;
   WorkerStats& stats_;
-  std::vector<std::uint64_t> macs_;            // by NIC, as MacAddress::word()
-  std::vector<LocalAddresses<KeyV4>> local4_;  // by NIC
-  std::vector<LocalAddresses<KeyV6>> local6_;  // by NIC
-  std::vector<Exit> exits_;                    // by media address
+  std::vector<std::uint64_t> macs_;                   // by NIC, as MacAddress::word()
+  std::vector<LocalAddresses<AddressKeyV4>> local4_;  // by NIC
+  std::vector<LocalAddresses<AddressKeyV6>> local6_;  // by NIC
+  std::vector<Exit> exits_;                           // by media address
 };
 
 }  // namespace millrace
