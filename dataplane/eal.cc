@@ -169,7 +169,7 @@ std::uint64_t free_hugepages_mb() {
 }
 
 Result<void> check_memory(const DataplaneConfig& config) {
-  // Full rings must leave each lcore its cache and the bursts in its hands.
+  // Full rings must leave each lcore its cache, the bursts in its hands and the STUN that it keeps.
   constexpr std::size_t port_mbufs = 2UL * kRingSize;
   constexpr std::size_t core_mbufs = 2UL * kMempoolCache;
   const std::size_t mbufs_needed =

@@ -61,6 +61,8 @@ class FlowTable {
   void withdraw(LocalPort port);
   [[nodiscard]] FlowReport read(LocalPort port, Tsc now) const;
 
+  [[nodiscard]] std::uint64_t tsc_hz() const { return tsc_hz_; }
+
   // ---- packets: any worker -----------------------------------------------------------------
   // The slots of one media address, by UDP port.
   [[nodiscard]] Slot* slots(MediaAddressId address) const {

@@ -56,6 +56,17 @@ struct Relay::Arrival {
     return {ip + before, length - kEtherSize - before};
   }
   [[nodiscard]] SlotIndex index() const { return slot->seen.self; }
+  // All the orders of its slot; false if a writer was in the way.
+  [[nodiscard]] bool read_orders(OrderWords& words) const {
+    return read_consistent(slot->orders, [&](std::uint64_t head) {
+      copy_words<Family::ipv6, Family::ipv6>(slot->orders, head, words);
+    });
+  }
+  [[nodiscard]] bool is_heard(const OrderWords& words) const {
+    if (!words.has(kSource)) return false;
+    return family_of(ip) == Family::ipv4 ? is_from<Family::ipv4>(words, ip)
+                                         : is_from<Family::ipv6>(words, ip);
+  }
 };
 
 // The packets of a burst that end here.
@@ -70,6 +81,8 @@ class Relay::Drops {
     packets_[count_++] = packet;
     stats_.drop(reason);
   }
+  // One that does not end here, but is not sent yet: freeing passes over it.
+  void pass_over() { packets_[count_++] = nullptr; }
   [[nodiscard]] unsigned count() const { return count_; }
 
  private:
@@ -79,7 +92,7 @@ class Relay::Drops {
 };
 
 Relay::Relay(FlowTable& flows, std::span<Link* const> links, Host& host, WorkerStats& stats)
-    : flows_(flows), host_(host), stats_(stats) {
+    : flows_(flows), host_(host), stats_(stats), early_(flows.tsc_hz()) {
   for (const Link* link : links) {
     const std::uint64_t mac = link->mac.word();
     if (link->nic == macs_.size()) {
@@ -182,23 +195,13 @@ std::optional<DropReason> Relay::send_any(const Arrival& arrival, const OrderWor
 std::expected<NeighborWord, DropReason> Relay::admit(const Arrival& arrival, Tsc now,
                                                      OrderWords& words) {
   const Datagram datagram{source_of(arrival.ip), arrival.payload()};
-  const auto read = [&] {
-    return read_consistent(arrival.slot->orders, [&](std::uint64_t head) {
-      copy_words<Family::ipv6, Family::ipv6>(arrival.slot->orders, head, words);
-    });
-  };
-  const auto heard = [&] {
-    if (!words.has(kSource)) return false;
-    return family_of(arrival.ip) == Family::ipv4 ? is_from<Family::ipv4>(words, arrival.ip)
-                                                 : is_from<Family::ipv6>(words, arrival.ip);
-  };
-  if (!read()) return std::unexpected(DropReason::slot_busy);
-  if (!heard()) {
+  if (!arrival.read_orders(words)) return std::unexpected(DropReason::slot_busy);
+  if (!arrival.is_heard(words)) {
     if (const auto reason = stranger(arrival, datagram, words.flags, now)) {
       return std::unexpected(*reason);
     }
-    if (!read()) return std::unexpected(DropReason::slot_busy);
-    if (!heard()) return std::unexpected(DropReason::latch_contended);
+    if (!arrival.read_orders(words)) return std::unexpected(DropReason::slot_busy);
+    if (!arrival.is_heard(words)) return std::unexpected(DropReason::latch_contended);
   }
   const auto content = examine(datagram.payload, words.flags);
   if (!content) return std::unexpected(content.error());
@@ -217,10 +220,56 @@ std::expected<NeighborWord, DropReason> Relay::admit(const Arrival& arrival, Tsc
   OrderWords words;
   const auto next = admit(arrival, now, words);
   const auto reason = next ? send_any(arrival, words, *next, tx) : next.error();
-  if (reason) {
+  if (!reason) return;
+  if (EarlyStun::waits_for(*reason) && keep(arrival, *reason, now)) {
+    drops.pass_over();
+  } else {
     flows_.record(arrival.index()).drop(*reason);
     drops.add(arrival.packet, *reason);
   }
+}
+
+// Precondition: it was admitted.
+bool Relay::keep(const Arrival& arrival, DropReason reason, Tsc now) {
+  if (!is_stun(arrival.payload())) return false;
+  return early_.keep({arrival.packet, arrival.index(), now, arrival.length, reason});
+}
+
+// Sends a packet that was kept, or tells why it cannot be sent (yet). Signalling may have given the
+// port to others meanwhile: its source must be who is heard there now.
+std::optional<DropReason> Relay::send_late(const EarlyStun::Kept& kept, Tsc now,
+                                           std::span<TxBatch> tx) {
+  std::byte* const ip = rte_pktmbuf_mtod_offset(kept.packet, std::byte*, kEtherSize);
+  const Arrival arrival{kept.packet, ip, &flows_.slot(kept.slot), kept.length};
+  OrderWords words;
+  if (!arrival.read_orders(words)) return kept.reason;
+  if (!arrival.is_heard(words)) return DropReason::wrong_source;
+  const auto next = next_hop(arrival, words, now);
+  return next ? send_any(arrival, words, *next, tx) : next.error();
+}
+
+void Relay::send_kept(Tsc now, std::span<TxBatch> tx) {
+  static_assert(EarlyStun::kCapacity <= TxBatch::kCapacity);
+  const std::uint64_t before = bytes_in(tx);
+  early_.revisit(now, [&](EarlyStun::Kept& kept) {
+    const auto reason = send_late(kept, now, tx);
+    if (!reason) {
+      stats_.relayed.add(1);
+      return false;
+    }
+    // It was admitted, and is not counted among strangers now.
+    if (*reason != DropReason::wrong_source) kept.reason = *reason;
+    if (EarlyStun::waits_for(*reason) && !early_.expired(kept, now)) return true;
+    flows_.record(kept.slot).drop(kept.reason);
+    stats_.drop(kept.reason);
+    rte_pktmbuf_free(kept.packet);
+    return false;
+  });
+  stats_.relayed_bytes.add(bytes_in(tx) - before);
+}
+
+Relay::~Relay() {
+  for (const EarlyStun::Kept& kept : early_.all()) rte_pktmbuf_free(kept.packet);
 }
 
 std::expected<NeighborWord, DropReason> Relay::next_hop(const Arrival& arrival,

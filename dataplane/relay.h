@@ -9,7 +9,7 @@
 // by. The family that a packet comes and leaves by is a template parameter of what every
 // packet needs, so IPv4 pays nothing for IPv6. What is not media goes to the Host. Everything else
 // is dropped under its name, and all drops of a burst are freed at once: every packet ends in
-// exactly one of these places.
+// exactly one of these places; STUN that came too early (early_stun.h) takes a little longer.
 // No allocation, lock, system call, log or virtual call. See docs/architecture.md.
 
 #include <array>
@@ -19,6 +19,7 @@
 #include <span>
 #include <vector>
 
+#include "dataplane/early_stun.h"
 #include "dataplane/flow_table.h"
 #include "dataplane/host.h"
 #include "dataplane/link.h"
@@ -41,10 +42,18 @@ class Relay {
 
   // One a worker. `links` in the order of their indexes. All outlive the relay.
   Relay(FlowTable& flows, std::span<Link* const> links, Host& host, WorkerStats& stats);
+  Relay(const Relay&) = delete;
+  Relay& operator=(const Relay&) = delete;
+  ~Relay();
 
   // Packets received on a NIC. Preconditions: they are at most kBurst, and `tx` has one batch a
-  // NIC, each with room for all of them. Afterwards every packet is in a batch or freed.
+  // NIC, each with room for all of them. Afterwards every packet is in a batch, freed or kept.
   void burst(std::size_t nic, std::span<rte_mbuf*> rx, Tsc now, std::span<TxBatch> tx);
+
+  // Whether packets are kept; then this sends those that can be sent by now and drops those that
+  // have waited for too long. Precondition: the batches are empty.
+  [[nodiscard]] bool keeps() const { return !early_.empty(); }
+  void send_kept(Tsc now, std::span<TxBatch> tx);
 
  private:
   // How to leave from a media address.
@@ -78,6 +87,9 @@ class Relay {
                                                    std::uint32_t flags, Tsc now);
   [[nodiscard]] std::expected<NeighborWord, DropReason> admit(const Arrival& arrival, Tsc now,
                                                               OrderWords& words);
+  [[nodiscard]] bool keep(const Arrival& arrival, DropReason reason, Tsc now);
+  [[nodiscard]] std::optional<DropReason> send_late(const EarlyStun::Kept& kept, Tsc now,
+                                                    std::span<TxBatch> tx);
   void note(const Arrival& arrival, const Content& content, const OrderWords& words, Tsc now);
   void note_unusual(Slot& slot, const std::byte* rtp, Tsc now, std::uint32_t clock_rate);
   [[nodiscard]] std::expected<NeighborWord, DropReason> next_hop(const Arrival& arrival,
@@ -90,6 +102,7 @@ class Relay {
   std::vector<LocalAddresses<AddressKeyV4>> local4_;  // by NIC
   std::vector<LocalAddresses<AddressKeyV6>> local6_;  // by NIC
   std::vector<Exit> exits_;                           // by media address
+  EarlyStun early_;
 };
 
 }  // namespace millrace

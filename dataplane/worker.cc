@@ -52,6 +52,7 @@ void Worker::run() {
     bool busy = false;
     for (std::size_t nic = 0; nic < ports_.size(); ++nic) busy |= poll(nic);
     if (duty_.housekeeping) housekeep();
+    if (relay_.keeps()) send_kept();
     if (!busy) rest();
   }
 }
@@ -81,6 +82,11 @@ bool Worker::poll(std::size_t nic) {
 
 void Worker::housekeep() {
   host_.housekeep(now_, tx_);
+  flush();
+}
+
+void Worker::send_kept() {
+  relay_.send_kept(now_, tx_);
   flush();
 }
 

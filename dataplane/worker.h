@@ -53,6 +53,7 @@ class Worker {
   void run();
   bool poll(std::size_t nic);
   void housekeep();
+  void send_kept();
   void flush();
   void rest();
   std::uint64_t lap();

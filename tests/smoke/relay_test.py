@@ -40,6 +40,25 @@ class RelayTest(RelayCase):
         sent, packets = heard(callee, caller, datagrams=[callee.packet(), callee.report()])
         self.assert_heard(sent, packets, source=caller.to)
 
+    def test_checks_sent_before_the_answer_arrive_after_it(self):
+        call = self.call(self.ng)  # all next hops are known
+        call.delete()
+        caller, callee = call.caller, call.callee
+        call = Call(self.ng, caller, callee)
+        call.offer()
+        # The caller's port, which only the answer tells it.
+        stream = call.query()["tags"][call.from_tag]["medias"][0]["streams"][0]
+        caller.to = stream["local address"], stream["local port"]
+        callee.drain()
+        checks = [STUN_BINDING[:-1] + bytes([number]) for number in (7, 3)]
+        for check in checks:
+            caller.send(check)
+        self.assert_silent(receive(callee.rtp, 0.05))
+        call.answer()
+        packets = receive(callee.rtp, 1.0, 2) + receive(callee.rtp, 0.05)
+        self.assertEqual([packet.data for packet in packets], checks)
+        self.assertEqual({packet.source for packet in packets}, {callee.to})
+
     def test_peer_behind_the_gateway(self):
         caller = self.phone(self.bed.caller, CALLER)
         call = self.call(self.ng, caller, self.phone(self.bed.far, FAR))
