@@ -10,6 +10,7 @@ captures, which exist nowhere here; no media flows.
 import re
 import time
 
+from lab.ng import decode
 from smoke.proxy import ROOT
 from smoke.relay import SLOWNESS
 from smoke.sip import Dialog, SipCase
@@ -33,6 +34,12 @@ loadmodule "xlog.so"
 """
 REGISTER = """
     if (is_method("REGISTER")) { sl_send_reply("200", "It is up"); exit; }"""
+
+
+def sdps():
+    """The bodies of all captured calls: that of the offer and that of the answer."""
+    return [decode((DATA / "ng" / f"unix_{name}.bin").read_bytes())[0]["sdp"]
+            for name in ("offer", "answer")]
 
 
 class CapturedCase(SipCase):
