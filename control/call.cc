@@ -68,9 +68,10 @@ void Call::Leg::take_over(std::vector<PartyMedia> news, const Request& request) 
   }
 }
 
-Call::Call(std::string_view id, const Timeouts& timeouts, const Realms& realms,
+Call::Call(const Request& first, const Timeouts& timeouts, const Realms& realms,
            Dataplane& dataplane, Clock::time_point now)
-    : id_(id),
+    : id_(first.call_id),
+      of_rtpproxy_(first.rtpproxy),
       timeouts_(timeouts),
       realms_(realms),
       dataplane_(dataplane),
@@ -227,6 +228,7 @@ Result<Call::Staged> Call::take_ports(const std::vector<PartyMedia>& said, const
 void Call::signalled(const Request& request, Dialog& dialog, Clock::time_point now) {
   dialog.delete_at.reset();
   if (request.dscp) dscp_ = request.dscp;
+  if (request.media_timeout) media_timeout_ = request.media_timeout;
   if (!request.metadata.empty()) metadata_ = request.metadata.substr(0, kMaxMetadata);
   last_signal_ = now;
   last_signal_at_ = std::chrono::system_clock::now();
@@ -298,6 +300,7 @@ Result<Call::Told> Call::settle_offer(const Request& request, const sdp::Session
   signalled(request, exchange->dialog(), now);
   Dialog& dialog = exchange->known != nullptr ? *exchange->known
                                               : dialogs_.emplace_back(std::move(exchange->made));
+  take_hold(dialog, sender, request);
   // A new branch leaves alone what is joined already.
   const bool both_free = sender.peer == nullptr && reader.peer == nullptr;
   if (both_free || sender.peer == &reader) join(dialog);
@@ -375,6 +378,7 @@ Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Sessio
   // From here on nothing fails.
   sender.take_over(std::move(*said), request);
   sender.add(request.to_tag);
+  take_hold(*dialog, sender, request);
   dialog->answered = true;
   dialog->pending = false;
   dialog->final |= request.sip_code >= kFinalResponse && !request.provisional;

@@ -55,8 +55,8 @@ class Call {
     bool blocked = false, silenced = false, dtmf_blocked = false;
   };
 
-  // All but `id` must outlive it.
-  Call(std::string_view id, const Timeouts& timeouts, const Realms& realms, Dataplane& dataplane,
+  // `first` is the offer that makes it; all but this must outlive it.
+  Call(const Request& first, const Timeouts& timeouts, const Realms& realms, Dataplane& dataplane,
        Clock::time_point now);
 
   // What the other party is told: SDP, or endpoints if the request names its medias; or the
@@ -89,6 +89,7 @@ class Call {
   // Adds the medias that are relayed, by their type.
   void count_streams(std::map<std::string, std::uint64_t>& by_type) const;
   [[nodiscard]] const std::string& id() const { return id_; }
+  [[nodiscard]] bool of_rtpproxy() const { return of_rtpproxy_; }
   [[nodiscard]] bool empty() const { return dialogs_.empty(); }
   [[nodiscard]] bool answered() const;
 
@@ -137,8 +138,15 @@ class Call {
     [[nodiscard]] std::optional<IpAddress> address() const;  // of its ports
     void take_over(std::vector<PartyMedia> news, const Request& request);
   };
+  // Who holds a media (request.h).
+  struct Held {
+    bool strongly = false, by_a = false, by_b = false;
+
+    [[nodiscard]] bool any() const { return strongly || by_a || by_b; }
+  };
   struct Dialog {
     std::shared_ptr<Leg> a, b;  // who offered first, who answered
+    std::vector<Held> held;     // by m= line
     std::string via_branch;
     bool answered = false;
     bool pending = false;  // an offer waits for its answer
@@ -197,6 +205,11 @@ class Call {
                                                       const std::optional<IpAddress>& local,
                                                       Family family) const;
 
+  // call_hold.cc
+  static void take_hold(Dialog& dialog, const Leg& sender, const Request& request);
+  [[nodiscard]] bool let_go(std::size_t dialog, const Request& request, const Leg* from);
+  void drop_media(Dialog& dialog, std::size_t index);
+
   // call_print.cc
   // One media as its reader, who was given `ports` in `realm`, gets to see it.
   [[nodiscard]] static sdp::MediaRewrite told(const Request& request, const Realm& realm,
@@ -214,6 +227,8 @@ class Call {
   void rejoin(Leg& leg);
   void end(std::size_t dialog);
   void drop_refused(Dialog& dialog);
+  void give_back(const Dialog& dialog, Leg& leg, std::size_t index);
+  [[nodiscard]] bool is_shared(const Dialog& dialog, const Leg& leg, std::size_t index) const;
   void withdraw(const Leg& leg, std::size_t index);
   void publish(Dialog& dialog);
   void publish(Dialog& dialog, std::size_t index);
@@ -241,13 +256,15 @@ class Call {
   [[nodiscard]] MediaReport report(const Leg& leg, std::size_t index) const;
 
   std::string id_;
+  bool of_rtpproxy_;
   std::string from_tag_, from_uri_, to_uri_, username_;  // of the first update
   const Timeouts& timeouts_;
   const Realms& realms_;
   Dataplane& dataplane_;
   std::vector<Dialog> dialogs_;
   std::optional<std::uint8_t> dscp_;
-  Restraint restraint_;  // of all parties, on top of their own
+  std::optional<std::chrono::seconds> media_timeout_;  // of its own
+  Restraint restraint_;                                // of all parties, on top of their own
   std::string metadata_;
   std::vector<std::string> ended_branches_;             // the last ones
   std::string notify_socket_, notify_tag_, dialog_id_;  // as in Request

@@ -104,6 +104,10 @@ bool Call::remove(const Request& request, Clock::time_point now) {
   for (std::size_t i = dialogs_.size(); i-- > 0;) {
     Dialog& dialog = dialogs_[i];
     if (!named(dialog)) continue;
+    if (request.hold != Hold::none || request.media) {
+      found |= let_go(i, request, from.get());
+      continue;
+    }
     found = true;
     if (due <= now) {
       end(i);
@@ -114,20 +118,24 @@ bool Call::remove(const Request& request, Clock::time_point now) {
   return found;
 }
 
-// Ports of a media that either side does not want go back, unless another dialog of a shared leg
-// still uses them.
+bool Call::is_shared(const Dialog& dialog, const Leg& leg, std::size_t index) const {
+  return std::ranges::any_of(dialogs_, [&](const Dialog& other) {
+    return &other != &dialog && other.joins(leg) && other.other(leg).ports(index) != nullptr;
+  });
+}
+
+// Unless another dialog of a shared leg still uses the ports.
+void Call::give_back(const Dialog& dialog, Leg& leg, std::size_t index) {
+  if (index < leg.medias.size() && !is_shared(dialog, leg, index)) leg.medias[index].ports.reset();
+}
+
+// Ports of a media that either side does not want go back.
 void Call::drop_refused(Dialog& dialog) {
   Leg &a = *dialog.a, &b = *dialog.b;
-  const auto drop = [&](Leg& leg, std::size_t i) {
-    const bool shared = std::ranges::any_of(dialogs_, [&](const Dialog& other) {
-      return &other != &dialog && other.joins(leg) && other.other(leg).ports(i) != nullptr;
-    });
-    if (!shared && i < leg.medias.size()) leg.medias[i].ports.reset();
-  };
   for (std::size_t i = 0; i < std::max(a.medias.size(), b.medias.size()); ++i) {
     if (!removed(a.said(i)) && !removed(b.said(i))) continue;
-    drop(a, i);
-    drop(b, i);
+    give_back(dialog, a, i);
+    give_back(dialog, b, i);
   }
 }
 
@@ -302,7 +310,7 @@ Call::Verdict Call::ladder(Heard&& heard, FromAll&& from_all) const {
   if (!answered()) {
     after(End::offer_timeout, last_signal_, timeouts_.offer);
   } else if (expects_media()) {
-    after(End::media_timeout, heard(true), timeouts_.media);
+    after(End::media_timeout, heard(true), media_timeout_.value_or(timeouts_.media));
     const bool each = timeouts_.party > std::chrono::seconds::zero();
     if (const auto last = each ? from_all() : std::nullopt) {
       after(End::media_timeout, *last, timeouts_.party);

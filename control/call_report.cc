@@ -14,6 +14,7 @@ CallReport Call::report() const {
   result.from_uri = from_uri_;
   result.to_uri = to_uri_;
   result.metadata = metadata_;
+  result.media_timeout = media_timeout_.value_or(timeouts_.media);
   result.created = created_at_;
   result.answered = answered_at_;
   result.last_signal = last_signal_at_;

@@ -77,14 +77,14 @@ struct Calls::Impl {
   }
 
   // The call, made if need be; null if no further one is allowed.
-  [[nodiscard]] CallPtr find_or_make(std::string_view call_id, Time now) {
-    if (CallPtr call = find(call_id)) return call;
+  [[nodiscard]] CallPtr find_or_make(const Request& request, Time now) {
+    if (CallPtr call = find(request.call_id)) return call;
     const std::uint64_t others = sessions.fetch_add(1);
     if (draining || (config.limits.calls != 0 && others >= config.limits.calls)) {
       --sessions;
       return nullptr;
     }
-    const auto made = std::make_shared<Call>(call_id, config.timeouts, realms, dataplane, now);
+    const auto made = std::make_shared<Call>(request, config.timeouts, realms, dataplane, now);
     Table::const_accessor found;
     if (!table.insert(found, {made->id(), made})) --sessions;  // another thread was faster
     return found->second;
@@ -215,7 +215,7 @@ Reply Calls::Impl::offer(const Request& request, Time now) {
   const auto session = read_medias(request, reading);
   if (!session) return refuse(request, session.error().message);
   for (;;) {
-    const CallPtr call = find_or_make(request.call_id, now);
+    const CallPtr call = find_or_make(request, now);
     if (!call) return limit_reached(request);
     const std::lock_guard lock(call->mutex);
     if (call->gone) continue;
@@ -340,7 +340,7 @@ Reply Calls::handle(const Request& request, Clock::time_point now) {
     case Command::query:
       return calls.query(request);
     case Command::list:
-      return reply::List{calls.schedule.call_ids(request.limit)};
+      return reply::List{calls.schedule.call_ids(request.limit, request.rtpproxy)};
     case Command::statistics:
       return reply::Statistics{statistics(now)};
     case Command::block_media:

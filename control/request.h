@@ -63,6 +63,14 @@ enum class IceHandling : std::uint8_t {
   remove,
 };
 
+// How a request of rtpproxy's holds a media, or lets go of it: it ends when nobody holds it.
+enum class Hold : std::uint8_t {
+  none,    // other protocols: they hold nothing, and end what others hold
+  strong,  // once for both parties: taken by any offer, let go of by any remove
+  weak,    // by each party: taken by its offer or answer, let go of by a remove that names the
+           // other party first
+};
+
 // A media as a protocol names it that keeps the SDP to itself (rtpproxy, MediaProxy).
 struct NamedMedia {
   unsigned index = 1;                  // 1-based, as m= lines are counted
@@ -94,7 +102,9 @@ struct Request {
   std::optional<IpAddress> media_address;  // printed in place of the interface's own
   std::optional<std::uint8_t> dscp;        // from TOS
   std::optional<std::chrono::seconds> delete_delay;
-  sdp::Edits edits;  // what is to be done to the SDP besides
+  std::optional<std::chrono::seconds> media_timeout;  // of this call, in place of the configured
+  std::optional<unsigned> media;                      // remove: only this one, 1-based
+  sdp::Edits edits;                                   // what is to be done to the SDP besides
 
   // Of the SIP message that the request comes from. With update the tags are those of the SIP
   // request, also in a reply to it.
@@ -115,9 +125,11 @@ struct Request {
   std::uint32_t cseq = 0;    // update: of the SIP message
   unsigned sip_code = 0;     // of the reply that brings an answer; 0 = not told
 
+  Hold hold = Hold::none;
   IceHandling ice = IceHandling::add;
   bool prefer_relay = false;          // its candidate comes before all others, else after them
   bool by_reply = false;              // update: of the SIP reply
+  bool rtpproxy = false;              // makes a call of rtpproxy's; list: these alone
   bool all_medias = false;            // what is not in `medias` is removed, else stays as it is
   bool supports_load_limit = false;   // a refusal for load may be the result "load limit"
   bool sip_source_address = false;    // the media address is received_from, not the SDP's
@@ -182,6 +194,7 @@ struct CallReport {
   std::vector<TagReport> tags;
   std::chrono::system_clock::time_point reported;  // when this was read: FlowReport::idle ends here
   std::string metadata = {};
+  std::chrono::seconds media_timeout{};  // the call's own, or as configured
 };
 
 struct StatisticsReport {

@@ -224,6 +224,123 @@ TEST_F(RtppServe, InfoAndStatistics) {
   EXPECT_EQ(ask("G").find('E'), std::string::npos);
 }
 
+// U by A, U by B and L each hold a media; D and Dw let go of it as rtpproxy does: what a party
+// holds weakly is let go of by a Dw that names the other one first.
+TEST_F(RtppServe, AStrongSessionOutlivesDw) {
+  port(update());
+  port(lookup());
+  EXPECT_EQ(ask("Dw call a b"), "0\n");
+  EXPECT_EQ(statistics().sessions, 1U);
+  EXPECT_EQ(ask("D call a b"), "0\n");
+  expect_no_ports_used();
+}
+
+TEST_F(RtppServe, AWeakSessionOutlivesD) {
+  port(update());
+  port("Lwc0 call 192.0.2.2 5000 a;1 b;1");
+  EXPECT_EQ(ask("D call a b"), "0\n");
+  EXPECT_EQ(ask("Q call a b"), "60 0 0 0 0\n");
+  EXPECT_EQ(ask("Dw call a b"), "0\n");
+  EXPECT_EQ(ask("Dw call a b"), "E50\n");
+  expect_no_ports_used();
+}
+
+TEST_F(RtppServe, BothPartiesMayHoldItWeakly) {
+  port("Uwc0 call 192.0.2.1 4000 a;1");
+  port("Lwc0 call 192.0.2.2 5000 a;1 b;1");
+  EXPECT_EQ(ask("D call a b"), "0\n");
+  EXPECT_EQ(ask("Dw call b a"), "0\n");
+  EXPECT_EQ(statistics().sessions, 1U);
+  EXPECT_EQ(ask("Dw call b a"), "0\n") << "b still holds it";
+  EXPECT_EQ(statistics().sessions, 1U);
+  EXPECT_EQ(ask("Dw call a b"), "0\n");
+  expect_no_ports_used();
+}
+
+TEST_F(RtppServe, OneMediaGoesAlone) {
+  port("Uc0 call 192.0.2.1 4000 a;1");
+  const int video = port("Uc99 call 192.0.2.1 4002 a;2");
+  const int audio_to_a = port("Lc0 call 192.0.2.2 5000 a;1 b;1");
+  const int video_to_a = port("Lc99 call 192.0.2.2 5002 a;2 b;2");
+  EXPECT_EQ(ask("D call a;3 b;3"), "E50\n");
+  EXPECT_EQ(ask("D call a;2 b;2"), "0\n");
+  EXPECT_TRUE(flow(at(audio_to_a)).active);
+  EXPECT_FALSE(flow(at(video_to_a)).active);
+  EXPECT_FALSE(flow(at(video)).active);
+  EXPECT_EQ(statistics().ports_used, 4U);
+  EXPECT_EQ(ask("Q call a;2 b;2"), "E50\n");
+  EXPECT_EQ(ask("D call a;2 b;2"), "E50\n");
+  EXPECT_EQ(ask("Lc99 call 192.0.2.2 5002 a;2 b;2"), "0\n");
+  // It may come back, on other ports.
+  port("Uc99 call 192.0.2.1 4002 a;2 b;2");
+  const int again = port("Lc99 call 192.0.2.2 5002 a;2 b;2");
+  EXPECT_EQ(flow(at(again)).destination, endpoint("192.0.2.2", 5002));
+  EXPECT_EQ(ask("D call a;2 b;2"), "0\n");
+  EXPECT_EQ(ask("D call a;1 b;1"), "0\n");
+  EXPECT_EQ(ask("D call a b"), "E50\n");
+  expect_no_ports_used();
+}
+
+TEST_F(RtppServe, OneMediaOfABranchLeavesTheOthersAlone) {
+  port("Uc0 call;x 192.0.2.1 4000 a;1");
+  port("Uc99 call;x 192.0.2.1 4002 a;2");
+  port("Uc0 call;y 192.0.2.1 4000 a;1");
+  port("Uc99 call;y 192.0.2.1 4002 a;2");
+  EXPECT_EQ(statistics().ports_used, 12U);
+  EXPECT_EQ(ask("D call;x a;2"), "0\n");
+  EXPECT_EQ(statistics().ports_used, 10U) << "the caller's are shared";
+  const int to_a = port("Lc99 call;y 192.0.2.3 5002 a;2 c;2");
+  EXPECT_EQ(flow(at(to_a)).destination, endpoint("192.0.2.3", 5002));
+  EXPECT_EQ(ask("X"), "0\n");
+  expect_no_ports_used();
+}
+
+TEST_F(RtppServe, OneShotUpdateAndLookup) {
+  const std::string u = "Uc0 call 192.0.2.1 4000 a;1 b;1 && ";
+  const std::string reply = ask(u + "Lc0 192.0.2.2 5000");
+  std::smatch match;
+  ASSERT_TRUE(std::regex_match(reply, match,
+                               std::regex(R"((\d+) 198\.18\.0\.10 && (\d+) 198\.18\.0\.10\n)")))
+      << reply;
+  const LocalPort to_b = at(std::stoi(match[1])), to_a = at(std::stoi(match[2]));
+  saw(to_b);
+  saw(to_a);
+  EXPECT_EQ(flow(to_b).destination, endpoint("192.0.2.1", 4000));
+  EXPECT_EQ(flow(to_a).destination, endpoint("192.0.2.2", 5000));
+  EXPECT_EQ(ask(u + "Lc0 127.0.0.1 5000"), std::string(match[1]) + " 198.18.0.10 && -1\n");
+  EXPECT_EQ(ask(u + "C call a b"), std::string(match[1]) + " 198.18.0.10 && -1\n");
+  EXPECT_EQ(ask(u + "Sr tos=184 && C call a b"),
+            std::string(match[1]) + " 198.18.0.10 && 0 && -1\n");
+  EXPECT_EQ(ask(u + "Lc0 192.0.2.2 5000 && D"),
+            std::string(match[1]) + " 198.18.0.10 && " + std::string(match[2]) + " 198.18.0.10\n");
+  expect_no_ports_used();
+}
+
+TEST_F(RtppServe, ASessionMayHaveItsOwnTimeout) {
+  port("Uc0 call 192.0.2.1 4000 a;1 && S ttl=300");
+  port(lookup());
+  EXPECT_EQ(ask("Q call a b"), "300 0 0 0 0\n");
+  expire_after(std::chrono::seconds(299));
+  EXPECT_EQ(statistics().sessions, 1U);
+  expire_after(std::chrono::seconds(2));
+  EXPECT_EQ(statistics().sessions, 0U);
+}
+
+TEST_F(RtppServe, RemoveAllEndsTheCallsOfThisProtocolOnly) {
+  port("Uwc0 call 192.0.2.1 4000 a;1");
+  std::ignore = print(offer(audio(kA, 4000)));  // into the same call
+  Request other = offer(audio(kA, 4000));
+  other.call_id = "other";
+  std::ignore = print(other);
+  port(update("third"));
+  EXPECT_EQ(statistics().sessions, 3U);
+  EXPECT_EQ(ask("X"), "0\n");
+  EXPECT_EQ(statistics().sessions, 1U);
+  EXPECT_EQ(ask("I").substr(0, 20), "sessions created: 3\n");
+  EXPECT_EQ(ask("D other A"), "0\n");
+  expect_no_ports_used();
+}
+
 TEST_F(RtppServe, RemoveAll) {
   for (int i = 0; i < 2000; ++i) {
     const std::string id = "call-" + std::to_string(i);

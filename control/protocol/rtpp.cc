@@ -17,7 +17,7 @@ using State = Extent::State;
 // time 20140617, new ports 20150330, the newer counters 20150420 and after, stopping a recording
 // 20200226.
 constexpr std::string_view kVersion = "20040107";
-constexpr std::array<std::string_view, 10> kFeatures = {
+constexpr std::array<std::string_view, 11> kFeatures = {
     kVersion,
     "20050322",  // many streams
     "20060704",  // VF
@@ -28,6 +28,7 @@ constexpr std::array<std::string_view, 10> kFeatures = {
     "20150617",  // %%CC_SELF%%
     "20191015",  // &&
     "20260306",  // L{label}
+    "20260308",  // U && L
 };
 
 // How many calls I names, and how many X takes from the list at a time.
@@ -41,8 +42,8 @@ Request about(millrace::Command command, std::uint32_t limit = 0) {
   return request;
 }
 
-std::vector<std::string> list(const Exchange& exchange, std::uint32_t limit) {
-  Reply reply = exchange.calls.handle(about(millrace::Command::list, limit), exchange.now);
+std::vector<std::string> list(const Exchange& exchange, const Request& request) {
+  Reply reply = exchange.calls.handle(request, exchange.now);
   auto* const found = std::get_if<reply::List>(&reply);
   return found != nullptr ? std::move(found->call_ids) : std::vector<std::string>();
 }
@@ -57,10 +58,13 @@ bool remove(Request request, const Exchange& exchange) {
   return deleted != nullptr && deleted->warning.empty();
 }
 
+// Whoever holds them.
 void remove_all(const Exchange& exchange) {
+  Request ours = about(millrace::Command::list, kRemovedAtOnce);
+  ours.rtpproxy = true;
   for (bool some = true; some;) {
     some = false;
-    for (const std::string& id : list(exchange, kRemovedAtOnce)) {
+    for (const std::string& id : list(exchange, ours)) {
       Request request = about(millrace::Command::remove);
       request.call_id = id;
       some |= remove(request, exchange);
@@ -82,7 +86,7 @@ std::expected<CallReport, Refusal> find(const Command& command, const Exchange& 
 Text query(const Command& command, const Exchange& exchange) {
   const auto call = find(command, exchange);
   if (!call) return std::unexpected(call.error());
-  return print_query(command, *call, exchange.calls.config().timeouts.media);
+  return print_query(command, *call);
 }
 
 // Commands on media that this relay does not make: a session that is not there comes first.
@@ -107,7 +111,8 @@ Text carry_out(const Command& command, const Exchange& exchange) {
       return query(command, exchange);
     case Verb::info:
       return print_info(command, exchange.calls.statistics(exchange.now),
-                        command.brief ? std::vector<std::string>() : list(exchange, kListed));
+                        command.brief ? std::vector<std::string>()
+                                      : list(exchange, about(millrace::Command::list, kListed)));
     case Verb::statistics:
       return print_statistics(command, exchange.calls.statistics(exchange.now));
     case Verb::remove_all:
@@ -120,16 +125,28 @@ Text carry_out(const Command& command, const Exchange& exchange) {
     case Verb::stop_record:
     case Verb::copy:
       return decline(command, Refusal::copy, exchange);
+    case Verb::set:
+      return "0";
   }
   return std::unexpected(Refusal::unknown_command);
 }
 
-// A sub-command's success is told by silence, as rtpproxy does where no other one follows.
-void carry_out_subcommand(const Command& command, std::string& text, const Exchange& exchange) {
-  if (command.then_remove && text != "0" && !text.starts_with('E') &&
-      !remove(command.request, exchange)) {
-    text += " && -1";
+bool succeeded(const Text& done) { return done && *done != "0" && !done->starts_with('E'); }
+
+// What sub-commands add to the reply, up to the first one that fails. Success without a text of its
+// own is told by silence where no text follows, as rtpproxy does.
+std::string carry_out_subcommands(const Command& command, const Exchange& exchange) {
+  std::string text, silence;
+  for (const Command& next : command.then) {
+    const Text done = carry_out(next, exchange);
+    if (done && next.verb != Verb::lookup) {
+      silence += " && 0";
+      continue;
+    }
+    text += std::exchange(silence, {}) + " && " + (succeeded(done) ? *done : "-1");
+    if (!succeeded(done)) break;
   }
+  return text;
 }
 
 }  // namespace
@@ -159,7 +176,7 @@ Answer serve(std::string_view message, const Exchange& exchange) {
   if (done && !may_be_long && prefix.size() + done->size() + 1 > kMaxReply) {
     done = std::unexpected(Refusal::reply_too_big);
   }
-  if (done && command) carry_out_subcommand(*command, *done, exchange);
+  if (succeeded(done) && command) *done += carry_out_subcommands(*command, exchange);
   return {.reply = prefix + (done ? *done : print(done.error())) + '\n',
           .close = !by_datagram && !message.ends_with('\n'),
           .refused = command ? "" : print(command.error())};

@@ -6,7 +6,7 @@
 // A command is `VERB[modifiers] argument ...`, in upper or lower case. It names one media of a
 // call, not an SDP: U (update) is the offer of the party `from_tag`, L (lookup) the answer of
 // `to_tag`; both are told a port. `;N` after a tag is the media's number, `;BRANCH` after a call-id
-// the via-branch. Errors are rtpproxy's numbers, which proxies log.
+// the via-branch. Sub-commands follow after `&&`. Errors are rtpproxy's numbers, which proxies log.
 // The transport decides the form. A datagram starts with a cookie, which the reply repeats. On a
 // stream a command ends with its line; but what a proxy's `unix:` socket sends has no end at all:
 // the first bytes of a connection, if they hold no newline, are one command, and the connection is
@@ -80,16 +80,17 @@ enum class Verb : std::uint8_t {
   record,
   stop_record,
   copy,
+  set,  // sub-command S; what it says is in the request of the command before it
 };
 
 struct Command {
   Verb verb = Verb::version;
   Request request;                      // if it names a call; views into the command, or `owned`
-  std::optional<unsigned> media;        // query, remove: only this one
+  std::optional<unsigned> media;        // that the first tag names
   std::vector<std::string_view> names;  // of statistics; feature: its date
   bool verbose = false;                 // query, statistics: with names
   bool brief = false, load = false;     // info
-  bool then_remove = false;             // sub-command D
+  std::vector<Command> then;            // its sub-commands: remove, lookup, copy, set
   std::vector<std::string> owned;       // what had to be unquoted
 };
 
@@ -107,8 +108,7 @@ struct Command {
 [[nodiscard]] std::string print(Refusal refusal);
 [[nodiscard]] std::string print_port(const Reply& reply, Verb verb);
 [[nodiscard]] std::expected<std::string, Refusal> print_query(const Command& command,
-                                                              const CallReport& call,
-                                                              std::chrono::seconds timeout);
+                                                              const CallReport& call);
 [[nodiscard]] std::string print_info(const Command& command, const StatisticsReport& report,
                                      const std::vector<std::string>& call_ids);
 [[nodiscard]] std::expected<std::string, Refusal> print_statistics(const Command& command,

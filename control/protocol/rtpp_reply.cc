@@ -73,8 +73,7 @@ std::string print_port(const Reply& reply, Verb verb) {
   return verb == Verb::lookup && unknown ? "0" : print(Refusal::invalid_address);
 }
 
-std::expected<std::string, Refusal> print_query(const Command& command, const CallReport& call,
-                                                std::chrono::seconds timeout) {
+std::expected<std::string, Refusal> print_query(const Command& command, const CallReport& call) {
   const std::string_view tag = command.request.from_tag;
   const unsigned media = command.media.value_or(1);
   const StreamReport* const own = rtp_stream(call, tag, media);
@@ -90,7 +89,7 @@ std::expected<std::string, Refusal> print_query(const Command& command, const Ca
   for (const FlowReport* flow : {&a, &o}) {
     if (flow->idle) idle = std::min(idle, *flow->idle);
   }
-  const auto left = std::chrono::ceil<std::chrono::seconds>(timeout - idle);
+  const auto left = std::chrono::ceil<std::chrono::seconds>(call.media_timeout - idle);
   const auto at_least_0 = [](std::int64_t count) {
     return static_cast<std::uint64_t>(std::max(count, std::int64_t{0}));
   };

@@ -8,9 +8,8 @@
 #include <span>
 #include <utility>
 
-#include "control/log.h"
-#include "control/protocol/notification.h"
 #include "control/protocol/rtpp.h"
+#include "control/protocol/rtpp_places.h"
 
 namespace millrace::rtpp {
 namespace {
@@ -19,7 +18,8 @@ using Words = std::vector<std::string_view>;
 
 constexpr std::size_t kMaxWords = 64;
 constexpr std::string_view kSpace = " \t\r\n";
-constexpr std::string_view kSelf = "%%CC_SELF%%";
+// So few that a reply with all of them fits the modules' buffer.
+constexpr std::size_t kMaxSubcommands = 4;
 
 constexpr char upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; }
 
@@ -60,29 +60,6 @@ Tag split_tag(std::string_view text) {
   return media ? Tag{text.substr(0, mark), media} : Tag{text, std::nullopt};
 }
 
-// "%41b" is "Ab"; nothing if a '%' is not followed by two hexadecimal digits.
-std::optional<std::string> unquote(std::string_view text) {
-  std::string result;
-  while (!text.empty()) {
-    if (text.front() != '%') {
-      result += text.front();
-      text.remove_prefix(1);
-      continue;
-    }
-    unsigned value = 0;
-    if (text.size() < 3) return std::nullopt;
-    const auto [end, error] = std::from_chars(text.begin() + 1, text.begin() + 3, value, 16);
-    if (error != std::errc{} || end != text.begin() + 3) return std::nullopt;
-    result += static_cast<char>(value);
-    text.remove_prefix(3);
-  }
-  return result;
-}
-
-bool is_notify_socket(std::string_view text) {
-  return text.starts_with("unix:") || text.starts_with("tcp:");
-}
-
 // Reads one command; each step returns what is wrong with it.
 class Parser {
  public:
@@ -90,7 +67,7 @@ class Parser {
       : config_(config), peer_(peer) {}
 
   [[nodiscard]] std::optional<Refusal> read(const Words& words);
-  [[nodiscard]] std::optional<Refusal> read_subcommand(std::span<const std::string_view> words);
+  [[nodiscard]] bool read_subcommand(const Words& words);
 
   Command command;
 
@@ -99,13 +76,15 @@ class Parser {
   [[nodiscard]] std::optional<Refusal> read_media(std::string_view modifiers, const Words& words);
   [[nodiscard]] std::optional<Refusal> read_update_modifier(std::string_view& rest);
   [[nodiscard]] std::optional<Refusal> read_codecs(std::string_view& rest);
-  [[nodiscard]] std::optional<Refusal> read_bridge(char side);
-  [[nodiscard]] std::optional<Refusal> read_local(std::string_view& rest, bool by_remote);
-  [[nodiscard]] std::optional<Refusal> read_notification(Words& words);
-  [[nodiscard]] const Interface* named(std::string_view name) const;
+  [[nodiscard]] std::optional<Refusal> take_notification(Words& words);
+  [[nodiscard]] bool read_next(std::string_view head, std::span<const std::string_view> own);
+  [[nodiscard]] bool read_lookup(const Words& words);
+  [[nodiscard]] bool read_setting(const Words& words);
+  [[nodiscard]] bool read_copy(const Words& words);
 
   const Config& config_;
   const std::optional<IpAddress>& peer_;
+  Words words_;  // of the command, without its notification
   bool v6_ = false;
   bool has_codecs_ = false;
   int sides_ = 0;  // how many E and I there were
@@ -128,9 +107,10 @@ std::optional<Refusal> Parser::read(const Words& words) {
   if (words.size() < fewest || words.size() > most) return Refusal::argument_count;
   if (!shape->has_modifiers && !modifiers.empty()) return Refusal::modifiers;
 
-  Words rest = words;
+  words_ = words;
+  const Words& rest = words_;
   if (command.verb == Verb::update) {
-    if (auto wrong = read_notification(rest)) return wrong;
+    if (auto wrong = take_notification(words_)) return wrong;
   }
   Request& request = command.request;
   if (shape->from_tag > 0) {
@@ -140,6 +120,8 @@ std::optional<Refusal> Parser::read(const Words& words) {
     const Tag from = split_tag(rest[shape->from_tag]);
     request.from_tag = from.tag;
     command.media = from.media;
+    request.hold = Hold::strong;
+    if (command.verb == Verb::remove) request.media = from.media;
     if (rest.size() > shape->from_tag + 1)
       request.to_tag = split_tag(rest[shape->from_tag + 1]).tag;
   }
@@ -172,19 +154,18 @@ std::optional<Refusal> Parser::read_modifiers(std::string_view modifiers) {
       if (modifier != 'B' && modifier != 'L') return Refusal::info_modifier;
       (modifier == 'B' ? to.brief : to.load) = true;
     } else if (to.verb == Verb::remove) {
-      return Refusal::delete_modifier;
+      if (modifier != 'W') return Refusal::delete_modifier;
+      to.request.hold = Hold::weak;
     } else if (modifiers.size() > 1 || (modifier != 'S' && modifier != 'A' && modifier != 'P')) {
       return Refusal::record_modifier;
     }
   }
-  // Media go one by one by a re-offer, not by D.
-  if (to.verb == Verb::remove && to.media) return Refusal::delete_modifier;
   return std::nullopt;
 }
 
 // Takes the notification's words off the end of U's. Kamailio before 5.8 sends the socket without
 // a tag, which would say nothing to anybody: it is left out.
-std::optional<Refusal> Parser::read_notification(Words& words) {
+std::optional<Refusal> Parser::take_notification(Words& words) {
   if (words.size() < 7) return std::nullopt;
   const bool no_tag =
       words.size() == 7 && is_notify_socket(words[6]) && !is_notify_socket(words[5]);
@@ -192,24 +173,7 @@ std::optional<Refusal> Parser::read_notification(Words& words) {
   const std::string_view socket = words[at];
   const std::string_view quoted = no_tag ? std::string_view() : words[at + 1];
   words.resize(at);
-  if (no_tag) return std::nullopt;
-
-  auto tag = unquote(quoted);
-  if (!tag || !notification::is_one_line(*tag)) return Refusal::tag_encoding;
-  if (!is_notify_socket(socket)) {
-    log_name_once("notify-socket-ignored", socket);
-    return std::nullopt;
-  }
-  std::string whole(socket);
-  if (const std::size_t self = whole.find(kSelf); self != std::string::npos) {
-    const IpAddress controller = peer_.value_or(IpAddress::v4(127, 0, 0, 1));
-    whole.replace(self, kSelf.size(),
-                  controller.is_v4() ? controller.text() : "[" + controller.text() + "]");
-  }
-  command.owned.reserve(2);  // views of its strings are taken
-  command.request.notify_socket = command.owned.emplace_back(std::move(whole));
-  command.request.notify_tag = command.owned.emplace_back(std::move(*tag));
-  return std::nullopt;
+  return no_tag ? std::nullopt : notify(command, socket, quoted, peer_);
 }
 
 std::optional<Refusal> Parser::read_media(std::string_view modifiers, const Words& words) {
@@ -217,6 +181,7 @@ std::optional<Refusal> Parser::read_media(std::string_view modifiers, const Word
   request.command =
       command.verb == Verb::update ? millrace::Command::offer : millrace::Command::answer;
   request.supports_load_limit = true;
+  request.rtpproxy = true;
   while (!modifiers.empty()) {
     if (auto wrong = read_update_modifier(modifiers)) return wrong;
   }
@@ -243,12 +208,15 @@ std::optional<Refusal> Parser::read_update_modifier(std::string_view& rest) {
     case 'S':
       command.request.asymmetric = false;
       return std::nullopt;
+    case 'W':
+      command.request.hold = Hold::weak;
+      return std::nullopt;
     case '6':
       v6_ = true;
       return std::nullopt;
     case 'E':
     case 'I':
-      return read_bridge(modifier);
+      return bridge(modifier, sides_++, config_, command.request);
     case 'C':
       return read_codecs(rest);
     case 'Z': {  // packets are forwarded as they are, whatever the packet time
@@ -258,9 +226,9 @@ std::optional<Refusal> Parser::read_update_modifier(std::string_view& rest) {
       return time && *time > 0 && *time < 1000 ? std::nullopt : std::optional(Refusal::packet_time);
     }
     case 'L':
-      return read_local(rest, false);
+      return choose_local(rest, config_, command.request);
     case 'R':
-      return read_local(rest, true);
+      return choose_by_remote(rest, config_, command.request);
     default:
       return Refusal::unknown_modifier;
   }
@@ -282,87 +250,74 @@ std::optional<Refusal> Parser::read_codecs(std::string_view& rest) {
   return std::nullopt;
 }
 
-const Interface* Parser::named(std::string_view name) const {
-  const auto found = std::ranges::find(config_.interfaces, name, &Interface::name);
-  return found == config_.interfaces.end() ? nullptr : &*found;
+// It is about the call and the tags of the command that it follows.
+bool Parser::read_subcommand(const Words& words) {
+  const bool sets_up = command.verb == Verb::update || command.verb == Verb::lookup;
+  if (words.empty() || command.then.size() == kMaxSubcommands) return false;
+  if (!sets_up && command.verb != Verb::query) return false;
+  switch (upper(words[0].front())) {
+    case 'D':
+      return words.size() == 1 && read_next(words[0], {});
+    case 'L':
+      return command.verb == Verb::update && read_lookup(words);
+    case 'S':
+      return sets_up && read_setting(words);
+    case 'C':
+      return sets_up && read_copy(words);
+    default:
+      return false;
+  }
 }
 
-// The first letter is the side of the sender, the second one that of the other party. Inside is the
-// interface of that name, else the first that is not "external"; outside likewise.
-std::optional<Refusal> Parser::read_bridge(char side) {
-  const Refusal refusal = side == 'E' ? Refusal::external : Refusal::internal;
-  if (sides_ == 2 || config_.interfaces.size() < 2) return refusal;
-  const Interface* inside = named("internal");
-  const Interface* outside = named("external");
-  for (const Interface& interface : config_.interfaces) {
-    if (inside == nullptr && &interface != outside) inside = &interface;
+// A whole command with these words between call-id and tags.
+bool Parser::read_next(std::string_view head, std::span<const std::string_view> own) {
+  Parser next(config_, peer_);
+  Words words = {head, words_[1]};
+  words.insert(words.end(), own.begin(), own.end());
+  const std::size_t tags = command.verb == Verb::query ? 2 : 4;
+  words.insert(words.end(), words_.begin() + static_cast<std::ptrdiff_t>(tags),
+               words_.begin() + static_cast<std::ptrdiff_t>(std::min(tags + 2, words_.size())));
+  if (next.read(words)) return false;
+  command.then.push_back(std::move(next.command));
+  return true;
+}
+
+// "L address port [socket tag]"; U has named both tags.
+bool Parser::read_lookup(const Words& words) {
+  const bool looked_up = std::ranges::count(command.then, Verb::lookup, &Command::verb) > 0;
+  if ((words.size() != 3 && words.size() != 5) || words_.size() < 6 || looked_up) return false;
+  if (!read_next(words[0], std::span(words).subspan(1, 2))) return false;
+  return words.size() == 3 || !notify(command.then.back(), words[3], words[4], peer_);
+}
+
+// "S ttl=SECONDS", "S tos=BYTE"; "Sr" is the other direction, but the call has one of each.
+bool Parser::read_setting(const Words& words) {
+  const std::string_view head = words[0];
+  if (words.size() != 2 || head.size() > 2 || (head.size() == 2 && upper(head[1]) != 'R')) {
+    return false;
   }
-  for (const Interface& interface : config_.interfaces) {
-    if (outside == nullptr && &interface != inside) outside = &interface;
-  }
-  const Interface* chosen = side == 'E' ? outside : inside;
-  if (chosen == nullptr) return refusal;
-  if (sides_ == 0) {
-    command.request.from_interface = chosen->name;
-    if (command.request.to_interface.empty()) command.request.to_interface = inside->name;
+  const auto value = decimal<std::uint32_t>(words[1].substr(std::min(words[1].size(), 4UL)));
+  if (!value || *value == 0) return false;
+  if (words[1].starts_with("ttl=")) {
+    command.request.media_timeout = std::chrono::seconds(*value);
+  } else if (words[1].starts_with("tos=") && *value <= 255) {
+    command.request.dscp = static_cast<std::uint8_t>(*value >> 2);
   } else {
-    command.request.to_interface = chosen->name;
+    return false;
   }
-  ++sides_;
-  return std::nullopt;
+  command.then.emplace_back().verb = Verb::set;
+  return true;
 }
 
-// L: the interface with that address, or of that {name}, serves both sides; R: the one that reaches
-// that address.
-std::optional<Refusal> Parser::read_local(std::string_view& rest, bool by_remote) {
-  const Refusal malformed = by_remote ? Refusal::remote_address : Refusal::local_address;
-  const Interface* chosen = nullptr;
-  if (!by_remote && rest.starts_with('{')) {
-    const std::size_t end = rest.find('}');
-    if (end == std::string_view::npos || end == 1) return malformed;
-    chosen = named(rest.substr(1, end - 1));
-    rest.remove_prefix(end + 1);
-  } else {
-    // "[v6]", or an IPv4 address bare.
-    const bool brackets = rest.starts_with('[');
-    const std::size_t size =
-        brackets ? rest.find(']') : std::min(rest.find_first_not_of("0123456789."), rest.size());
-    if (size == std::string_view::npos || size == 0) return malformed;
-    const auto address =
-        IpAddress::parse(brackets ? rest.substr(1, size - 1) : rest.substr(0, size));
-    rest.remove_prefix(brackets ? size + 1 : size);
-    if (!address || address->is_v4() == brackets) return malformed;
-    for (std::size_t i = 0; i < config_.interfaces.size() && chosen == nullptr; ++i) {
-      const Interface& interface = config_.interfaces[i];
-      const InterfaceConfig& device = config_.dataplane.interfaces[i];
-      const bool here =
-          by_remote ? std::ranges::any_of(device.addresses,
-                                          [&](const Prefix& p) { return p.contains(*address); })
-                    : std::ranges::count(interface.advertised, *address) > 0 ||
-                          std::ranges::count(interface.addresses, *address) > 0;
-      if (here) chosen = &interface;
-    }
-    if (!by_remote) command.request.from_local = command.request.to_local = *address;
-    for (std::size_t i = 0; i < config_.interfaces.size() && by_remote && chosen == nullptr; ++i) {
-      const auto& gateways = config_.dataplane.interfaces[i].gateways;
-      if (std::ranges::count(gateways, address->family(), &IpAddress::family) > 0) {
-        chosen = &config_.interfaces[i];
-      }
-    }
-  }
-  if (chosen == nullptr) return by_remote ? Refusal::no_local_for_remote : Refusal::unknown_local;
-  command.request.from_interface = command.request.to_interface = chosen->name;
-  return std::nullopt;
-}
-
-std::optional<Refusal> Parser::read_subcommand(std::span<const std::string_view> words) {
-  const bool takes =
-      command.verb == Verb::update || command.verb == Verb::lookup || command.verb == Verb::query;
-  if (!takes || words.size() != 1 || (words[0] != "D" && words[0] != "d") || command.then_remove) {
-    return Refusal::subcommand;
-  }
-  command.then_remove = true;
-  return std::nullopt;
+// "C call-id from-tag to-tag"
+bool Parser::read_copy(const Words& words) {
+  if (words.size() != 4 || words[0].size() != 1 || words_.size() < 6) return false;
+  Command& copy = command.then.emplace_back();
+  copy.verb = Verb::copy;
+  copy.request.call_id = words[1];
+  copy.request.from_tag = words[2];
+  copy.request.to_tag = words[3];
+  return true;
 }
 
 Words split(std::string_view text) {
@@ -389,8 +344,8 @@ std::expected<Command, Refusal> parse(std::string_view text, const Config& confi
   if (auto wrong = parser.read(Words(words.begin(), at))) return std::unexpected(*wrong);
   while (at != words.end()) {
     const auto next = std::find(at + 1, words.end(), "&&");
-    if (auto wrong = parser.read_subcommand(std::span(at + 1, next))) {
-      return std::unexpected(*wrong);
+    if (!parser.read_subcommand(Words(at + 1, next))) {
+      return std::unexpected(Refusal::subcommand);
     }
     at = next;
   }
