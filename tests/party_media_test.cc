@@ -151,11 +151,12 @@ TEST_F(PartyMediaTest, PolicyOfTheInterface) {
   PeerPolicy& peers = with_policy.dataplane.interfaces[0].peers;
   peers.deny = {Prefix::parse("203.0.113.0/25").value()};
   const Realms judges(with_policy);
-  const auto session = [](std::string_view address, std::string_view rest = "") {
+  std::string text;  // the session refers to it
+  const auto session = [&](std::string_view address, std::string_view rest = "") {
     const bool v4 = address.find(':') == std::string_view::npos;
-    return sdp::parse("v=0\r\nc=IN " + std::string(v4 ? "IP4 " : "IP6 ") + std::string(address) +
-                      "\r\nm=audio 4000 RTP/AVP 0\r\n" + std::string(rest))
-        .value();
+    text = "v=0\r\nc=IN " + std::string(v4 ? "IP4 " : "IP6 ") + std::string(address) +
+           "\r\nm=audio 4000 RTP/AVP 0\r\n" + std::string(rest);
+    return sdp::parse(text).value();
   };
   const auto said = [&](const sdp::Session& body, Family family = Family::ipv4) {
     return describe(body, 0, request, **judges.find("", family), judges, before);

@@ -196,8 +196,10 @@ TEST_F(RtppParse, LocalAddress) {
 }
 
 TEST_F(RtppParse, Notification) {
-  const auto with = [this](const std::string& words) {
-    return parse("U call 192.0.2.1 4000 from;1 " + words);
+  std::string line;  // the request refers to it
+  const auto with = [&](const std::string& words) {
+    line = "U call 192.0.2.1 4000 from;1 " + words;
+    return parse(line);
   };
   auto command = with("to;1 unix:/run/notify.sock T%3a7%20x");
   EXPECT_EQ(command.request.to_tag, "to");
