@@ -13,17 +13,22 @@ from smoke.sip import Dialog, SipCase
 
 CONFIG = ROOT / "configs" / "kamailio-rtpproxy.cfg"
 RTPP_UDP = 22222
+NOWHERE = "unix:/nonexistent/rtpp.sock"
 
 
 class RtpproxyCase(SipCase):
-    def start(self, transport, settings=None, phones=None):
+    def start(self, transport, settings=None, phones=None, near=None, remote=None,
+              network="192.0.2.0/24"):
+        """`near` and `remote` replace the socket of the relay for callers here, and elsewhere."""
         folder = pathlib.Path(tempfile.mkdtemp(prefix="millrace-rtpp-"))
         unix = folder / "rtpp.sock"
         self.relay = self.new_relay((settings or {}) | {"control": [
             {"protocol": "rtpp", "path": str(unix)},
             {"protocol": "rtpp", "udp": f"127.0.0.1:{RTPP_UDP}"}]}, folder=folder).start()
         relay = f"unix:{unix}" if transport == "unix" else f"udp:127.0.0.1:{RTPP_UDP}"
-        self.start_proxy(CONFIG, f'MR_RTPPROXY="{relay}"', phones=phones)
+        self.start_proxy(CONFIG, f'MR_RTPPROXY="{near or relay}"',
+                         f'MR_REMOTE_RTPPROXY="1 == {remote or relay}"',
+                         f'MR_REMOTE_NETWORK="{network}"', phones=phones)
 
 
 class RtpproxyTest(RtpproxyCase):
@@ -37,15 +42,21 @@ class RtpproxyTest(RtpproxyCase):
         self.whole_call()
         self.relay.check_stop()
 
+    def test_a_relay_near_the_caller_has_the_whole_call(self):
+        self.start("unix", near=NOWHERE, network="127.0.0.0/8")
+        self.whole_call()
+        self.refuse(Dialog(self.alice, self.bob))
+        self.assertEqual(self.calls(), [])
+        self.relay.check_stop()
+
+    def test_a_relay_near_others_has_nothing(self):
+        self.start("unix", remote=NOWHERE)
+        self.whole_call()
+        self.relay.check_stop()
+
     def test_a_refused_call_frees_its_ports(self):
         self.start("unix")
-        dialog = Dialog(self.alice, self.bob)
-        dialog.request(self.alice, "INVITE", self.alice.phone.sdp())
-        invite = self.bob.receive("INVITE")
-        self.assertEqual(self.calls(), [dialog.call_id])
-        self.bob.reply(invite, "486 Busy Here", "busy")
-        self.bob.receive("ACK")
-        self.alice.receive("SIP/2.0 486")
+        self.refuse(Dialog(self.alice, self.bob))
         self.assertEqual(self.calls(), [])
 
     def test_without_a_relay_the_caller_hears_so_at_once(self):

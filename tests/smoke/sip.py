@@ -23,14 +23,14 @@ class Agent:
     numbers = itertools.count(1)
     patience = 10 * SLOWNESS
 
-    def __init__(self, space, name, port, phone):
+    def __init__(self, space, name, host, port, phone):
         with space:
             self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.name, self.port, self.phone = name, port, phone
+        self.name, self.host, self.port, self.phone = name, host, port, phone
         self.address = f"sip:{name}@127.0.0.1"
-        self.contact = f"Contact: <sip:{name}@127.0.0.1:{port}>"
+        self.contact = f"Contact: <sip:{name}@{host}:{port}>"
         self.headers = []  # more of them, in all its messages
-        self.socket.bind(("127.0.0.1", port))
+        self.socket.bind((host, port))
         self.socket.settimeout(self.patience)
 
     def close(self):
@@ -62,7 +62,7 @@ class Agent:
 
     def request(self, method, target, dialog, cseq, sdp=""):
         """`dialog` holds From, To, Call-ID and Route headers."""
-        via = f"Via: SIP/2.0/UDP 127.0.0.1:{self.port};branch=z9hG4bK{next(self.numbers)}"
+        via = f"Via: SIP/2.0/UDP {self.host}:{self.port};branch=z9hG4bK{next(self.numbers)}"
         self.send(f"{method} {target} SIP/2.0",
                   [via, *dialog, f"CSeq: {cseq} {method}", "Max-Forwards: 70"], sdp)
 
@@ -175,6 +175,8 @@ class Dialog:
 class SipCase(Case):
     """Tests with a relay and a proxy of their own, each."""
 
+    host = "127.0.0.1"  # whence the phones signal
+
     def start_proxy(self, config, *defines, phones=None):
         """Kamailio, and both agents ready to call, for `self.relay`."""
         self.start_agents(config, f"MR_LISTEN=udp:{PROXY[0]}:{PROXY[1]}", "MR_WORKERS=2", *defines,
@@ -189,14 +191,23 @@ class SipCase(Case):
         start_kamailio(children, self.bed.relay, config, *defines)
         caller, callee = phones or self.phones()
         self.pair = types.SimpleNamespace(caller=caller, callee=callee)
-        self.alice = Agent(self.bed.relay, "alice", 5070, caller)
+        self.alice = Agent(self.bed.relay, "alice", self.host, 5070, caller)
         self.addCleanup(self.alice.close)
-        self.bob = Agent(self.bed.relay, "bob", 5080, callee)
+        self.bob = Agent(self.bed.relay, "bob", self.host, 5080, callee)
         self.addCleanup(self.bob.close)
 
     def assert_talking(self):
         self.assert_open(self.pair)
         self.assert_both_ways(self.pair.caller, self.pair.callee)
+
+    def refuse(self, dialog):
+        """The callee is busy."""
+        dialog.request(dialog.caller, "INVITE", dialog.caller.phone.sdp())
+        invite = dialog.callee.receive("INVITE")
+        self.assertEqual(self.calls(), [dialog.call_id])
+        dialog.callee.reply(invite, "486 Busy Here", "busy")
+        dialog.callee.receive("ACK")
+        dialog.caller.receive("SIP/2.0 486")
 
     def calls(self):
         return self.relay.ng.command("list")["calls"]
