@@ -301,6 +301,7 @@ Result<Call::Told> Call::settle_offer(const Request& request, const sdp::Session
   Dialog& dialog = exchange->known != nullptr ? *exchange->known
                                               : dialogs_.emplace_back(std::move(exchange->made));
   take_hold(dialog, sender, request);
+  take_early(sender, now);
   // A new branch leaves alone what is joined already.
   const bool both_free = sender.peer == nullptr && reader.peer == nullptr;
   if (both_free || sender.peer == &reader) join(dialog);
@@ -379,6 +380,7 @@ Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Sessio
   sender.take_over(std::move(*said), request);
   sender.add(request.to_tag);
   take_hold(*dialog, sender, request);
+  take_early(sender, now);
   dialog->answered = true;
   dialog->pending = false;
   dialog->final |= request.sip_code >= kFinalResponse && !request.provisional;

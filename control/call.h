@@ -70,6 +70,10 @@ class Call {
   // A lower one, or one without medias, changes nothing; it is told what holds.
   [[nodiscard]] Result<Reply> update(const Request& request, const sdp::Session& session,
                                      Clock::time_point now);
+  // Lets a party be heard from the candidates that it names now, and tells how many are new. What
+  // comes before the party's SDP waits for that a little while.
+  [[nodiscard]] std::size_t trickle(const Request& request, std::vector<sdp::FragmentMedia> news,
+                                    Clock::time_point now);
   // Ends the dialogs that `request` names, or marks them to end later; false if it names none.
   [[nodiscard]] bool remove(const Request& request, Clock::time_point now);
 
@@ -210,6 +214,15 @@ class Call {
   [[nodiscard]] bool let_go(std::size_t dialog, const Request& request, const Leg* from);
   void drop_media(Dialog& dialog, std::size_t index);
 
+  // call_trickle.cc
+  struct Early {
+    std::string tag;
+    Clock::time_point at;
+    std::vector<sdp::FragmentMedia> medias;
+  };
+  void take_early(Leg& leg, Clock::time_point now);
+  [[nodiscard]] std::size_t add_candidates(Leg& leg, const std::vector<sdp::FragmentMedia>& news);
+
   // call_print.cc
   // One media as its reader, who was given `ports` in `realm`, gets to see it.
   [[nodiscard]] static sdp::MediaRewrite told(const Request& request, const Realm& realm,
@@ -267,6 +280,7 @@ class Call {
   Restraint restraint_;                                // of all parties, on top of their own
   std::string metadata_;
   std::vector<std::string> ended_branches_;             // the last ones
+  std::vector<Early> early_;                            // oldest first
   std::string notify_socket_, notify_tag_, dialog_id_;  // as in Request
   bool told_hold_ = false;
   Clock::time_point created_, last_signal_;

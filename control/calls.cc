@@ -186,6 +186,7 @@ struct Calls::Impl {
   [[nodiscard]] Reply limit_reached(const Request& request);
   [[nodiscard]] Reply offer(const Request& request, Time now);
   [[nodiscard]] Reply answer(const Request& request, Time now);
+  [[nodiscard]] Reply trickle(const Request& request, Time now);
   [[nodiscard]] Reply remove(const Request& request, Time now);
   [[nodiscard]] Reply query(const Request& request);
   [[nodiscard]] Reply restrain(const Request& request);
@@ -253,6 +254,22 @@ Reply Calls::Impl::answer(const Request& request, Time now) {
     plan(call, call->may_end(), now);
     log_signal(request, "answer", session->medias.size());
     return std::move(*told);
+  });
+}
+
+// The proxy passes the fragment on as it is: what it names cannot be kept from its reader.
+Reply Calls::Impl::trickle(const Request& request, Time now) {
+  auto news = sdp::parse_fragment(request.sdp);
+  if (!news) return refuse(request, "Failed to parse SDP fragment: " + news.error().message);
+  return with_call(request, [&](const CallPtr& call) -> Reply {
+    log_event(Level::info, "trickle",
+              {{"call-id", request.call_id},
+               {"from-tag", request.from_tag},
+               {"to-tag", request.to_tag},
+               {"addresses", call->trickle(request, std::move(*news), now)}});
+    const bool hides = request.ice == IceHandling::remove || request.ice == IceHandling::relay_only;
+    if (!hides) return reply::Done{};
+    return reply::Done{"ICE: the candidates of a fragment are not hidden; do not pass it on"};
   });
 }
 
@@ -324,6 +341,7 @@ Reply Calls::handle(const Request& request, Clock::time_point now) {
   if (request.command == Command::answer && request.to_tag.empty()) {
     return calls.refuse(request, "No to-tag in message");
   }
+  if (has_sdp && request.fragment) return calls.trickle(request, now);
   if (has_sdp && request.edits.lines.loop_mark && sdp::has_looped(request.sdp)) {
     return reply::Sdp{std::string(request.sdp)};
   }

@@ -15,6 +15,13 @@ bool has_moved(const PartyMedia::Component& now, const PartyMedia::Component& be
   return now.advertised != before.advertised || (!now.remote && other_source);
 }
 
+// `source` is where the party's signalling came from.
+bool routable(const IpAddress& address, const Realm& realm,
+              const std::optional<IpAddress>& source) {
+  if (!realm.admits(address) || address.family() != realm.family) return false;
+  return !address.is_private() || realm.on_link(address) || !source || source == address;
+}
+
 // One media description under judgement.
 struct Judge {
   const sdp::Session& session;
@@ -34,9 +41,7 @@ struct Judge {
   }
 
   [[nodiscard]] bool routable(const IpAddress& address) const {
-    if (!realm.admits(address) || address.family() != realm.family) return false;
-    if (!address.is_private() || realm.on_link(address)) return true;
-    return !source() || source() == address;
+    return millrace::routable(address, realm, source());
   }
 
   [[nodiscard]] std::unexpected<Error> refuse(const IpAddress& address, std::string why) const {
@@ -163,6 +168,7 @@ Result<PartyMedia> describe(const sdp::Session& session, std::size_t index, cons
   result.type = media.type;
   result.protocol = media.protocol;
   result.codec = media.codec;
+  result.mid = media.mid;
   result.clock_hz = media.clock_hz;
   result.payload_types = media.payload_types;
   result.dtmf_types = media.dtmf_types;
@@ -195,6 +201,24 @@ Result<PartyMedia> describe(const sdp::Session& session, std::size_t index, cons
   result.ice_direct = judge.direct(result, before, offered);
   result.hints = judge.hints(result, before);
   return result;
+}
+
+std::size_t add_candidates(PartyMedia& media, const sdp::FragmentMedia& news, const Realm& realm,
+                           const Realms& realms) {
+  const bool other =
+      !news.ufrag.empty() && !media.ice_ufrag.empty() && news.ufrag != media.ice_ufrag;
+  if (media.state != State::live || other) return 0;
+  std::size_t added = 0;
+  for (const IpAddress& address : news.candidates) {
+    if (media.hints.size() == kMaxHints) break;
+    if (!routable(address, realm, media.signalled_from) || realms.is_own(address) ||
+        std::ranges::find(media.hints, address) != media.hints.end()) {
+      continue;
+    }
+    media.hints.push_back(address);
+    ++added;
+  }
+  return added;
 }
 
 }  // namespace millrace

@@ -26,6 +26,7 @@
 #include "control/realm.h"
 #include "control/request.h"
 #include "control/sdp.h"
+#include "control/sdp_fragment.h"
 
 namespace millrace {
 
@@ -45,7 +46,7 @@ struct PartyMedia {
   };
 
   State state = State::absent;
-  std::string type, protocol, codec;
+  std::string type, protocol, codec, mid;
   std::uint32_t clock_hz = 8000;
   std::bitset<128> payload_types, dtmf_types;
   bool rtp = false;
@@ -71,5 +72,11 @@ struct PartyMedia {
                                           const Request& request, const Realm& realm,
                                           const Realms& realms, const PartyMedia& before,
                                           const PartyMedia* offered = nullptr);
+
+// Makes hints of the candidates that a party in `realm` names later, as long as there is room, and
+// tells how many were new. Those of another ICE session than its SDP's are none (RFC 8838 section
+// 14).
+std::size_t add_candidates(PartyMedia& media, const sdp::FragmentMedia& news, const Realm& realm,
+                           const Realms& realms);
 
 }  // namespace millrace

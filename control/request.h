@@ -139,6 +139,7 @@ struct Request {
   bool match_to_tag = false;          // delete: the to-tag counts too (flag `to-tag`)
   bool fatal = false;                 // delete: a miss is an error, not a warning
   bool fast = false;                  // delete: no statistics in the reply
+  bool fragment = false;              // offer, answer: `sdp` is but candidates that come later
   bool provisional = false;           // answer: not the last one of this party
   bool media_handover = false;        // another of the sender's addresses may take over
   bool nat_wait = false;              // the sender is sent nothing until it is heard
@@ -230,7 +231,9 @@ inline constexpr std::string_view kNoDialog = "Invalid dialogue association";
 
 namespace reply {
 struct Pong {};
-struct Done {};  // what was asked for has been done, and there is nothing more to tell
+struct Done {  // what was asked for has been done, and there is nothing more to tell
+  std::string warning = {};
+};
 struct Sdp {
   std::string body;
   std::string warning = {};  // what could not be done as asked

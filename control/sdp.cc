@@ -271,6 +271,7 @@ class Parser {
     if (a.name == "ice-ufrag") media.ice_ufrag = a.value;
     if (a.name == "remote-candidates") read_remote_candidates(media, a.value);
     media.bundle_only |= a.name == "bundle-only";
+    if (a.name == "mid") media.mid = a.value;
     media.rtcp_mux |= media.rtp && (a.name == "rtcp-mux" || a.name == "rtcp-mux-only");
     if (a.name == "candidate") read_candidate(media, pending, a.value);
     if (a.name == "rtpmap") read_rtpmap(media, pending, a.value);

@@ -52,6 +52,7 @@ struct Media {
                                         // RTP only; port 0 = none
   bool rtcp_mux = false;                // RFC 5761
   bool bundle_only = false;
+  std::string_view mid;                       // a=mid (RFC 5888)
   Direction direction = Direction::sendrecv;  // media level over session level
   std::bitset<128> payload_types;             // of m=; empty unless rtp
   std::bitset<128> dtmf_types;                // those of RFC 4733's telephone-event

@@ -157,6 +157,7 @@ TEST(NgReply, LabelAndMetadataAreToldWhereTheyWereGiven) {
 
 TEST(NgReply, DoneIsOkAndNothingElse) {
   EXPECT_EQ(encode("c", Encoding::bencode, reply::Done{}), "c d6:result2:oke");
+  EXPECT_EQ(encode("", Encoding::bencode, reply::Done{"but"}), "d6:result2:ok7:warning3:bute");
 }
 
 TEST(NgReply, RejectedMediaIsNotInitialized) {

@@ -55,6 +55,13 @@ TEST(NgRequest, KeysOfDialogsAndLatching) {
   EXPECT_EQ(parse(ignored)->unknown, (Strings{"all=flows", "pierce-NAT", "new-branch"}));
 }
 
+TEST(NgRequest, FragmentsOfSdp) {
+  const auto message = parse(offer("5:flagsl8:fragment11:trickle-ICEe"));
+  ASSERT_TRUE(message) << message.error();
+  EXPECT_TRUE(message->request.fragment);
+  EXPECT_EQ(message->unknown, Strings{});
+}
+
 TEST(NgVocabulary, FillsEveryField) {
   const std::string bytes = offer(
       "6:to-tag1:t10:via-branch3:z9h13:received froml3:IP611:2001:db8::1e"

@@ -311,7 +311,10 @@ struct Entries {
   Writer& out;
 
   void operator()(const reply::Pong&) const { out.entry("result", "pong"); }
-  void operator()(const reply::Done&) const { out.entry("result", "ok"); }
+  void operator()(const reply::Done& done) const {
+    out.entry("result", "ok");
+    if (!done.warning.empty()) out.entry("warning", done.warning);
+  }
   void operator()(const reply::Sdp& sdp) const {
     out.entry("result", "ok");
     out.entry("sdp", sdp.body);

@@ -3,6 +3,7 @@
 // too, that says what was asked, and that a second rewrite() leaves as it is.
 
 #include "control/sdp_edits.h"
+#include "control/sdp_fragment.h"
 #include "tests/fuzz/check.h"
 
 namespace {
@@ -97,6 +98,9 @@ void check_edits(std::string_view body, const Session& session) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view body(reinterpret_cast<const char*>(data), size);
+  if (const auto fragment = parse_fragment(body); !fragment) {
+    FUZZ_CHECK(fragment.error().message.starts_with("line "));
+  }
   const Result<Session> session = parse(body);
   if (!session) {
     FUZZ_CHECK(session.error().message.starts_with("line "));

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/sdp_fragment.h"
+
+#include <algorithm>
+#include <array>
+#include <iterator>
+
+#include "control/sdp.h"
+#include "control/sdp_text.h"
+
+namespace millrace::sdp {
+namespace {
+
+class FragmentParser {
+ public:
+  Result<void> read_line(std::string_view text) {
+    if (text.size() > kMaxLine) {
+      return fail("more than " + std::to_string(kMaxLine) + " bytes; shorten it");
+    }
+    if (text.size() < 2 || text[0] < 'a' || text[0] > 'z' || text[1] != '=') {
+      return fail("not of the form x=value, x a lower-case letter");
+    }
+    if (text.find_first_of(std::string_view("\0\r", 2)) != text.npos) {
+      return fail("a NUL or CR inside; remove it");
+    }
+    if (text[0] == 'm') return begin();
+    return text[0] == 'a' ? read(attribute(text.substr(2))) : Result<void>{};
+  }
+
+  Result<std::vector<FragmentMedia>> finish() {
+    if (medias_.empty()) return fail("line 1: no media; write m=audio 9 RTP/AVP 0, then a=mid");
+    return std::move(medias_);
+  }
+
+ private:
+  Result<void> begin() {
+    if (medias_.size() == kMaxMedias) {
+      return fail("too many m= lines; at most " + std::to_string(kMaxMedias) + " are read");
+    }
+    medias_.emplace_back().ufrag = ufrag_;
+    reflexive_ = 0;
+    return {};
+  }
+
+  Result<void> read(const Attribute& a) {
+    if (a.name == "mid" && medias_.empty()) {
+      if (auto ok = begin(); !ok) return ok;
+    }
+    if (a.name == "ice-ufrag") (medias_.empty() ? ufrag_ : medias_.back().ufrag) = a.value;
+    if (medias_.empty()) return {};
+    if (a.name == "mid") medias_.back().mid = a.value;
+    if (a.name == "candidate") add(candidate(a.value));
+    return {};
+  }
+
+  // Those that NATs and relays gave come before a host's own.
+  void add(const std::optional<Candidate>& candidate) {
+    auto& known = medias_.back().candidates;
+    if (!candidate || candidate->address.is_unspecified() || known.size() == kMaxCandidates ||
+        std::ranges::find(known, candidate->address) != known.end()) {
+      return;
+    }
+    const bool host = same(candidate->type, "host");
+    const std::size_t at = host ? known.size() : reflexive_++;
+    known.insert(known.begin() + static_cast<std::ptrdiff_t>(at), candidate->address);
+  }
+
+  std::vector<FragmentMedia> medias_;
+  std::string ufrag_;
+  std::size_t reflexive_ = 0;  // candidates of this media that are no host's own
+};
+
+}  // namespace
+
+Result<std::vector<FragmentMedia>> parse_fragment(std::string_view body) {
+  if (body.size() > kMaxBody) {
+    return fail("line 1: more than " + std::to_string(kMaxBody) + " bytes; shorten it");
+  }
+  FragmentParser parser;
+  for (std::size_t number = 1; !body.empty(); ++number) {
+    const std::size_t end = std::min(body.find('\n'), body.size());
+    std::string_view line = body.substr(0, end);
+    body.remove_prefix(std::min(end + 1, body.size()));
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (line.empty() && body.find_first_not_of("\r\n") == body.npos) break;
+    if (auto ok = parser.read_line(line); !ok) {
+      return fail("line " + std::to_string(number) + ": " + ok.error().message);
+    }
+  }
+  return parser.finish();
+}
+
+}  // namespace millrace::sdp
