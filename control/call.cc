@@ -306,7 +306,7 @@ Result<Call::Told> Call::settle_offer(const Request& request, const sdp::Session
   const bool both_free = sender.peer == nullptr && reader.peer == nullptr;
   if (both_free || sender.peer == &reader) join(dialog);
 
-  Told result{*reader.realm, {}, &reader.origin};
+  Told result{*reader.realm, {}, &reader.origin, misplaced(request, sender, reader)};
   for (std::size_t i = 0; i < count; ++i) {
     const PartyMedia& media = sender.said(i);
     const HeldPorts* ports = media.state == State::live ? reader.ports(i) : nullptr;
@@ -359,7 +359,7 @@ Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Sessio
     return std::unexpected(ok.error());
   }
 
-  Told result{*reader.realm, {}, &reader.origin};
+  Told result{*reader.realm, {}, &reader.origin, misplaced(request, sender, reader)};
   const HeldPorts* bundle = nullptr;  // the ports of the first relayed media
   for (std::size_t i = 0; i < said->size(); ++i) {
     const PartyMedia &offered = reader.said(i), &media = (*said)[i];

@@ -177,6 +177,7 @@ class Call {
     const Realm& realm;
     std::vector<sdp::MediaRewrite> medias;
     sdp::Origin* origin = nullptr;  // what the reader was shown last
+    std::string shortfall = {};     // what could not be done as asked
   };
 
   // call.cc: work out, then change
@@ -229,6 +230,8 @@ class Call {
                                               const PartyMedia& said, const HeldPorts* ports,
                                               bool rtcp_mux);
   [[nodiscard]] static Reply print(const Request& request, const sdp::Session& session, Told told);
+  [[nodiscard]] static std::string misplaced(const Request& request, const Leg& sender,
+                                             const Leg& reader);
 
   // call_update.cc
   [[nodiscard]] bool answers(const Request& update) const;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "control/call.h"
+#include "control/reading.h"
 #include "control/sdp_edits.h"
 
 namespace millrace {
@@ -66,8 +67,9 @@ std::string print_sdp(const Request& request, const sdp::Session& session, const
 
 // In the order of Request::medias; without any, of all that are relayed.
 reply::Endpoints print_endpoints(const Request& request, const Realm& realm,
-                                 const std::vector<sdp::MediaRewrite>& medias) {
-  reply::Endpoints result;
+                                 const std::vector<sdp::MediaRewrite>& medias,
+                                 std::string warning) {
+  reply::Endpoints result{{}, std::move(warning)};
   const Endpoint rejected = {printed(request, realm, realm.interface.addresses.front()), UdpPort()};
   const auto add = [&](std::size_t i) {
     const bool relayed = i < medias.size() && medias[i].port != UdpPort();
@@ -95,9 +97,27 @@ sdp::MediaRewrite Call::told(const Request& request, const Realm& realm, const P
 }
 
 Reply Call::print(const Request& request, const sdp::Session& session, Told told) {
-  if (request.sdp.empty()) return print_endpoints(request, told.realm, told.medias);
+  if (request.sdp.empty()) {
+    return print_endpoints(request, told.realm, told.medias, std::move(told.shortfall));
+  }
+  add_sentence(told.shortfall, ice_shortfall(request, session));
   return reply::Sdp{print_sdp(request, session, told.realm, std::move(told.medias), told.origin),
-                    ice_shortfall(request, session)};
+                    std::move(told.shortfall)};
+}
+
+// A party stays where its first offer has put it.
+std::string Call::misplaced(const Request& request, const Leg& sender, const Leg& reader) {
+  std::string result;
+  const auto look = [&](std::string_view asked, const Leg& leg, std::string_view party) {
+    const std::string& at = leg.realm->interface.name;
+    if (asked.empty() || asked == at) return;
+    add_sentence(result, "direction: the " + std::string(party) + " stays on interface '" + at +
+                             "', where its first offer put it; '" + std::string(asked) +
+                             "' is not used");
+  };
+  look(request.from_interface, sender, "sender");
+  look(request.to_interface, reader, "receiver");
+  return result;
 }
 
 }  // namespace millrace

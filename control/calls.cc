@@ -28,8 +28,7 @@ using Counter = std::atomic<std::uint64_t>;
 
 constexpr auto kLatchLook = std::chrono::seconds(1);
 constexpr std::string_view kSessionLimit = "Parallel session limit reached";
-using reason::kOutOfPorts;
-using reason::kUnknownCall;
+using reason::kOutOfPorts, reason::kUnknownCall;
 constexpr std::string_view kNoMatch = "Call-ID not found or tags didn't match";
 
 constexpr std::array<std::string_view, 7> kEndNames = {
@@ -232,12 +231,7 @@ Reply Calls::Impl::offer(const Request& request, Time now) {
     plan(call, call->may_end(), now);
     log_signal(request, !update && answered ? "reoffer" : name(request.command),
                session->medias.size());
-    auto* const sdp = std::get_if<reply::Sdp>(&*told);
-    if (sdp != nullptr && sdp->warning.empty()) sdp->warning = std::move(reading.shortfall);
-    if (sdp != nullptr && !sdp->warning.empty()) {
-      log_event(Level::warning, "not-as-asked",
-                {{"call-id", request.call_id}, {"reason", sdp->warning}});
-    }
+    tell_shortfall(request, *told, reading.shortfall);
     return std::move(*told);
   }
 }
@@ -253,6 +247,7 @@ Reply Calls::Impl::answer(const Request& request, Time now) {
     tell_progress(*call, false, answered);
     plan(call, call->may_end(), now);
     log_signal(request, "answer", session->medias.size());
+    tell_shortfall(request, *told, reading.shortfall);
     return std::move(*told);
   });
 }
@@ -268,8 +263,7 @@ Reply Calls::Impl::trickle(const Request& request, Time now) {
                {"to-tag", request.to_tag},
                {"addresses", call->trickle(request, std::move(*news), now)}});
     const bool hides = request.ice == IceHandling::remove || request.ice == IceHandling::relay_only;
-    if (!hides) return reply::Done{};
-    return reply::Done{"ICE: the candidates of a fragment are not hidden; do not pass it on"};
+    return reply::Done{hides ? "ICE: a fragment's candidates are not hidden; keep it back" : ""};
   });
 }
 
@@ -330,17 +324,7 @@ Reply Calls::handle(const Request& request, Clock::time_point now) {
                                                              : Command::offer;
   ++calls.commands[static_cast<std::size_t>(counted)];
   const bool has_sdp = request.command == Command::offer || request.command == Command::answer;
-  const bool sets_up = has_sdp || request.command == Command::update;
-  const bool of_all = request.command == Command::ping || request.command == Command::list ||
-                      request.command == Command::statistics;
-  if (has_sdp && request.sdp.empty() && request.medias.empty()) {
-    return calls.refuse(request, "No SDP body in message");
-  }
-  if (!of_all && request.call_id.empty()) return calls.refuse(request, "No call-id in message");
-  if (sets_up && request.from_tag.empty()) return calls.refuse(request, "No from-tag in message");
-  if (request.command == Command::answer && request.to_tag.empty()) {
-    return calls.refuse(request, "No to-tag in message");
-  }
+  if (const auto missing = missing_key(request)) return calls.refuse(request, *missing);
   if (has_sdp && request.fragment) return calls.trickle(request, now);
   if (has_sdp && request.edits.lines.loop_mark && sdp::has_looped(request.sdp)) {
     return reply::Sdp{std::string(request.sdp)};

@@ -65,6 +65,7 @@ struct Edits {
   bool require_mux = false;                // where it is offered: no port for RTCP
   bool offer_mux = false;
   bool no_bundle = false;
+  bool offer_bundle = false, require_bundle = false;
   std::string protocol;  // in m= of RTP media: "RTP/AVPF"; "accept": as it is; empty: see print()
   bool no_rtcp_attribute = false, full_rtcp_attribute = false;
   bool replace_zero_address = false;

@@ -1,10 +1,35 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/reading.h"
 
+#include "control/log.h"
 #include "control/named_media.h"
 #include "control/sdp_edits.h"
 
 namespace millrace {
+
+std::optional<std::string> missing_key(const Request& request) {
+  const Command command = request.command;
+  const bool has_sdp = command == Command::offer || command == Command::answer;
+  const bool sets_up = has_sdp || command == Command::update;
+  const bool of_all =
+      command == Command::ping || command == Command::list || command == Command::statistics;
+  if (has_sdp && request.sdp.empty() && request.medias.empty()) return "No SDP body in message";
+  if (!of_all && request.call_id.empty()) return "No call-id in message";
+  if (sets_up && request.from_tag.empty()) return "No from-tag in message";
+  if (command == Command::answer && request.to_tag.empty()) return "No to-tag in message";
+  return std::nullopt;
+}
+
+void tell_shortfall(const Request& request, Reply& reply, std::string_view more) {
+  auto* const sdp = std::get_if<reply::Sdp>(&reply);
+  auto* const endpoints = std::get_if<reply::Endpoints>(&reply);
+  if (sdp == nullptr && endpoints == nullptr) return;
+  std::string& warning = sdp != nullptr ? sdp->warning : endpoints->warning;
+  add_sentence(warning, request.shortfall);
+  add_sentence(warning, more);
+  if (warning.empty()) return;
+  log_event(Level::warning, "not-as-asked", {{"call-id", request.call_id}, {"reason", warning}});
+}
 
 Result<sdp::Session> read_medias(const Request& request, Reading& reading) {
   if (!request.medias.empty() || request.command == Command::update) {
@@ -18,7 +43,11 @@ Result<sdp::Session> read_medias(const Request& request, Reading& reading) {
   if (!session) return fail("Failed to parse SDP: " + session.error().message);
   if (auto ok = sdp::check(*session, request.edits); !ok) return std::unexpected(ok.error());
   if (request.command == Command::offer) {
+    if (auto ok = sdp::check_bundle(*session, request.edits); !ok) {
+      return std::unexpected(ok.error());
+    }
     reading.shortfall = sdp::shortfall(*session, request.edits);
+    add_sentence(reading.shortfall, sdp::bundle_shortfall(*session, request.edits));
   }
   sdp::adjust(*session, request.edits);
   return session;

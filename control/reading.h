@@ -6,7 +6,9 @@
 // The edits that a proxy asks for and that decide what is offered at all come first here: codecs
 // are chosen before anybody looks at them, and what is not to be relayed is taken away.
 
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "control/request.h"
 #include "control/sdp.h"
@@ -18,6 +20,19 @@ struct Reading {
   std::string chosen;     // what the medias view where codecs were chosen
   std::string shortfall;  // what of the edits is left undone
 };
+
+// The error-reason if a key is missing that the command needs.
+[[nodiscard]] std::optional<std::string> missing_key(const Request& request);
+
+// Adds one more thing that is left undone, if there is one.
+inline void add_sentence(std::string& to, std::string_view more) {
+  if (!to.empty() && !more.empty()) to += "; ";
+  to += more;
+}
+
+// Tells in the log, and in the reply if it has a place for that, what could not be done as asked:
+// what the request and the reply say already, and `more`.
+void tell_shortfall(const Request& request, Reply& reply, std::string_view more);
 
 // Views into `request` and `reading`, which must outlive it. Fails with the error-reason.
 [[nodiscard]] Result<sdp::Session> read_medias(const Request& request, Reading& reading);

@@ -262,6 +262,7 @@ class Parser {
     if (session_.medias.empty()) {
       direction_ = direction_named(a.name).value_or(direction_);
       if (a.name == "ice-ufrag") ice_ufrag_ = a.value;
+      session_.bundle |= a.name == "group" && same(Fields(a.value).next(), "BUNDLE");
       return {};
     }
     Media& media = session_.medias.back();

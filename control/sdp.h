@@ -75,6 +75,7 @@ struct Session {
   std::vector<Media> medias;
   std::vector<std::size_t> media_starts;  // index in lines of each m=
   bool own_connection = false;            // there is a session-level c=
+  bool bundle = false;                    // there is an a=group:BUNDLE (RFC 9143)
 };
 
 // Fails with "line N: ..." that says what is wrong and what would be right. Views into `body`.

@@ -198,6 +198,15 @@ Result<void> check(const Session& session, const Edits& edits) {
   return {};
 }
 
+Result<void> check_bundle(const Session& session, const Edits& edits) {
+  const auto live = std::ranges::count_if(
+      session.medias, [](const Media& media) { return media.rtp && media.port != UdpPort(0); });
+  if (!edits.require_bundle || session.bundle || live < 2) return {};
+  return fail(
+      "bundle: the SDP has no a=group:BUNDLE, and this relay cannot make one stream of several "
+      "medias; leave `require` out");
+}
+
 void adjust(Session& session, const Edits& edits) {
   for (Media& media : session.medias) {
     if (edits.separate_rtcp) media.rtcp_mux = false;
@@ -207,6 +216,14 @@ void adjust(Session& session, const Edits& edits) {
     media.port = UdpPort(0);
     media.bundle_only = false;
   }
+}
+
+std::string bundle_shortfall(const Session& session, const Edits& edits) {
+  if (edits.no_bundle && std::ranges::any_of(session.medias, &Media::bundle_only)) {
+    return "bundle: without a=group:BUNDLE, bundle-only media is rejected";
+  }
+  const bool missing = edits.offer_bundle && !session.bundle && session.medias.size() > 1;
+  return missing ? "bundle: the SDP has no a=group:BUNDLE, and goes without" : "";
 }
 
 std::string shortfall(const Session& session, const Edits& edits) {

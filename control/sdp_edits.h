@@ -35,8 +35,11 @@ namespace millrace::sdp {
 
 // Why the edits cannot be done: packets would have to change.
 [[nodiscard]] Result<void> check(const Session& session, const Edits& edits);
+// Why an offer cannot be bundled (RFC 9143): packets of several ports would have to share one.
+[[nodiscard]] Result<void> check_bundle(const Session& session, const Edits& edits);
 void adjust(Session& session, const Edits& edits);
 // What of them is left undone since a relay that only forwards cannot do it; empty: nothing.
 [[nodiscard]] std::string shortfall(const Session& session, const Edits& edits);
+[[nodiscard]] std::string bundle_shortfall(const Session& session, const Edits& edits);
 
 }  // namespace millrace::sdp

@@ -138,5 +138,89 @@ TEST_F(CallTest, VersionOfTheSdpFollowsWhatTheReaderSees) {
   EXPECT_EQ(version(audio(kA, 4444, "a=sendonly\r\n")), "o=- 1 2");
 }
 
+// ---- what is not done as asked ----------------------------------------------------------------
+
+class CallWarning : public CallTest {
+ protected:
+  [[nodiscard]] std::string warning(const Request& asked) {
+    const Reply reply = handle(asked);
+    const auto* sdp = std::get_if<reply::Sdp>(&reply);
+    return sdp != nullptr ? sdp->warning : "no SDP";
+  }
+};
+
+TEST_F(CallWarning, APartyStaysOnItsInterface) {
+  Request first = offer(audio(kA, 4000));
+  first.from_interface = "core";
+  first.to_interface = "edge";
+  EXPECT_EQ(warning(first), "");
+  EXPECT_EQ(warning(first), "") << "the same once more";
+  Request second = answer(audio("203.0.113.100", 5000));
+  second.from_interface = "edge";
+  second.to_interface = "core";
+  EXPECT_EQ(warning(second), "");
+  Request again = first;
+  again.from_interface = "edge";
+  again.to_interface = "elsewhere";
+  EXPECT_EQ(warning(again),
+            "direction: the sender stays on interface 'core', where its first offer put it; 'edge' "
+            "is not used; direction: the receiver stays on interface 'edge', where its first offer "
+            "put it; 'elsewhere' is not used");
+  second.from_interface = "core";
+  EXPECT_EQ(warning(second),
+            "direction: the sender stays on interface 'edge', where its first offer put it; 'core' "
+            "is not used");
+}
+
+TEST_F(CallWarning, AllOfThemAreTold) {
+  Request asked = offer(audio(kA, 4000));
+  asked.ice = IceHandling::force;
+  asked.shortfall = "pierce-NAT: no";
+  asked.edits.offer_mux = true;
+  const std::string all = warning(asked);
+  EXPECT_TRUE(all.starts_with("ICE=force: ")) << all;
+  EXPECT_NE(all.find("; pierce-NAT: no; rtcp-mux: "), std::string::npos) << all;
+}
+
+// ---- BUNDLE -----------------------------------------------------------------------------------
+
+constexpr std::string_view kGroup = "a=group:BUNDLE a v\r\n";
+
+TEST_F(CallWarning, BundlePassesWithAPortForEachMedia) {
+  const std::string two = media("audio", 4000, "a=mid:a\r\n") + media("video", 4002, "a=mid:v\r\n");
+  const Printed offered = print(offer(session(kA) + std::string(kGroup) + two));
+  EXPECT_NE(offered.body->find("\r\na=group:BUNDLE a v\r\n"), std::string::npos);
+  EXPECT_NE(offered.port(0), offered.port(1));
+  EXPECT_TRUE(flow(offered.local(0)).active && flow(offered.local(1)).active);
+  for (const bool require : {false, true}) {
+    Request asked = offer(session(kA) + std::string(kGroup) + two);
+    (require ? asked.edits.require_bundle : asked.edits.offer_bundle) = true;
+    EXPECT_EQ(warning(asked), "");
+  }
+}
+
+TEST_F(CallWarning, BundleThatThereIsNotCannotBeMade) {
+  Request asked = offer(audio(kA, 4000) + media("video", 4002));
+  asked.edits.offer_bundle = true;
+  EXPECT_EQ(warning(asked), "bundle: the SDP has no a=group:BUNDLE, and goes without");
+  asked.edits.require_bundle = true;
+  EXPECT_EQ(reason(asked),
+            "bundle: the SDP has no a=group:BUNDLE, and this relay cannot make one stream of "
+            "several medias; leave `require` out");
+  asked.sdp = keep(audio(kA, 4000));
+  EXPECT_EQ(warning(asked), "") << "one media needs none";
+  Request unbundled = answer(audio(kB, 5000));
+  unbundled.edits.require_bundle = true;
+  EXPECT_EQ(warning(unbundled), "") << "who answers decides";
+}
+
+TEST_F(CallWarning, BundleOnlyMediaNeedsTheGroup) {
+  const std::string two = media("audio", 4000) + media("video", 0, "a=bundle-only\r\n");
+  Request asked = offer(session(kA) + std::string(kGroup) + two);
+  EXPECT_EQ(warning(asked), "");
+  asked.edits.no_bundle = true;
+  EXPECT_EQ(warning(asked), "bundle: without a=group:BUNDLE, bundle-only media is rejected");
+}
+
 }  // namespace
 }  // namespace millrace

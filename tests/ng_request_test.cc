@@ -51,8 +51,14 @@ TEST(NgRequest, KeysOfDialogsAndLatching) {
   EXPECT_EQ(message->unknown, Strings{});
   EXPECT_EQ(error(offer("8:sip-code4:gone")),
             "Invalid value of key \"sip-code\": expected a SIP response code");
-  const std::string ignored = offer("3:all5:flows5:flagsl10:pierce-NAT10:new-branche");
-  EXPECT_EQ(parse(ignored)->unknown, (Strings{"all=flows", "pierce-NAT", "new-branch"}));
+  const std::string ignored = offer("3:all5:flows5:flagsl5:fancye");
+  EXPECT_EQ(parse(ignored)->unknown, (Strings{"all=flows", "fancy"}));
+  const std::string undone = offer("5:flagsl10:pierce-NAT10:new-branch16:no-port-latchinge");
+  EXPECT_EQ(parse(undone)->unknown, Strings{});
+  EXPECT_EQ(parse(undone)->request.shortfall,
+            "pierce-NAT: this relay sends no packets of its own; "
+            "new-branch: an answer has the ports of the offer that it answers; "
+            "no-port-latching: a party's ports stay as long as its media");
 }
 
 TEST(NgRequest, FragmentsOfSdp) {
@@ -154,13 +160,13 @@ TEST(NgVocabulary, NamesWhatItDoesNotActUpon) {
       "5:flagsl13:trust-address9:symmetric13:strict-source5:weird5:weird26:replace-session-"
       "connection"
       "11:strict_thate18:transport-protocol7:RTP/XYZ14:address "
-      "family3:IP68:rtcp-muxl6:accept5:weirde6:bundlel7:requiree"
+      "family3:IP68:rtcp-muxl6:accept5:weirde6:bundlel6:stricte"
       "5:codecd9:transcodel4:PCMUee7:replacel5:thing18:session-connectione16:sip-message-type11:"
       "sip_request"
       "12:xmlrpc-cb-ipd1:a1:be");
   EXPECT_EQ(parse(bytes)->unknown,
             (Strings{"weird", "strict_that", "transport-protocol=RTP/XYZ", "rtcp-mux=weird",
-                     "bundle=require", "codec=transcode", "replace=thing", "xmlrpc-cb-ip"}));
+                     "bundle=strict", "codec=transcode", "replace=thing", "xmlrpc-cb-ip"}));
 }
 
 TEST(NgVocabulary, WhatIsNamedIsBounded) {

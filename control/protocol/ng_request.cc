@@ -6,6 +6,7 @@
 #include "control/protocol/ng_sdp_keys.h"
 #include "control/protocol/ng_unsupported.h"
 #include "control/protocol/ng_words.h"
+#include "control/reading.h"
 
 namespace millrace::ng {
 namespace {
@@ -239,6 +240,8 @@ Expected Reader::flags(Value value) {
   for (const std::string_view name : *names) {
     if (bool* const flag = find(request_, name, kFlags)) {
       *flag = true;
+    } else if (const auto why_not = left_undone(name)) {
+      add_sentence(request_.shortfall, *why_not);
     } else if (auto why = unsupported_flag(name)) {
       if (unsupported_.empty()) unsupported_ = std::move(*why);
     } else if (!sdp_keys_.flag(name) && !among(name, kSilentFlags)) {

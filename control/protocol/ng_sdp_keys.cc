@@ -258,6 +258,8 @@ void SdpKeys::bundle_word(std::string_view name) {
   if (same(name, "reject")) {
     request_.edits.no_bundle = true;
     remove_lines(request_.edits.lines, {"group:BUNDLE", "bundle-only"});
+  } else if (same(name, "offer") || same(name, "require")) {
+    (same(name, "offer") ? request_.edits.offer_bundle : request_.edits.require_bundle) = true;
   } else if (!same(name, "accept")) {
     unknown_.add("bundle", name);
   }

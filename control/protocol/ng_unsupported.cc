@@ -71,6 +71,12 @@ constexpr auto kFlags = std::to_array<Unsupported>({
     {"inject-dtmf", kNoSending},
 });
 
+constexpr auto kLeftUndone = std::to_array<Unsupported>({
+    {"pierce-nat", "pierce-NAT: this relay sends no packets of its own"},
+    {"new-branch", "new-branch: an answer has the ports of the offer that it answers"},
+    {"no-port-latching", "no-port-latching: a party's ports stay as long as its media"},
+});
+
 std::string reason(std::string_view what, const Unsupported& found) {
   return "\"" + std::string(what) + "\" is not supported: " + std::string(found.why);
 }
@@ -101,6 +107,12 @@ std::optional<std::string> unsupported_key(std::string_view name, bencode::Value
       std::ranges::find_if(kKeys, [&](const Unsupported& k) { return same(name, k.name); });
   if (found == kKeys.end() || asks_for_nothing(value)) return std::nullopt;
   return reason(name, *found);
+}
+
+std::optional<std::string_view> left_undone(std::string_view flag) {
+  const auto found = std::ranges::find_if(
+      kLeftUndone, [&](const Unsupported& each) { return same(flag, each.name); });
+  return found == kLeftUndone.end() ? std::nullopt : std::optional(found->why);
 }
 
 std::optional<std::string> unsupported_flag(std::string_view name) {

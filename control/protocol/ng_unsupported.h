@@ -19,6 +19,8 @@ namespace millrace::ng {
 [[nodiscard]] std::optional<std::string> unsupported_command(std::string_view name);
 [[nodiscard]] std::optional<std::string> unsupported_key(std::string_view name,
                                                          bencode::Value value);
+// What is not done, though the call can do without: a warning. Nothing: it is no such flag.
+[[nodiscard]] std::optional<std::string_view> left_undone(std::string_view flag);
 [[nodiscard]] std::optional<std::string> unsupported_flag(std::string_view name);
 
 }  // namespace millrace::ng
