@@ -96,7 +96,7 @@ class Control {
       if (error) return;
       calls_.expire(Calls::Clock::now());
       server_.expire(Server::Clock::now());
-      notifier_->tick();
+      notifier_->tick(std::chrono::steady_clock::now());
       log_tick();
       notify_systemd("WATCHDOG=1");
       if (draining_ && calls_.sessions() == 0) {

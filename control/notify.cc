@@ -116,8 +116,11 @@ void Notifier::Impl::lose(const Event& event, std::string_view peer, std::string
             {{"peer", peer}, {"call-id", event.call_id}, {"reason", reason}});
 }
 
-void Notifier::tick() {
-  asio::post(impl_->strand, [impl = impl_.get()] { impl->tell_lost(); });
+void Notifier::tick(std::chrono::steady_clock::time_point now) {
+  asio::post(impl_->strand, [impl = impl_.get(), now] {
+    impl->tell_lost();
+    std::erase_if(impl->tags, [&](const auto& tag) { return tag.second.is_idle(now); });
+  });
 }
 
 void Notifier::Impl::tell_lost() {

@@ -42,8 +42,9 @@ class Notifier {
 
   // Thread-safe.
   void tell(Event event);
-  // Tells what was lost; call it once a second.
-  void tick();
+  // Tells what was lost, and forgets sockets that nobody was told at for a while; call it once a
+  // second.
+  void tick(std::chrono::steady_clock::time_point now);
   // Calls `then` once all is delivered, or after `patience`.
   void flush(std::chrono::milliseconds patience, std::function<void()> then);
 

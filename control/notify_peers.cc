@@ -116,10 +116,16 @@ TagPeer::TagPeer(const asio::any_io_executor& strand, std::string name, Endpoint
       outbox_(strand, std::move(name), [this](const auto& message) { attempt(message); }) {}
 
 void TagPeer::tell(std::string_view call_id, std::string line) {
+  told_ = Outbox::Clock::now();
   outbox_.push({.id = ++last_id_,
                 .call_id = std::string(call_id),
                 .bytes = std::move(line),
-                .since = Outbox::Clock::now()});
+                .since = told_});
+}
+
+// Within kMaxAge the last message is delivered or given up; an attempt ends much sooner.
+bool TagPeer::is_idle(Outbox::Clock::time_point now) const {
+  return outbox_.empty() && now - told_ > 2 * Outbox::kMaxAge;
 }
 
 void TagPeer::attempt(const Outbox::Message& message) {

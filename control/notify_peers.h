@@ -54,6 +54,8 @@ class TagPeer {
 
   // `line` ends with a newline.
   void tell(std::string_view call_id, std::string line);
+  // Nothing is out, nor has been for so long that no handler of it is left: it may go.
+  [[nodiscard]] bool is_idle(Outbox::Clock::time_point now) const;
   [[nodiscard]] Outbox& outbox() { return outbox_; }
 
  private:
@@ -64,6 +66,7 @@ class TagPeer {
   Endpoint endpoint_;
   asio::generic::stream_protocol::socket socket_;
   std::uint64_t last_id_ = 0;
+  Outbox::Clock::time_point told_;  // last
   Outbox outbox_;
 };
 

@@ -268,6 +268,30 @@ TEST_F(NotifyTest, RtpproxysListenerGetsTheTag) {
   }
 }
 
+TEST_F(NotifyTest, SocketsThatNobodyIsToldAtAreForgotten) {
+  start({});
+  stream_protocol::acceptor listener(io_, stream_protocol::endpoint(path("tags")));
+  std::size_t told = 0;
+  // One listener by another name each time.
+  const auto tell = [&](std::size_t name) {
+    notifier_->tell(
+        ended_for("unix:" + directory_.string() + std::string(name, '/') + "/tags", "T"));
+    EXPECT_TRUE(flushes());
+    asio::error_code none;
+    listener.non_blocking(true);
+    stream_protocol::socket socket(io_);
+    for (; !listener.accept(socket, none); socket.close()) ++told;
+  };
+  for (std::size_t i = 0; i <= Notifier::kMaxTagPeers; ++i) tell(i);
+  EXPECT_EQ(told, Notifier::kMaxTagPeers) << "the last one finds no room";
+  notifier_->tick(std::chrono::steady_clock::now() + std::chrono::seconds(59));
+  tell(Notifier::kMaxTagPeers);
+  EXPECT_EQ(told, Notifier::kMaxTagPeers) << "nor before the others have been idle for long";
+  notifier_->tick(std::chrono::steady_clock::now() + std::chrono::seconds(61));
+  tell(Notifier::kMaxTagPeers);
+  EXPECT_EQ(told, Notifier::kMaxTagPeers + 1);
+}
+
 TEST_F(NotifyTest, RtpproxysListenerOverTcpGetsTheTag) {
   start({});
   using asio::ip::tcp;
