@@ -115,6 +115,7 @@ class Call {
     PartyMedia said;
     std::unique_ptr<HeldPorts> ports;
     std::array<std::optional<Endpoint>, 2> told;  // latched, of RTP and RTCP, as told last
+    std::chrono::system_clock::time_point created = std::chrono::system_clock::now();
   };
   struct Leg {
     std::vector<std::string> tags;  // more than one where branches of a fork share a leg

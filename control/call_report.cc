@@ -59,6 +59,7 @@ MediaReport Call::report(const Leg& leg, std::size_t index) const {
   const PartyMedia& known = absent ? leg.peer->said(index) : said;
   MediaReport result;
   result.index = static_cast<unsigned>(index + 1);
+  if (index < leg.medias.size()) result.created = leg.medias[index].created;
   result.type = known.type;
   result.protocol = known.protocol;
   result.codec = known.codec;

@@ -161,7 +161,8 @@ struct StreamReport {
 
 struct MediaReport {
   unsigned index = 1;  // 1-based, as m= lines are counted
-  std::string type;    // audio, video, image, application
+  std::chrono::system_clock::time_point created;
+  std::string type;  // audio, video, image, application
   std::string protocol;
   std::string codec;  // main codec, e.g. "PCMU/8000"
   std::uint32_t clock_hz = 8000;
@@ -171,6 +172,12 @@ struct MediaReport {
   bool blocked = false, silenced = false, dtmf_blocked = false;  // by command
   std::vector<StreamReport> streams;
 
+  // For how long the party has been heard; nothing: not at all.
+  [[nodiscard]] std::optional<std::chrono::nanoseconds> heard_for() const {
+    std::optional<std::chrono::nanoseconds> longest;
+    for (const StreamReport& stream : streams) longest = std::max(longest, stream.flow.latched_for);
+    return longest;
+  }
   // The jitter of one of its streams, which is measured in ticks of its clock (RFC 3550 A.8).
   [[nodiscard]] std::uint64_t jitter_ms(const FlowReport& flow) const {
     return std::uint64_t{flow.jitter} * 1000 / std::max(clock_hz, 1U);

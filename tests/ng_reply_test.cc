@@ -85,6 +85,17 @@ CallReport call() {
   return report;
 }
 
+TEST(MediaReport, HeardForAsLongAsOneOfItsStreams) {
+  MediaReport media;
+  EXPECT_EQ(media.heard_for(), std::nullopt);
+  media.streams.resize(2);
+  EXPECT_EQ(media.heard_for(), std::nullopt);
+  media.streams[1].flow.latched_for = 3s;
+  EXPECT_EQ(media.heard_for(), 3s);
+  media.streams[0].flow.latched_for = 4s;
+  EXPECT_EQ(media.heard_for(), 4s);
+}
+
 TEST(MediaReport, JitterInMillisecondsOfItsClock) {
   const auto jitter_ms = [](std::uint32_t ticks, std::uint32_t clock_hz) {
     MediaReport media;

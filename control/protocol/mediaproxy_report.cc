@@ -67,7 +67,17 @@ const char* status(const MediaReport& caller, const MediaReport& callee) {
   return caller.receives && callee.receives ? "active" : "on hold";
 }
 
-Json stream(const MediaReport& caller, const MediaReport& callee, std::int64_t duration) {
+// In seconds, from when the stream was made until somebody was heard on it.
+Json post_dial_delay(const MediaReport& caller, const MediaReport& callee,
+                     std::chrono::system_clock::time_point now) {
+  const auto heard_for = std::max(caller.heard_for(), callee.heard_for());
+  if (!heard_for) return {};
+  const auto delay = now - std::max(caller.created, callee.created) - *heard_for;
+  return std::max(std::chrono::duration<double>(delay).count(), 0.0);
+}
+
+Json stream(const MediaReport& caller, const MediaReport& callee, const CallReport& call) {
+  const auto duration = seconds(call.reported - call.created);
   const bool rejected = caller.streams.empty() && callee.streams.empty();
   return {{"media_type", caller.type.empty() ? callee.type : caller.type},
           {"status", status(caller, callee)},
@@ -76,6 +86,7 @@ Json stream(const MediaReport& caller, const MediaReport& callee, std::int64_t d
           {"callee_codec", codec(callee)},
           {"start_time", 0},
           {"end_time", rejected ? 0 : duration},
+          {"post_dial_delay", post_dial_delay(caller, callee, call.reported)},
           {"caller_bytes", sum(caller, &FlowReport::bytes)},
           {"callee_bytes", sum(callee, &FlowReport::bytes)},
           {"caller_packets", sum(caller, &FlowReport::packets)},
@@ -103,7 +114,7 @@ Json session(const CallReport& call) {
   const std::size_t count = std::max(caller != nullptr ? caller->medias.size() : 0,
                                      callee != nullptr ? callee->medias.size() : 0);
   for (std::size_t i = 0; i < count; ++i) {
-    streams.push_back(stream(media(caller, i), media(callee, i), duration));
+    streams.push_back(stream(media(caller, i), media(callee, i), call));
   }
   return {{"call_id", call.call_id},
           {"from_tag", text(caller != nullptr ? caller->tag : "")},
