@@ -171,6 +171,9 @@ Result<PartyMedia> describe(const sdp::Session& session, std::size_t index, cons
   result.mid = media.mid;
   result.clock_hz = media.clock_hz;
   result.payload_types = media.payload_types;
+  if (session.bundle && media.rtp) {
+    for (const sdp::Media& each : session.medias) result.payload_types |= each.payload_types;
+  }
   result.dtmf_types = media.dtmf_types;
   result.rtp = media.rtp;
   result.rtcp_mux = media.rtcp_mux;

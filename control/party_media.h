@@ -48,7 +48,7 @@ struct PartyMedia {
   State state = State::absent;
   std::string type, protocol, codec, mid;
   std::uint32_t clock_hz = 8000;
-  std::bitset<128> payload_types, dtmf_types;
+  std::bitset<128> payload_types, dtmf_types;  // with BUNDLE (RFC 9143), the types of all medias
   bool rtp = false;
   bool rtcp_mux = false;
   bool sends = true, receives = true;

@@ -67,6 +67,23 @@ TEST_F(PartyMediaTest, PublicAddressIsRemoteAndHint) {
   EXPECT_EQ(media.payload_types.count(), 2U);
 }
 
+TEST_F(PartyMediaTest, BundledMediaBringsTheTypesOfAll) {
+  const std::string_view video = "m=video 4000 RTP/AVP 96 97\r\n";
+  EXPECT_EQ(say("203.0.113.5", video).payload_types.count(), 2U);
+  const auto session = sdp::parse(
+      "v=0\r\nc=IN IP4 203.0.113.5\r\na=group:BUNDLE 0 1\r\n"
+      "m=audio 4000 RTP/AVP 0 101\r\nm=video 4000 RTP/AVP 96 97\r\n"
+      "m=application 4000 UDP/DTLS/SCTP webrtc-datachannel\r\n");
+  ASSERT_TRUE(session);
+  const Realm& realm = **realms.find("", Family::ipv4);
+  for (const std::size_t rtp : {0U, 1U}) {
+    const auto media = describe(*session, rtp, request, realm, realms, {});
+    EXPECT_EQ(media.value().payload_types.count(), 4U);
+    EXPECT_TRUE(media.value().payload_types[97] && media.value().payload_types[101]);
+  }
+  EXPECT_TRUE(describe(*session, 2, request, realm, realms, {}).value().payload_types.none());
+}
+
 TEST_F(PartyMediaTest, PrivateAddressBehindNatIsNeither) {
   request.received_from = ip("192.0.2.9");
   const PartyMedia media = say("192.168.1.20");
