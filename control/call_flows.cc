@@ -162,17 +162,17 @@ void Call::publish(Dialog& dialog, std::size_t index) {
   const bool muxed = of_a.rtcp_mux && of_b.rtcp_mux;
   const bool may_mux = muxed || (dialog.pending && (of_a.rtcp_mux || of_b.rtcp_mux));
   const bool encrypted = of_a.encrypted() || of_b.encrypted();
-  dataplane_.publish({.a = side(a, b, index, 0),
-                      .b = side(b, a, index, 0),
-                      .payload = rtp ? Payload::rtp : Payload::opaque,
-                      .rtcp_mux = rtp && may_mux,
-                      .encrypted = encrypted,
-                      .dscp = dscp_});
+  Path path{.a = side(a, b, index, 0),
+            .b = side(b, a, index, 0),
+            .payload = rtp ? Payload::rtp : Payload::opaque,
+            .encrypted = encrypted,
+            .dscp = dscp_};
+  path.a.rtcp_mux = path.b.rtcp_mux = rtp && may_mux;
+  dataplane_.publish(path);
   if (rtp && !muxed) {
     dataplane_.publish({.a = side(a, b, index, 1),
                         .b = side(b, a, index, 1),
                         .payload = Payload::rtcp,
-                        .rtcp_mux = false,
                         .encrypted = encrypted,
                         .dscp = dscp_});
   } else {

@@ -72,7 +72,7 @@ struct LocalPort {
 // What a path carries, hence which packets are valid on it (RFC 7983 first-byte ranges apply to
 // rtp and rtcp; STUN, DTLS and the rest pass as opaque datagrams under the same admission).
 enum class Payload : std::uint8_t {
-  rtp,     // RTP, and RTCP too where multiplexed (RFC 5761)
+  rtp,     // RTP, and RTCP too where multiplexed
   rtcp,    // RTCP alone
   opaque,  // any datagram: udptl, DTLS/SCTP
 };
@@ -113,15 +113,18 @@ struct Side {
                           // any SSRC
   Treatment treatment = Treatment::forward;  // of what it sends
   std::bitset<128> dropped_types;            // RTP payload types of it that are dropped (DTMF)
+  bool rtcp_mux = false;  // its RTCP arrives, and is sent to it, at the port of RTP (RFC 5761)
 };
 
 // Two local ports joined. A side not known yet (offer without answer) has neither hints nor
 // remote: nothing is heard from it.
+// RTCP has a path of its own, over the odd ports above those of RTP. It is needed unless both sides
+// multiplex: then RTCP goes along with RTP. Where one side does, its RTCP is split off to that path
+// and what arrives by that path is joined in; both paths are to say so.
 struct Path {
   Side a;
   Side b;
   Payload payload = Payload::rtp;
-  bool rtcp_mux = false;             // rtp only: RTCP shares the port
   bool encrypted = false;            // SRTP (RTP/SAVP): padding and RTCP bodies cannot be checked
   std::optional<std::uint8_t> dscp;  // 0 to 63; unset = as it came
 };

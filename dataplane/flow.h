@@ -47,6 +47,9 @@ struct SlotIndex {
     return {MediaAddressId{static_cast<std::uint16_t>(value >> 16)},
             UdpPort{static_cast<std::uint16_t>(value & 0xffff)}};
   }
+  // In the pair of ports that it belongs to: RTP has the even one, RTCP the odd one above.
+  [[nodiscard]] constexpr SlotIndex of_rtp() const { return SlotIndex(value & ~1U); }
+  [[nodiscard]] constexpr SlotIndex of_rtcp() const { return SlotIndex(value | 1U); }
   friend constexpr auto operator<=>(SlotIndex, SlotIndex) = default;
 };
 
@@ -67,10 +70,14 @@ inline constexpr std::uint32_t kMark = 1U << 11;        // write the DSCP below
 inline constexpr std::uint32_t kOpen = 1U << 12;        // Latching::open
 inline constexpr std::uint32_t kFixed = 1U << 13;       // Latching::off
 inline constexpr std::uint32_t kBridge = 1U << 14;      // the peer's address is of the other family
-inline constexpr std::uint32_t kBlocked = 1U << 18;     // Treatment::block
-inline constexpr std::uint32_t kSilenced = 1U << 19;    // Treatment::silence
-inline constexpr std::uint32_t kFiltered = 1U << 20;    // Record::dropped_types
-inline constexpr std::uint32_t kHandover = 1U << 21;    // Side::handover
+// One side multiplexes RTP and RTCP, the other does not:
+inline constexpr std::uint32_t kSplit = 1U << 15;     // RTCP leaves by the orders of the port above
+inline constexpr std::uint32_t kSplitOff = 1U << 16;  // orders of that kind: nothing arrives here
+inline constexpr std::uint32_t kJoin = 1U << 17;      // leaves from the port below the peer's
+inline constexpr std::uint32_t kBlocked = 1U << 18;   // Treatment::block
+inline constexpr std::uint32_t kSilenced = 1U << 19;  // Treatment::silence
+inline constexpr std::uint32_t kFiltered = 1U << 20;  // Record::dropped_types
+inline constexpr std::uint32_t kHandover = 1U << 21;  // Side::handover
 inline constexpr std::uint32_t kTreated = kBlocked | kSilenced | kFiltered;
 inline constexpr unsigned kDscpShift = 24;
 }  // namespace flow_flag
@@ -87,6 +94,8 @@ struct Orders {
   std::uint32_t clock_rate = 0;  // of RTP timestamps, see stream.h
 
   [[nodiscard]] bool has(std::uint32_t all) const { return (flags & all) == all; }
+  // Whose port packets leave from.
+  [[nodiscard]] SlotIndex exit() const { return has(flow_flag::kJoin) ? peer.of_rtp() : peer; }
 };
 
 // An IpAddress as words.

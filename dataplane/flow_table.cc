@@ -14,6 +14,7 @@ namespace {
 using namespace flow_flag;
 
 constexpr auto kRelaxed = std::memory_order_relaxed;
+constexpr std::uint32_t kHeard = kSource | kLatched | kProvisional;
 constexpr std::size_t kBlockBytes =
     FlowTable::kPorts * (sizeof(Slot) + sizeof(Record)) + FlowTable::kPorts / 2 * sizeof(Quality);
 
@@ -36,10 +37,17 @@ void forget(Record& record) {
   for (auto& count : record.drops) count.store(0, kRelaxed);
 }
 
-std::uint32_t kind_flags(const Path& path, const Side& side) {
+std::uint32_t kind_flags(const Path& path, const Side& side, const Side& other) {
   std::uint32_t flags = kActive;
-  if (path.payload == Payload::rtp) flags |= path.rtcp_mux ? kRtp | kMux : kRtp;
-  if (path.payload == Payload::rtcp) flags |= kRtcp;
+  if (path.payload == Payload::rtp) {
+    flags |= kRtp;
+    if (side.rtcp_mux) flags |= other.rtcp_mux ? kMux : kMux | kSplit;
+  }
+  if (path.payload == Payload::rtcp) {
+    flags |= kRtcp;
+    if (side.rtcp_mux) flags |= kSplitOff;
+    if (other.rtcp_mux) flags |= kJoin;
+  }
   if (path.encrypted) flags |= kCipher;
   if (path.dscp) flags |= kMark | static_cast<std::uint32_t>(*path.dscp & 0x3f) << kDscpShift;
   if (side.latching == Latching::open) flags |= kOpen;
@@ -125,9 +133,9 @@ std::optional<DropReason> FlowTable::unreachable(SlotIndex index, const IpAddres
 }
 
 // What the rewrite of a packet changes, summed up: source (checked to be orders.source),
-// destination (this port), both replaced; in the IPv4 header one off the TTL, the high byte of its
-// word. The mapped form's prefix sums up to ones' complement zero, so addresses of both families
-// are summed as they are kept.
+// destination (the port it arrived at), both replaced; in the IPv4 header one off the TTL, the high
+// byte of its word. The mapped form's prefix sums up to ones' complement zero, so addresses of both
+// families are summed as they are kept.
 void FlowTable::set_deltas(SlotIndex index, Orders& orders) const {
   if (!orders.has(kSource | kDestination)) return;
   const auto delta = [](const IpAddress& before, const IpAddress& after) {
@@ -136,8 +144,8 @@ void FlowTable::set_deltas(SlotIndex index, Orders& orders) const {
     };
     return word_delta(sum(before), sum(after));
   };
-  const LocalPort in = index.local();
-  const LocalPort out = orders.peer.local();
+  const LocalPort in = (orders.has(kSplitOff) ? index.of_rtp() : index).local();
+  const LocalPort out = orders.exit().local();
   const std::uint32_t addresses = delta(orders.source.address, egress(orders.peer).address) +
                                   delta(egress(index).address, orders.destination.address);
   const std::uint32_t ports =
@@ -167,7 +175,8 @@ void FlowTable::set_hop(SlotIndex index, SlotIndex peer, const Endpoint& destina
   lock->commit(orders);
 }
 
-Orders FlowTable::adopt(SlotIndex index, Orders orders, const Side& side, const Path& path) {
+Orders FlowTable::adopt(SlotIndex index, Orders orders, const Side& side, const Side& other,
+                        const Path& path) {
   Record& rec = record(index);
   const bool fresh = !orders.has(kActive);
   if (fresh) {
@@ -179,11 +188,11 @@ Orders FlowTable::adopt(SlotIndex index, Orders orders, const Side& side, const 
   if (remote && (remote->port.number() == 0 || unreachable(index, remote->address))) {
     remote.reset();
   }
-  const bool was_learning = !fresh && !orders.has(kFixed);
-  const std::uint32_t kept = was_learning ? kSource | kLatched | kProvisional : 0;
-  orders.flags = (orders.flags & kept) | kind_flags(path, side);
+  const bool was_learning = !fresh && !orders.has(kFixed) && !orders.has(kSplitOff);
+  const std::uint32_t kept = was_learning ? kHeard : 0;
+  orders.flags = (orders.flags & kept) | kind_flags(path, side, other);
   if (orders.has(kFixed)) {
-    orders.flags &= ~(kSource | kLatched | kProvisional);
+    orders.flags &= ~kHeard;
     if (remote) orders.flags |= kSource;
     orders.source = remote.value_or(Endpoint{});
   } else if (orders.has(kLatched) && side.on_publish == OnPublish::reopen) {
@@ -203,6 +212,16 @@ Orders FlowTable::adopt(SlotIndex index, Orders orders, const Side& side, const 
   store_address(rec.remote, remote ? remote->address : IpAddress{});
   rec.remote_port.store(remote ? remote->port.number() : 0, std::memory_order_release);
   return orders;
+}
+
+// Who sends RTCP at the port of RTP is who is heard there. Precondition: `index` is locked, which
+// keeps a worker from latching at the port of RTP without it.
+void FlowTable::follow_rtp(SlotIndex index, Orders& orders) const {
+  std::optional<Orders> rtp;
+  while (!(rtp = read_orders(slot(index.of_rtp()).orders))) {
+  }
+  orders.flags = (orders.flags & ~kHeard) | (rtp->flags & kHeard);
+  orders.source = rtp->source;
 }
 
 // `index` was joined to another port before: what arrives there no longer leaves from here.
@@ -232,7 +251,8 @@ void FlowTable::publish(const Path& path, Tsc now) {
   const bool across = egress(index[0]).address.family() != egress(index[1]).address.family();
   std::array<Orders, 2> orders;
   for (const std::size_t i : {0, 1}) {
-    orders[i] = adopt(index[i], lock[i]->orders(), *side[i], path);
+    orders[i] = adopt(index[i], lock[i]->orders(), *side[i], *side[1 - i], path);
+    if (orders[i].has(kSplitOff)) follow_rtp(index[i], orders[i]);
     orders[i].flags |= side[1 - i]->deliver ? kPeer : kPeer | kHeld;
     if (across) orders[i].flags |= kBridge;
     if (orders[i].peer != index[1 - i]) orders[i].hop = NextHop{};
@@ -278,8 +298,7 @@ std::optional<Endpoint> FlowTable::remote_of(SlotIndex index) const {
 
 void FlowTable::note_rtcp(SlotIndex index, SlotIndex peer, std::span<const std::byte> packet,
                           std::uint32_t clock_rate, Tsc now) const {
-  // RTP has the even port of a pair.
-  const SeenLine& rtp = slot(SlotIndex(peer.value & ~1U)).seen;
+  const SeenLine& rtp = slot(peer.of_rtp()).seen;
   const std::uint64_t sender = rtp.sender.load(kRelaxed);
   const std::optional<std::uint32_t> stream =
       sender == 0 ? std::nullopt : std::optional(static_cast<std::uint32_t>(sender));
@@ -308,16 +327,15 @@ FlowReport FlowTable::read(LocalPort port, Tsc now) const {
   report.malformed = rec.dropped(DropReason::empty_datagram, DropReason::stun_malformed);
   for (std::size_t i = 0; i < rec.drops.size(); ++i) report.drops[i] = rec.drops[i].load(kRelaxed);
   const bool heard = report.packets > 0;
-  if (orders->has(kLatched) || (orders->has(kFixed | kSource) && heard)) {
-    report.latched = orders->source;
-  }
+  const bool latched = orders->has(kLatched) && !orders->has(kSplitOff);
+  if (latched || (orders->has(kFixed | kSource) && heard)) report.latched = orders->source;
   if (orders->has(kDestination)) report.destination = orders->destination;
   const auto since = [&](const std::atomic<std::uint64_t>& time) {
     const auto ticks = static_cast<double>(elapsed(Tsc{time.load(kRelaxed)}, now));
     return std::chrono::duration_cast<std::chrono::nanoseconds>(
         std::chrono::duration<double>(ticks / static_cast<double>(tsc_hz_)));
   };
-  if (orders->has(kLatched)) report.latched_for = since(rec.latched_at);
+  if (latched) report.latched_for = since(rec.latched_at);
   if (heard) report.idle = since(seen.last);
   if (!orders->has(kOpen)) report.stranger = candidate_of(rec);
   // The pair's reports belong to the port that they arrive at.

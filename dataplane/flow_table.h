@@ -8,6 +8,9 @@
 // by locking both its slots, in the order of their indexes; a worker that latches tries both locks
 // and leaves it to the next packet if it fails. What a worker learns of side B it writes as B's
 // source and as the destination of A's slot, so that a packet never visits a second slot.
+// Where only A multiplexes RTP and RTCP, its RTCP port, which nothing arrives at, keeps the orders
+// for the RTCP that arrives at A's RTP port: its source is the one that is heard there, latches
+// there included. The port of B's RTCP sends from A's RTP port to where A's RTP comes from.
 
 #include <cstddef>
 #include <cstdint>
@@ -106,7 +109,18 @@ class FlowTable {
   };
 
   // The orders of `index` so far, brought in line with what signalling says of its side.
-  [[nodiscard]] Orders adopt(SlotIndex index, Orders orders, const Side& side, const Path& path);
+  [[nodiscard]] Orders adopt(SlotIndex index, Orders orders, const Side& side, const Side& other,
+                             const Path& path);
+  void follow_rtp(SlotIndex index, Orders& orders) const;
+  // A slot whose source is to change, and its peer, which sends there: both locked.
+  struct SideLock {
+    SlotIndex index;
+    OrdersLock lock;
+    std::optional<OrdersLock> peer;
+    Orders orders;
+  };
+  [[nodiscard]] std::optional<SideLock> try_lock(SlotIndex index) const;
+  void set_source(SideLock& side, const Endpoint& source, const std::optional<NextHop>& hop) const;
   // Keeps the next hop if the address is the same.
   void set_destination(SlotIndex index, Orders& orders,
                        const std::optional<Endpoint>& destination) const;

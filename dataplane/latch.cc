@@ -3,7 +3,9 @@
 // packets whose source is not the latched one. See docs/adr/0003-restricted-latching.md.
 //
 // A source is judged on a consistent copy first, so that refusing a flood locks nothing, and once
-// more under both slots' locks before anything changes.
+// more under the locks of all slots concerned before anything changes.
+
+#include <utility>
 
 #include "dataplane/flow_table.h"
 
@@ -152,28 +154,44 @@ std::optional<DropReason> FlowTable::latch(SlotIndex index, const Endpoint& sour
   // Without a next hop yet, the first packet that needs it looks again.
   const auto hop = neighbors_of(index).try_resolve(source.address, now);
 
-  std::optional<OrdersLock> lock = OrdersLock::try_lock(slot(index).orders);
-  if (!lock) return DropReason::latch_contended;
-  Orders orders = lock->orders();
+  std::optional<SideLock> side = try_lock(index);
+  if (!side) return DropReason::latch_contended;
   // Signalling may have changed its mind since.
-  if (const auto refused = judge(index, orders, source, evidence, now)) return refused;
-  std::optional<OrdersLock> peer_lock =
-      orders.has(kPeer) ? OrdersLock::try_lock(slot(orders.peer).orders) : std::nullopt;
-  if (orders.has(kPeer) && !peer_lock) return DropReason::latch_contended;
-  orders.source = source;
+  if (const auto refused = judge(index, side->orders, source, evidence, now)) return refused;
+  const bool split = side->orders.has(kSplit);
+  std::optional<SideLock> rtcp = split ? try_lock(index.of_rtcp()) : std::nullopt;
+  if (split && !rtcp) return DropReason::latch_contended;
   record(index).latched_at.store(now.ticks, kRelaxed);
-  orders.flags = (orders.flags | kSource | kLatched) & ~kProvisional;
-  set_deltas(index, orders);
-  if (peer_lock) {
-    Orders peer = peer_lock->orders();
-    if (peer.has(kPeer) && peer.peer == index) {
-      set_destination(orders.peer, peer, source);
-      if (hop) peer.hop = *hop;
-      peer_lock->commit(peer);
-    }
-  }
-  lock->commit(orders);
+  const std::optional<NextHop> known = hop ? std::optional(*hop) : std::nullopt;
+  // In this order: see follow_rtp().
+  set_source(*side, source, known);
+  if (rtcp && rtcp->orders.has(kSplitOff)) set_source(*rtcp, source, known);
   return std::nullopt;
+}
+
+std::optional<FlowTable::SideLock> FlowTable::try_lock(SlotIndex index) const {
+  std::optional<OrdersLock> lock = OrdersLock::try_lock(slot(index).orders);
+  if (!lock) return std::nullopt;
+  const Orders orders = lock->orders();
+  std::optional<OrdersLock> peer =
+      orders.has(kPeer) ? OrdersLock::try_lock(slot(orders.peer).orders) : std::nullopt;
+  if (orders.has(kPeer) && !peer) return std::nullopt;
+  return SideLock{index, std::move(*lock), std::move(peer), orders};
+}
+
+void FlowTable::set_source(SideLock& side, const Endpoint& source,
+                           const std::optional<NextHop>& hop) const {
+  Orders& orders = side.orders;
+  orders.source = source;
+  orders.flags = (orders.flags | kSource | kLatched) & ~kProvisional;
+  set_deltas(side.index, orders);
+  side.lock.commit(orders);
+  if (!side.peer) return;
+  Orders peer = side.peer->orders();
+  if (!peer.has(kPeer) || peer.peer != side.index) return;
+  set_destination(orders.peer, peer, source);
+  if (hop) peer.hop = *hop;
+  side.peer->commit(peer);
 }
 
 std::expected<NeighborWord, DropReason> FlowTable::rehop(SlotIndex index, Tsc now) {

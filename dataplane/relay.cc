@@ -196,6 +196,7 @@ std::expected<NeighborWord, DropReason> Relay::admit(const Arrival& arrival, Tsc
                                                      OrderWords& words) {
   const Datagram datagram{source_of(arrival.ip), arrival.payload()};
   if (!arrival.read_orders(words)) return std::unexpected(DropReason::slot_busy);
+  if (words.has(kSplitOff)) return std::unexpected(DropReason::port_inactive);
   if (!arrival.is_heard(words)) {
     if (const auto reason = stranger(arrival, datagram, words.flags, now)) {
       return std::unexpected(*reason);
@@ -212,7 +213,19 @@ std::expected<NeighborWord, DropReason> Relay::admit(const Arrival& arrival, Tsc
       return std::unexpected(*reason);
     }
   }
-  return next_hop(arrival, words, now);
+  const bool split = words.has(kSplit) && content->kind == Evidence::Kind::rtcp;
+  return split ? split_off(arrival, words, now) : next_hop(arrival, words, now);
+}
+
+// Multiplexed RTCP, to who has it apart: by the orders that the port of RTCP keeps for it.
+std::expected<NeighborWord, DropReason> Relay::split_off(const Arrival& arrival, OrderWords& words,
+                                                         Tsc now) {
+  Arrival rtcp = arrival;
+  rtcp.slot = &flows_.slot(arrival.index().of_rtcp());
+  if (!rtcp.read_orders(words)) return std::unexpected(DropReason::slot_busy);
+  if (!words.has(kSplitOff)) return std::unexpected(DropReason::no_destination);
+  if (!rtcp.is_heard(words)) return std::unexpected(DropReason::latch_contended);
+  return next_hop(rtcp, words, now);
 }
 
 [[gnu::noinline]] void Relay::forward_unusual(const Arrival& arrival, Tsc now,

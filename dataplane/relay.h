@@ -90,6 +90,8 @@ class Relay {
   [[nodiscard]] bool keep(const Arrival& arrival, DropReason reason, Tsc now);
   [[nodiscard]] std::optional<DropReason> send_late(const EarlyStun::Kept& kept, Tsc now,
                                                     std::span<TxBatch> tx);
+  [[nodiscard]] std::expected<NeighborWord, DropReason> split_off(const Arrival& arrival,
+                                                                  OrderWords& words, Tsc now);
   void note(const Arrival& arrival, const Content& content, const OrderWords& words, Tsc now);
   void note_unusual(Slot& slot, const std::byte* rtp, Tsc now, std::uint32_t clock_rate);
   [[nodiscard]] std::expected<NeighborWord, DropReason> next_hop(const Arrival& arrival,

@@ -60,7 +60,7 @@ struct QualityTest : testing::Test {
   Path path = path_ab();
 
   void SetUp() override {
-    path.rtcp_mux = true;
+    path.a.rtcp_mux = path.b.rtcp_mux = true;
     lab.flows.publish(path, kStart);
     ASSERT_TRUE(lab.from_a(rtp({.ssrc = kSsrcA})));
     ASSERT_TRUE(lab.from_b(rtp({.ssrc = kSsrcB})));

@@ -54,7 +54,7 @@ void publish(PacketLab& lab, const std::string& flow) {
     if (word == "none") return;
     if (word == "rtcp") path.payload = Payload::rtcp;
     if (word == "opaque") path.payload = Payload::opaque;
-    if (word == "mux") path.rtcp_mux = true;
+    if (word == "mux") path.a.rtcp_mux = path.b.rtcp_mux = true;
     if (word == "encrypted") path.encrypted = true;
     if (word == "held") path.b.deliver = false;
     if (word == "unanswered") path.b.remote.reset();
@@ -337,7 +337,7 @@ TEST(Relay, FamiliesMixInOneBurst) {
 TEST(Relay, ReportsWhatAFlowHasSeen) {
   PacketLab lab;
   Path path = path_ab();
-  path.rtcp_mux = true;
+  path.a.rtcp_mux = path.b.rtcp_mux = true;
   lab.flows.publish(path, kStart);
   EXPECT_FALSE(lab.flows.read(kPortA, kStart).idle);
   for (std::uint16_t i = 0; i < 10; ++i) {
@@ -374,7 +374,7 @@ TEST(Relay, ReportsWhatAFlowHasSeen) {
 TEST(Relay, RtcpAndStunAreNotInTheRtpSequence) {
   PacketLab lab;
   Path path = path_ab();
-  path.rtcp_mux = true;
+  path.a.rtcp_mux = path.b.rtcp_mux = true;
   lab.flows.publish(path, kStart);
   ASSERT_TRUE(lab.from_a(stun()));
   EXPECT_FALSE(lab.flows.read(kPortA, kStart).ssrc);

@@ -25,7 +25,7 @@ struct TreatmentTest : testing::Test {
 };
 
 TEST_F(TreatmentTest, BlockedMediaIsDroppedOneWay) {
-  path.rtcp_mux = true;
+  path.a.rtcp_mux = path.b.rtcp_mux = true;
   publish();
   ASSERT_TRUE(lab.from_a(rtp({})));
   path.a.treatment = Treatment::block;
