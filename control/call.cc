@@ -310,8 +310,9 @@ Result<Call::Told> Call::settle_offer(const Request& request, const sdp::Session
   for (std::size_t i = 0; i < count; ++i) {
     const PartyMedia& media = sender.said(i);
     const HeldPorts* ports = media.state == State::live ? reader.ports(i) : nullptr;
-    const bool muxed = media.rtcp_mux && request.edits.require_mux;
-    result.medias.push_back(told(request, *reader.realm, media, ports, muxed));
+    const bool mux = dialog.offer_mux(sender, i, request.edits.mux);
+    const bool one_port = mux && request.edits.mux.require;
+    result.medias.push_back(told(request, *reader.realm, media, ports, mux, one_port));
   }
   return result;
 }
@@ -360,6 +361,7 @@ Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Sessio
   }
 
   Told result{*reader.realm, {}, &reader.origin, misplaced(request, sender, reader)};
+  std::vector<Mux> muxes(said->size());
   const HeldPorts* bundle = nullptr;  // the ports of the first relayed media
   for (std::size_t i = 0; i < said->size(); ++i) {
     const PartyMedia &offered = reader.said(i), &media = (*said)[i];
@@ -367,8 +369,10 @@ Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Sessio
                              : media.state == State::bundled ? bundle
                                                              : nullptr;
     if (bundle == nullptr) bundle = ports;
-    const bool muxed = offered.rtcp_mux && media.rtcp_mux;
-    result.medias.push_back(told(request, *reader.realm, media, ports, muxed));
+    muxes[i] = dialog->settled_mux(reader, i, media);
+    const bool bundled = media.state == State::bundled && offered.rtcp_mux && media.rtcp_mux;
+    const bool mux = bundled || (dialog->a.get() == &reader ? muxes[i].a : muxes[i].b);
+    result.medias.push_back(told(request, *reader.realm, media, ports, mux, mux));
     // What was offered, whatever the other party was shown instead.
     const bool as_offered = request.edits.protocol.empty() && media.rtp && offered.rtp &&
                             sdp::interchangeable(media.protocol, offered.protocol);
@@ -381,6 +385,7 @@ Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Sessio
   sender.add(request.to_tag);
   take_hold(*dialog, sender, request);
   take_early(sender, now);
+  dialog->mux = std::move(muxes);
   dialog->answered = true;
   dialog->pending = false;
   dialog->final |= request.sip_code >= kFinalResponse && !request.provisional;

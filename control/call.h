@@ -149,9 +149,17 @@ class Call {
 
     [[nodiscard]] bool any() const { return strongly || by_a || by_b; }
   };
+  // Who has RTCP of a media on the port of RTP (RFC 5761).
+  struct Mux {
+    bool a = false, b = false;  // as the last answer settled it
+    // By the last offer: what its reader is told, and its sender whatever the reader says.
+    bool offered = false;
+    std::optional<bool> reply;
+  };
   struct Dialog {
     std::shared_ptr<Leg> a, b;  // who offered first, who answered
     std::vector<Held> held;     // by m= line
+    std::vector<Mux> mux;       // too
     std::string via_branch;
     bool answered = false;
     bool pending = false;  // an offer waits for its answer
@@ -160,6 +168,14 @@ class Call {
 
     [[nodiscard]] bool joins(const Leg& leg) const { return a.get() == &leg || b.get() == &leg; }
     [[nodiscard]] Leg& other(const Leg& leg) const { return a.get() == &leg ? *b : *a; }
+
+    // call_mux.cc
+    [[nodiscard]] bool muxes(const Leg& leg, std::size_t index) const;
+    // What the reader of an offer is told.
+    [[nodiscard]] bool offer_mux(const Leg& sender, std::size_t index, const sdp::MuxChoice& asked);
+    // What comes of an answer that says this to `reader`.
+    [[nodiscard]] Mux settled_mux(const Leg& reader, std::size_t index,
+                                  const PartyMedia& said) const;
   };
   // Between whom an offer passes: in a dialog of the call, or in one that is made for it.
   struct Exchange {
@@ -226,10 +242,11 @@ class Call {
   [[nodiscard]] std::size_t add_candidates(Leg& leg, const std::vector<sdp::FragmentMedia>& news);
 
   // call_print.cc
-  // One media as its reader, who was given `ports` in `realm`, gets to see it.
+  // One media as its reader, who was given `ports` in `realm`, gets to see it: whether it is told
+  // a=rtcp-mux, and named no port for RTCP.
   [[nodiscard]] static sdp::MediaRewrite told(const Request& request, const Realm& realm,
                                               const PartyMedia& said, const HeldPorts* ports,
-                                              bool rtcp_mux);
+                                              bool rtcp_mux, bool one_port);
   [[nodiscard]] static Reply print(const Request& request, const sdp::Session& session, Told told);
   [[nodiscard]] static std::string misplaced(const Request& request, const Leg& sender,
                                              const Leg& reader);
@@ -249,7 +266,7 @@ class Call {
   void withdraw(const Leg& leg, std::size_t index);
   void publish(Dialog& dialog);
   void publish(Dialog& dialog, std::size_t index);
-  [[nodiscard]] Side side(const Leg& leg, const Leg& other, std::size_t index,
+  [[nodiscard]] Side side(const Dialog& dialog, const Leg& leg, std::size_t index,
                           std::size_t component) const;
   [[nodiscard]] static bool expects(const Leg& leg, std::size_t index);
   [[nodiscard]] bool expects_media() const;

@@ -156,22 +156,22 @@ void Call::publish(Dialog& dialog, std::size_t index) {
     withdraw(b, index);
     return;
   }
-  // RFC 5761 section 5.1.1: RTCP shares the port once both have said so; until the answer it may
-  // come on either port.
   const bool rtp = (of_a.rtp || !live(of_a)) && (of_b.rtp || !live(of_b));
-  const bool muxed = of_a.rtcp_mux && of_b.rtcp_mux;
-  const bool may_mux = muxed || (dialog.pending && (of_a.rtcp_mux || of_b.rtcp_mux));
+  const bool a_muxes = dialog.muxes(a, index), b_muxes = dialog.muxes(b, index);
   const bool encrypted = of_a.encrypted() || of_b.encrypted();
-  Path path{.a = side(a, b, index, 0),
-            .b = side(b, a, index, 0),
+  Path path{.a = side(dialog, a, index, 0),
+            .b = side(dialog, b, index, 0),
             .payload = rtp ? Payload::rtp : Payload::opaque,
             .encrypted = encrypted,
             .dscp = dscp_};
-  path.a.rtcp_mux = path.b.rtcp_mux = rtp && may_mux;
+  // RFC 5761 section 5.1.1: until the first answer RTCP may come on either port.
+  if (dialog.pending && !a_muxes && !b_muxes && (of_a.rtcp_mux || of_b.rtcp_mux)) {
+    path.a.rtcp_mux = path.b.rtcp_mux = true;
+  }
   dataplane_.publish(path);
-  if (rtp && !muxed) {
-    dataplane_.publish({.a = side(a, b, index, 1),
-                        .b = side(b, a, index, 1),
+  if (rtp && !(a_muxes && b_muxes)) {
+    dataplane_.publish({.a = side(dialog, a, index, 1),
+                        .b = side(dialog, b, index, 1),
                         .payload = Payload::rtcp,
                         .encrypted = encrypted,
                         .dscp = dscp_});
@@ -184,19 +184,23 @@ void Call::publish(Dialog& dialog, std::size_t index) {
   }
 }
 
-Side Call::side(const Leg& leg, const Leg& other, std::size_t index, std::size_t component) const {
+Side Call::side(const Dialog& dialog, const Leg& leg, std::size_t index,
+                std::size_t component) const {
+  const Leg& other = dialog.other(leg);
   const HeldPorts& ports = *leg.ports(index);
   const PartyMedia& said = leg.said(index);
   Side result;
   result.local = component == 0 ? ports.rtp() : ports.rtcp();
+  result.rtcp_mux = dialog.muxes(leg, index);
   if (!live(said)) return result;  // not answered: nothing is heard from it
-  result.remote = said.components[component].remote;
+  const PartyMedia::Component& part = said.components[result.rtcp_mux ? 0 : component];
+  result.remote = part.remote;
   result.hints = said.hints;
   // Each may number its types by its own SDP or by the other's (RFC 3264 section 5.1).
   if (component == 0) result.payload_types = said.payload_types | other.said(index).payload_types;
   result.clock_hz = said.clock_hz;
   result.latching = leg.asymmetric ? Latching::off : leg.realm->interface.latching;
-  result.on_publish = said.components[component].moved ? OnPublish::reopen : OnPublish::keep;
+  result.on_publish = part.moved ? OnPublish::reopen : OnPublish::keep;
   result.deliver = !said.held;
   result.handover = leg.media_handover;
   // Nothing is sent to where its SDP says before it is heard from there or elsewhere.

@@ -35,6 +35,21 @@ std::string ice_shortfall(const Request& request, const sdp::Session& session) {
   return "ICE=force: the SDP has media without ICE, and the relay does not speak ICE for it";
 }
 
+// Agents of ICE check RTCP where their own party has it.
+std::string mux_shortfall(const Request& request, const sdp::Session& session,
+                          const std::vector<sdp::MediaRewrite>& medias) {
+  if (request.ice == IceHandling::remove) return {};
+  for (std::size_t i = 0; i < session.medias.size(); ++i) {
+    const sdp::Media& media = session.medias[i];
+    const bool as_said = medias[i].rtcp_mux.value_or(media.rtcp_mux) == media.rtcp_mux;
+    if (!media.ice_ufrag.empty() && !as_said) {
+      return "rtcp-mux: one party multiplexes RTCP and the other does not, which their ICE agents "
+             "cannot check; ICE=remove lets the relay split it";
+    }
+  }
+  return {};
+}
+
 sdp::RtcpAttribute rtcp_attribute(const sdp::Edits& edits) {
   if (edits.no_rtcp_attribute) return sdp::RtcpAttribute::never;
   return edits.full_rtcp_attribute ? sdp::RtcpAttribute::full : sdp::RtcpAttribute::needed;
@@ -83,14 +98,15 @@ reply::Endpoints print_endpoints(const Request& request, const Realm& realm,
 }  // namespace
 
 sdp::MediaRewrite Call::told(const Request& request, const Realm& realm, const PartyMedia& said,
-                             const HeldPorts* ports, bool rtcp_mux) {
+                             const HeldPorts* ports, bool rtcp_mux, bool one_port) {
   sdp::MediaRewrite result;
   const bool live = said.state == PartyMedia::State::live;
   result.untouched = said.state == PartyMedia::State::untouched || (live && said.ice_concluded);
   if (result.untouched || ports == nullptr) return result;
   result.address = printed(request, realm, ports->address());
   result.port = ports->rtp().port;
-  result.rtcp = rtcp_mux ? result.port : result.port.next();
+  result.rtcp = one_port ? result.port : result.port.next();
+  if (live && said.rtp) result.rtcp_mux = rtcp_mux;
   const std::string& protocol = request.edits.protocol;
   if (said.rtp && protocol != "accept") result.protocol = protocol;
   return result;
@@ -101,6 +117,7 @@ Reply Call::print(const Request& request, const sdp::Session& session, Told told
     return print_endpoints(request, told.realm, told.medias, std::move(told.shortfall));
   }
   add_sentence(told.shortfall, ice_shortfall(request, session));
+  add_sentence(told.shortfall, mux_shortfall(request, session, told.medias));
   return reply::Sdp{print_sdp(request, session, told.realm, std::move(told.medias), told.origin),
                     std::move(told.shortfall)};
 }

@@ -73,7 +73,9 @@ MediaReport Call::report(const Leg& leg, std::size_t index) const {
   result.dtmf_blocked = restraint_.dtmf_blocked || leg.restraint.dtmf_blocked;
   const HeldPorts* ports = leg.ports(index);
   if (ports == nullptr) return result;
-  const bool muxed = leg.peer != nullptr && said.rtcp_mux && leg.peer->said(index).rtcp_mux;
+  const bool muxed = std::ranges::any_of(dialogs_, [&](const Dialog& dialog) {
+    return dialog.joins(leg) && &dialog.other(leg) == leg.peer && dialog.muxes(leg, index);
+  });
   const auto add = [&](LocalPort local, std::size_t component) {
     result.streams.push_back(
         {.local = local,

@@ -59,7 +59,7 @@ Result<Reply> Call::remind(const Request& update) const {
   PartyMedia live;
   live.state = PartyMedia::State::live;
   for (const LegMedia& media : leg->medias) {
-    result.medias.push_back(told(update, *leg->realm, live, media.ports.get(), false));
+    result.medias.push_back(told(update, *leg->realm, live, media.ports.get(), false, false));
   }
   return print(update, {}, std::move(result));
 }

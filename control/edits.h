@@ -56,14 +56,20 @@ struct OriginEdits {
   [[nodiscard]] bool empty() const { return !user && !id && !version && !increment; }
 };
 
+// What is asked of a=rtcp-mux with an offer (RFC 5761); by default it is for the parties to agree.
+struct MuxChoice {
+  bool offer = false;    // to the reader, whether the sender does or not
+  bool require = false;  // the same, and it is named no port for RTCP
+  bool demux = false;    // not to the reader; the sender may go on with it
+  bool accept = false;   // the sender may, whatever the reader answers
+  bool reject = false;   // the sender may not, whatever the reader answers
+};
+
 // All of them.
 struct Edits {
   CodecChoice codecs;
   std::vector<std::string> remove_medias;  // media types that are rejected
-  bool separate_rtcp = false;              // no a=rtcp-mux
-  bool demux_asked = false;                // though the sender was to go on with it
-  bool require_mux = false;                // where it is offered: no port for RTCP
-  bool offer_mux = false;
+  MuxChoice mux;
   bool no_bundle = false;
   bool offer_bundle = false, require_bundle = false;
   std::string protocol;  // in m= of RTP media: "RTP/AVPF"; "accept": as it is; empty: see print()

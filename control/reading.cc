@@ -46,8 +46,7 @@ Result<sdp::Session> read_medias(const Request& request, Reading& reading) {
     if (auto ok = sdp::check_bundle(*session, request.edits); !ok) {
       return std::unexpected(ok.error());
     }
-    reading.shortfall = sdp::shortfall(*session, request.edits);
-    add_sentence(reading.shortfall, sdp::bundle_shortfall(*session, request.edits));
+    reading.shortfall = sdp::bundle_shortfall(*session, request.edits);
   }
   sdp::adjust(*session, request.edits);
   return session;

@@ -82,11 +82,12 @@ struct Session {
 [[nodiscard]] Result<Session> parse(std::string_view body);
 
 struct MediaRewrite {
-  IpAddress address;               // to print in c= (and a=rtcp); ignored if port is 0
-  UdpPort port;                    // to print in m=; 0 = this media is rejected
-  UdpPort rtcp;                    // where RTCP is received; equal to port when multiplexed
-  bool untouched = false;          // pass the whole media description through (not relayable)
-  std::string_view protocol = {};  // to print in m=; empty: as it is
+  IpAddress address;                  // to print in c= (and a=rtcp); ignored if port is 0
+  UdpPort port;                       // to print in m=; 0 = this media is rejected
+  UdpPort rtcp;                       // where RTCP is received; equal to port when multiplexed
+  bool untouched = false;             // pass the whole media description through (not relayable)
+  std::string_view protocol = {};     // to print in m=; empty: as it is
+  std::optional<bool> rtcp_mux = {};  // a=rtcp-mux is there or not; unset: as it is
 };
 
 // What becomes of ICE in relayed media that have it (a=ice-ufrag).
@@ -127,6 +128,7 @@ struct Rewrite {
 // - a=rtcp gets the `rtcp` port, and `address` where it named one. It is added (at the end of the
 //   media) when RTCP is not at port + 1, unless a=rtcp-mux says that it is at `port`. On request
 //   it goes, or is always there and names the address.
+// - a=rtcp-mux is added at the end of a relayed media, or goes, with a=rtcp-mux-only (RFC 8858).
 // - The relay's candidates are `address` and `port`, and `rtcp` for component 2 if the media has
 //   candidates for it, or none at all and no a=rtcp-mux. They stand before the first a=candidate.
 // - An untouched media keeps its ICE attributes; `ice` is for the others and the session.

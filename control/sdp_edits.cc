@@ -209,7 +209,6 @@ Result<void> check_bundle(const Session& session, const Edits& edits) {
 
 void adjust(Session& session, const Edits& edits) {
   for (Media& media : session.medias) {
-    if (edits.separate_rtcp) media.rtcp_mux = false;
     if (edits.no_bundle) media.bundle_only = false;
     const auto& types = edits.remove_medias;
     if (std::ranges::find(types, media.type) == types.end()) continue;
@@ -224,18 +223,6 @@ std::string bundle_shortfall(const Session& session, const Edits& edits) {
   }
   const bool missing = edits.offer_bundle && !session.bundle && session.medias.size() > 1;
   return missing ? "bundle: the SDP has no a=group:BUNDLE, and goes without" : "";
-}
-
-std::string shortfall(const Session& session, const Edits& edits) {
-  for (const Media& media : session.medias) {
-    if (!media.rtp || media.port == UdpPort(0)) continue;
-    const bool given_up = edits.demux_asked && media.rtcp_mux;
-    if (given_up || (edits.offer_mux && !edits.separate_rtcp && !media.rtcp_mux)) {
-      return "rtcp-mux: RTCP passes as it comes, so both parties multiplex it or neither does; "
-             "the SDP goes without";
-    }
-  }
-  return {};
 }
 
 }  // namespace millrace::sdp

@@ -59,7 +59,7 @@ class Writer {
   enum class Fate : std::uint8_t { relayed, rejected, untouched };
   // What a media has got by now.
   struct Written {
-    bool rtcp = false, candidates = false, direction = false;
+    bool rtcp = false, rtcp_mux = false, candidates = false, direction = false;
   };
 
   [[nodiscard]] Fate fate(std::size_t k) const {
@@ -140,6 +140,7 @@ class Writer {
     if (!written.rtcp && needs_rtcp(k)) {
       write(rtcp_line(k, rewrite_.rtcp == RtcpAttribute::full), ending);
     }
+    if (!written.rtcp_mux && rewrite_.medias[k].rtcp_mux == true) write("a=rtcp-mux", ending);
     if (!written.candidates && is_candidate(k)) write_candidates(k, ending);
     if (!written.direction && demoted(k)) write(held_direction(k), ending);
   }
@@ -175,6 +176,10 @@ class Writer {
         if (demoted(k) && direction_named(a.name)) {
           written.direction = true;
           return write(held_direction(k), line.ending);
+        }
+        if (!rejected && (a.name == "rtcp-mux" || a.name == "rtcp-mux-only")) {
+          if (rewrite_.medias[k].rtcp_mux == false) return;
+          written.rtcp_mux |= a.name == "rtcp-mux";
         }
         if (a.name != "rtcp" || !media.rtp) break;
         if (rejected || rewrite_.rtcp == RtcpAttribute::never) return;
@@ -223,7 +228,10 @@ class Writer {
     if (!session_.medias[k].rtp || rewrite_.rtcp == RtcpAttribute::never) return false;
     if (rewrite_.rtcp == RtcpAttribute::full) return true;
     if (to.rtcp == to.port.next()) return false;
-    return to.rtcp != to.port || !session_.medias[k].rtcp_mux;
+    return to.rtcp != to.port || !says_mux(k);
+  }
+  [[nodiscard]] bool says_mux(std::size_t k) const {
+    return rewrite_.medias[k].rtcp_mux.value_or(session_.medias[k].rtcp_mux);
   }
 
   [[nodiscard]] std::string rtcp_line(std::size_t k, bool with_address) const {
@@ -256,7 +264,7 @@ class Writer {
     };
     add(1, to.port);
     const bool apart = media.rtp && to.rtcp != to.port;
-    const bool unsaid = media.candidates.empty() && !media.rtcp_mux;
+    const bool unsaid = media.candidates.empty() && !says_mux(k);
     if (apart && (media.rtcp_candidates || unsaid)) add(2, to.rtcp);
   }
 

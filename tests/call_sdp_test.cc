@@ -78,29 +78,6 @@ TEST_F(CallTest, EncryptionCannotBeAskedFor) {
   EXPECT_EQ(statistics().sessions, 0U);
 }
 
-TEST_F(CallTest, RefusedMuxIsNotOfferedAndTold) {
-  Request asked = offer(audio(kA, 4000, "a=rtcp-mux\r\n"));
-  asked.edits.separate_rtcp = asked.edits.demux_asked = true;
-  sdp::AttributeEdits lines;
-  lines.where = sdp::AttributeEdits::Where::everywhere;
-  lines.remove = {"rtcp-mux"};
-  asked.edits.lines.attributes = {lines};
-  const Reply reply = handle(asked);
-  const auto& told = std::get<reply::Sdp>(reply);
-  EXPECT_EQ(told.body.find("rtcp-mux"), std::string::npos);
-  EXPECT_NE(told.warning.find("rtcp-mux"), std::string::npos);
-  const Printed answered = print(answer(audio(kB, 5000)));
-  EXPECT_TRUE(rtcp_flow(answered.local()).active);
-}
-
-TEST_F(CallTest, RequiredMuxNamesOnePort) {
-  Request asked = offer(audio(kA, 4000, "a=rtcp-mux\r\n"));
-  asked.edits.require_mux = true;
-  const Printed offered = print(asked);
-  EXPECT_NE(offered.body->find("a=rtcp-mux"), std::string::npos);
-  EXPECT_TRUE(offered.session.medias[0].rtcp_mux);
-}
-
 TEST_F(CallTest, StrippedCodecWasNeverOffered) {
   Request asked = offer(audio(kA, 4000));
   asked.edits.codecs.strip = {"PCMU"};
@@ -173,13 +150,13 @@ TEST_F(CallWarning, APartyStaysOnItsInterface) {
 }
 
 TEST_F(CallWarning, AllOfThemAreTold) {
-  Request asked = offer(audio(kA, 4000));
+  Request asked = offer(audio(kA, 4000) + media("video", 4002));
   asked.ice = IceHandling::force;
   asked.shortfall = "pierce-NAT: no";
-  asked.edits.offer_mux = true;
+  asked.edits.offer_bundle = true;
   const std::string all = warning(asked);
   EXPECT_TRUE(all.starts_with("ICE=force: ")) << all;
-  EXPECT_NE(all.find("; pierce-NAT: no; rtcp-mux: "), std::string::npos) << all;
+  EXPECT_NE(all.find("; pierce-NAT: no; bundle: "), std::string::npos) << all;
 }
 
 // ---- BUNDLE -----------------------------------------------------------------------------------

@@ -25,11 +25,21 @@ TEST(NgSdpKeys, FillTheEdits) {
   EXPECT_EQ(edits.codecs.offer, (Strings{"PCMA", "opus"}));
   EXPECT_EQ(edits.remove_medias, Strings{"video"});
   EXPECT_EQ(edits.protocol, "RTP/AVPF");
-  EXPECT_TRUE(edits.require_mux);
+  EXPECT_TRUE(edits.mux.require && !edits.mux.offer && !edits.mux.demux);
   EXPECT_TRUE(edits.origin.user && edits.origin.version && !edits.origin.id);
   EXPECT_TRUE(edits.replace_zero_address);
   EXPECT_TRUE(edits.no_rtcp_attribute && edits.full_rtcp_attribute);
   EXPECT_TRUE(edits.lines.generate_mid && edits.lines.loop_mark);
+}
+
+TEST(NgSdpKeys, MuxIsWordByWord) {
+  const std::string bytes = offer("8:rtcp-muxl5:offer6:accept6:rejecte");
+  const auto message = parse(bytes);
+  ASSERT_TRUE(message.has_value()) << message.error();
+  EXPECT_EQ(message->unknown, Strings{});
+  const sdp::MuxChoice& mux = message->request.edits.mux;
+  EXPECT_TRUE(mux.offer && mux.accept && mux.reject);
+  EXPECT_FALSE(mux.demux || mux.require);
 }
 
 TEST(NgSdpKeys, MayComeAsFlags) {
@@ -45,17 +55,16 @@ TEST(NgSdpKeys, MayComeAsFlags) {
   EXPECT_EQ(edits.codecs.strip, Strings{"G722"});
   EXPECT_EQ(edits.codecs.offer, Strings{"opus/48000/2"});
   EXPECT_EQ(edits.codecs.except, Strings{"PCMU"});
-  EXPECT_TRUE(edits.separate_rtcp && edits.demux_asked && edits.no_bundle);
+  EXPECT_TRUE(edits.mux.demux && !edits.mux.reject && edits.no_bundle);
   EXPECT_TRUE(edits.replace_zero_address);
   const auto& attributes = edits.lines.attributes;
-  ASSERT_EQ(attributes.size(), 5U);
+  ASSERT_EQ(attributes.size(), 4U);
   EXPECT_EQ(attributes[0].type, "audio");
   EXPECT_EQ(attributes[0].add, Strings{"fmtp:96 mode=30"});
   EXPECT_EQ(attributes[1].where, sdp::AttributeEdits::Where::session);
   EXPECT_EQ(attributes[1].remove, Strings{"tool"});
   EXPECT_EQ(attributes[2].substitute.at(0), std::pair(std::string("a"), std::string("b")));
-  EXPECT_EQ(attributes[3].remove, (Strings{"rtcp-mux", "rtcp-mux-only"}));
-  EXPECT_EQ(attributes[4].remove, (Strings{"group:BUNDLE", "bundle-only"}));
+  EXPECT_EQ(attributes[3].remove, (Strings{"group:BUNDLE", "bundle-only"}));
 }
 
 TEST(NgSdpKeys, AttributesOfSections) {

@@ -346,6 +346,32 @@ TEST(SdpRewrite, RejectedStaysRejected) {
   EXPECT_EQ(out, body);
 }
 
+// A reader is told of RTCP what the relay makes of it, whatever the sender said.
+TEST(SdpRewrite, MuxIsAddedAndTakenAway) {
+  const auto told = [](const std::string& media, UdpPort rtcp, std::optional<bool> mux) {
+    const std::string body = with_head(media);
+    MediaRewrite to{.address = ip("203.0.113.9"), .port = UdpPort(6), .rtcp = rtcp};
+    to.rtcp_mux = mux;
+    const Rewrite all{.medias = {to}, .origin = std::nullopt};
+    const std::string out = rewrite(parsed(body), all);
+    EXPECT_EQ(rewrite(parsed(out), all), out);
+    return out.substr(out.find("m="));
+  };
+  const std::string plain = "m=audio 4 RTP/AVP 0\na=ptime:20\n";
+  const std::string mux = "m=audio 4 RTP/AVP 0\na=rtcp-mux\na=rtcp-mux-only\na=ptime:20\n";
+  EXPECT_EQ(told(plain, UdpPort(6), true), "m=audio 6 RTP/AVP 0\na=ptime:20\na=rtcp-mux\n");
+  EXPECT_EQ(told(plain, UdpPort(7), true), "m=audio 6 RTP/AVP 0\na=ptime:20\na=rtcp-mux\n");
+  EXPECT_EQ(told(plain, UdpPort(7), false), "m=audio 6 RTP/AVP 0\na=ptime:20\n");
+  EXPECT_EQ(told(mux, UdpPort(7), false), "m=audio 6 RTP/AVP 0\na=ptime:20\n");
+  EXPECT_EQ(told(mux, UdpPort(6), true),
+            "m=audio 6 RTP/AVP 0\na=rtcp-mux\na=rtcp-mux-only\na=ptime:20\n");
+  EXPECT_EQ(told(mux, UdpPort(6), std::nullopt), told(mux, UdpPort(6), true));
+  EXPECT_EQ(told("m=audio 4 RTP/AVP 0\na=rtcp:4\na=rtcp-mux\n", UdpPort(7), false),
+            "m=audio 6 RTP/AVP 0\na=rtcp:7\n");
+  EXPECT_EQ(told("m=audio 4 RTP/AVP 0\na=rtcp-mux", UdpPort(9), false),
+            "m=audio 6 RTP/AVP 0\na=rtcp:9");
+}
+
 // ---- cost ----------------------------------------------------------------------------------
 
 double cpu_seconds() {

@@ -230,21 +230,19 @@ Expected SdpKeys::rtcp_mux(Value value) {
   return {};
 }
 
-// The relay sends RTCP on as it comes, muxed or not: both parties do it, or neither does.
 void SdpKeys::mux_word(std::string_view name) {
-  sdp::Edits& edits = request_.edits;
-  const bool demux = same(name, "demux");
-  if (demux || same(name, "reject")) {
-    edits.separate_rtcp = true;
-    edits.demux_asked |= demux;
-    remove_lines(edits.lines, {"rtcp-mux", "rtcp-mux-only"});
-  } else if (same(name, "require")) {
-    edits.require_mux = edits.offer_mux = true;
-  } else if (same(name, "offer")) {
-    edits.offer_mux = true;
-  } else if (!same(name, "accept")) {
-    unknown_.add("rtcp-mux", name);
+  const std::array known{
+      std::pair{"offer", &sdp::MuxChoice::offer},   std::pair{"require", &sdp::MuxChoice::require},
+      std::pair{"demux", &sdp::MuxChoice::demux},   std::pair{"accept", &sdp::MuxChoice::accept},
+      std::pair{"reject", &sdp::MuxChoice::reject},
+  };
+  for (const auto& [word, choice] : known) {
+    if (same(name, word)) {
+      request_.edits.mux.*choice = true;
+      return;
+    }
   }
+  unknown_.add("rtcp-mux", name);
 }
 
 Expected SdpKeys::bundle(Value value) {

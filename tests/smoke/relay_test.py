@@ -40,6 +40,44 @@ class RelayTest(RelayCase):
         sent, packets = heard(callee, caller, datagrams=[callee.packet(), callee.report()])
         self.assert_heard(sent, packets, source=caller.to)
 
+    def assert_rtcp_split(self, call, muxed, apart):
+        """Of one party RTP and RTCP pass on one port, of the other on two."""
+        self.assert_open(call)
+        self.assert_both_ways(muxed, apart)
+        reports = [muxed.report()]
+        muxed.send(reports[0])
+        self.assert_heard(reports, receive(apart.rtcp, 2.0, 1), source=apart.rtcp_to)
+        reports = [apart.send_rtcp()]
+        self.assert_heard(reports, receive(muxed.rtp, 2.0, 1), source=muxed.to)
+        self.assert_silent(receive(muxed.rtcp, 0.05) + receive(apart.rtp, 0))
+        # A NAT moves its RTP, and its RTCP with it.
+        muxed.rebind()
+        time.sleep(0.15)
+        self.assertTrue(open_path(muxed, apart), "not heard from its new port")
+        reports = [apart.send_rtcp()]
+        self.assert_heard(reports, receive(muxed.rtp, 2.0, 1), source=muxed.to)
+
+    def test_rtcp_split_for_who_does_not_multiplex(self):
+        for word in ("demux", "accept"):
+            with self.subTest(word):
+                caller, callee = self.phones()
+                call = Call(self.ng, caller, callee, rtcp_mux=[word])
+                told = call.offer(caller.sdp(mux=True))
+                self.assertEqual("a=rtcp-mux" in told, word == "accept")
+                self.assertIn("a=rtcp-mux", call.answer(callee.sdp()))
+                self.assert_rtcp_split(call, caller, callee)
+                tags = call.query()["tags"]
+                streams = [tags[tag]["medias"][0]["streams"]
+                           for tag in (call.from_tag, call.to_tag)]
+                self.assertEqual([len(each) for each in streams], [1, 2])
+
+    def test_rtcp_joined_for_who_multiplexes(self):
+        caller, callee = self.phones()
+        call = Call(self.ng, caller, callee, rtcp_mux=["require"])
+        self.assertIn("a=rtcp-mux", call.offer(caller.sdp()))
+        self.assertNotIn("a=rtcp-mux", call.answer(callee.sdp(mux=True)))
+        self.assert_rtcp_split(call, callee, caller)
+
     def test_checks_sent_before_the_answer_arrive_after_it(self):
         call = self.call(self.ng)  # all next hops are known
         call.delete()
