@@ -54,6 +54,7 @@ struct Calls::Impl {
   EventOutlet outlet;
 
   // What workers had relayed when it was measured last, and how fast it grew until then.
+  std::mutex measuring;
   Time measured = started;
   std::uint64_t measured_bytes = 0;
   std::atomic<std::uint64_t> bits_per_second = 0;
@@ -192,6 +193,7 @@ struct Calls::Impl {
 };
 
 void Calls::Impl::measure_speed(Time now) {
+  const std::lock_guard lock(measuring);
   const auto period = std::chrono::duration_cast<std::chrono::milliseconds>(now - measured);
   if (period < kSpeedPeriod) return;
   std::uint64_t bytes = 0;

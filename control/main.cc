@@ -157,14 +157,15 @@ int run(const Config& config) {
   if (!dataplane) return complain(kExitStart, dataplane.error().message);
 
   const Logging logging(config.log);
-  Calls calls(config, **dataplane);
-  Control control(listeners, calls);
-  if (auto started = control.start(config.notify, notifying); !started) {
-    return complain(kExitStart, started.error().message);
-  }
   if (auto dropped = drop_privileges(needed_capabilities(config.dataplane.interfaces)); !dropped) {
     // Weaker walls are better than no relay; the line names what stays.
     log_event(Level::warning, "capabilities-kept", {{"reason", dropped.error().message}});
+  }
+  Calls calls(config, **dataplane);
+  Control control(listeners, calls);
+  // From here on proxies can connect, and wait for an answer.
+  if (auto started = control.start(config.notify, notifying); !started) {
+    return complain(kExitStart, started.error().message);
   }
   tell_ready(config, listeners);
   held.reset();

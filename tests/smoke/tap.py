@@ -45,8 +45,9 @@ class Tap:
             while True:
                 request, client = self.socket.recvfrom(65536)
                 self.onward.send(request)
-                self.exchanges.append(Exchange(request, self.onward.recv(65536)))
-                self.socket.sendto(self.exchanges[-1].reply, client)
+                reply = self.onward.recv(65536)
+                self.exchanges.append(Exchange(request, reply))
+                self.socket.sendto(reply, client)
 
     def _streams(self):
         with contextlib.suppress(OSError):
@@ -58,8 +59,9 @@ class Tap:
         with client, contextlib.suppress(OSError), connected(self.relay) as relay:
             while request := client.recv(262144):
                 relay.sendall(request)
-                self.exchanges.append(Exchange(request, relay.recv(262144)))
-                client.sendall(self.exchanges[-1].reply)
+                reply = relay.recv(262144)
+                self.exchanges.append(Exchange(request, reply))
+                client.sendall(reply)
 
     def close(self):
         self.socket.close()
