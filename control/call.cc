@@ -71,10 +71,10 @@ void Call::Leg::take_over(std::vector<PartyMedia> news, const Request& request) 
 Call::Call(const Request& first, const Timeouts& timeouts, const Realms& realms,
            Dataplane& dataplane, Clock::time_point now)
     : id_(first.call_id),
-      of_rtpproxy_(first.rtpproxy),
       timeouts_(timeouts),
       realms_(realms),
       dataplane_(dataplane),
+      of_rtpproxy_(first.rtpproxy),
       created_(now),
       last_signal_(now),
       created_at_(std::chrono::system_clock::now()),

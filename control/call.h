@@ -290,7 +290,6 @@ class Call {
   [[nodiscard]] MediaReport report(const Leg& leg, std::size_t index) const;
 
   std::string id_;
-  bool of_rtpproxy_;
   std::string from_tag_, from_uri_, to_uri_, username_;  // of the first update
   const Timeouts& timeouts_;
   const Realms& realms_;
@@ -303,7 +302,7 @@ class Call {
   std::vector<std::string> ended_branches_;             // the last ones
   std::vector<Early> early_;                            // oldest first
   std::string notify_socket_, notify_tag_, dialog_id_;  // as in Request
-  bool told_hold_ = false;
+  bool of_rtpproxy_, told_hold_ = false;
   Clock::time_point created_, last_signal_;
   std::chrono::system_clock::time_point created_at_, last_signal_at_;
   std::optional<std::chrono::system_clock::time_point> answered_at_;

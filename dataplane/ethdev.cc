@@ -132,12 +132,13 @@ Result<DeviceLock> DeviceLock::take(std::string_view device) {
     listen(fd, 1);  // only so that a second instance can ask who we are
     return lock;
   }
-  if (errno == EADDRINUSE) {
+  if (fd >= 0 && errno == EADDRINUSE) {
     ucred holder{};
     socklen_t holder_size = sizeof holder;
-    connect(fd, where, size);
-    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &holder, &holder_size);
-    const std::string who = holder.pid > 0 ? " (process " + std::to_string(holder.pid) + ")" : "";
+    const bool known = connect(fd, where, size) == 0 &&
+                       getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &holder, &holder_size) == 0;
+    const std::string who =
+        known && holder.pid > 0 ? " (process " + std::to_string(holder.pid) + ")" : "";
     return fail("device '" + std::string(device) + "': another millrace" + who +
                 " uses it; stop that one, or see who holds '@" + name + "' with 'ss -xap'");
   }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstring>
 
 #include "dataplane/net.h"
@@ -36,7 +37,7 @@ std::uint64_t mos_tenths(double loss_percent, double jitter_ms, double round_tri
   double r = delay < 160 ? 93.2 - delay / 40 : 93.2 - (delay - 120) / 10;
   r = std::clamp(r - 2.5 * loss_percent, 0.0, 100.0);
   const double mos = 1 + 0.035 * r + 0.000007 * r * (r - 60) * (100 - r);
-  return static_cast<std::uint64_t>(std::clamp(mos, 1.0, 5.0) * 10 + 0.5);
+  return static_cast<std::uint64_t>(std::lround(std::clamp(mos, 1.0, 5.0) * 10));
 }
 
 // The round trip between relay and reporter: the sender report that it answers passed here, it

@@ -112,7 +112,7 @@ TEST_F(NamedMediaTest, HoldByAddressStopsDelivery) {
 
 TEST_F(NamedMediaTest, OneCallMayMixNamesAndSdp) {
   const Endpoint to_b = told(offer({named(1, kA, 4000)})).at(0);
-  Request body = CallsTest::answer(audio(kB, 5000));
+  const Request body = CallsTest::answer(audio(kB, 5000));
   const Printed to_a = print(body);
   EXPECT_EQ(destination(to_b), endpoint(kA, 4000));
   EXPECT_EQ(flow(to_a.local()).destination, endpoint(kB, 5000));
