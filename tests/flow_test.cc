@@ -145,7 +145,8 @@ TEST(Orders, ReadersNeverSeeAMixture) {
   threads.clear();
   EXPECT_EQ(mixed, 0U);
   EXPECT_GE(writes, kWrites);
-  EXPECT_EQ(static_cast<std::uint32_t>(line.head), static_cast<std::uint32_t>(OrdersLine::kStep * (writes + 1)));
+  EXPECT_EQ(static_cast<std::uint32_t>(line.head),
+            static_cast<std::uint32_t>(OrdersLine::kStep * (writes + 1)));
 }
 
 }  // namespace
