@@ -19,6 +19,7 @@
 #include "control/realm.h"
 #include "control/sdp.h"
 #include "control/sdp_edits.h"
+#include "control/speed.h"
 
 namespace millrace {
 namespace {
@@ -53,11 +54,7 @@ struct Calls::Impl {
   const bool readers;  // of the event stream
   EventOutlet outlet;
 
-  // What workers had relayed when it was measured last, and how fast it grew until then.
-  std::mutex measuring;
-  Time measured = started;
-  std::uint64_t measured_bytes = 0;
-  std::atomic<std::uint64_t> bits_per_second = 0;
+  Speed bytes{kSpeedPeriod, started};  // that workers relay
 
   Counter sessions = 0, sessions_total = 0, rejected = 0, errors = 0;
   std::array<Counter, kEndNames.size()> ends{};  // by Call::End
@@ -182,7 +179,7 @@ struct Calls::Impl {
                {"medias", medias}});
   }
 
-  void measure_speed(Time now);
+  [[nodiscard]] std::uint64_t relayed_bytes() const;
   [[nodiscard]] Reply limit_reached(const Request& request);
   [[nodiscard]] Reply offer(const Request& request, Time now);
   [[nodiscard]] Reply answer(const Request& request, Time now);
@@ -192,15 +189,10 @@ struct Calls::Impl {
   [[nodiscard]] Reply restrain(const Request& request);
 };
 
-void Calls::Impl::measure_speed(Time now) {
-  const std::lock_guard lock(measuring);
-  const auto period = std::chrono::duration_cast<std::chrono::milliseconds>(now - measured);
-  if (period < kSpeedPeriod) return;
-  std::uint64_t bytes = 0;
-  for (const WorkerReport& worker : dataplane.report().workers) bytes += worker.relayed_bytes;
-  bits_per_second = (bytes - measured_bytes) * 8000 / static_cast<std::uint64_t>(period.count());
-  measured_bytes = bytes;
-  measured = now;
+std::uint64_t Calls::Impl::relayed_bytes() const {
+  std::uint64_t sum = 0;
+  for (const WorkerReport& worker : dataplane.report().workers) sum += worker.relayed_bytes;
+  return sum;
 }
 
 Reply Calls::Impl::limit_reached(const Request& request) {
@@ -361,7 +353,7 @@ Reply Calls::handle(const Request& request, Clock::time_point now) {
 void Calls::expire(Clock::time_point now) {
   Impl& calls = *impl_;
   calls.realms.advance(now);
-  calls.measure_speed(now);
+  calls.bytes.measure(now, [&] { return calls.relayed_bytes(); });
   for (const CallPtr& call : calls.schedule.take_due(now)) {
     const std::lock_guard lock(call->mutex);
     if (call->gone) continue;
@@ -402,7 +394,7 @@ SummaryReport Calls::summary() const {
     report.address = first.advertised.empty() ? first.addresses.front() : first.advertised.front();
   }
   report.draining = calls.draining;
-  report.bits_per_second = calls.bits_per_second;
+  report.bits_per_second = calls.bytes.a_second() * 8;
   for (const CallPtr& call : calls.schedule.calls()) {
     const std::lock_guard lock(call->mutex);
     call->count_streams(report.streams);

@@ -25,16 +25,6 @@ using namespace flow_flag;
 constexpr auto kRelaxed = std::memory_order_relaxed;
 constexpr auto kAcquire = std::memory_order_acquire;
 
-void bump(std::atomic<std::uint64_t>& counter, std::uint64_t n = 1) {
-  counter.store(counter.load(kRelaxed) + n, kRelaxed);
-}
-
-[[gnu::always_inline]] inline void count(SeenLine& seen, std::size_t bytes, Tsc now) {
-  bump(seen.packets);
-  bump(seen.bytes, bytes);
-  seen.last.store(now.ticks, kRelaxed);
-}
-
 std::uint64_t bytes_in(std::span<const TxBatch> batches) {
   std::uint64_t sum = 0;
   for (const TxBatch& batch : batches) sum += batch.bytes;
@@ -127,7 +117,7 @@ std::optional<DropReason> Relay::stranger(const Arrival& arrival, const Datagram
 void Relay::note(const Arrival& arrival, const Content& content, const OrderWords& words, Tsc now) {
   SeenLine& seen = arrival.slot->seen;
   Record& record = flows_.record(arrival.index());
-  count(seen, arrival.payload().size(), now);
+  note_datagram(seen, arrival.payload().size(), now.ticks);
   if (content.kind == Evidence::Kind::rtp) {
     if (!note_usual(seen, content.rtp, now.ticks, words.clock_rate())) {
       millrace::note_unusual(seen, record, content.rtp, now.ticks, words.clock_rate());
@@ -338,7 +328,7 @@ template <Family In, Family Out>
     return false;
   }
   send<In, Out>(arrival, words, exit, next, tx);
-  count(slot.seen, arrival.length - udp_headers(In), now);
+  note_datagram(slot.seen, arrival.length - udp_headers(In), now.ticks);
   if (!note_usual(slot.seen, RtpFields::read(payload), now.ticks, words.clock_rate()))
       [[unlikely]] {
     note_unusual(slot, payload, now, words.clock_rate());

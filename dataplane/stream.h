@@ -10,6 +10,7 @@
 // they are the admitted ones less Record::not_received.
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 
 #include "dataplane/flow.h"
@@ -36,6 +37,15 @@ inline constexpr std::uint16_t kMaxMisorder = 100;
 // An arrival time in RTP timestamp units, modulo 2^32.
 [[nodiscard]] inline std::uint32_t arrival_of(std::uint64_t ticks, std::uint32_t clock_rate) {
   return static_cast<std::uint32_t>((ticks / 256 * clock_rate) >> 32);
+}
+
+// An admitted datagram of any kind.
+[[gnu::always_inline]] inline void note_datagram(SeenLine& seen, std::size_t bytes,
+                                                 std::uint64_t ticks) {
+  constexpr auto kRelaxed = std::memory_order_relaxed;
+  seen.packets.store(seen.packets.load(kRelaxed) + 1, kRelaxed);
+  seen.bytes.store(seen.bytes.load(kRelaxed) + bytes, kRelaxed);
+  seen.last.store(ticks, kRelaxed);
 }
 
 // A.8, for a packet that is counted.
