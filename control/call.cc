@@ -135,7 +135,7 @@ Call::Dialog* Call::find_for_answer(const Request& request, const Leg& from, con
 Result<std::shared_ptr<Call::Leg>> Call::make_leg(std::string_view interface,
                                                   const std::optional<IpAddress>& local,
                                                   Family family) const {
-  const auto leg = std::make_shared<Leg>();
+  auto leg = std::make_shared<Leg>();
   const Realm* preferred = local ? realms_.with(*local) : nullptr;
   if (preferred != nullptr && preferred->family == family &&
       (interface.empty() || interface == preferred->interface.name)) {

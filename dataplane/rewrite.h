@@ -135,7 +135,7 @@ namespace detail {
 template <Family In, Family Out>
 [[gnu::always_inline]] inline std::byte* exchange_header(std::byte* ip) {
   if constexpr (In == Family::ipv4) {
-    const std::uint32_t service = std::to_integer<std::uint32_t>(ip[1]);
+    const auto service = std::to_integer<std::uint32_t>(ip[1]);
     const std::uint16_t length = load_be16(ip + 2);
     const std::byte ttl = ip[8];
     ip -= kIpv6Size - kIpv4Size;

@@ -112,8 +112,8 @@ TEST(NgCaptured, UnknownKeysAndFlagsAreNamed) {
 TEST(NgFrame, TellsCookiesFromDictionaries) {
   for (const std::string_view whole :
        {"de", "d7:command4:pinge", "c1 d7:command4:pinge", "dead d7:command4:pinge",
-        "de d7:command4:pinge", "d7 d7:command4:pinge", "d41d8cd9 {\"command\":\"ping\"}",
-        "{\"command\":\"ping\"}", "c {}", "\r\n d7:command4:pinge", "\n\n{}", "i1e de"}) {
+        "de d7:command4:pinge", "d7 d7:command4:pinge", R"(d41d8cd9 {"command":"ping"})",
+        R"({"command":"ping"})", "c {}", "\r\n d7:command4:pinge", "\n\n{}", "i1e de"}) {
     EXPECT_EQ(frame_exact(whole), (Frame{State::complete, whole.size()})) << whole;
   }
   EXPECT_EQ(frame_exact("de\r\nd7:command4:pinge"), (Frame{State::complete, 2}));

@@ -44,7 +44,7 @@ class NotifyTest : public testing::Test {
 
   [[nodiscard]] std::string path(std::string_view name) const { return directory_ / name; }
 
-  void start(std::vector<Notify> config) {
+  void start(const std::vector<Notify>& config) {
     for (const Notify& notify : config) {
       const int type = notify.type == NotifyType::events ? SOCK_STREAM : SOCK_DGRAM;
       auto bound = Listener::bind(notify.own, type);
