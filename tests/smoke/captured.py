@@ -32,6 +32,30 @@ loadmodule "textops.so"
 loadmodule "siputils.so"
 loadmodule "xlog.so"
 """
+# A proxy that hands both bodies of a call to a relay; BYE, INVITE and REPLY are what the module does.
+ROUTES = """
+request_route {
+    if (!mf_process_maxfwd_header("10")) exit;
+    if (has_totag()) {
+        if (loose_route()) {
+            AT_BYE
+            t_relay();
+            exit;
+        }
+        if (is_method("ACK")) t_relay();
+        exit;
+    }
+    if (is_method("INVITE")) {
+        record_route();
+        INVITE
+        $du = "sip:127.0.0.1:5080";
+        t_relay();
+    }
+}
+onreply_route[R] {
+    if (has_body("application/sdp")) { REPLY }
+}
+"""
 REGISTER = """
     if (is_method("REGISTER")) { sl_send_reply("200", "It is up"); exit; }"""
 
@@ -40,6 +64,13 @@ def sdps():
     """The bodies of all captured calls: that of the offer and that of the answer."""
     return [decode((DATA / "ng" / f"unix_{name}.bin").read_bytes())[0]["sdp"]
             for name in ("offer", "answer")]
+
+
+def routes(modules, *, invite, reply, bye):
+    """A script whose module functions are these."""
+    at_bye = f'if (is_method("BYE")) {{ {bye} }}' if bye else ""  # Kamailio takes no empty block
+    return modules + ROUTES.replace("AT_BYE", at_bye).replace(
+        "        INVITE\n", f"        {invite}\n").replace("REPLY", reply)
 
 
 class CapturedCase(SipCase):

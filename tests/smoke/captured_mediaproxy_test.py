@@ -5,46 +5,26 @@ import re
 import signal
 import time
 
-from smoke.captured import DATA, CapturedCase, sdps
+from smoke.captured import DATA, CapturedCase, routes, sdps
 from smoke.relay import SLOWNESS
 from smoke.tap import Tap
 
-CALLS = """
+MODULES = """
 loadmodule "dialog.so"
 loadmodule "mediaproxy.so"
 modparam("dialog", "dlg_flag", 4)
 modparam("mediaproxy", "mediaproxy_socket", "RELAY")
 modparam("mediaproxy", "ice_candidate", "high-priority")
-request_route {
-    if (!mf_process_maxfwd_header("10")) exit;
-    if (has_totag()) {
-        if (loose_route()) {
-            END
-            t_relay();
-            exit;
-        }
-        if (is_method("ACK")) t_relay();
-        exit;
-    }
-    if (is_method("INVITE")) {
-        record_route();
-        BEGIN
-        $du = "sip:127.0.0.1:5080";
-        t_relay();
-    }
-}
-onreply_route[R] {
-    if (has_body("application/sdp")) { use_media_proxy(); LOG; }
-}
 """
-USE = {"BEGIN": 'use_media_proxy(); LOG; t_on_reply("R");',
-       "END": 'if (is_method("BYE")) { end_media_session(); LOG; }'}
-ENGAGE = {"BEGIN": "engage_media_proxy(); LOG;", "END": ""}
-AVP = {"BEGIN": """
+REPLY = "use_media_proxy(); LOG;"
+USE = routes(MODULES, invite='use_media_proxy(); LOG; t_on_reply("R");', reply=REPLY,
+             bye="end_media_session(); LOG;")
+ENGAGE = routes(MODULES, invite="engage_media_proxy(); LOG;", reply=REPLY, bye="")
+AVP = routes(MODULES, invite="""
         $avp(s:media_relay) = "198.51.100.7";
         $avp(s:signaling_ip) = "{\\"signaling_ip\\":\\"1.2.3.4\\",\\"username\\":\\"alice\\"}";
         $avp(s:ice_candidate) = "low-priority";
-        engage_media_proxy(); LOG;""", "END": ""}
+        engage_media_proxy(); LOG;""", reply=REPLY, bye="")
 USED = [("use_media_proxy", 1), ("use_media_proxy", 1), ("end_media_session", 1)]
 
 
@@ -59,17 +39,14 @@ def without_dialog_id(request):
 
 
 class CapturedMediaproxyTest(CapturedCase):
-    def start(self, parts, tapped=True):
+    def start(self, script, tapped=True):
         self.relay = self.new_relay().start()
         socket = self.relay.mediaproxy_socket
         if tapped:
             self.tap = Tap(self.relay.folder / "tap.sock", socket)
             self.addCleanup(self.tap.close)
             socket = self.tap.at
-        script = CALLS.replace("RELAY", str(socket))
-        for name, text in parts.items():
-            script = script.replace(name, text)
-        self.start_script(script)
+        self.start_script(script.replace("RELAY", str(socket)))
 
     def make_call(self, name):
         """The captured call; what the two phones saw of each other's SDP."""

@@ -6,39 +6,17 @@ import socket
 import time
 
 from lab.ng import decode
-from smoke.captured import DATA, CapturedCase
+from smoke.captured import DATA, CapturedCase, routes
 from smoke.relay import UDP_PORT
 from smoke.sip import Agent
 from smoke.tap import Tap
 
-CALLS = """
+CALLS = routes("""
 loadmodule "rtpengine.so"
 modparam("rtpengine", "rtpengine_sock", "RELAY")
-request_route {
-    if (!mf_process_maxfwd_header("10")) exit;
-    if (has_totag()) {
-        if (loose_route()) {
-            if (is_method("BYE")) { rtpengine_delete(); LOG; }
-            t_relay();
-            exit;
-        }
-        if (is_method("ACK")) t_relay();
-        exit;
-    }
-    if (is_method("INVITE")) {
-        record_route();
-        rtpengine_offer("FLAGS"); LOG;
-        t_on_reply("R");
-        $du = "sip:127.0.0.1:5080";
-        t_relay();
-    }
-}
-onreply_route[R] {
-    if (has_body("application/sdp")) {
-        rtpengine_answer("ICE=force RTP/AVP replace-origin replace-session-connection"); LOG;
-    }
-}
-"""
+""", invite='rtpengine_offer("FLAGS"); LOG; t_on_reply("R");',
+    reply='rtpengine_answer("ICE=force RTP/AVP replace-origin replace-session-connection"); LOG;',
+    bye="rtpengine_delete(); LOG;")
 FORCE = "ICE=force RTP/AVP replace-origin replace-session-connection trust-address"
 OWN_KEYS = "replace-origin media-relay=198.51.100.7 relay-zone=eu strange-flag to-tag"
 NODES = """

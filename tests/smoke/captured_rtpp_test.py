@@ -7,39 +7,17 @@ import re
 import signal
 import tempfile
 
-from smoke.captured import DATA, CapturedCase, sdps
+from smoke.captured import DATA, CapturedCase, routes, sdps
 from smoke.relay import SLOWNESS
 from smoke.tap import Tap
 
 RTPP_UDP = 22222
-CALLS = """
+CALLS = routes("""
 loadmodule "rtpproxy.so"
 modparam("rtpproxy", "rtpproxy_sock", "RELAY")
 MODPARAM
-request_route {
-    if (!mf_process_maxfwd_header("10")) exit;
-    if (has_totag()) {
-        if (loose_route()) {
-            if (is_method("BYE")) { rtpproxy_destroy(); LOG; }
-            t_relay();
-            exit;
-        }
-        if (is_method("ACK")) t_relay();
-        exit;
-    }
-    if (is_method("INVITE")) {
-        record_route();
-        PRIORITY
-        rtpproxy_offer("cor"); LOG;
-        t_on_reply("R");
-        $du = "sip:127.0.0.1:5080";
-        t_relay();
-    }
-}
-onreply_route[R] {
-    if (has_body("application/sdp")) { PRIORITY rtpproxy_answer("cor"); LOG; }
-}
-"""
+""", invite='PRIORITY rtpproxy_offer("cor"); LOG; t_on_reply("R");',
+    reply='PRIORITY rtpproxy_answer("cor"); LOG;', bye="rtpproxy_destroy(); LOG;")
 PRIORITY_AVP = 'modparam("rtpproxy", "ice_candidate_priority_avp", "$avp(ice_priority)")'
 BRANCHES = """
 loadmodule "rtpproxy.so"

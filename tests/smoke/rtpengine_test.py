@@ -6,14 +6,11 @@ from smoke.proxy import CONFIG
 from smoke.realm_test import (ADDRESS6, CALLEE6, CALLER6, CORE, FAR6, REALMS, SECOND_ADDRESS6,
                               RealmBed)
 from smoke.relay import ADDRESS, UDP_PORT
-from smoke.sip import Dialog, SipCase
-
-NOWHERE = "unix:/nonexistent/millrace.sock"
+from smoke.sip import EitherTransport, SipCase
 
 
-class RtpengineTest(SipCase):
-    def start(self, transport="unix", near=None, remote=None, network="192.0.2.0/24"):
-        """`near` and `remote` replace the socket of the relay for callers here, and elsewhere."""
+class RtpengineTest(EitherTransport, SipCase):
+    def start(self, transport, near=None, remote=None, network="192.0.2.0/24"):
         self.relay = self.new_relay().start()
         relay = (f"unix:{self.relay.socket}" if transport == "unix" else
                  f"udp:127.0.0.1:{UDP_PORT}")
@@ -21,28 +18,6 @@ class RtpengineTest(SipCase):
                          f'MR_REMOTE_RTPENGINE="1 == {remote or relay}"',
                          f'MR_REMOTE_NETWORK="{network}"',
                          f'MR_RPC="{self.relay.folder / "rpc.sock"}"')
-
-    def test_whole_call_over_a_unix_socket(self):
-        self.start("unix")
-        self.whole_call()
-        self.relay.check_stop()
-
-    def test_whole_call_over_udp(self):
-        self.start("udp")
-        self.whole_call()
-        self.relay.check_stop()
-
-    def test_a_relay_near_the_caller_has_the_whole_call(self):
-        self.start(near=NOWHERE, network="127.0.0.0/8")
-        self.whole_call()
-        self.refuse(Dialog(self.alice, self.bob))
-        self.assertEqual(self.calls(), [])
-        self.relay.check_stop()
-
-    def test_a_relay_near_others_has_nothing(self):
-        self.start(remote=NOWHERE)
-        self.whole_call()
-        self.relay.check_stop()
 
 
 class RealmTest(SipCase):

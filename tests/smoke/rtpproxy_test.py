@@ -9,17 +9,15 @@ from smoke.ng import connected
 from smoke.proxy import ROOT
 from smoke.realm_test import ADDRESS6, CALLER6, FAR6, REALMS, RealmBed
 from smoke.relay import SLOWNESS
-from smoke.sip import Dialog, SipCase
+from smoke.sip import Dialog, EitherTransport, SipCase
 
 CONFIG = ROOT / "configs" / "kamailio-rtpproxy.cfg"
 RTPP_UDP = 22222
-NOWHERE = "unix:/nonexistent/rtpp.sock"
 
 
 class RtpproxyCase(SipCase):
     def start(self, transport, settings=None, phones=None, near=None, remote=None,
               network="192.0.2.0/24"):
-        """`near` and `remote` replace the socket of the relay for callers here, and elsewhere."""
         folder = pathlib.Path(tempfile.mkdtemp(prefix="millrace-rtpp-"))
         unix = folder / "rtpp.sock"
         self.relay = self.new_relay((settings or {}) | {"control": [
@@ -31,29 +29,7 @@ class RtpproxyCase(SipCase):
                          f'MR_REMOTE_NETWORK="{network}"', phones=phones)
 
 
-class RtpproxyTest(RtpproxyCase):
-    def test_whole_call_over_a_unix_socket(self):
-        self.start("unix")
-        self.whole_call()
-        self.relay.check_stop()
-
-    def test_whole_call_over_udp(self):
-        self.start("udp")
-        self.whole_call()
-        self.relay.check_stop()
-
-    def test_a_relay_near_the_caller_has_the_whole_call(self):
-        self.start("unix", near=NOWHERE, network="127.0.0.0/8")
-        self.whole_call()
-        self.refuse(Dialog(self.alice, self.bob))
-        self.assertEqual(self.calls(), [])
-        self.relay.check_stop()
-
-    def test_a_relay_near_others_has_nothing(self):
-        self.start("unix", remote=NOWHERE)
-        self.whole_call()
-        self.relay.check_stop()
-
+class RtpproxyTest(EitherTransport, RtpproxyCase):
     def test_a_refused_call_frees_its_ports(self):
         self.start("unix")
         self.refuse(Dialog(self.alice, self.bob))

@@ -15,6 +15,7 @@ from smoke.proxy import Children, start_kamailio
 from smoke.relay import SLOWNESS
 
 PROXY = ("127.0.0.1", 5060)
+NOWHERE = "unix:/nonexistent/relay.sock"
 
 
 class Agent:
@@ -252,3 +253,30 @@ class SipCase(Case):
         dialog.bye(self.bob)
         self.assertEqual(self.calls(), [])
         return caller.to[0], callee.to[0]
+
+
+class EitherTransport:
+    """For a SipCase whose module has UNIX sockets and UDP. Its start() takes the transport, and
+    `near` and `remote` in place of the relay's socket, for callers of `network` and all others."""
+
+    def test_whole_call_over_a_unix_socket(self):
+        self.start("unix")
+        self.whole_call()
+        self.relay.check_stop()
+
+    def test_whole_call_over_udp(self):
+        self.start("udp")
+        self.whole_call()
+        self.relay.check_stop()
+
+    def test_a_relay_near_the_caller_has_the_whole_call(self):
+        self.start("unix", near=NOWHERE, network="127.0.0.0/8")
+        self.whole_call()
+        self.refuse(Dialog(self.alice, self.bob))
+        self.assertEqual(self.calls(), [])
+        self.relay.check_stop()
+
+    def test_a_relay_near_others_has_nothing(self):
+        self.start("unix", remote=NOWHERE)
+        self.whole_call()
+        self.relay.check_stop()
