@@ -246,6 +246,7 @@ std::optional<DropReason> Relay::send_late(const EarlyStun::Kept& kept, Tsc now,
   const Arrival arrival{kept.packet, ip, &flows_.slot(kept.slot), kept.length};
   OrderWords words;
   if (!arrival.read_orders(words)) return kept.reason;
+  if (words.has(kSplitOff)) return DropReason::port_inactive;
   if (!arrival.is_heard(words)) return DropReason::wrong_source;
   const auto next = next_hop(arrival, words, now);
   return next ? send_any(arrival, words, *next, tx) : next.error();

@@ -292,5 +292,27 @@ TEST_F(RtcpMuxAcross, FamiliesMayDiffer) {
   }
 }
 
+// A check that waited at the port of RTCP when the answer moved RTCP to the port of RTP.
+TEST_F(RtcpMux, AnEarlyCheckDoesNotLeaveByAPortThatWasSplitOff) {
+  const Path joined = rtcp_path;
+  for (const LocalPort port : {kPortA, kPortB}) {
+    lab.flows.withdraw(port);
+    lab.flows.withdraw(above(port));
+  }
+  rtcp_path.a.rtcp_mux = path.a.rtcp_mux = false;
+  rtcp_path.b.remote.reset();
+  rtcp_path.b.hints.clear();
+  publish();
+  EXPECT_FALSE(send(kPartyA, above(kLocalA), stun()));
+  EXPECT_TRUE(lab.relay.keeps());
+  rtcp_path = joined;
+  path.a.rtcp_mux = true;
+  publish();
+  ASSERT_TRUE(lab.from_a(rtp({})));
+  EXPECT_TRUE(lab.send_kept(after_ms(2)).empty());
+  EXPECT_FALSE(lab.relay.keeps());
+  EXPECT_EQ(lab.dropped(DropReason::port_inactive), 1U);
+}
+
 }  // namespace
 }  // namespace millrace::test
