@@ -93,7 +93,7 @@ class Call {
   // Adds the medias that are relayed, by their type.
   void count_streams(std::map<std::string, std::uint64_t>& by_type) const;
   [[nodiscard]] const std::string& id() const { return id_; }
-  [[nodiscard]] bool of_rtpproxy() const { return of_rtpproxy_; }
+  [[nodiscard]] bool is_held() const { return held_; }  // by whom Held tells
   [[nodiscard]] bool empty() const { return dialogs_.empty(); }
   [[nodiscard]] bool answered() const;
 
@@ -159,13 +159,15 @@ class Call {
   struct Dialog {
     std::shared_ptr<Leg> a, b;  // who offered first, who answered
     std::vector<Held> held;     // by m= line
-    std::vector<Mux> mux;       // too
+    std::vector<Mux> mux;       // by m= line
     std::string via_branch;
     bool answered = false;
     bool pending = false;  // an offer waits for its answer
     bool final = false;    // answered by a final response, as far as that was told
     std::optional<Clock::time_point> delete_at;
 
+    // Whether media flows between its two; to others a party of several dialogs only signals.
+    [[nodiscard]] bool is_joined() const { return a->peer == b.get(); }
     [[nodiscard]] bool joins(const Leg& leg) const { return a.get() == &leg || b.get() == &leg; }
     [[nodiscard]] Leg& other(const Leg& leg) const { return a.get() == &leg ? *b : *a; }
 
@@ -302,7 +304,7 @@ class Call {
   std::vector<std::string> ended_branches_;             // the last ones
   std::vector<Early> early_;                            // oldest first
   std::string notify_socket_, notify_tag_, dialog_id_;  // as in Request
-  bool of_rtpproxy_, told_hold_ = false;
+  bool held_, told_hold_ = false;
   Clock::time_point created_, last_signal_;
   std::chrono::system_clock::time_point created_at_, last_signal_at_;
   std::optional<std::chrono::system_clock::time_point> answered_at_;

@@ -21,7 +21,7 @@ event::End::Dialog Call::tags() const {
   if (dialogs_.empty()) return {};
   const Dialog* told = &dialogs_.back();
   for (const Dialog& dialog : dialogs_) {
-    if (dialog.answered && dialog.a->peer == dialog.b.get()) told = &dialog;
+    if (dialog.answered && dialog.is_joined()) told = &dialog;
   }
   return {last_tag(told->a->tags), last_tag(told->b->tags)};
 }
@@ -90,7 +90,7 @@ std::vector<event::Latched> Call::new_latches() {
 bool Call::awaits_latch(Clock::time_point now) const {
   if (now - last_signal_ > kLatchWatch) return false;
   for (const Dialog& dialog : dialogs_) {
-    if (!dialog.answered || dialog.a->peer != dialog.b.get()) continue;
+    if (!dialog.answered || !dialog.is_joined()) continue;
     for (const Leg* leg : {dialog.a.get(), dialog.b.get()}) {
       for (std::size_t i = 0; i < leg->medias.size(); ++i) {
         if (expects(*leg, i) && !leg->medias[i].told[0]) return true;

@@ -64,7 +64,7 @@ void Call::end(std::size_t index) {
     if (ended_branches_.size() == kMaxEndedBranches) ended_branches_.erase(ended_branches_.begin());
     ended_branches_.push_back(dialog.via_branch);
   }
-  if (dialog.a->peer == dialog.b.get()) dialog.a->peer = dialog.b->peer = nullptr;
+  if (dialog.is_joined()) dialog.a->peer = dialog.b->peer = nullptr;
   if (dialog.a->peer == nullptr) rejoin(*dialog.a);
   if (dialog.b->peer == nullptr) rejoin(*dialog.b);
 }
@@ -76,7 +76,7 @@ bool Call::comes_late(const Request& request, const Dialog& dialog, const Leg& r
       request.provisional || (request.sip_code != 0 && request.sip_code < kFinalResponse);
   if (!provisional) return false;
   return std::ranges::any_of(dialogs_, [&](const Dialog& other) {
-    if (!other.final || !other.joins(reader) || other.a->peer != other.b.get()) return false;
+    if (!other.final || !other.joins(reader) || !other.is_joined()) return false;
     return &other != &dialog || !other.other(reader).has(request.to_tag);
   });
 }
@@ -218,7 +218,7 @@ bool Call::expects(const Leg& leg, std::size_t index) {
 
 bool Call::expects_media() const {
   for (const Dialog& dialog : dialogs_) {
-    if (!dialog.answered || dialog.a->peer != dialog.b.get()) continue;
+    if (!dialog.answered || !dialog.is_joined()) continue;
     for (std::size_t i = 0; i < dialog.a->medias.size(); ++i) {
       if (expects(*dialog.a, i) || expects(*dialog.b, i)) return true;
     }
@@ -241,7 +241,7 @@ bool Call::went_around(const Dialog& dialog, std::size_t index) const {
 // Precondition: expects_media().
 bool Call::ice_is_direct() const {
   for (const Dialog& dialog : dialogs_) {
-    if (!dialog.answered || dialog.a->peer != dialog.b.get()) continue;
+    if (!dialog.answered || !dialog.is_joined()) continue;
     for (std::size_t i = 0; i < dialog.a->medias.size(); ++i) {
       const bool expected = expects(*dialog.a, i) || expects(*dialog.b, i);
       if (expected && !went_around(dialog, i)) return false;
@@ -258,7 +258,7 @@ Call::Clock::time_point Call::last_heard(bool expected_only, Clock::time_point n
     }
   };
   for (const Dialog& dialog : dialogs_) {
-    if (dialog.a->peer != dialog.b.get()) continue;
+    if (!dialog.is_joined()) continue;
     for (const Leg* leg : {dialog.a.get(), dialog.b.get()}) {
       for (std::size_t i = 0; i < leg->medias.size(); ++i) {
         if (leg->ports(i) == nullptr || (expected_only && !expects(*leg, i))) continue;
@@ -275,7 +275,7 @@ Call::Clock::time_point Call::last_heard(bool expected_only, Clock::time_point n
 std::optional<Call::Clock::time_point> Call::last_heard_from_all(Clock::time_point now) const {
   std::optional<Clock::time_point> result;
   for (const Dialog& dialog : dialogs_) {
-    if (!dialog.answered || dialog.a->peer != dialog.b.get()) continue;
+    if (!dialog.answered || !dialog.is_joined()) continue;
     for (const Leg* leg : {dialog.a.get(), dialog.b.get()}) {
       std::optional<std::chrono::nanoseconds> silent;
       for (std::size_t i = 0; i < leg->medias.size(); ++i) {

@@ -3,8 +3,8 @@
 #include <utility>
 
 #include "control/call.h"
-#include "control/reading.h"
 #include "control/sdp_edits.h"
+#include "control/shortfall.h"
 
 namespace millrace {
 namespace {
@@ -122,8 +122,11 @@ Reply Call::print(const Request& request, const sdp::Session& session, Told told
                     std::move(told.shortfall)};
 }
 
-// A party stays where its first offer has put it.
+// A party stays where its first offer has put it. Proxies that give all messages the same flags
+// name the two in the order of that offer, whoever sends now.
 std::string Call::misplaced(const Request& request, const Leg& sender, const Leg& reader) {
+  const std::string &from = sender.realm->interface.name, &to = reader.realm->interface.name;
+  if (request.from_interface == to && request.to_interface == from) return {};
   std::string result;
   const auto look = [&](std::string_view asked, const Leg& leg, std::string_view party) {
     const std::string& at = leg.realm->interface.name;

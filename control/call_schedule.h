@@ -62,11 +62,11 @@ class CallSchedule {
     return all;
   }
 
-  [[nodiscard]] std::vector<std::string> call_ids(std::size_t limit, bool of_rtpproxy) const {
+  [[nodiscard]] std::vector<std::string> call_ids(std::size_t limit, bool held_only) const {
     std::vector<std::string> ids;
     const std::lock_guard lock(mutex_);
     for (auto it = entries_.begin(); it != entries_.end() && ids.size() < limit; ++it) {
-      if (!of_rtpproxy || it->second->of_rtpproxy()) ids.push_back(it->second->id());
+      if (!held_only || it->second->is_held()) ids.push_back(it->second->id());
     }
     return ids;
   }

@@ -75,7 +75,7 @@ Result<void> Call::restrain(const Request& request) {
   Restraint& restraint = *leg != nullptr ? (*leg)->restraint : restraint_;
   restraint.*change.what = change.to;
   for (Dialog& dialog : dialogs_) {
-    if (dialog.a->peer == dialog.b.get()) publish(dialog);
+    if (dialog.is_joined()) publish(dialog);
   }
   return {};
 }

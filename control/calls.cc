@@ -19,6 +19,7 @@
 #include "control/realm.h"
 #include "control/sdp.h"
 #include "control/sdp_edits.h"
+#include "control/shortfall.h"
 #include "control/speed.h"
 
 namespace millrace {
@@ -336,7 +337,7 @@ Reply Calls::handle(const Request& request, Clock::time_point now) {
     case Command::query:
       return calls.query(request);
     case Command::list:
-      return reply::List{calls.schedule.call_ids(request.limit, request.rtpproxy)};
+      return reply::List{calls.schedule.call_ids(request.limit, request.hold != Hold::none)};
     case Command::statistics:
       return reply::Statistics{statistics(now)};
     case Command::block_media:

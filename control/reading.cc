@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/reading.h"
 
-#include "control/log.h"
 #include "control/named_media.h"
 #include "control/sdp_edits.h"
 
@@ -18,17 +17,6 @@ std::optional<std::string> missing_key(const Request& request) {
   if (sets_up && request.from_tag.empty()) return "No from-tag in message";
   if (command == Command::answer && request.to_tag.empty()) return "No to-tag in message";
   return std::nullopt;
-}
-
-void tell_shortfall(const Request& request, Reply& reply, std::string_view more) {
-  auto* const sdp = std::get_if<reply::Sdp>(&reply);
-  auto* const endpoints = std::get_if<reply::Endpoints>(&reply);
-  if (sdp == nullptr && endpoints == nullptr) return;
-  std::string& warning = sdp != nullptr ? sdp->warning : endpoints->warning;
-  add_sentence(warning, request.shortfall);
-  add_sentence(warning, more);
-  if (warning.empty()) return;
-  log_event(Level::warning, "not-as-asked", {{"call-id", request.call_id}, {"reason", warning}});
 }
 
 Result<sdp::Session> read_medias(const Request& request, Reading& reading) {

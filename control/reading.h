@@ -8,7 +8,6 @@
 
 #include <optional>
 #include <string>
-#include <string_view>
 
 #include "control/request.h"
 #include "control/sdp.h"
@@ -23,16 +22,6 @@ struct Reading {
 
 // The error-reason if a key is missing that the command needs.
 [[nodiscard]] std::optional<std::string> missing_key(const Request& request);
-
-// Adds one more thing that is left undone, if there is one.
-inline void add_sentence(std::string& to, std::string_view more) {
-  if (!to.empty() && !more.empty()) to += "; ";
-  to += more;
-}
-
-// Tells in the log, and in the reply if it has a place for that, what could not be done as asked:
-// what the request and the reply say already, and `more`.
-void tell_shortfall(const Request& request, Reply& reply, std::string_view more);
 
 // Views into `request` and `reading`, which must outlive it. Fails with the error-reason.
 [[nodiscard]] Result<sdp::Session> read_medias(const Request& request, Reading& reading);

@@ -63,7 +63,8 @@ enum class IceHandling : std::uint8_t {
   remove,
 };
 
-// How a request of rtpproxy's holds a media, or lets go of it: it ends when nobody holds it.
+// How a request of rtpproxy's holds a media, or lets go of it: it ends when nobody holds it. A
+// list that is asked for with it names only calls that are held.
 enum class Hold : std::uint8_t {
   none,    // other protocols: they hold nothing, and end what others hold
   strong,  // once for both parties: taken by any offer, let go of by any remove
@@ -130,7 +131,6 @@ struct Request {
   IceHandling ice = IceHandling::add;
   bool prefer_relay = false;          // its candidate comes before all others, else after them
   bool by_reply = false;              // update: of the SIP reply
-  bool rtpproxy = false;              // makes a call of rtpproxy's; list: these alone
   bool all_medias = false;            // what is not in `medias` is removed, else stays as it is
   bool supports_load_limit = false;   // a refusal for load may be the result "load limit"
   bool sip_source_address = false;    // the media address is received_from, not the SDP's

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include <utility>
+
 #include <gtest/gtest.h>
 
 #include "control/call.h"
@@ -136,6 +138,9 @@ TEST_F(CallWarning, APartyStaysOnItsInterface) {
   second.from_interface = "edge";
   second.to_interface = "core";
   EXPECT_EQ(warning(second), "");
+  std::swap(second.from_interface, second.to_interface);
+  EXPECT_EQ(warning(second), "") << "the flags of the offer, given to the answer too";
+  std::swap(second.from_interface, second.to_interface);
   Request again = first;
   again.from_interface = "edge";
   again.to_interface = "elsewhere";

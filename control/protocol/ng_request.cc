@@ -6,7 +6,7 @@
 #include "control/protocol/ng_sdp_keys.h"
 #include "control/protocol/ng_unsupported.h"
 #include "control/protocol/ng_words.h"
-#include "control/reading.h"
+#include "control/shortfall.h"
 
 namespace millrace::ng {
 namespace {

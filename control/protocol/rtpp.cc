@@ -61,7 +61,7 @@ bool remove(Request request, const Exchange& exchange) {
 // Whoever holds them.
 void remove_all(const Exchange& exchange) {
   Request ours = about(millrace::Command::list, kRemovedAtOnce);
-  ours.rtpproxy = true;
+  ours.hold = Hold::strong;
   for (bool some = true; some;) {
     some = false;
     for (const std::string& id : list(exchange, ours)) {

@@ -181,7 +181,6 @@ std::optional<Refusal> Parser::read_media(std::string_view modifiers, const Word
   request.command =
       command.verb == Verb::update ? millrace::Command::offer : millrace::Command::answer;
   request.supports_load_limit = true;
-  request.rtpproxy = true;
   while (!modifiers.empty()) {
     if (auto wrong = read_update_modifier(modifiers)) return wrong;
   }
