@@ -123,7 +123,7 @@ class Parser {
     std::string format_fault;  // means nothing in a rejected media (RFC 3264 section 6)
     std::optional<UdpPort> rtcp_port;
     std::optional<IpAddress> rtcp_address;
-    std::size_t reflexive = 0;  // candidates that are no host's own
+    CandidateList candidates;
   };
 
   static std::unexpected<Error> at(std::size_t line, const Error& error) {
@@ -316,15 +316,7 @@ class Parser {
     const std::optional<Candidate> candidate = sdp::candidate(value);
     if (!candidate) return;
     media.rtcp_candidates |= candidate->component == 2;
-    if (candidate->address.is_unspecified()) return;
-    auto& known = media.candidates;
-    if (std::ranges::find(known, candidate->address) != known.end()) return;
-    const bool reflexive = !same(candidate->type, "host");
-    const std::size_t at = reflexive ? pending.reflexive : known.size();
-    if (at == kMaxCandidates) return;
-    if (known.size() == kMaxCandidates) known.pop_back();
-    known.insert(known.begin() + static_cast<std::ptrdiff_t>(at), candidate->address);
-    if (reflexive) ++pending.reflexive;
+    pending.candidates.add(*candidate);
   }
 
   // a=remote-candidates:<component> <address> <port> ... (RFC 8839 section 5.2)
@@ -338,8 +330,9 @@ class Parser {
     }
   }
 
-  Result<void> finish(Media& media, const Pending& pending) const {
+  Result<void> finish(Media& media, Pending& pending) const {
     if (!media.relayable) return {};
+    media.candidates = pending.candidates.take();
     if (!media.own_connection) media.connection = connection_;
     const bool rejected = media.port == UdpPort(0);
     if (!pending.format_fault.empty() && (!rejected || media.bundle_only)) {

@@ -37,30 +37,30 @@ inline constexpr std::size_t kMaxCandidates =
 enum class Direction : std::uint8_t { sendrecv, sendonly, recvonly, inactive };
 
 struct Media {
-  std::string_view type;                // "audio", "video", "image", "application", ...
-  std::string_view protocol;            // "RTP/AVP", "udptl", ...
-  UdpPort port;                         // 0 = rejected or removed, unless bundle_only
-  bool given = true;                    // false only where medias are named one by one
-                                        // (named_media.h): nothing is said of this one
-  bool relayable = false;               // a UDP transport; has a connection unless port is 0
-  bool rtp = false;                     // RTP over UDP; else opaque datagrams
+  std::string_view type;         // "audio", "video", "image", "application", ...
+  std::string_view protocol;     // "RTP/AVP", "udptl", ...
+  UdpPort port;                  // 0 = rejected or removed, unless bundle_only
+  bool given = true;             // false only where medias are named one by one
+                                 // (named_media.h): nothing is said of this one
+  bool relayable = false;        // a UDP transport; has a connection unless port is 0
+  bool rtp = false;              // RTP over UDP; else opaque datagrams
+  bool own_connection = false;   // c= stands in this media description
+  bool held_by_address = false;  // c= is 0.0.0.0 or "::" (RFC 3264 section 8.4); with ICE it
+                                 // means "no default candidate yet" (RFC 8840), not a hold
+  bool rtcp_mux = false;         // RFC 5761
+  bool bundle_only = false;
+  bool rtcp_candidates = false;               // there are candidates of component 2
+  Direction direction = Direction::sendrecv;  // media level over session level
   std::optional<IpAddress> connection;  // c= of the media, else of the session; unset: none given
-  bool own_connection = false;          // c= stands in this media description
-  bool held_by_address = false;         // c= is 0.0.0.0 or "::" (RFC 3264 section 8.4); with ICE it
-                                        // means "no default candidate yet" (RFC 8840), not a hold
   Endpoint rtcp;                        // a=rtcp (RFC 3605), else connection address and port + 1;
                                         // RTP only; port 0 = none
-  bool rtcp_mux = false;                // RFC 5761
-  bool bundle_only = false;
-  std::string_view mid;                       // a=mid (RFC 5888)
-  Direction direction = Direction::sendrecv;  // media level over session level
-  std::bitset<128> payload_types;             // of m=; empty unless rtp
-  std::bitset<128> dtmf_types;                // those of RFC 4733's telephone-event
-  std::string_view codec;                     // of the first payload type: "PCMU/8000"
-  std::uint32_t clock_hz = 8000;              // of the first payload type (RFC 3551 table, rtpmap)
+  std::string_view mid;                 // a=mid (RFC 5888)
+  std::bitset<128> payload_types;       // of m=; empty unless rtp
+  std::bitset<128> dtmf_types;          // those of RFC 4733's telephone-event
+  std::string_view codec;               // of the first payload type: "PCMU/8000"
+  std::uint32_t clock_hz = 8000;        // of the first payload type (RFC 3551 table, rtpmap)
   std::string_view ice_ufrag;  // names the ICE session (RFC 8839 section 5.4); empty: no ICE
   std::vector<IpAddress> remote_candidates;  // ICE has concluded with these (section 5.2)
-  bool rtcp_candidates = false;              // there are candidates of component 2
   std::vector<IpAddress> candidates;  // of UDP ICE candidates, no repeats, kMaxCandidates; those
                                       // that NATs and relays gave before a host's own
 };

@@ -2,8 +2,6 @@
 #include "control/sdp_fragment.h"
 
 #include <algorithm>
-#include <array>
-#include <iterator>
 
 #include "control/sdp.h"
 #include "control/sdp_text.h"
@@ -28,6 +26,7 @@ class FragmentParser {
   }
 
   Result<std::vector<FragmentMedia>> finish() {
+    settle();
     if (medias_.empty()) return fail("line 1: no media; write m=audio 9 RTP/AVP 0, then a=mid");
     return std::move(medias_);
   }
@@ -37,8 +36,8 @@ class FragmentParser {
     if (medias_.size() == kMaxMedias) {
       return fail("too many m= lines; at most " + std::to_string(kMaxMedias) + " are read");
     }
+    settle();
     medias_.emplace_back().ufrag = ufrag_;
-    reflexive_ = 0;
     return {};
   }
 
@@ -49,25 +48,19 @@ class FragmentParser {
     if (a.name == "ice-ufrag") (medias_.empty() ? ufrag_ : medias_.back().ufrag) = a.value;
     if (medias_.empty()) return {};
     if (a.name == "mid") medias_.back().mid = a.value;
-    if (a.name == "candidate") add(candidate(a.value));
+    if (a.name != "candidate") return {};
+    if (const auto told = candidate(a.value)) candidates_.add(*told);
     return {};
   }
 
-  // Those that NATs and relays gave come before a host's own.
-  void add(const std::optional<Candidate>& candidate) {
-    auto& known = medias_.back().candidates;
-    if (!candidate || candidate->address.is_unspecified() || known.size() == kMaxCandidates ||
-        std::ranges::find(known, candidate->address) != known.end()) {
-      return;
-    }
-    const bool host = same(candidate->type, "host");
-    const std::size_t at = host ? known.size() : reflexive_++;
-    known.insert(known.begin() + static_cast<std::ptrdiff_t>(at), candidate->address);
+  // The last media has all its candidates.
+  void settle() {
+    if (!medias_.empty()) medias_.back().candidates = candidates_.take();
   }
 
   std::vector<FragmentMedia> medias_;
   std::string ufrag_;
-  std::size_t reflexive_ = 0;  // candidates of this media that are no host's own
+  CandidateList candidates_;  // of the last media
 };
 
 }  // namespace

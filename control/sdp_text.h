@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "control/sdp.h"
@@ -98,5 +99,32 @@ inline std::optional<Candidate> candidate(std::string_view value) {
   fields.next();
   return Candidate{*component, *address, UdpPort(*port), fields.next()};
 }
+
+// The addresses of one media's candidates, no repeats, for who wants to be heard from there. Those
+// that NATs and relays gave come before a host's own and drive them out.
+class CandidateList {
+ public:
+  void add(const Candidate& candidate) {
+    if (candidate.address.is_unspecified() ||
+        std::ranges::find(addresses_, candidate.address) != addresses_.end()) {
+      return;
+    }
+    const bool host = same(candidate.type, "host");
+    const std::size_t at = host ? addresses_.size() : reflexive_;
+    if (at == kMaxCandidates) return;
+    if (addresses_.size() == kMaxCandidates) addresses_.pop_back();
+    addresses_.insert(addresses_.begin() + static_cast<std::ptrdiff_t>(at), candidate.address);
+    if (!host) ++reflexive_;
+  }
+  // Leaves none.
+  [[nodiscard]] std::vector<IpAddress> take() {
+    reflexive_ = 0;
+    return std::exchange(addresses_, {});
+  }
+
+ private:
+  std::vector<IpAddress> addresses_;
+  std::size_t reflexive_ = 0;  // that are no host's own
+};
 
 }  // namespace millrace::sdp
