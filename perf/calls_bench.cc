@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A call from offer to delete, as requests and as the bytes of the ng protocol, by one thread and
+// by several, beside no other calls and beside 100,000; and what a call takes of memory.
+
+#include <malloc.h>
+#include <unistd.h>
+
+#include <array>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "control/protocol/bencode.h"
+#include "control/protocol/ng.h"
+#include "perf/control_bench.h"
+
+namespace millrace {
+namespace {
+
+using Clock = Calls::Clock;
+
+Request request(Command command, std::string_view call_id) {
+  Request result;
+  result.command = command;
+  result.call_id = call_id;
+  result.from_tag = bench::kFromTag;
+  result.received_from = IpAddress::v4(198, 18, 1, 100);
+  if (command == Command::offer) result.sdp = bench::kOfferSdp;
+  if (command == Command::answer) result.sdp = bench::kAnswerSdp;
+  if (command != Command::offer) result.to_tag = bench::kToTag;
+  return result;
+}
+
+bool ok(const Reply& reply) {
+  const auto* const deleted = std::get_if<reply::Deleted>(&reply);
+  return deleted != nullptr ? deleted->warning.empty() : std::holds_alternative<reply::Sdp>(reply);
+}
+
+bool establish(Calls& calls, const std::string& id) {
+  const auto now = Clock::now();
+  return ok(calls.handle(request(Command::offer, id), now)) &&
+         ok(calls.handle(request(Command::answer, id), now));
+}
+bool remove(Calls& calls, const std::string& id) {
+  return ok(calls.handle(request(Command::remove, id), Clock::now()));
+}
+
+// All threads of a benchmark share them.
+std::unique_ptr<Calls> calls;
+
+void make_calls(const benchmark::State& state) {
+  calls = std::make_unique<Calls>(bench::config(), bench::dataplane());
+  for (std::int64_t i = 0; i < state.range(0); ++i) {
+    if (!establish(*calls, bench::call_id(static_cast<std::uint64_t>(i)))) std::exit(1);
+  }
+}
+void drop_calls(const benchmark::State&) { calls.reset(); }
+
+// Threads share no call.
+std::uint64_t first_number(const benchmark::State& state) {
+  return 1'000'000'000 * (1 + static_cast<std::uint64_t>(state.thread_index()));
+}
+
+void cycle(benchmark::State& state) {
+  std::uint64_t number = first_number(state);
+  const bench::Allocations count(state);
+  for (auto _ : state) {
+    const std::string id = bench::call_id(number++);
+    if (!establish(*calls, id) || !remove(*calls, id)) return state.SkipWithError("refused");
+  }
+}
+BENCHMARK(cycle)->Arg(0)->Arg(100'000)->Setup(make_calls)->Teardown(drop_calls);
+BENCHMARK(cycle)->Arg(0)->ThreadRange(2, 4)->UseRealTime()->Setup(make_calls)->Teardown(drop_calls);
+
+// What the rtpengine modules send.
+std::string message(std::string_view command, std::string_view id, std::string_view sdp) {
+  bencode::Writer out;
+  out.dictionary();
+  if (!sdp.empty()) out.entry("sdp", sdp);
+  out.entry("call-id", id);
+  out.list("received-from");
+  out.string("IP4");
+  out.string("198.18.1.100");
+  out.end();
+  out.entry("from-tag", bench::kFromTag);
+  if (command != "offer") out.entry("to-tag", bench::kToTag);
+  out.list("replace");
+  out.string("origin");
+  out.end();
+  out.entry("command", command);
+  out.end();
+  return std::move(out).take();
+}
+
+void ng_cycle(benchmark::State& state) {
+  std::vector<std::array<std::string, 3>> cycles;
+  for (std::uint64_t number = 0; number < 1024; ++number) {
+    const std::string id = bench::call_id(number);
+    cycles.push_back({message("offer", id, bench::kOfferSdp),
+                      message("answer", id, bench::kAnswerSdp), message("delete", id, "")});
+  }
+  const Exchange exchange{.calls = *calls, .now = Clock::now(), .max_reply = SIZE_MAX, .peer = {}};
+  std::size_t next = 0;
+  const bench::Allocations count(state);
+  for (auto _ : state) {
+    for (const std::string& text : cycles[next++ % cycles.size()]) {
+      benchmark::DoNotOptimize(ng::frame(text));
+      const Answer answer = ng::serve(text, exchange);
+      if (answer.reply.find("6:result2:ok") == answer.reply.npos) {
+        return state.SkipWithError("refused");
+      }
+    }
+  }
+}
+BENCHMARK(ng_cycle)->Arg(0)->Setup(make_calls)->Teardown(drop_calls);
+// A fixed amount, for callgrind.
+BENCHMARK(ng_cycle)
+    ->Name("counted")
+    ->Arg(0)
+    ->Iterations(1024)
+    ->Setup(make_calls)
+    ->Teardown(drop_calls);
+
+std::uint64_t resident_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  std::uint64_t total = 0, resident = 0;
+  statm >> total >> resident;
+  return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+// The resident memory of the control side; the slots of the data plane have theirs since it
+// started.
+void hundred_thousand_calls(benchmark::State& state) {
+  constexpr std::uint64_t kCalls = 100'000;
+  for (auto _ : state) {
+    Calls many(bench::config(), bench::dataplane());
+    ::malloc_trim(0);
+    const std::uint64_t before = resident_bytes();
+    for (std::uint64_t i = 0; i < kCalls; ++i) {
+      if (!establish(many, bench::call_id(i))) return state.SkipWithError("refused");
+    }
+    state.counters["bytes_per_call"] = static_cast<double>(resident_bytes() - before) / kCalls;
+  }
+}
+BENCHMARK(hundred_thousand_calls)->Iterations(1)->Unit(benchmark::kMillisecond);
+
+}  // namespace
+}  // namespace millrace
+
+int main(int argc, char** argv) { return millrace::bench::run(argc, argv); }

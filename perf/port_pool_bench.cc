@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Taking a pair of ports and giving it back, by one thread and by several; of a pool that is free
+// and of one that is nearly empty.
+
+#include <vector>
+
+#include "control/port_pool.h"
+#include "perf/control_bench.h"
+
+namespace millrace {
+namespace {
+
+PortPool& pool() {
+  static PortPool made(bench::config().interfaces.at(0), std::chrono::seconds(0));
+  return made;
+}
+
+void take_and_release(benchmark::State& state) {
+  const auto now = PortPool::Clock::now();
+  const bench::Allocations count(state);
+  for (auto _ : state) {
+    auto pair = pool().take(now);
+    if (!pair) return state.SkipWithError("no ports");
+    benchmark::DoNotOptimize(pair->rtp());
+  }
+}
+BENCHMARK(take_and_release)->ThreadRange(1, 4)->UseRealTime();
+
+void take_of_one_address(benchmark::State& state) {
+  const auto now = PortPool::Clock::now();
+  const IpAddress address = bench::config().interfaces.at(0).addresses.back();
+  const bench::Allocations count(state);
+  for (auto _ : state) {
+    auto pair = pool().take(now, address);
+    if (!pair) return state.SkipWithError("no ports");
+    benchmark::DoNotOptimize(pair->rtp());
+  }
+}
+BENCHMARK(take_of_one_address);
+
+// All pairs but a hundred are taken.
+void take_of_few(benchmark::State& state) {
+  const auto now = PortPool::Clock::now();
+  std::vector<PortPair> taken;
+  while (pool().free() > 200) taken.push_back(std::move(*pool().take(now)));
+  const bench::Allocations count(state);
+  for (auto _ : state) {
+    auto pair = pool().take(now);
+    if (!pair) return state.SkipWithError("no ports");
+    benchmark::DoNotOptimize(pair->rtp());
+  }
+}
+BENCHMARK(take_of_few);
+
+}  // namespace
+}  // namespace millrace
+
+int main(int argc, char** argv) { return millrace::bench::run(argc, argv); }
