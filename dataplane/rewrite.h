@@ -82,7 +82,7 @@ template <Family In>
 }
 
 [[nodiscard]] inline Family family_of(const std::byte* ip) {
-  return ip[0] >> 4 == std::byte{4} ? Family::ipv4 : Family::ipv6;
+  return (ip[0] >> 4) == std::byte{4} ? Family::ipv4 : Family::ipv6;
 }
 
 [[nodiscard]] inline Endpoint source_of(const std::byte* ip) {
