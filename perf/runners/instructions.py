@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Instructions per packet within Relay::burst(), counted by callgrind.
+
+The count repeats to 0.1 % whatever else the machine does, which no time does on a shared one.
+"""
+
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+
+TOLERANCE = 0.01
+
+
+class Failure(Exception):
+    pass
+
+
+def read_budget(text):
+    """{case: instructions} of lines `CASE FIGURE`; `#` begins a comment."""
+    budget = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        words = line.split("#")[0].split()
+        if not words:
+            continue
+        try:
+            case, figure = words
+            budget[case] = float(figure)
+        except ValueError:
+            raise Failure(f"budget, line {number}: '{line}' is not a case and a figure") from None
+    return budget
+
+
+def write_budget(text, counts):
+    """The budget's text with the figures of `counts`."""
+    lines = text.split("\n")
+    for i, line in enumerate(lines):
+        words = line.split("#")[0].split()
+        if words and words[0] in counts:
+            lines[i] = line.replace(words[1], f"{counts[words[0]]:.1f}")
+    return "\n".join(lines)
+
+
+def judge(count, budget):
+    """'over', 'under' or 'kept': where a count lies against its budget, to 1 %."""
+    if count > budget * (1 + TOLERANCE):
+        return "over"
+    return "under" if count < budget * (1 - TOLERANCE) else "kept"
+
+
+def total(callgrind_file):
+    """The instructions in a file that callgrind wrote."""
+    match = re.search(r"^summary: (\d+)", callgrind_file, re.MULTILINE)
+    if not match:
+        raise Failure("callgrind wrote no summary")
+    return int(match[1])
+
+
+def count(bench, case):
+    """Instructions per packet of one case of relay_bench."""
+    if not shutil.which("valgrind"):
+        raise Failure("valgrind is not installed")
+    if not pathlib.Path(bench).exists():
+        raise Failure(f"no {bench}: run ninja first")
+    with tempfile.TemporaryDirectory() as directory:
+        counts, report = pathlib.Path(directory, "counts"), pathlib.Path(directory, "report.json")
+        run = subprocess.run(
+            ["valgrind", "--tool=callgrind", f"--callgrind-out-file={counts}",
+             "--zero-before=millrace_begin_counting",
+             "--toggle-collect=millrace::Relay::burst*", bench, f"--benchmark_filter=^counted/{case}/",
+             f"--benchmark_out={report}", "--benchmark_out_format=json"],
+            text=True, capture_output=True, check=False)
+        cases = json.loads(report.read_text())["benchmarks"] if run.returncode == 0 else []
+        if len(cases) != 1 or "error_message" in cases[0]:
+            raise Failure(f"{case}: the benchmark failed:\n{run.stdout}{run.stderr}")
+        return total(counts.read_text()) / cases[0]["packets"]

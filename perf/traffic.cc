@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "perf/traffic.h"
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+
+#include <rte_cycles.h>
+#include <rte_mbuf.h>
+
+#include "dataplane/checksum.h"
+#include "dataplane/frame.h"
+#include "dataplane/host.h"
+#include "dataplane/relay.h"
+#include "dataplane/rtp.h"
+#include "perf/environment.h"
+
+namespace millrace::perf {
+namespace {
+
+constexpr std::uint16_t kFirstPort = 10000;
+constexpr std::size_t kFlowsPerAddress = 50'000;
+constexpr std::uint16_t kFirstSparePort = 60000;
+constexpr std::size_t kSparePaths = 2000;
+constexpr std::uint16_t kUnusedPort = 9999;
+constexpr std::uint8_t kGateway = 254;
+constexpr std::size_t kVoice = 172;  // G.711, 20 ms: RTP and 160 bytes
+
+// A sender report with one report block (RFC 3550 section 6.4.1).
+constexpr std::size_t kReport = 52;
+constexpr std::uint32_t kSsrc = 0x1234;
+
+// A host of the lane's network, 10.lane.255.0/24 or 2001:db8:lane::/64.
+IpAddress own_network(Family family, std::size_t lane, std::uint8_t host) {
+  const auto number = static_cast<std::uint8_t>(lane);
+  if (family == Family::ipv4) return IpAddress::v4(10, number, 255, host);
+  return IpAddress::v6({0x20, 1, 0xd, 0xb8, 0, number, 0, 0, 0, 0, 0, 0, 0, 0, 0, host});
+}
+
+// Party `i`, behind the gateway.
+IpAddress party(Family family, std::uint32_t i) {
+  const IpAddress v4 = IpAddress::v4(Be32(0x64400000U + i));
+  if (family == Family::ipv4) return v4;
+  auto bytes = v4.bytes();
+  bytes[0] = 0x24;
+  return IpAddress::v6(bytes);
+}
+
+MacAddress mac_of(std::size_t lane) { return {{2, 0, 0, 0, 0, static_cast<std::uint8_t>(lane)}}; }
+MacAddress gateway_mac(std::size_t lane) {
+  return {{2, 0, 0, 0, 1, static_cast<std::uint8_t>(lane)}};
+}
+
+template <typename T>
+std::byte* put(std::byte* at, const T& header) {
+  std::memcpy(at, &header, sizeof header);
+  return at + sizeof header;
+}
+
+std::byte* put_ip(std::byte* at, const Flow& flow, std::size_t payload) {
+  const auto length = static_cast<std::uint16_t>(kUdpSize + payload);
+  if (flow.party.address.is_v4()) {
+    rte_ipv4_hdr ip{};
+    ip.version_ihl = RTE_IPV4_VHL_DEF;
+    ip.total_length = rte_cpu_to_be_16(static_cast<std::uint16_t>(kIpv4Size + length));
+    ip.time_to_live = 60;
+    ip.next_proto_id = IPPROTO_UDP;
+    ip.src_addr = flow.party.address.as_v4().raw();
+    ip.dst_addr = flow.local.address.as_v4().raw();
+    ip.hdr_checksum = ipv4_checksum(reinterpret_cast<const std::byte*>(&ip));
+    return put(at, ip);
+  }
+  rte_ipv6_hdr ip{};
+  ip.vtc_flow = RTE_BE32(0x60000000);
+  ip.payload_len = rte_cpu_to_be_16(length);
+  ip.proto = IPPROTO_UDP;
+  ip.hop_limits = 60;
+  std::ranges::copy(flow.party.address.bytes(), ip.src_addr);
+  std::ranges::copy(flow.local.address.bytes(), ip.dst_addr);
+  return put(at, ip);
+}
+
+void put_rtp(std::byte* at, std::uint16_t sequence) {
+  put(at,
+      RtpHeader{std::byte{0x80}, std::byte{0}, Be16(sequence), Be32(sequence * 160U), Be32(kSsrc)});
+}
+
+void put_report(std::byte* at, std::uint16_t sequence) {
+  std::array<Be32, kReport / 4> words{};
+  words[0] = Be32(0x81c8'0000U | (kReport / 4 - 1));  // version 2, one block, SR
+  words[1] = Be32(kSsrc);
+  words[2] = Be32(sequence + 1U);  // of the time stamp
+  words[7] = Be32(kSsrc);          // the block's: fraction lost, last report and delay are 0
+  std::memcpy(at, words.data(), kReport);
+}
+
+}  // namespace
+
+Traffic::Traffic(const TrafficKind& kind)
+    : kind_(kind), blocks_((kind.flows + kFlowsPerAddress - 1) / kFlowsPerAddress) {
+  start_eal();
+  const Tsc now{rte_rdtsc()};
+  for (std::size_t lane = 0; lane < kind.lanes; ++lane) make_link(lane);
+  table_ = std::make_unique<FlowTable>(link_list_, rte_get_tsc_hz(), huge_slot_memory());
+
+  // The first packet of each flow latches it.
+  static rte_mempool& pool = make_pool(1);
+  WorkerStats stats;
+  Host host(link_list_, pool, stats, rte_get_tsc_hz());
+  Relay relay(*table_, link_list_, host, stats);
+  std::vector<TxBatch> tx(kind.lanes);
+  rte_mbuf* packet = rte_pktmbuf_alloc(&pool);
+  for (std::size_t lane = 0; lane < kind.lanes; ++lane) {
+    random_.emplace_back(static_cast<unsigned>(lane + 1));
+    sequences_.emplace_back(kind.flows);
+    for (std::size_t i = 0; i < kind.flows; i += 2) publish(lane, i);
+    for (std::size_t i = 0; i < kind.flows; ++i) {
+      fill(*packet, lane, i);
+      relay.burst(lane, {&packet, 1}, now, tx);
+      if (tx[lane].count != 1) throw std::logic_error("a flow did not latch");
+      tx[lane].clear();
+    }
+  }
+  rte_pktmbuf_free(packet);
+}
+
+void Traffic::make_link(std::size_t lane) {
+  const bool across = kind_.families.even != kind_.families.odd;
+  std::vector<Prefix> own;
+  for (const Family family : {kind_.families.even, kind_.families.odd}) {
+    if (!own.empty() && !across) break;
+    const std::uint8_t length = family == Family::ipv4 ? 24 : 64;
+    for (std::size_t i = 1; i <= blocks_; ++i) {
+      own.push_back({own_network(family, lane, static_cast<std::uint8_t>(i)), length});
+    }
+  }
+  const MediaAddressId first{static_cast<std::uint16_t>(lane * own.size())};
+  const std::vector<IpAddress> gateways{own_network(Family::ipv4, lane, kGateway),
+                                        own_network(Family::ipv6, lane, kGateway)};
+  Link& link = *links_.emplace_back(
+      std::make_unique<Link>(lane, mac_of(lane), own, first, gateways, rte_get_tsc_hz()));
+  link_list_.push_back(&link);
+  const Tsc now{rte_rdtsc()};
+  for (const Family family : {kind_.families.even, kind_.families.odd}) {
+    const IpAddress gateway = own_network(family, lane, kGateway);
+    std::array<Solicitation, 64> requests;
+    if (!link.neighbors.resolve(gateway, now)) throw std::logic_error("no room for the gateway");
+    (void)link.neighbors.tick(now, requests);
+    (void)link.neighbors.learn(gateway, gateway_mac(lane), now);
+  }
+}
+
+Flow Traffic::flow(std::size_t lane, std::size_t i) const {
+  const Family family = i % 2 == 0 ? kind_.families.even : kind_.families.odd;
+  const std::size_t block = i / kFlowsPerAddress;
+  const std::size_t address = family == kind_.families.even ? block : blocks_ + block;
+  const UdpPort port(static_cast<std::uint16_t>(kFirstPort + i % kFlowsPerAddress));
+  const auto first = static_cast<std::size_t>(links_[lane]->first);
+  return {.party = {party(family, static_cast<std::uint32_t>(i)),
+                    UdpPort(static_cast<std::uint16_t>(5000 + i % 1000))},
+          .local = {own_network(family, lane, static_cast<std::uint8_t>(block + 1)), port},
+          .port = {MediaAddressId{static_cast<std::uint16_t>(first + address)}, port}};
+}
+
+Side Traffic::side(const Flow& flow) {
+  Side side;
+  side.local = flow.port;
+  side.remote = flow.party;
+  side.hints = {flow.party.address};
+  return side;
+}
+
+void Traffic::publish(std::size_t lane, std::size_t i) {
+  Path path;
+  path.a = side(flow(lane, i));
+  path.b = side(flow(lane, i + 1));
+  path.payload = kind_.payload;
+  table_->publish(path, Tsc{rte_rdtsc()});
+}
+
+void Traffic::withdraw(std::size_t lane, std::size_t i) {
+  table_->withdraw(flow(lane, i).port);
+  table_->withdraw(flow(lane, i + 1).port);
+}
+
+Path Traffic::spare_path(std::size_t lane, std::size_t i) const {
+  Path path;
+  path.a = side(flow(lane, 0));
+  path.b = side(flow(lane, 1));
+  const auto port = static_cast<std::uint16_t>(kFirstSparePort + 2 * (i % kSparePaths));
+  path.a.local.port = UdpPort(port);
+  path.b.local.port = UdpPort(port).next();
+  return path;
+}
+
+void Traffic::fill(rte_mbuf& packet, std::size_t lane, std::size_t i) {
+  const Flow flow = this->flow(lane, i);
+  const std::uint16_t sequence = sequences_[lane][i]++;
+  rte_pktmbuf_reset(&packet);
+  auto* const frame = rte_pktmbuf_mtod(&packet, std::byte*);
+  const bool v4 = flow.party.address.is_v4();
+  const bool rtp = kind_.payload == Payload::rtp;
+  const std::size_t size = rtp ? kVoice : kReport;
+  rte_ether_hdr ether{};
+  std::ranges::copy(mac_of(lane).bytes, ether.dst_addr.addr_bytes);
+  std::ranges::copy(gateway_mac(lane).bytes, ether.src_addr.addr_bytes);
+  ether.ether_type = v4 ? RTE_BE16(RTE_ETHER_TYPE_IPV4) : RTE_BE16(RTE_ETHER_TYPE_IPV6);
+  std::byte* at = put_ip(put(frame, ether), flow, size);
+  at = put(at, rte_udp_hdr{flow.party.port.wire().raw(), flow.local.port.wire().raw(),
+                           rte_cpu_to_be_16(static_cast<std::uint16_t>(kUdpSize + size)), 0x1234});
+  if (rtp) {
+    put_rtp(at, sequence);
+  } else {
+    put_report(at, sequence);
+  }
+  packet.data_len = static_cast<std::uint16_t>(at + size - frame);
+  packet.pkt_len = packet.data_len;
+}
+
+void Traffic::fill_astray(rte_mbuf& packet, std::size_t lane, std::size_t i) {
+  fill(packet, lane, i);
+  const std::size_t ip = ip_size(i % 2 == 0 ? kind_.families.even : kind_.families.odd);
+  auto* const udp = rte_pktmbuf_mtod_offset(&packet, rte_udp_hdr*, kEtherSize + ip);
+  udp->dst_port = Be16(kUnusedPort).raw();
+}
+
+void Traffic::fill(std::span<rte_mbuf* const> packets, std::size_t lane) {
+  for (rte_mbuf* const packet : packets) fill(*packet, lane, random_[lane]() % kind_.flows);
+}
+
+}  // namespace millrace::perf
