@@ -26,7 +26,7 @@ Interface of_family(const Interface& all, Family family) {
 Realm::Realm(const Interface& settings, const InterfaceConfig& device, Family which,
              std::chrono::seconds quarantine)
     : interface(of_family(settings, which)),
-      networks(device.addresses),
+      networks(networks_of(device.addresses)),
       peers(device.peers),
       family(which),
       pool(interface, quarantine) {}
@@ -64,27 +64,33 @@ Realms::Realms(const Config& config) {
     for (const Family family : {Family::ipv4, Family::ipv6}) {
       auto realm = std::make_unique<Realm>(config.interfaces[i], config.dataplane.interfaces.at(i),
                                            family, config.timeouts.quarantine);
-      if (!realm->interface.addresses.empty()) realms_.push_back(std::move(realm));
+      const Interface& interface = realm->interface;
+      if (interface.addresses.empty()) continue;
+      own_.insert(own_.end(), interface.addresses.begin(), interface.addresses.end());
+      own_.insert(own_.end(), interface.advertised.begin(), interface.advertised.end());
+      realms_.push_back(std::move(realm));
     }
   }
+  std::ranges::sort(own_);
 }
 
 Result<Realm*> Realms::find(std::string_view name, Family family) const {
-  bool exists = false;
-  std::string names;
+  const auto called = [&](const auto& realm) {
+    return name.empty() || realm->interface.name == name;
+  };
   for (const auto& realm : realms_) {
-    if (name.empty() || realm->interface.name == name) {
-      if (realm->family == family) return realm.get();
-      exists = true;
-    }
-    if (!names.ends_with("'" + realm->interface.name + "'")) {
-      names += " '" + realm->interface.name + "'";
-    }
+    if (called(realm) && realm->family == family) return realm.get();
   }
-  if (name.empty() || exists) {
+  if (name.empty() || std::ranges::any_of(realms_, called)) {
     return fail((name.empty() ? "No interface" : "Interface '" + std::string(name) + "'") +
                 " has " + (name.empty() ? "an " : "no ") + std::string(name_of(family)) +
                 " media address");
+  }
+  std::string names;
+  for (const auto& realm : realms_) {
+    if (!names.ends_with("'" + realm->interface.name + "'")) {
+      names += " '" + realm->interface.name + "'";
+    }
   }
   return fail("Unknown interface '" + std::string(name.substr(0, 64)) + "'; configured:" + names);
 }
@@ -98,12 +104,9 @@ Realm* Realms::with(const IpAddress& address) const {
 }
 
 bool Realms::is_own(const IpAddress& address) const {
+  if (std::ranges::binary_search(own_, address)) return true;
   const std::optional<IpAddress> inside = address.v4_inside();
-  const auto same = [&](const IpAddress& own) { return own == address || own == inside; };
-  return std::ranges::any_of(realms_, [&](const auto& realm) {
-    return std::ranges::any_of(realm->interface.advertised, same) ||
-           std::ranges::any_of(realm->interface.addresses, same);
-  });
+  return inside && std::ranges::binary_search(own_, *inside);
 }
 
 void Realms::advance(PortPool::Clock::time_point now) {

@@ -80,6 +80,7 @@ class Realms {
 
  private:
   std::vector<std::unique_ptr<Realm>> realms_;  // in the order of the configuration, IPv4 first
+  std::vector<IpAddress> own_;                  // media addresses and those in SDP, sorted
 };
 
 }  // namespace millrace

@@ -125,7 +125,7 @@ std::optional<DropReason> FlowTable::unreachable(SlotIndex index, const IpAddres
   };
   const auto reserves = [&](const Prefix& own) { return own.reserves(address); };
   if (!address.is_sendable() || address.family() != egress(index).address.family() ||
-      std::ranges::any_of(egress_, ours) || std::ranges::any_of(link.addresses, reserves)) {
+      std::ranges::any_of(egress_, ours) || std::ranges::any_of(link.networks, reserves)) {
     return DropReason::source_invalid;
   }
   if (!link.peers.admits(address)) return DropReason::peer_denied;

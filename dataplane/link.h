@@ -27,6 +27,7 @@ struct Link {
       : nic(nic_index),
         mac(own_mac),
         addresses(std::move(own_addresses)),
+        networks(networks_of(addresses)),
         first(first_address),
         peers(std::move(policy)),
         neighbors(addresses, gateways, tsc_hz) {}
@@ -39,7 +40,8 @@ struct Link {
   std::size_t nic;  // NICs are numbered in the order of configuration
   MacAddress mac;   // the NIC's
   std::vector<Prefix> addresses;
-  MediaAddressId first;  // of addresses[0]; the others follow
+  std::vector<Prefix> networks;  // of these
+  MediaAddressId first;          // of addresses[0]; the others follow
   PeerPolicy peers;
   NeighborTable neighbors;
 };

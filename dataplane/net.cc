@@ -25,6 +25,25 @@ constexpr std::uint32_t load_be32(const std::uint8_t* bytes) {
          static_cast<std::uint32_t>(bytes[2]) << 8 | bytes[3];
 }
 
+// An address as one number of 128 bits.
+struct Bits {
+  std::uint64_t high, low;
+};
+Bits bits_of(const IpAddress& address) {
+  const auto& bytes = address.bytes();
+  const auto half = [&](std::size_t at) {
+    return static_cast<std::uint64_t>(load_be32(&bytes[at])) << 32 | load_be32(&bytes[at + 4]);
+  };
+  return {half(0), half(8)};
+}
+// Those that a network leaves to its hosts.
+Bits host_bits(const Prefix& network) {
+  const unsigned skip = network.address.is_v4() ? 96 : 0;  // the mapped form's own prefix
+  const unsigned bits = 128 - skip - network.length;
+  const auto ones = [](unsigned count) { return count >= 64 ? ~0ULL : (1ULL << count) - 1; };
+  return {bits > 64 ? ones(bits - 64) : 0, ones(bits)};
+}
+
 bool starts_with(const std::array<std::uint8_t, 16>& bytes,
                  std::initializer_list<std::uint8_t> prefix) {
   return std::equal(prefix.begin(), prefix.end(), bytes.begin());
@@ -97,11 +116,13 @@ bool IpAddress::is_sendable() const {
 
 std::string IpAddress::text() const {
   char buffer[INET6_ADDRSTRLEN];
-  if (is_v4()) {
-    const std::uint32_t raw = as_v4().raw();
-    return inet_ntop(AF_INET, &raw, buffer, sizeof buffer);
+  if (!is_v4()) return inet_ntop(AF_INET6, bytes_.data(), buffer, sizeof buffer);
+  char* end = buffer;
+  for (std::size_t i = 12; i < 16; ++i) {
+    if (i > 12) *end++ = '.';
+    end = std::to_chars(end, std::end(buffer), bytes_[i]).ptr;
   }
-  return inet_ntop(AF_INET6, bytes_.data(), buffer, sizeof buffer);
+  return {buffer, end};
 }
 
 Result<Endpoint> Endpoint::parse(std::string_view text) {
@@ -137,33 +158,33 @@ Result<Prefix> Prefix::parse(std::string_view text) {
 }
 
 bool Prefix::contains(const IpAddress& other) const {
-  if (other.family() != address.family()) return false;
-  const unsigned skip = address.is_v4() ? 96 : 0;  // the mapped form's own prefix
-  const unsigned bits = skip + length;
-  const auto& a = address.bytes();
-  const auto& b = other.bytes();
-  if (!std::equal(a.begin(), a.begin() + bits / 8, b.begin())) return false;
-  if (bits % 8 == 0) return true;
-  const auto mask = static_cast<std::uint8_t>(0xff << (8 - bits % 8));
-  return ((a[bits / 8] ^ b[bits / 8]) & mask) == 0;
+  if (other.is_v4() != address.is_v4()) return false;
+  const Bits network = bits_of(address), asked = bits_of(other), hosts = host_bits(*this);
+  return ((network.high ^ asked.high) & ~hosts.high) == 0 &&
+         ((network.low ^ asked.low) & ~hosts.low) == 0;
 }
 
 bool Prefix::reserves(const IpAddress& other) const {
-  const bool v4 = address.is_v4();
-  const unsigned bits = (v4 ? 96U : 0U) + length;
-  if (bits > 126 || !contains(other)) return false;
-  bool zeros = true;
-  bool ones = v4;  // there is no broadcast in IPv6
-  for (unsigned i = bits / 8; i < 16; ++i) {
-    const auto mask = static_cast<std::uint8_t>(i == bits / 8 ? 0xff >> bits % 8 : 0xff);
-    const auto host = static_cast<std::uint8_t>(other.bytes()[i] & mask);
-    zeros = zeros && host == 0;
-    ones = ones && host == mask;
-  }
-  return zeros || ones;
+  const Bits hosts = host_bits(*this);
+  if (hosts.low < 2 || !contains(other)) return false;
+  const Bits asked = bits_of(other);
+  const bool zeros = ((asked.high & hosts.high) | (asked.low & hosts.low)) == 0;
+  // There is no broadcast in IPv6.
+  return zeros || (address.is_v4() && (asked.low & hosts.low) == hosts.low);
 }
 
 std::string Prefix::text() const { return address.text() + "/" + std::to_string(length); }
+
+std::vector<Prefix> networks_of(const std::vector<Prefix>& addresses) {
+  std::vector<Prefix> networks;
+  for (const Prefix& own : addresses) {
+    const bool known = std::ranges::any_of(networks, [&](const Prefix& network) {
+      return network.length == own.length && network.contains(own.address);
+    });
+    if (!known) networks.push_back(own);
+  }
+  return networks;
+}
 
 bool PeerPolicy::admits(const IpAddress& address) const {
   const auto lists = [](const std::vector<Prefix>& prefixes, const IpAddress& which) {

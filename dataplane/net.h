@@ -144,10 +144,10 @@ class IpAddress {
   [[nodiscard]] static Result<IpAddress> parse(std::string_view text);
 
   [[nodiscard]] constexpr bool is_v4() const {
-    for (std::size_t i = 0; i < 10; ++i) {
-      if (bytes_[i] != 0) return false;
-    }
-    return bytes_[10] == 0xff && bytes_[11] == 0xff;
+    constexpr auto kMapped =
+        std::bit_cast<std::uint32_t>(std::array<std::uint8_t, 4>{0, 0, 255, 255});
+    const auto quarters = std::bit_cast<std::array<std::uint32_t, 4>>(bytes_);
+    return (quarters[0] | quarters[1]) == 0 && quarters[2] == kMapped;
   }
   [[nodiscard]] constexpr Family family() const { return is_v4() ? Family::ipv4 : Family::ipv6; }
   // The IPv4 address. Precondition: is_v4().
@@ -213,6 +213,9 @@ struct Prefix {
   [[nodiscard]] std::string text() const;
   friend constexpr bool operator==(const Prefix&, const Prefix&) = default;
 };
+
+// The networks of these addresses, each once: many addresses are of one network.
+[[nodiscard]] std::vector<Prefix> networks_of(const std::vector<Prefix>& addresses);
 
 // RFC 1918, RFC 6598 (100.64.0.0/10), RFC 4193 (fc00::/7).
 inline constexpr std::array<Prefix, 5> kPrivateNetworks = {{{IpAddress::v4(10, 0, 0, 0), 8},

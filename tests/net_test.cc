@@ -167,6 +167,17 @@ TEST(Prefix, ReservesWhatIsNoHosts) {
   }
 }
 
+TEST(Prefix, NetworksOfManyAddresses) {
+  std::vector<Prefix> addresses;
+  for (const char* text : {"198.18.0.1/24", "198.18.0.2/24", "198.18.0.3/25", "198.18.1.1/24",
+                           "2001:db8::1/64", "2001:db8::2/64"}) {
+    addresses.push_back(*Prefix::parse(text));
+  }
+  EXPECT_EQ(networks_of(addresses),
+            (std::vector{addresses[0], addresses[2], addresses[3], addresses[4]}));
+  EXPECT_TRUE(networks_of({}).empty());
+}
+
 TEST(PeerPolicy, DenyWinsAndAnEmptyAllowListIsEveryone) {
   const auto policy = [](std::initializer_list<const char*> allow,
                          std::initializer_list<const char*> deny) {

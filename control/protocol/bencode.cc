@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/protocol/bencode.h"
 
+#include <algorithm>
+#include <charconv>
 #include <limits>
 #include <utility>
 
@@ -10,6 +12,8 @@ namespace millrace::bencode {
 namespace {
 
 using State = Extent::State;
+
+constexpr std::size_t kLongestNumber = std::numeric_limits<std::int64_t>::digits10 + 2;
 
 constexpr Extent kIncomplete{State::incomplete};
 constexpr Extent kMalformed{State::malformed};
@@ -167,15 +171,28 @@ std::optional<Entry> Entries::next() {
 }
 
 void Writer::string(std::string_view bytes) {
-  out_ += std::to_string(bytes.size());
-  out_ += ':';
-  out_ += bytes;
+  append(kLongestNumber + 1 + bytes.size(), [&](char* at) {
+    at = std::to_chars(at, at + kLongestNumber, bytes.size()).ptr;
+    *at++ = ':';
+    return std::ranges::copy(bytes, at).out;
+  });
 }
 
 void Writer::integer(std::int64_t value) {
-  out_ += 'i';
-  out_ += std::to_string(value);
-  out_ += 'e';
+  append(kLongestNumber + 2, [&](char* at) {
+    *at++ = 'i';
+    at = std::to_chars(at, at + kLongestNumber, value).ptr;
+    *at++ = 'e';
+    return at;
+  });
+}
+
+// `write` is given room for so many bytes at most, and tells where those that it wrote end.
+void Writer::append(std::size_t most, auto write) {
+  const std::size_t before = out_.size();
+  out_.resize_and_overwrite(before + most, [&](char* text, std::size_t) {
+    return static_cast<std::size_t>(write(text + before) - text);
+  });
 }
 
 void Writer::entry(std::string_view key, std::uint64_t value) {

@@ -74,6 +74,9 @@ class Entries {
 // is closed, and each value within a dictionary follows its key.
 class Writer {
  public:
+  // Appends to what there is.
+  explicit Writer(std::string begin = {}) : out_(std::move(begin)) {}
+
   void dictionary() { out_ += 'd'; }
   void list() { out_ += 'l'; }
   void end() { out_ += 'e'; }
@@ -90,6 +93,8 @@ class Writer {
   [[nodiscard]] std::string take() && { return std::move(out_); }
 
  private:
+  void append(std::size_t most, auto write);
+
   std::string out_;
 };
 

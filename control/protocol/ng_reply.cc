@@ -354,16 +354,17 @@ struct Entries {
 }  // namespace
 
 std::string encode(std::string_view cookie, Encoding encoding, const Reply& reply) {
-  Writer writer;
+  constexpr std::size_t kUsual = 2048;  // bytes of a reply
+  std::string head;
+  head.reserve(kUsual);
+  head += cookie;
+  if (!cookie.empty()) head += ' ';
+  Writer writer(encoding == Encoding::json ? std::string() : std::move(head));
   writer.dictionary();
   std::visit(Entries{writer}, reply);
   writer.end();
-  std::string payload = std::move(writer).take();
-  if (encoding == Encoding::json) payload = json::from_bencode(payload);
-  if (cookie.empty()) return payload;
-  std::string message;
-  message.reserve(cookie.size() + 1 + payload.size());
-  return message.append(cookie).append(1, ' ').append(payload);
+  std::string written = std::move(writer).take();
+  return encoding == Encoding::json ? head + json::from_bencode(written) : written;
 }
 
 }  // namespace millrace::ng
