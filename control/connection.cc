@@ -6,15 +6,17 @@
 #include <cerrno>
 #include <utility>
 
-#include <asio/post.hpp>
-
 #include "control/log.h"
 
 namespace millrace {
 
 namespace {
 
-thread_local std::array<char, 65536> chunk;  // what was received last, until it is served
+// What was received last, until it is served.
+thread_local std::array<char, 65536> chunk;
+
+// In Connection::news_: a thread is at work.
+constexpr std::uint32_t kBusy = 1U << 31;
 
 }  // namespace
 
@@ -27,13 +29,19 @@ std::string_view Connections::enter(const std::shared_ptr<Connection>& connectio
     return "too many connections of one process";
   }
   ++share.connections;
-  connections_.emplace(connection.get(), connection);
+  connections_.emplace(connection->id(), connection);
   return {};
+}
+
+std::shared_ptr<Connection> Connections::find(std::uint64_t id) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = connections_.find(id);
+  return found == connections_.end() ? nullptr : found->second;
 }
 
 void Connections::leave(const Connection& connection) {
   const std::lock_guard lock(mutex_);
-  if (connections_.erase(&connection) == 0) return;
+  if (connections_.erase(connection.id()) == 0) return;
   const auto share = shares_.find(connection.peer().pid);
   if (--share->second.connections == 0) shares_.erase(share);
 }
@@ -54,9 +62,7 @@ void Connections::end_unfinished(pid_t process) {
 std::vector<std::shared_ptr<Connection>> Connections::all() const {
   const std::lock_guard lock(mutex_);
   std::vector<std::shared_ptr<Connection>> all;
-  for (const auto& [key, weak] : connections_) {
-    if (auto connection = weak.lock()) all.push_back(std::move(connection));
-  }
+  for (const auto& [id, connection] : connections_) all.push_back(connection);
   return all;
 }
 
@@ -65,68 +71,82 @@ std::size_t Connections::count() const {
   return connections_.size();
 }
 
-Connection::Connection(Socket socket, const Codec& codec, Calls& calls,
-                       std::shared_ptr<Connections> connections)
-    : socket_(std::move(socket)),
-      codec_(codec),
-      calls_(calls),
-      connections_(std::move(connections)) {
+Connection::Connection(std::uint64_t id, FileDescriptor socket, const Codec& codec, Calls& calls,
+                       Connections& connections)
+    : id_(id), socket_(std::move(socket)), codec_(codec), calls_(calls), connections_(connections) {
   socklen_t size = sizeof peer_;
-  ::getsockopt(socket_.native_handle(), SOL_SOCKET, SO_PEERCRED, &peer_, &size);
+  ::getsockopt(socket_.get(), SOL_SOCKET, SO_PEERCRED, &peer_, &size);
   // Room for the longest reply beside some that are not read yet; the kernel caps it.
   const int send_buffer = 1 << 20;
-  ::setsockopt(socket_.native_handle(), SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof send_buffer);
+  ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof send_buffer);
 }
 
-Connection::~Connection() {
-  static_cast<void>(note_unfinished(false));
-  connections_->leave(*this);
+Connection::~Connection() { static_cast<void>(note_unfinished(false)); }
+
+// Who finds nobody at work does the work, until there is no more.
+bool Connection::tell(std::uint32_t news) {
+  if ((news_.fetch_or(news | kBusy) & kBusy) != 0) return false;
+  bool again = false;
+  for (std::uint32_t idle = kBusy; !news_.compare_exchange_strong(idle, 0); idle = kBusy) {
+    const Turn turn = work(news_.exchange(kBusy));
+    again = turn == Turn::spent;
+  }
+  return again;
 }
 
-void Connection::wait() {
-  socket_.async_wait(Socket::wait_read, [self = shared_from_this()](const asio::error_code& error) {
-    if (!error) self->receive();
-  });
-}
-
-void Connection::expire(Clock::time_point now) {
+bool Connection::is_overdue(Clock::time_point now) const {
   const auto since = Clock::time_point(Clock::duration(unfinished_since_.load()));
-  if (since == Clock::time_point() || now - since < kRequestTime) return;
-  asio::post(socket_.get_executor(),
-             [self = shared_from_this()] { self->cut("request not finished in time"); });
+  return since != Clock::time_point() && now - since >= kRequestTime;
 }
 
-void Connection::receive() {
-  const ssize_t n = ::recv(socket_.native_handle(), chunk.data(), chunk.size(), MSG_DONTWAIT);
-  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return wait();
-  if (n <= 0) return close();
-  const std::string_view fresh(chunk.data(), static_cast<std::size_t>(n));
-  if (!buffer_.empty()) buffer_ += fresh;
-  serve(buffer_.empty() ? fresh : buffer_);
-}
-
-// Serves what is there, and goes on when the others had their turn, or when more has come.
-void Connection::serve(std::string_view input) {
-  const Turn turn = serve_turn(input);
-  if (turn == Turn::ended) return;
-  buffer_ = std::string(input);
-  if (turn == Turn::spent) {
-    asio::post(socket_.get_executor(), [self = shared_from_this()] {
-      if (self->socket_.is_open()) self->serve(self->buffer_);
-    });
-  } else if (note_unfinished(!buffer_.empty())) {
-    wait();
-  } else {
-    cut("too many unfinished requests of one process");
+// Serves what there is and what comes, a turn of it. The edge that tells of more input comes only
+// after all has been read: a read that fills less than the chunk has taken all.
+Connection::Turn Connection::work(std::uint32_t news) {
+  if (closed_) return Turn::ended;
+  if ((news & kOverdue) != 0) {
+    cut("request not finished in time");
+    return Turn::ended;
+  }
+  std::string_view input = buffer_;
+  int left = kTurn;
+  for (bool drained = false;;) {
+    const Turn turn = serve(input, left);
+    if (turn == Turn::spent) buffer_ = std::string(input);
+    if (turn != Turn::starved) return turn;
+    if (drained) return keep(input);
+    const ssize_t n = ::recv(socket_.get(), chunk.data(), chunk.size(), MSG_DONTWAIT);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) return keep(input);
+    if (n <= 0) {
+      close();
+      return Turn::ended;
+    }
+    const std::string_view fresh(chunk.data(), static_cast<std::size_t>(n));
+    drained = fresh.size() < chunk.size() && (news & kHangup) == 0;
+    if (input.empty()) {
+      input = fresh;
+    } else {
+      buffer_ = std::string(input).append(fresh);
+      input = buffer_;
+    }
   }
 }
 
-// Answers whole requests at the front of `input` and takes them off.
-Connection::Turn Connection::serve_turn(std::string_view& input) {
-  for (int served = 0; served < kTurn; ++served) {
+// What is not served yet stays for the next time.
+Connection::Turn Connection::keep(std::string_view input) {
+  buffer_ = std::string(input);
+  if (note_unfinished(!buffer_.empty())) return Turn::starved;
+  cut("too many unfinished requests of one process");
+  return Turn::ended;
+}
+
+// Answers whole requests at the front of `input` and takes them off, `left` at most.
+Connection::Turn Connection::serve(std::string_view& input, int& left) {
+  for (;; --left) {
     // Line ends after a message belong to none.
     input.remove_prefix(std::min(input.find_first_not_of(" \t\r\n"), input.size()));
     if (input.empty()) return Turn::starved;
+    if (left == 0) return Turn::spent;
     const Extent frame = codec_.frame(input, first_);
     if (frame.state == Extent::State::incomplete) return Turn::starved;
     if (frame.state == Extent::State::malformed) {
@@ -138,7 +158,6 @@ Connection::Turn Connection::serve_turn(std::string_view& input) {
     input.remove_prefix(frame.size);
     static_cast<void>(note_unfinished(false));
   }
-  return Turn::spent;
 }
 
 bool Connection::answer(std::string_view message) {
@@ -156,7 +175,7 @@ bool Connection::answer(std::string_view message) {
 bool Connection::send(std::string_view reply) {
   ssize_t n = 0;
   do {
-    n = ::send(socket_.native_handle(), reply.data(), reply.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    n = ::send(socket_.get(), reply.data(), reply.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
   } while (n < 0 && errno == EINTR);
   if (n == static_cast<ssize_t>(reply.size())) return true;
   if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
@@ -172,27 +191,24 @@ bool Connection::note_unfinished(bool unfinished) {
   if (unfinished == (unfinished_since_ != 0)) return true;
   if (!unfinished) {
     unfinished_since_ = 0;
-    connections_->end_unfinished(peer_.pid);
+    connections_.end_unfinished(peer_.pid);
     return true;
   }
-  if (!connections_->begin_unfinished(peer_.pid)) return false;
+  if (!connections_.begin_unfinished(peer_.pid)) return false;
   unfinished_since_ = Clock::now().time_since_epoch().count();
   return true;
 }
 
 void Connection::cut(std::string_view why) {
-  if (!socket_.is_open()) return;
-  ++connections_->cut;
+  if (closed_) return;
+  ++connections_.cut;
   log_event(Level::warning, "control-cut",
             {{"pid", peer_.pid}, {"uid", peer_.uid}, {"reason", why}});
   close();
 }
 
 void Connection::close() {
-  asio::error_code error;
-  if (socket_.close(error)) {
-    log_event(Level::debug, "control-close-failed", {{"reason", error.message()}});
-  }
+  if (!closed_.exchange(true)) connections_.leave(*this);
 }
 
 }  // namespace millrace

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/datagrams.h"
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 
-#include <asio/buffer.hpp>
+#include <array>
+#include <cerrno>
+#include <exception>
+#include <system_error>
+#include <utility>
 
 #include "control/log.h"
 
@@ -11,14 +16,26 @@ namespace millrace {
 
 namespace {
 
-using asio::ip::udp;
 using Clock = ReplyCache::Clock;
 
 constexpr std::size_t kMaxDatagram = 65'507;
 
-IpAddress from_asio(const asio::ip::address& address) {
-  return address.is_v4() ? IpAddress::v4(Be32(address.to_v4().to_uint()))
-                         : IpAddress::v6(address.to_v6().to_bytes());
+thread_local std::array<char, 65536> chunk;  // what was received last
+
+// Who sent a datagram.
+union Sender {
+  sockaddr any;
+  sockaddr_in v4;
+  sockaddr_in6 v6;
+};
+
+Endpoint endpoint_of(const Sender& sender) {
+  if (sender.any.sa_family == AF_INET) {
+    return {IpAddress::v4(Be32::from_raw(sender.v4.sin_addr.s_addr)),
+            UdpPort(Be16::from_raw(sender.v4.sin_port).host())};
+  }
+  return {IpAddress::v6(std::to_array(sender.v6.sin6_addr.s6_addr)),
+          UdpPort(Be16::from_raw(sender.v6.sin6_port).host())};
 }
 
 void tell_refused(const Endpoint& peer, std::string_view message, std::string_view reason) {
@@ -28,40 +45,44 @@ void tell_refused(const Endpoint& peer, std::string_view message, std::string_vi
 
 }  // namespace
 
-Datagrams::Datagrams(asio::io_context& io, int fd, bool v4, const Codec& codec, Calls& calls)
-    : socket_(io, v4 ? udp::v4() : udp::v6(), fd), codec_(codec), calls_(calls) {}
-
-void Datagrams::receive() {
-  socket_.async_receive_from(asio::buffer(datagram_), peer_,
-                             [this](const asio::error_code& error, std::size_t size) {
-                               if (error == asio::error::operation_aborted) return;
-                               if (!error) serve(std::string_view(datagram_.data(), size));
-                               receive();
-                             });
-}
-
-void Datagrams::serve(std::string_view datagram) {
-  const Endpoint peer{from_asio(peer_.address()), UdpPort(peer_.port())};
-  const std::string_view cookie = codec_.cookie(datagram);
-  if (cookie.empty()) return tell_refused(peer, datagram, "it has no cookie");
-  auto [state, reply] = replies_.claim(peer, cookie, Clock::now());
-  if (state == ReplyCache::State::pending) return;
-  if (state == ReplyCache::State::fresh) {
-    Answer answer = codec_.serve(
-        datagram,
-        {.calls = calls_, .now = Clock::now(), .max_reply = kMaxDatagram, .peer = peer.address});
-    reply = std::move(answer.reply);
-    if (!answer.refused.empty()) tell_refused(peer, datagram, answer.refused);
-    replies_.store(peer, cookie, reply, Clock::now());
+bool Datagrams::receive() {
+  for (int i = 0; i < kTurn; ++i) {
+    Sender sender{};
+    socklen_t size = sizeof sender;
+    const ssize_t n = ::recvfrom(fd_, chunk.data(), chunk.size(), MSG_DONTWAIT, &sender.any, &size);
+    if (n < 0 && errno == EAGAIN) return false;
+    if (n < 0) continue;  // what was sent before could not be delivered, or a signal came
+    std::string reply;
+    try {
+      reply = reply_to({chunk.data(), static_cast<std::size_t>(n)}, endpoint_of(sender));
+    } catch (const std::exception& error) {
+      log_event(Level::error, "control-exception", {{"reason", error.what()}});
+    }
+    // What the kernel does not take is lost as any datagram may be; the proxy asks again.
+    if (!reply.empty() &&
+        ::sendto(fd_, reply.data(), reply.size(), MSG_DONTWAIT, &sender.any, size) < 0) {
+      log_event(Level::warning, "control-reply-lost",
+                {{"reason", std::generic_category().message(errno)}});
+    }
   }
-  if (!reply.empty()) send(reply);
+  return true;
 }
 
-// What the kernel does not take is lost as any datagram may be; the proxy asks again.
-void Datagrams::send(const std::string& reply) {
-  asio::error_code error;
-  socket_.send_to(asio::buffer(reply), peer_, MSG_DONTWAIT, error);
-  if (error) log_event(Level::warning, "control-reply-lost", {{"reason", error.message()}});
+// Empty: none is to be sent.
+std::string Datagrams::reply_to(std::string_view datagram, const Endpoint& peer) {
+  const std::string_view cookie = codec_.cookie(datagram);
+  if (cookie.empty()) {
+    tell_refused(peer, datagram, "it has no cookie");
+    return {};
+  }
+  const Clock::time_point now = Clock::now();
+  auto [state, reply] = replies_.claim(peer, cookie, now);
+  if (state != ReplyCache::State::fresh) return std::move(reply);
+  Answer answer = codec_.serve(
+      datagram, {.calls = calls_, .now = now, .max_reply = kMaxDatagram, .peer = peer.address});
+  if (!answer.refused.empty()) tell_refused(peer, datagram, answer.refused);
+  replies_.store(peer, cookie, answer.reply, now);
+  return std::move(answer.reply);
 }
 
 }  // namespace millrace

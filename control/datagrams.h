@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// One UDP control socket, a datagram at a time: a request each, with a cookie that its reply
-// repeats. A retransmission gets the reply that was sent before (reply_cache.h).
+// One UDP control socket: a request a datagram, with a cookie that its reply repeats. A
+// retransmission gets the reply that was sent before (reply_cache.h). Thread-safe.
 
-#include <array>
-#include <memory>
 #include <string>
 #include <string_view>
-
-#include <asio/io_context.hpp>
-#include <asio/ip/udp.hpp>
 
 #include "control/calls.h"
 #include "control/protocol/codec.h"
@@ -20,20 +15,20 @@ namespace millrace {
 
 class Datagrams {
  public:
-  // Takes `fd`. `codec` must know cookies; it and `calls` must outlive this.
-  Datagrams(asio::io_context& io, int fd, bool v4, const Codec& codec, Calls& calls);
+  static constexpr int kTurn = 64;
 
-  void receive();
+  // `codec` must know cookies; all must outlive this.
+  Datagrams(int fd, const Codec& codec, Calls& calls) : fd_(fd), codec_(codec), calls_(calls) {}
+
+  // Serves what has come, kTurn datagrams at most; true: there may be more.
+  [[nodiscard]] bool receive();
 
  private:
-  void serve(std::string_view datagram);
-  void send(const std::string& reply);
+  [[nodiscard]] std::string reply_to(std::string_view datagram, const Endpoint& peer);
 
-  asio::ip::udp::socket socket_;
+  int fd_;
   const Codec& codec_;
   Calls& calls_;
-  asio::ip::udp::endpoint peer_;
-  std::array<char, 65536> datagram_{};
   ReplyCache replies_;
 };
 

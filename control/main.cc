@@ -41,7 +41,7 @@ int complain(int status, std::string_view message) {
 class Control {
  public:
   Control(const std::vector<Listener>& listeners, Calls& calls)
-      : calls_(calls), server_(io_, listeners, calls) {}
+      : calls_(calls), server_(listeners, calls) {}
 
   [[nodiscard]] Result<void> start(const std::vector<Notify>& config,
                                    const std::vector<Listener>& sockets) {
@@ -56,13 +56,14 @@ class Control {
   }
   void run() {
     std::vector<std::jthread> threads;
-    for (int i = 1; i < kControlThreads; ++i) threads.emplace_back([this] { serve(); });
-    serve();
+    for (int i = 0; i < kControlThreads; ++i) threads.emplace_back([this] { server_.run(); });
+    keep_house();
+    server_.stop();
   }
 
  private:
-  // A request that fails in a way nobody foresaw costs its connection, not the live calls.
-  void serve() {
+  // What fails in a way nobody foresaw costs itself, not the live calls.
+  void keep_house() {
     for (;;) {
       try {
         io_.run();
@@ -109,7 +110,7 @@ class Control {
   }
 
   Calls& calls_;
-  asio::io_context io_{kControlThreads};
+  asio::io_context io_{1};
   Server server_;
   std::unique_ptr<Notifier> notifier_;
   asio::signal_set signals_{io_, SIGTERM, SIGINT, SIGHUP};

@@ -2,144 +2,213 @@
 #include "control/server.h"
 
 #include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <array>
 #include <atomic>
-#include <list>
+#include <cerrno>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <system_error>
 #include <utility>
-
-#include <asio/local/stream_protocol.hpp>
-#include <asio/steady_timer.hpp>
-#include <asio/strand.hpp>
 
 #include "control/codecs.h"
 #include "control/connection.h"
 #include "control/datagrams.h"
+#include "control/file_descriptor.h"
 #include "control/log.h"
 
 namespace millrace {
 
 namespace {
 
-using asio::local::stream_protocol;
+// What an event is about: the end, a listener by its index, or a connection by its id.
+constexpr std::uint64_t kStop = 0;
+constexpr std::uint64_t kFirstListener = 1;
+constexpr std::uint64_t kFirstConnection = 1ULL << 32;
 
-constexpr auto kAcceptPause = std::chrono::milliseconds(100);
+// How many events one thread takes at a time: few, so that the others get theirs.
+constexpr std::size_t kEvents = 4;
 
-struct Refusals {
-  std::atomic<std::uint64_t> peers = 0;
-  std::atomic<std::uint64_t> limits = 0;
-};
-
-// Takes the connections of one UNIX socket.
-class Acceptor {
- public:
-  Acceptor(asio::io_context& io, int fd, const Listener& listener, Calls& calls,
-           std::shared_ptr<Connections> connections, Refusals& refusals)
-      : io_(io),
-        acceptor_(io, stream_protocol(), fd),
-        pause_(io),
-        listener_(listener),
-        calls_(calls),
-        connections_(std::move(connections)),
-        refusals_(refusals) {}
-
-  void accept() {
-    acceptor_.async_accept(asio::make_strand(io_),
-                           [this](const asio::error_code& error, auto socket) {
-                             if (error == asio::error::operation_aborted) return;
-                             if (error) return retry_later(error);
-                             serve(std::move(socket));
-                             accept();
-                           });
-  }
-
- private:
-  // Who is refused is closed at once, so that a proxy asks another relay instead of waiting.
-  void serve(stream_protocol::socket socket) {
-    const Codec& codec = codec_of(listener_.config().protocol);
-    const auto connection =
-        std::make_shared<Connection>(std::move(socket), codec, calls_, connections_);
-    if (!listener_.admits(connection->peer().uid)) {
-      ++refusals_.peers;
-      return tell(Level::warning, "control-peer-refused", connection->peer(),
-                  "the user is not among the socket's peers");
-    }
-    if (const std::string_view full = connections_->enter(connection); !full.empty()) {
-      ++refusals_.limits;
-      return tell(Level::warning, "control-refused", connection->peer(), full);
-    }
-    tell(Level::debug, "control-connected", connection->peer(), "");
-    connection->wait();
-  }
-
-  void tell(Level level, std::string_view event, const ucred& peer, std::string_view reason) const {
-    log_event(
-        level, event,
-        {{"socket", listener_.name()}, {"pid", peer.pid}, {"uid", peer.uid}, {"reason", reason}});
-  }
-
-  // Out of descriptors or memory: the next attempt would fail as fast.
-  void retry_later(const asio::error_code& error) {
-    log_event(Level::error, "control-accept-failed", {{"reason", error.message()}});
-    pause_.expires_after(kAcceptPause);
-    pause_.async_wait([this](const asio::error_code& stopped) {
-      if (!stopped) accept();
-    });
-  }
-
-  asio::io_context& io_;
-  stream_protocol::acceptor acceptor_;
-  asio::steady_timer pause_;
-  const Listener& listener_;
-  Calls& calls_;
-  std::shared_ptr<Connections> connections_;
-  Refusals& refusals_;
-};
+// Fails only without descriptors or memory, at start.
+FileDescriptor valid(int fd, const char* what) {
+  if (fd < 0) throw std::system_error(errno, std::generic_category(), what);
+  return FileDescriptor(fd);
+}
 
 }  // namespace
 
 struct Server::Impl {
-  asio::io_context& io;
   const std::vector<Listener>& listeners;
   Calls& calls;
-  std::shared_ptr<Connections> connections = std::make_shared<Connections>();
-  Refusals refusals = {};
-  std::list<Acceptor> acceptors = {};
-  std::list<Datagrams> datagrams = {};
+  FileDescriptor epoll = valid(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
+  FileDescriptor stopper = valid(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd");
+  Connections connections = {};
+  std::map<std::size_t, Datagrams> datagrams = {};  // by listener
+  std::atomic<std::uint64_t> next_id = kFirstConnection;
+  std::atomic<bool> stopped = false, paused = false;
+  std::atomic<std::uint64_t> peers_refused = 0, refused = 0;
+  std::mutex mutex = {};
+  std::vector<std::shared_ptr<Connection>> again = {};  // those that wait for their turn
+
+  [[nodiscard]] bool watch(int operation, int fd, std::uint32_t events, std::uint64_t what) const {
+    epoll_event event{.events = events, .data = {.u64 = what}};
+    return ::epoll_ctl(epoll.get(), operation, fd, &event) == 0;
+  }
+  // Anew: what is waiting already is told once more.
+  [[nodiscard]] bool watch_listener(int operation, std::size_t index) const {
+    return watch(operation, listeners[index].fd(), EPOLLIN | EPOLLET, kFirstListener + index);
+  }
+  void handle(const epoll_event& event);
+  void accept(const Listener& listener);
+  void welcome(const Listener& listener, FileDescriptor socket);
+  void tell(const std::shared_ptr<Connection>& connection, std::uint32_t news);
+  [[nodiscard]] std::vector<std::shared_ptr<Connection>> take_waiting();
 };
 
-Server::Server(asio::io_context& io, const std::vector<Listener>& listeners, Calls& calls)
-    : impl_(new Impl{.io = io, .listeners = listeners, .calls = calls}) {}
+Server::Server(const std::vector<Listener>& listeners, Calls& calls)
+    : impl_(new Impl{.listeners = listeners, .calls = calls}) {
+  if (!impl_->watch(EPOLL_CTL_ADD, impl_->stopper.get(), EPOLLIN, kStop)) {
+    throw std::system_error(errno, std::generic_category(), "epoll_ctl");
+  }
+}
 
 Server::~Server() = default;
 
 Result<void> Server::start() {
   Impl& impl = *impl_;
-  for (const Listener& listener : impl.listeners) {
+  for (std::size_t i = 0; i < impl.listeners.size(); ++i) {
+    const Listener& listener = impl.listeners[i];
     if (auto listening = listener.listen(); !listening) return listening;
-    const int fd = ::fcntl(listener.fd(), F_DUPFD_CLOEXEC, 0);  // asio closes its own
-    if (const auto& endpoint = listener.config().udp) {
-      impl.datagrams
-          .emplace_back(impl.io, fd, endpoint->address.is_v4(),
-                        codec_of(listener.config().protocol), impl.calls)
-          .receive();
-    } else {
-      impl.acceptors
-          .emplace_back(impl.io, fd, listener, impl.calls, impl.connections, impl.refusals)
-          .accept();
+    if (listener.config().udp) {
+      impl.datagrams.try_emplace(i, listener.fd(), codec_of(listener.config().protocol),
+                                 impl.calls);
+    }
+    if (!impl.watch_listener(EPOLL_CTL_ADD, i)) {
+      return fail("control socket " + listener.name() +
+                  ": epoll_ctl: " + std::generic_category().message(errno));
     }
   }
   return {};
 }
 
+void Server::run() {
+  while (!impl_->stopped) run_once();
+}
+
+void Server::run_once() {
+  Impl& impl = *impl_;
+  const auto waiting = impl.take_waiting();
+  std::array<epoll_event, kEvents> events;
+  const int count = ::epoll_wait(impl.epoll.get(), events.data(), static_cast<int>(events.size()),
+                                 waiting.empty() ? -1 : 0);
+  for (int i = 0; i < count; ++i) impl.handle(events[static_cast<std::size_t>(i)]);
+  for (const auto& connection : waiting) impl.tell(connection, Connection::kInput);
+}
+
+void Server::stop() {
+  impl_->stopped = true;
+  static_cast<void>(::eventfd_write(impl_->stopper.get(), 1));
+}
+
+std::vector<std::shared_ptr<Connection>> Server::Impl::take_waiting() {
+  const std::lock_guard lock(mutex);
+  return std::exchange(again, {});
+}
+
+void Server::Impl::handle(const epoll_event& event) {
+  const std::uint64_t what = event.data.u64;
+  if (what >= kFirstConnection) {
+    const auto connection = connections.find(what);
+    if (!connection) return;
+    const bool ends = (event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+    return tell(connection, Connection::kInput | (ends ? Connection::kHangup : 0));
+  }
+  if (what == kStop) return;
+  const std::size_t index = what - kFirstListener;
+  const auto udp = datagrams.find(index);
+  if (udp == datagrams.end()) return accept(listeners[index]);
+  if (udp->second.receive()) static_cast<void>(watch_listener(EPOLL_CTL_MOD, index));
+}
+
+// All that are waiting: the next edge comes with the next one.
+void Server::Impl::accept(const Listener& listener) {
+  for (;;) {
+    const int fd = ::accept4(listener.fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd >= 0) {
+      welcome(listener, FileDescriptor(fd));
+    } else if (errno == EAGAIN) {
+      return;
+    } else if (errno != EINTR && errno != ECONNABORTED) {
+      // Out of descriptors or memory: the next attempt would fail as fast.
+      log_event(Level::error, "control-accept-failed",
+                {{"reason", std::generic_category().message(errno)}});
+      paused = true;
+      return;
+    }
+  }
+}
+
+// Who is refused is closed at once, so that a proxy asks another relay instead of waiting.
+void Server::Impl::welcome(const Listener& listener, FileDescriptor socket) {
+  const auto connection = std::make_shared<Connection>(
+      next_id++, std::move(socket), codec_of(listener.config().protocol), calls, connections);
+  const auto report = [&](Level level, std::string_view event, std::string_view reason) {
+    const ucred& peer = connection->peer();
+    log_event(
+        level, event,
+        {{"socket", listener.name()}, {"pid", peer.pid}, {"uid", peer.uid}, {"reason", reason}});
+  };
+  if (!listener.admits(connection->peer().uid)) {
+    ++peers_refused;
+    return report(Level::warning, "control-peer-refused",
+                  "the user is not among the socket's peers");
+  }
+  if (const std::string_view full = connections.enter(connection); !full.empty()) {
+    ++refused;
+    return report(Level::warning, "control-refused", full);
+  }
+  if (log_enabled(Level::debug)) report(Level::debug, "control-connected", "");
+  // What is not there yet is told by an edge.
+  tell(connection, Connection::kInput);
+  if (connection->closed()) return;
+  if (!watch(EPOLL_CTL_ADD, connection->fd(), EPOLLIN | EPOLLRDHUP | EPOLLET, connection->id())) {
+    connection->close();
+  }
+}
+
+// A request that fails in a way nobody foresaw costs its connection, not the live calls.
+void Server::Impl::tell(const std::shared_ptr<Connection>& connection, std::uint32_t news) {
+  try {
+    if (!connection->tell(news)) return;
+  } catch (const std::exception& error) {
+    log_event(Level::error, "control-exception", {{"reason", error.what()}});
+    return connection->close();
+  }
+  const std::lock_guard lock(mutex);
+  again.push_back(connection);
+}
+
 void Server::expire(Clock::time_point now) {
-  for (const auto& connection : impl_->connections->all()) connection->expire(now);
+  Impl& impl = *impl_;
+  for (const auto& connection : impl.connections.all()) {
+    if (connection->is_overdue(now)) impl.tell(connection, Connection::kOverdue);
+  }
+  if (!impl.paused.exchange(false)) return;
+  for (std::size_t i = 0; i < impl.listeners.size(); ++i) {
+    static_cast<void>(impl.watch_listener(EPOLL_CTL_MOD, i));
+  }
 }
 
 ServerReport Server::report() const {
-  return {.connections = impl_->connections->count(),
-          .peers_refused = impl_->refusals.peers,
-          .refused = impl_->refusals.limits,
-          .cut = impl_->connections->cut};
+  return {.connections = impl_->connections.count(),
+          .peers_refused = impl_->peers_refused,
+          .refused = impl_->refused,
+          .cut = impl_->connections.cut};
 }
 
 }  // namespace millrace

@@ -6,6 +6,9 @@
 // Theory of operation. Every socket speaks one protocol (protocol/codec.h). UNIX sockets carry any
 // number of requests on a connection, in any pieces (connection.h); on UDP every request has a
 // cookie and a retransmission gets the reply that was sent before (datagrams.h).
+// The threads in run() wait at one epoll, edge-triggered, so that an event wakes one of them. Who
+// accepts a connection serves what came with it at once: the proxies' modules make a connection for
+// each request.
 // Who connects is known by the kernel's word (SO_PEERCRED): a socket with a list of peers closes
 // the connections of all other users but root and our own. Connections and their
 // unfinished requests are limited (connection.h).
@@ -15,8 +18,6 @@
 #include <cstdint>
 #include <memory>
 #include <vector>
-
-#include <asio/io_context.hpp>
 
 #include "control/calls.h"
 #include "control/listener.h"
@@ -34,15 +35,23 @@ class Server {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // Serves whoever runs `io`, from any number of threads. All three must outlive it.
-  Server(asio::io_context& io, const std::vector<Listener>& listeners, Calls& calls);
-  // Precondition: nobody runs `io` any more; connections go with it.
+  // Both must outlive it.
+  Server(const std::vector<Listener>& listeners, Calls& calls);
+  // Precondition: nobody is in run() any more; connections go with it.
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
   [[nodiscard]] Result<void> start();
-  // Cuts connections whose request is overdue; call it once a second.
+  // Serves until stop(), from any number of threads.
+  void run();
+  // Waits for something to do, and does it: a turn of whatever is ready.
+  void run_once();
+  // Ends run() in all threads, now and from now on.
+  void stop();
+
+  // Cuts connections whose request is overdue, and accepts again after it had to pause; call it
+  // once a second.
   void expire(Clock::time_point now);
   [[nodiscard]] ServerReport report() const;
 

@@ -20,8 +20,6 @@
 #include <thread>
 #include <vector>
 
-#include <asio/io_context.hpp>
-
 #include "control/file_descriptor.h"
 #include "control/listener.h"
 #include "control/protocol/bencode.h"
@@ -85,9 +83,9 @@ class Relay {
   explicit Relay(const std::filesystem::path& path)
       : calls_(bench::config(), bench::dataplane()), listeners_(listen_on(path)) {
     if (!server_.start()) std::exit(1);
-    for (int i = 0; i < 2; ++i) threads_.emplace_back([this] { io_.run(); });
+    for (int i = 0; i < 2; ++i) threads_.emplace_back([this] { server_.run(); });
   }
-  ~Relay() { io_.stop(); }
+  ~Relay() { server_.stop(); }
   Relay(const Relay&) = delete;
   Relay& operator=(const Relay&) = delete;
 
@@ -104,8 +102,7 @@ class Relay {
 
   Calls calls_;
   std::vector<Listener> listeners_;
-  asio::io_context io_{2};
-  Server server_{io_, listeners_, calls_};
+  Server server_{listeners_, calls_};
   std::vector<std::jthread> threads_;
 };
 

@@ -97,12 +97,12 @@ path = "/unused"
       auto listener = Listener::bind(socket);
       if (listener) listeners_.push_back(std::move(*listener));
     }
-    server_ = std::make_unique<Server>(io_, listeners_, calls_);
+    server_ = std::make_unique<Server>(listeners_, calls_);
     EXPECT_TRUE(server_->start());
-    for (int i = 0; i < 2; ++i) threads_.emplace_back([this] { io_.run(); });
+    for (int i = 0; i < 2; ++i) threads_.emplace_back([this] { server_->run(); });
   }
   ~ServerTest() override {
-    io_.stop();
+    server_->stop();
     threads_.clear();
     server_.reset();
     listeners_.clear();
@@ -191,7 +191,6 @@ path = "/unused"
   std::filesystem::path directory_;
   Calls calls_;
   std::vector<Listener> listeners_;
-  asio::io_context io_;
   std::unique_ptr<Server> server_;
   std::vector<std::jthread> threads_;
 };
@@ -362,18 +361,17 @@ TEST_F(ServerTest, AFloodDelaysNobodyElse) {
   const auto flood = connect(), client = connect();
   expect_pong(flood.get());
   expect_pong(client.get());
-  io_.stop();
+  server_->stop();
   threads_.clear();
   std::string burst;
   while (burst.size() + kPing.size() <= 65'536) burst += kPing;
   send_all(flood.get(), burst);
   send_all(client.get(), kPing);
-  io_.restart();
   std::string pong(kPong.size(), ' ');
   const auto served = [&] {
     return ::recv(client.get(), pong.data(), pong.size(), MSG_DONTWAIT) > 0;
   };
-  while (!served()) io_.run_one();
+  while (!served()) server_->run_once();
   EXPECT_EQ(pong, kPong);
   std::string replies(1 << 20, ' ');
   const ssize_t before = ::recv(flood.get(), replies.data(), replies.size(), MSG_DONTWAIT);
