@@ -61,6 +61,7 @@ void Call::Leg::take_over(std::vector<PartyMedia> news, const Request& request) 
   asymmetric = request.asymmetric;
   media_handover = request.media_handover;
   nat_wait = request.nat_wait;
+  pierce_nat = request.pierce_nat;
   if (!request.label.empty()) label = request.label;
   if (!request.reset) return;
   for (LegMedia& media : medias) {

@@ -124,7 +124,7 @@ class Call {
     std::string user_agent;
     Realm* realm = nullptr;
     std::optional<IpAddress> preferred;  // of the realm's addresses
-    bool asymmetric = false, media_handover = false, nat_wait = false;
+    bool asymmetric = false, media_handover = false, nat_wait = false, pierce_nat = false;
     Restraint restraint;
     // What its last SIP request with an offer, in it or in the reply, was (update).
     struct Transaction {

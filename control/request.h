@@ -144,6 +144,7 @@ struct Request {
   bool provisional = false;           // answer: not the last one of this party
   bool media_handover = false;        // another of the sender's addresses may take over
   bool nat_wait = false;              // the sender is sent nothing until it is heard
+  bool pierce_nat = false;            // the sender is sent packets of our own until it is heard
   bool reset = false;                 // what was learned of the sender counts no more
   bool all = false;                   // block, ...: all parties
 };

@@ -15,6 +15,7 @@
 #include "dataplane/ethdev.h"
 #include "dataplane/flow_table.h"
 #include "dataplane/link.h"
+#include "dataplane/pierce.h"
 #include "dataplane/stats.h"
 #include "dataplane/worker.h"
 
@@ -70,6 +71,7 @@ WorkerReport worker_report(const WorkerStats& stats, unsigned core, std::uint64_
   report.tx_bytes = stats.tx_bytes.value();
   report.relayed = stats.relayed.value();
   report.relayed_bytes = stats.relayed_bytes.value();
+  report.pierced = stats.pierced.value();
   report.busy_cycles = stats.busy_cycles.value();
   report.idle_cycles = stats.idle_cycles.value();
   report.cycles_per_second = tsc_hz;
@@ -105,6 +107,7 @@ struct Dataplane::Impl {
   std::vector<std::unique_ptr<Link>> links;
   std::vector<Link*> link_list;  // the same
   std::unique_ptr<FlowTable> flows;
+  std::unique_ptr<Pierce> pierce;
   std::atomic<bool> stop{false};
   std::deque<Worker> workers;
 };
@@ -141,6 +144,7 @@ Result<void> Dataplane::Impl::make_flows() {
         "no memory for the flow table, about 31 MiB for each media address; configure fewer "
         "addresses, or reserve more memory (hugepages: /proc/sys/vm/nr_hugepages)");
   }
+  pierce = std::make_unique<Pierce>(*flows, link_list, *pool.get());
   return {};
 }
 
@@ -152,7 +156,8 @@ Result<void> Dataplane::Impl::launch_workers() {
     const Worker::Duty duty{.queue = static_cast<std::uint16_t>(i),
                             .longest_nap = std::chrono::microseconds(config.idle_sleep_us),
                             .housekeeping = i == 0};
-    Worker& worker = workers.emplace_back(duty, ids, link_list, *flows, *pool.get(), stop, tsc_hz);
+    Worker& worker =
+        workers.emplace_back(duty, ids, link_list, *flows, *pierce, *pool.get(), stop, tsc_hz);
     if (!worker.launch(lcore_of_worker(i))) {
       return fail("worker_cores[" + std::to_string(i) + "]: the worker on core " +
                   std::to_string(config.worker_cores[i]) + " does not start");
@@ -186,7 +191,12 @@ Result<std::unique_ptr<Dataplane>> Dataplane::start(const DataplaneConfig& confi
 Dataplane::Dataplane(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Dataplane::~Dataplane() = default;
 
-void Dataplane::publish(const Path& path) { impl_->flows->publish(path, tsc_now()); }
+void Dataplane::publish(const Path& path) {
+  impl_->flows->publish(path, tsc_now());
+  for (const Side* side : {&path.a, &path.b}) {
+    if (side->pierce) impl_->pierce->add(SlotIndex(side->local));
+  }
+}
 void Dataplane::withdraw(LocalPort port) { impl_->flows->withdraw(port); }
 FlowReport Dataplane::read(LocalPort port) const { return impl_->flows->read(port, tsc_now()); }
 

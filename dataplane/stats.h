@@ -70,6 +70,8 @@ namespace millrace {
   X(neighbor_unresolved, "next hop has not answered ARP or neighbour solicitation yet")            \
   X(neighbor_table_full, "no room for another next hop on this interface")                         \
   X(no_buffer, "the relay had something of its own to send (ARP, ND) and no packet buffer for it") \
+  X(pierce_full,                                                                                   \
+    "a port was sent no packets of our own (pierce-NAT): too many wait to be heard; no loss")      \
   X(tx_full, "the transmit queue did not take the packet")
 
 enum class DropReason : std::uint8_t {
@@ -107,6 +109,7 @@ struct alignas(64) WorkerStats {
   Counter tx_packets, tx_bytes;
   Counter relayed, relayed_bytes;
   Counter busy_cycles, idle_cycles;
+  Counter pierced;
   std::array<Counter, 33> bursts;  // polls by the number of packets they returned
   std::array<Counter, kDropReasons.size()> drops;
 

@@ -17,12 +17,13 @@
 namespace millrace {
 
 Worker::Worker(const Duty& duty, std::vector<EthPortId> ports, std::span<Link* const> links,
-               FlowTable& flows, rte_mempool& pool, const std::atomic<bool>& stop,
+               FlowTable& flows, Pierce& pierce, rte_mempool& pool, const std::atomic<bool>& stop,
                std::uint64_t tsc_hz)
     : stop_(stop),
       duty_(duty),
       ports_(std::move(ports)),
       host_(links, pool, stats_, tsc_hz),
+      pierce_(pierce),
       relay_(flows, links, host_, stats_),
       tx_(ports_.size()),
       hot_ticks_(tsc_hz / std::micro::den * static_cast<std::uint64_t>(kHot.count())) {}
@@ -82,6 +83,9 @@ bool Worker::poll(std::size_t nic) {
 
 void Worker::housekeep() {
   host_.housekeep(now_, tx_);
+  flush();
+  if (!pierce_.due(now_)) return;
+  pierce_.look(now_, tx_, stats_);
   flush();
 }
 

@@ -19,6 +19,7 @@
 
 #include "dataplane/ethdev.h"
 #include "dataplane/host.h"
+#include "dataplane/pierce.h"
 #include "dataplane/relay.h"
 #include "dataplane/stats.h"
 #include "dataplane/tsc.h"
@@ -39,7 +40,8 @@ class Worker {
   // `ports` are the NICs in the order of the links' numbers for them. What is passed by reference
   // outlives it.
   Worker(const Duty& duty, std::vector<EthPortId> ports, std::span<Link* const> links,
-         FlowTable& flows, rte_mempool& pool, const std::atomic<bool>& stop, std::uint64_t tsc_hz);
+         FlowTable& flows, Pierce& pierce, rte_mempool& pool, const std::atomic<bool>& stop,
+         std::uint64_t tsc_hz);
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
   ~Worker();  // waits for its end. Precondition: `stop` is set
@@ -64,6 +66,7 @@ class Worker {
   Duty duty_;
   std::vector<EthPortId> ports_;
   Host host_;
+  Pierce& pierce_;
   Relay relay_;
   std::vector<TxBatch> tx_;  // by NIC
   std::uint64_t hot_ticks_;

@@ -157,11 +157,11 @@ TEST_F(CallWarning, APartyStaysOnItsInterface) {
 TEST_F(CallWarning, AllOfThemAreTold) {
   Request asked = offer(audio(kA, 4000) + media("video", 4002));
   asked.ice = IceHandling::force;
-  asked.shortfall = "pierce-NAT: no";
+  asked.shortfall = "new-branch: no";
   asked.edits.offer_bundle = true;
   const std::string all = warning(asked);
   EXPECT_TRUE(all.starts_with("ICE=force: ")) << all;
-  EXPECT_NE(all.find("; pierce-NAT: no; bundle: "), std::string::npos) << all;
+  EXPECT_NE(all.find("; new-branch: no; bundle: "), std::string::npos) << all;
 }
 
 // ---- BUNDLE -----------------------------------------------------------------------------------

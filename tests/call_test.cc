@@ -224,6 +224,35 @@ TEST_F(CallTest, NatWaitSendsNothingToWhoIsNotHeard) {
   EXPECT_FALSE(flow(offered).destination);
 }
 
+TEST_F(CallTest, PiercesTowardsWhoseSdpComesWithTheFlag) {
+  Request first = offer(audio(kA, 4000)), second = answer(audio(kB, 5000));
+  first.pierce_nat = true;
+  to_b = print(first).local();
+  EXPECT_FALSE(flow(to_b).pierce);
+  to_a = print(second).local();
+  EXPECT_TRUE(flow(to_a).pierce);
+  EXPECT_TRUE(rtcp_flow(to_a).pierce);
+  EXPECT_FALSE(flow(to_b).pierce);
+
+  // Each offer or answer of a party says it anew.
+  first.pierce_nat = false;
+  second.pierce_nat = true;
+  first.to_tag = "B";
+  std::ignore = print(first);
+  std::ignore = print(second);
+  EXPECT_FALSE(flow(to_a).pierce);
+  EXPECT_TRUE(flow(to_b).pierce);
+}
+
+TEST_F(CallTest, PiercesTowardsWhoIsToBeHeard) {
+  Request first = offer(audio(kA, 4000, "a=recvonly\r\n")), second = answer(audio(kB, 5000));
+  first.pierce_nat = second.pierce_nat = true;
+  to_b = print(first).local();
+  to_a = print(second).local();
+  EXPECT_FALSE(flow(to_a).pierce);
+  EXPECT_TRUE(flow(to_b).pierce);
+}
+
 TEST_F(CallTest, MetadataAndLabelsAreReported) {
   Request first = offer(audio(kA, 4000)), second = answer(audio(kB, 5000));
   first.label = "caller";

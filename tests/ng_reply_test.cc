@@ -279,6 +279,7 @@ TEST(NgReply, StatisticsOfTheDataPlane) {
   worker.core = 3;
   worker.rx_packets = 50;
   worker.relayed = 48;
+  worker.pierced = 7;
   worker.bursts[2] = 25;
   worker.drops.resize(Dataplane::drop_reasons().size());
   worker.drops[at(DropReason::frame_truncated)] = 2;
@@ -292,6 +293,7 @@ TEST(NgReply, StatisticsOfTheDataPlane) {
   EXPECT_EQ(told["core"], 3);
   EXPECT_EQ(told["received"], 50);
   EXPECT_EQ(told["relayed"], 48);
+  EXPECT_EQ(told["pierced"], 7);
   EXPECT_EQ(told["bursts"].size(), 33U);
   EXPECT_EQ(told["bursts"][2], 25);
   EXPECT_EQ(told["drops"].size(), 1U) << "reasons that did not occur are left out";

@@ -36,7 +36,7 @@ TEST(NgRequest, CommandsOnMedia) {
 TEST(NgRequest, KeysOfDialogsAndLatching) {
   const std::string bytes = offer(
       "10:from-label1:A8:metadata3:m=18:sip-code3:18314:address-family3:IP6"
-      "5:flagsl14:media-handover8:NAT-wait5:reset11:provisional13:strict-sourcee");
+      "5:flagsl14:media-handover8:NAT-wait10:pierce-NAT5:reset11:provisional13:strict-sourcee");
   const auto message = parse(bytes);
   ASSERT_TRUE(message) << message.error();
   const Request& r = message->request;
@@ -46,6 +46,7 @@ TEST(NgRequest, KeysOfDialogsAndLatching) {
   EXPECT_EQ(r.address_family, Family::ipv6);
   EXPECT_TRUE(r.media_handover);
   EXPECT_TRUE(r.nat_wait);
+  EXPECT_TRUE(r.pierce_nat);
   EXPECT_TRUE(r.reset);
   EXPECT_TRUE(r.provisional);
   EXPECT_EQ(message->unknown, Strings{});
@@ -53,10 +54,15 @@ TEST(NgRequest, KeysOfDialogsAndLatching) {
             "Invalid value of key \"sip-code\": expected a SIP response code");
   const std::string ignored = offer("3:all5:flows5:flagsl5:fancye");
   EXPECT_EQ(parse(ignored)->unknown, (Strings{"all=flows", "fancy"}));
-  const std::string undone = offer("5:flagsl10:pierce-NAT10:new-branch16:no-port-latchinge");
+  for (const char* spelt : {"5:flagsl10:pierce NATe", "5:flagsl10:PIERCE_nate",
+                            "10:rtpp-flags21:pierce-NAT ICE=remove"}) {
+    const std::string asked = offer(spelt);
+    EXPECT_TRUE(parse(asked)->request.pierce_nat) << spelt;
+    EXPECT_EQ(parse(asked)->request.shortfall, "") << spelt;
+  }
+  const std::string undone = offer("5:flagsl10:new-branch16:no-port-latchinge");
   EXPECT_EQ(parse(undone)->unknown, Strings{});
   EXPECT_EQ(parse(undone)->request.shortfall,
-            "pierce-NAT: this relay sends no packets of its own; "
             "new-branch: an answer has the ports of the offer that it answers; "
             "no-port-latching: a party's ports stay as long as its media");
 }

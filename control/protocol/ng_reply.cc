@@ -79,6 +79,7 @@ void write(Writer& out, const StreamReport& stream, system_clock::time_point now
   if (stream.rtcp || stream.rtcp_mux) out.string("RTCP");
   if (stream.advertised) out.string("filled");
   if (flow.latched) out.string("confirmed");
+  if (flow.pierce) out.string("pierce NAT");
   out.end();
   Sums sums;
   sums.add(flow);
@@ -240,6 +241,7 @@ void write(Writer& out, const DataplaneReport& dataplane) {
     out.entry("received", worker.rx_packets);
     out.entry("sent", worker.tx_packets);
     out.entry("relayed", worker.relayed);
+    out.entry("pierced", worker.pierced);
     out.entry("busy cycles", worker.busy_cycles);
     out.entry("idle cycles", worker.idle_cycles);
     out.entry("cycles per second", worker.cycles_per_second);

@@ -38,6 +38,7 @@ constexpr auto kFlags = std::to_array<Field<bool>>({
     {"fragment", &Request::fragment},
     {"media-handover", &Request::media_handover},
     {"nat-wait", &Request::nat_wait},
+    {"pierce-nat", &Request::pierce_nat},
     {"reset", &Request::reset},
     {"all", &Request::all},
 });
