@@ -29,15 +29,9 @@ std::uint64_t micros(std::uint64_t ticks, std::uint64_t tsc_hz) {
   return ticks / tsc_hz * kMicro + ticks % tsc_hz * kMicro / tsc_hz;
 }
 
-// The E-model (ITU-T G.107) as it is commonly simplified for G.711: delay counts as round trip,
-// twice the jitter and 10 ms, gently below 160 ms and steeply above; each percent of loss
-// costs 2.5.
 std::uint64_t mos_tenths(double loss_percent, double jitter_ms, double round_trip_ms) {
-  const double delay = round_trip_ms + 2 * jitter_ms + 10;
-  double r = delay < 160 ? 93.2 - delay / 40 : 93.2 - (delay - 120) / 10;
-  r = std::clamp(r - 2.5 * loss_percent, 0.0, 100.0);
-  const double mos = 1 + 0.035 * r + 0.000007 * r * (r - 60) * (100 - r);
-  return static_cast<std::uint64_t>(std::lround(std::clamp(mos, 1.0, 5.0) * 10));
+  return static_cast<std::uint64_t>(
+      std::lround(mean_opinion(loss_percent, jitter_ms, round_trip_ms) * 10));
 }
 
 // The round trip between relay and reporter: the sender report that it answers passed here, it
@@ -84,6 +78,14 @@ QualitySample unpack(const Quality::Sample& sample, Tsc now, std::uint64_t tsc_h
 }
 
 }  // namespace
+
+double mean_opinion(double loss_percent, double jitter_ms, double round_trip_ms) {
+  const double delay = round_trip_ms + 2 * jitter_ms + 10;
+  double r = delay < 160 ? 93.2 - delay / 40 : 93.2 - (delay - 120) / 10;
+  r = std::clamp(r - 2.5 * loss_percent, 0.0, 100.0);
+  const double mos = 1 + 0.035 * r + 0.000007 * r * (r - 60) * (100 - r);
+  return std::clamp(mos, 1.0, 5.0);
+}
 
 void note_reports(std::span<const std::byte> packet, Quality& own, const Quality& peer,
                   std::optional<std::uint32_t> stream, std::uint32_t clock_hz, Tsc now,

@@ -23,6 +23,11 @@
 
 namespace millrace {
 
+// The E-model (ITU-T G.107) as it is commonly simplified for G.711: delay counts as round trip,
+// twice the jitter and 10 ms, gently below 160 ms and steeply above; each percent of loss
+// costs 2.5. From 1 to 5.
+[[nodiscard]] double mean_opinion(double loss_percent, double jitter_ms, double round_trip_ms);
+
 struct Quality {
   // The last sender report: the middle 32 bits of its NTP time, and when it passed. 0 = none.
   std::atomic<std::uint64_t> report_ntp{0};
