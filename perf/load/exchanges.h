@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// Requests to a relay's control socket and the replies to them, several at a time.
+//
+// As proxies do it, each of the outstanding requests has a socket of its own, as each SIP worker
+// has: a UNIX stream that is made anew for every request (rtpengine and rtpproxy modules) or kept
+// (mediaproxy module), or UDP, where a request has a cookie and is sent again after a second, five
+// times, as the modules do by default. The time that a request takes ends when its whole reply has
+// been read, and begins before the connection is made, if it is made for it.
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "control/file_descriptor.h"
+#include "perf/load/dialect.h"
+
+namespace millrace::loadgen {
+
+struct ControlAddress {
+  std::string path;             // of a UNIX stream socket, or
+  std::optional<Endpoint> udp;  // where datagrams go
+  bool keep = false;            // UNIX: connections stay
+  std::string network;          // UDP: namespace to send from, a file; empty: our own
+
+  // "unix:/path" or "udp:127.0.0.1:2223".
+  [[nodiscard]] static Result<ControlAddress> parse(std::string_view text);
+  [[nodiscard]] std::string text() const;
+};
+
+class Exchanges {
+ public:
+  using Clock = std::chrono::steady_clock;
+  static constexpr std::chrono::seconds kRetry{1};
+  static constexpr unsigned kTries = 6;
+  static constexpr std::chrono::seconds kPatience{10};  // with a stream
+
+  struct Done {
+    std::uint32_t ticket = 0;
+    Result<std::string> reply;  // without its cookie
+    std::chrono::nanoseconds took{};
+  };
+
+  [[nodiscard]] static Result<Exchanges> open(const ControlAddress& address, const Dialect& dialect,
+                                              unsigned outstanding);
+
+  [[nodiscard]] bool has_room() const { return !free_.empty(); }
+  [[nodiscard]] std::size_t outstanding() const { return slots_.size() - free_.size(); }
+  [[nodiscard]] bool delimited() const { return address_.keep; }
+  // Precondition: there is room.
+  void send(std::uint32_t ticket, std::string request);
+  // What is done by now, or within `wait`; valid until the next call.
+  [[nodiscard]] std::span<const Done> poll(std::chrono::milliseconds wait);
+
+  // One request and its reply. Precondition: nothing is outstanding.
+  [[nodiscard]] Result<std::string> ask(std::string request);
+
+  [[nodiscard]] std::uint64_t retransmissions() const { return retransmissions_; }
+
+ private:
+  struct Slot {
+    FileDescriptor socket;
+    std::uint32_t ticket = 0;
+    std::string request, reply, cookie;
+    Clock::time_point since, sent;
+    unsigned tries = 0;
+    bool busy = false;
+    bool unsent = false;  // the relay's backlog is full
+  };
+
+  Exchanges(ControlAddress address, const Dialect& dialect)
+      : address_(std::move(address)), dialect_(&dialect) {}
+  [[nodiscard]] Result<void> prepare(unsigned outstanding);
+  [[nodiscard]] Result<void> watch(std::size_t slot);
+  [[nodiscard]] Result<FileDescriptor> connect() const;
+  void begin(std::size_t slot);
+  void read(std::size_t slot);
+  void look_after_time(Clock::time_point now);
+  void finish(std::size_t slot, Result<std::string> reply);
+
+  ControlAddress address_;
+  const Dialect* dialect_;
+  FileDescriptor epoll_;
+  std::vector<Slot> slots_;
+  std::vector<std::size_t> free_;
+  std::vector<Done> done_, given_;
+  std::uint64_t serial_ = 0;
+  std::uint64_t retransmissions_ = 0;
+  Clock::time_point looked_;
+};
+
+}  // namespace millrace::loadgen

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// The phones on kernel UDP sockets, so that any relay can be faced.
+//
+// All calls share the few sockets of their side, so thousands of calls need no more than a few file
+// descriptors. Packets go out by sendmmsg() and come in by recvmmsg() with the kernel's receive
+// stamp: how late this program gets round to reading does not count as delay. A socket that cannot
+// take a packet refuses it, which is counted as the generator's failure.
+
+#include <array>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "control/file_descriptor.h"
+#include "perf/load/wire.h"
+
+namespace millrace::loadgen {
+
+struct KernelWireConfig {
+  std::array<Endpoint, 2> first;  // each party's address and first port, an even one
+  unsigned ports = 2;             // of RTP, a party
+  bool rtcp_ports = true;         // RTCP has ports of its own
+};
+
+class KernelWire : public Wire {
+ public:
+  [[nodiscard]] static Result<std::unique_ptr<KernelWire>> open(const KernelWireConfig& config);
+  ~KernelWire() override;
+
+  [[nodiscard]] std::byte* claim(const Outgoing& packet) override;
+  [[nodiscard]] std::span<const Sent> flush() override;
+  [[nodiscard]] std::span<const Heard> receive() override;
+  [[nodiscard]] Endpoint endpoint(WirePort port) const override;
+  [[nodiscard]] std::string trouble() const override { return trouble_; }
+
+ private:
+  struct Socket;
+  struct Inbox;
+
+  explicit KernelWire(const KernelWireConfig& config);
+  [[nodiscard]] Socket& socket(WirePort port);
+  [[nodiscard]] Result<void> bind(WirePort port);
+  void send(Socket& from);
+  [[nodiscard]] std::span<const Heard> receive(Socket& on);
+
+  KernelWireConfig config_;
+  std::vector<std::unique_ptr<Socket>> sockets_;  // those of RTP first
+  std::size_t rtp_sockets_ = 0;
+  std::vector<Socket*> filled_;
+  std::vector<Sent> sent_;
+  std::unique_ptr<Inbox> inbox_;
+  std::size_t turn_ = 0;  // the socket to read next
+  unsigned looks_ = 0;
+  std::string trouble_;
+};
+
+}  // namespace millrace::loadgen

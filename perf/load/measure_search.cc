@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The highest load that a relay carries, by bisection over the number of calls (RFC 2544 section
+// 26.1): without loss (NDR), and with at most half a percent (PDR), as FD.io's CSIT has them.
+//
+// A virtual machine takes the processor away now and then; --allow says how many packets of a trial
+// may be lost, or how many may, and still count as none. A trial in which the generator itself
+// could not keep up says nothing of the relay: it ends the search upwards, and is marked.
+
+#include <algorithm>
+#include <map>
+
+#include <fmt/format.h>
+
+#include "perf/load/modes.h"
+
+namespace millrace::loadgen {
+namespace {
+
+constexpr double kPartialDrop = 0.5;  // percent
+constexpr double kKeptUp = 0.99;      // of the offered load, sent by the generator
+constexpr double kSetUpRate = 2000;   // calls a second, to tell how long it will take
+
+struct Trial {
+  Measurement measured;
+  std::string refused;  // by the relay, if it was
+  bool generator_limited = false;
+  std::uint64_t lost = 0;
+};
+
+class Search {
+ public:
+  Search(const Options& options, Load& load, Progress& progress)
+      : options_(options), load_(load), progress_(progress) {}
+
+  // The highest load, in calls, that loses no more than that; 0: none does.
+  [[nodiscard]] std::size_t highest(double percent) {
+    const std::size_t step = std::max<std::size_t>(options_.resolution, 1);
+    std::size_t good = 0;
+    std::size_t bad = options_.calls + step;  // not tried: taken for too much
+    // What is known already narrows it down.
+    for (const auto& [calls, trial] : trials_) {
+      if (passes(trial, percent)) {
+        good = std::max(good, calls);
+      } else if (calls > good) {
+        bad = std::min(bad, calls);
+      }
+    }
+    while (bad > good + step && !interrupted()) {
+      const std::size_t middle = std::min(
+          good == 0 && bad > options_.calls ? options_.calls : (good + bad) / 2, options_.calls);
+      if (middle <= good) break;
+      (passes(trial(middle), percent) ? good : bad) = middle;
+    }
+    return good;
+  }
+
+  [[nodiscard]] const std::map<std::size_t, Trial>& trials() const { return trials_; }
+
+ private:
+  [[nodiscard]] bool passes(const Trial& trial, double percent) const {
+    if (!trial.refused.empty() || trial.generator_limited || trial.measured.sent() == 0) {
+      return false;
+    }
+    const double delay_ms = static_cast<double>(trial.measured.delay().quantile(0.5).count()) / 1e6;
+    if (options_.max_delay_ms && delay_ms > *options_.max_delay_ms) return false;
+    return trial.lost <= options_.allow || trial.measured.loss() <= percent;
+  }
+
+  const Trial& trial(std::size_t calls) {
+    const auto known = trials_.find(calls);
+    if (known != trials_.end()) return known->second;
+    Trial trial;
+    if (const auto up = load_.set_calls(calls, progress_); !up) {
+      trial.refused = up.error().message;
+    } else {
+      load_.run(to_nanos(options_.warm_up), progress_);
+      trial.measured = load_.measure(to_nanos(options_.duration), {}, progress_);
+      const Measurement& m = trial.measured;
+      trial.lost = m.tally.directions[0].lost() + m.tally.directions[1].lost();
+      trial.generator_limited = static_cast<double>(m.sent()) < kKeptUp * m.offered_pps * m.seconds;
+    }
+    tell(calls, trial);
+    return trials_.emplace(calls, std::move(trial)).first->second;
+  }
+
+  void tell(std::size_t calls, const Trial& trial) {
+    if (!trial.refused.empty()) {
+      progress_.say(fmt::format("{:>7} calls: refused: {}", calls, trial.refused));
+      return;
+    }
+    const Histogram delay = trial.measured.delay();
+    progress_.say(fmt::format("{:>7} calls: {} of {} lost ({:.4f} %), delay p50 {}, p99 {}{}",
+                              calls, trial.lost, trial.measured.sent(), trial.measured.loss(),
+                              to_text(delay.quantile(0.5)), to_text(delay.quantile(0.99)),
+                              trial.generator_limited ? "; the generator does not keep up" : ""));
+  }
+
+  const Options& options_;
+  Load& load_;
+  Progress& progress_;
+  std::map<std::size_t, Trial> trials_;
+};
+
+Json describe(const Search& search, const Load& load, std::size_t calls, double percent) {
+  Json json = {{"loss_percent_allowed", percent},
+               {"calls", calls},
+               {"packets_per_second", load.packets_per_second(calls)}};
+  const auto above = search.trials().upper_bound(calls);
+  json["limited_by"] = above == search.trials().end()    ? "--calls"
+                       : above->second.generator_limited ? "generator"
+                       : !above->second.refused.empty()  ? "refusal"
+                                                         : "relay";
+  if (calls > 0) json["measured"] = to_json(search.trials().at(calls).measured);
+  return json;
+}
+
+}  // namespace
+
+Result<Outcome> measure_search(const Options& options) {
+  auto opened = Load::open(options, options.calls);
+  if (!opened) return std::unexpected(opened.error());
+  Load& load = **opened;
+  double trials = 2;
+  for (std::size_t span = options.calls; span > options.resolution; span /= 2) ++trials;
+  Progress progress(to_nanos(trials * (options.warm_up + options.duration) +
+                             2 * static_cast<double>(options.calls) / kSetUpRate));
+  Search search(options, load, progress);
+  const std::size_t no_drop = search.highest(0);
+  const std::size_t partial_drop = search.highest(kPartialDrop);
+  load.end(progress);
+  if (no_drop == 0 && !load.trouble().empty()) return fail(load.trouble());
+
+  Json json = {{"complete", !interrupted()},
+               {"allowance_packets", options.allow},
+               {"resolution_calls", options.resolution},
+               {"ndr", describe(search, load, no_drop, 0)},
+               {"pdr", describe(search, load, partial_drop, kPartialDrop)},
+               {"trials", Json::array()}};
+  for (const auto& [calls, trial] : search.trials()) {
+    const Histogram delay = trial.measured.delay();
+    json["trials"].push_back({{"calls", calls},
+                              {"refused", trial.refused},
+                              {"generator_limited", trial.generator_limited},
+                              {"sent", trial.measured.sent()},
+                              {"lost", trial.lost},
+                              {"delay_us", to_json(delay)}});
+  }
+  for (const auto& [what, calls] :
+       {std::pair("NDR (no loss)", no_drop), std::pair("PDR (0.5 % loss)", partial_drop)}) {
+    fmt::print("{:<18}{:>8} calls {:>10.0f} packets/s\n", what, calls,
+               load.packets_per_second(calls));
+  }
+  return Outcome{std::move(json), no_drop > 0};
+}
+
+}  // namespace millrace::loadgen

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "perf/load/phones.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+
+#include "dataplane/quality.h"
+#include "dataplane/rtp.h"
+#include "perf/load/rtcp.h"
+
+namespace millrace::loadgen {
+namespace {
+
+constexpr unsigned kStreamBits = 20;
+constexpr std::uint32_t kStreamMask = (1U << kStreamBits) - 1;
+static_assert(2 * Phones::kMaxCalls == std::size_t{1} << kStreamBits);
+
+Party sender_of(std::uint32_t stream) { return (stream & 1) == 0 ? Party::caller : Party::callee; }
+
+std::size_t streams_with_rtcp(const PhonesConfig& config) {
+  return config.rtcp_interval.count() == 0 ? 0 : 2 * config.calls;
+}
+
+}  // namespace
+
+Phones::Phones(const PhonesConfig& config, Wire& wire, Clock::time_point now)
+    : config_(config),
+      wire_(wire),
+      streams_(2 * config.calls),
+      rtp_(2 * config.calls, config.shape.interval, config.seed, now),
+      rtcp_(streams_with_rtcp(config), std::max(config.rtcp_interval, std::chrono::milliseconds(1)),
+            config.seed + 1, now),
+      key_(std::random_device{}()),
+      random_(config.seed + 2) {}
+
+void Phones::connect(std::uint32_t call, const std::array<Told, 2>& told, Stamp counted) {
+  for (const Party party : {Party::caller, Party::callee}) {
+    const auto number = static_cast<std::uint32_t>(2 * call + index(party));
+    Stream& stream = streams_[number];
+    const auto generation = static_cast<std::uint16_t>(stream.generation + 1);
+    stream = Stream();
+    stream.generation = generation;
+    stream.ssrc = key_ ^ (std::uint32_t{generation} << kStreamBits | number);
+    stream.to = told[index(party)];
+    stream.counted = counted;
+    stream.sequence = static_cast<std::uint16_t>(random_());
+    stream.timestamp = static_cast<std::uint32_t>(random_());
+    stream.port = static_cast<std::uint8_t>(call % config_.ports);
+    stream.talking = true;
+  }
+  ++talking_;
+}
+
+void Phones::hang_up(std::uint32_t call) {
+  if (!streams_[2 * call].talking) return;
+  streams_[2 * call].talking = streams_[2 * call + 1].talking = false;
+  --talking_;
+}
+
+bool Phones::send(Clock::time_point now) {
+  std::size_t claimed = 0;
+  while (claimed < kBurst) {
+    const auto due = rtp_.next(now);
+    if (!due) break;
+    if (!streams_[due->stream].talking) continue;
+    send_rtp(due->stream);
+    if (tally_.from != Stamp::max()) tally_.lateness.add(now - due->at);
+    ++claimed;
+  }
+  rtcp_stamp_ = std::chrono::system_clock::now();
+  while (claimed < kBurst) {
+    const auto due = rtcp_.next(now);
+    if (!due) break;
+    if (!streams_[due->stream].talking) continue;
+    send_rtcp(due->stream, rtcp_stamp_);
+    ++claimed;
+  }
+  if (claimed == 0) return false;
+  for (const Sent& sent : wire_.flush()) note(sent);
+  return true;
+}
+
+void Phones::send_rtp(std::uint32_t number) {
+  Stream& stream = streams_[number];
+  std::byte* const packet = wire_.claim({.from = {sender_of(number), stream.port, false},
+                                         .to = &stream.to.rtp,
+                                         .size = kRtpHeader + config_.shape.payload,
+                                         .stamp = kRtpHeader,
+                                         .stream = number});
+  const bool first = stream.packets++ == 0;
+  RtpHeader header;
+  header.flags = std::byte{0x80};
+  header.type = static_cast<std::byte>(config_.shape.payload_type | (first ? 0x80 : 0));
+  header.sequence = Be16(stream.sequence++);
+  header.timestamp = Be32(stream.timestamp);
+  header.ssrc = Be32(stream.ssrc);
+  std::memcpy(packet, &header, sizeof header);
+  stream.timestamp += config_.shape.ticks();
+}
+
+void Phones::send_rtcp(std::uint32_t number, Stamp now) {
+  Stream& own = streams_[number];
+  Stream& heard = streams_[number ^ 1];
+  SenderReport report;
+  report.ssrc = own.ssrc;
+  report.ntp = ntp_time(now);
+  report.timestamp = own.timestamp;
+  report.packets = own.packets;
+  report.bytes = own.packets * static_cast<std::uint32_t>(config_.shape.payload);
+  report.heard_ssrc = heard.ssrc;
+  const std::uint32_t expected = heard.heard.expected();
+  const std::uint32_t expected_since = expected - heard.reported_expected;
+  const std::uint32_t received_since = heard.received - heard.reported_received;
+  if (expected_since > received_since) {
+    report.fraction_lost = static_cast<std::uint8_t>(
+        (std::uint64_t{expected_since - received_since} << 8) / std::max(expected_since + 1, 1U));
+  }
+  heard.reported_expected = expected;
+  heard.reported_received = heard.received;
+  report.lost = expected > heard.received ? expected - heard.received : 0;
+  report.highest = heard.heard.highest();
+  report.jitter = static_cast<std::uint32_t>(
+      heard.jitter / 16 * static_cast<std::int64_t>(config_.shape.clock_hz) / 1'000'000'000);
+  if (heard.last_report_ntp != 0) {
+    report.last_report = static_cast<std::uint32_t>(heard.last_report_ntp >> 16);
+    report.since_last_report =
+        static_cast<std::uint32_t>(((now - heard.last_report_at).count() << 16) / 1'000'000'000);
+  }
+  std::byte* const packet = wire_.claim({.from = {sender_of(number), own.port, !config_.rtcp_mux},
+                                         .to = config_.rtcp_mux ? &own.to.rtp : &own.to.rtcp,
+                                         .size = kRtcpSize,
+                                         .stamp = kNoStamp,
+                                         .stream = number});
+  write_report(std::span<std::byte, kRtcpSize>(packet, kRtcpSize), report);
+}
+
+void Phones::note(const Sent& sent) {
+  Stream& stream = streams_[sent.stream];
+  // As its receiver tells it.
+  const Stamp at = sent.rtcp ? stamp_of_ntp(ntp_time(rtcp_stamp_)) : sent.at;
+  if (!counts(stream, at)) return;
+  Direction& direction = tally_.directions[index(sender_of(sent.stream))];
+  if (!sent.done) {
+    ++tally_.not_sent;
+  } else if (sent.rtcp) {
+    ++direction.rtcp_sent;
+  } else {
+    ++direction.sent;
+    ++stream.counted_sent;
+    if (tally_.series) tally_.series->note_sent(at, 1);
+  }
+}
+
+bool Phones::receive() {
+  const auto heard = wire_.receive();
+  for (const Heard& each : heard) note(each);
+  return !heard.empty();
+}
+
+void Phones::note(const Heard& heard) {
+  if (heard.datagram.size() < kRtpHeader + kStampSize) {
+    ++tally_.unknown;
+  } else if (is_rtcp_type(heard.datagram[1])) {
+    note_rtcp(heard);
+  } else {
+    note_rtp(heard);
+  }
+}
+
+// The stream of a packet that has come the right way, else nothing.
+Phones::Stream* Phones::find(std::uint32_t ssrc, const Heard& heard, std::uint32_t& number) {
+  number = (ssrc ^ key_) & kStreamMask;
+  if (number >= streams_.size() || streams_[number].ssrc != ssrc) {
+    ++tally_.unknown;
+    return nullptr;
+  }
+  const Told& reversed = streams_[number ^ 1].to;
+  const bool apart = heard.on.rtcp;
+  if (heard.on.party == sender_of(number) || heard.from != (apart ? reversed.rtcp : reversed.rtp)) {
+    ++tally_.misdelivered;
+    return nullptr;
+  }
+  return &streams_[number];
+}
+
+void Phones::note_rtp(const Heard& heard) {
+  const RtpFields fields = RtpFields::read(heard.datagram.data());
+  std::uint32_t number = 0;
+  Stream* const stream = find(fields.ssrc, heard, number);
+  if (stream == nullptr) return;
+  const Stamp sent = read_stamp(heard.datagram.data() + kRtpHeader);
+  const auto delay = heard.at - sent;
+  const Arrival arrival = stream->heard.note(fields.sequence);
+  if (arrival != Arrival::duplicate) {
+    // RFC 3550 section 6.4.1, with the true time of sending in place of the timestamp: what the
+    // sender's own pace adds is left out.
+    if (stream->received++ > 0) {
+      const std::int64_t change = std::abs(delay.count() - stream->transit);
+      stream->jitter += change - (stream->jitter + 8) / 16;
+    }
+    stream->transit = delay.count();
+  }
+  if (!counts(*stream, sent)) return;
+  Direction& direction = tally_.directions[index(sender_of(number))];
+  if (arrival == Arrival::duplicate) {
+    ++direction.duplicates;
+    return;
+  }
+  if (arrival == Arrival::reordered) ++direction.reordered;
+  ++direction.received;
+  ++stream->counted_received;
+  stream->delay_sum += delay.count();
+  direction.delay.add(delay);
+  if (tally_.series) tally_.series->note_heard(sent, delay);
+}
+
+void Phones::note_rtcp(const Heard& heard) {
+  const auto report = read_report(heard.datagram);
+  if (!report) {
+    ++tally_.unknown;
+    return;
+  }
+  std::uint32_t number = 0;
+  Stream* const stream = find(report->ssrc, heard, number);
+  if (stream == nullptr) return;
+  stream->last_report_ntp = report->ntp;
+  stream->last_report_at = heard.at;
+  if (counts(*stream, stamp_of_ntp(report->ntp))) {
+    ++tally_.directions[index(sender_of(number))].rtcp_received;
+  }
+}
+
+void Phones::begin(Stamp from, std::optional<Series> series) {
+  tally_ = Tally();
+  tally_.from = from;
+  tally_.series = std::move(series);
+  for (Stream& stream : streams_) {
+    stream.jitter = 0;
+    stream.counted_sent = stream.counted_received = 0;
+    stream.delay_sum = 0;
+  }
+}
+
+StreamQuality Phones::quality(Party from) const {
+  StreamQuality quality;
+  quality.mos_worst = 5;
+  for (std::size_t i = index(from); i < streams_.size(); i += 2) {
+    const Stream& stream = streams_[i];
+    if (stream.counted_sent == 0) continue;
+    ++quality.streams;
+    const double jitter_us = static_cast<double>(stream.jitter) / 16 / 1000;
+    const auto sent = static_cast<double>(stream.counted_sent);
+    const auto received = static_cast<double>(stream.counted_received);
+    const double delay_ms =
+        received > 0 ? static_cast<double>(stream.delay_sum) / received / 1e6 : 0;
+    const double mos =
+        mean_opinion(std::max(1 - received / sent, 0.0) * 100, jitter_us / 1000, 2 * delay_ms);
+    quality.jitter_mean_us += jitter_us;
+    quality.jitter_max_us = std::max(quality.jitter_max_us, jitter_us);
+    quality.mos += mos;
+    quality.mos_worst = std::min(quality.mos_worst, mos);
+  }
+  if (quality.streams == 0) return {};
+  quality.jitter_mean_us /= static_cast<double>(quality.streams);
+  quality.mos /= static_cast<double>(quality.streams);
+  return quality;
+}
+
+}  // namespace millrace::loadgen

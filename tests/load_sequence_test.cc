@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <random>
+#include <set>
+
+#include <gtest/gtest.h>
+
+#include "perf/load/sequence.h"
+
+namespace millrace::loadgen {
+namespace {
+
+TEST(LoadSequence, InOrderAcrossTheEndOfSixteenBits) {
+  Sequence sequence;
+  std::uint16_t number = 65'000;
+  for (int i = 0; i < 200'000; ++i) ASSERT_EQ(sequence.note(number++), Arrival::in_order);
+  EXPECT_EQ(sequence.expected(), 200'000);
+  EXPECT_EQ(sequence.highest(), 65'000 + 199'999);
+}
+
+TEST(LoadSequence, GapsAreExpected) {
+  Sequence sequence;
+  EXPECT_EQ(sequence.expected(), 0);
+  EXPECT_EQ(sequence.note(10), Arrival::in_order);
+  EXPECT_EQ(sequence.note(20), Arrival::in_order);
+  EXPECT_EQ(sequence.expected(), 11);
+  EXPECT_EQ(sequence.note(520), Arrival::in_order) << "past the window";
+  EXPECT_EQ(sequence.expected(), 511);
+}
+
+TEST(LoadSequence, LateOnesAreReorderedOnce) {
+  Sequence sequence;
+  for (const std::uint16_t number : std::initializer_list<std::uint16_t>{65'534, 1, 2}) {
+    EXPECT_EQ(sequence.note(number), Arrival::in_order);
+  }
+  EXPECT_EQ(sequence.note(65'535), Arrival::reordered);
+  EXPECT_EQ(sequence.note(65'535), Arrival::duplicate);
+  EXPECT_EQ(sequence.note(2), Arrival::duplicate) << "the highest again";
+  EXPECT_EQ(sequence.note(0), Arrival::reordered);
+  EXPECT_EQ(sequence.note(65'534), Arrival::duplicate) << "the first again";
+  EXPECT_EQ(sequence.highest(), 65'538);
+}
+
+TEST(LoadSequence, WhatIsTooOldToKnowIsReordered) {
+  Sequence sequence;
+  EXPECT_EQ(sequence.note(100), Arrival::in_order);
+  EXPECT_EQ(sequence.note(163), Arrival::in_order);
+  EXPECT_EQ(sequence.note(100), Arrival::duplicate) << "63 behind";
+  EXPECT_EQ(sequence.note(164), Arrival::in_order);
+  EXPECT_EQ(sequence.note(100), Arrival::reordered) << "64 behind";
+}
+
+// Against a set of all numbers: whatever a network does within the window is told rightly.
+TEST(LoadSequence, AgreesWithASetOfWhatHasBeenHeard) {
+  std::mt19937 random(3);
+  const auto below = [&random](std::uint32_t end) {
+    return static_cast<std::uint32_t>(random() % end);
+  };
+  Sequence sequence;
+  std::set<std::uint32_t> heard;
+  std::uint32_t next = 65'400;
+  std::uint32_t highest = next;
+  for (int i = 0; i < 50'000; ++i) {
+    std::uint32_t number = next;
+    if (below(4) == 0 && !heard.empty()) {
+      number = highest - below(std::min<std::uint32_t>(64, highest - *heard.begin() + 1));
+    } else {
+      next += 1 + (below(8) == 0 ? below(100) : 0);
+    }
+    const bool fresh = heard.insert(number).second;
+    const Arrival expected = !fresh                                  ? Arrival::duplicate
+                             : heard.size() == 1 || number > highest ? Arrival::in_order
+                                                                     : Arrival::reordered;
+    highest = std::max(highest, number);
+    ASSERT_EQ(sequence.note(static_cast<std::uint16_t>(number)), expected) << number;
+    ASSERT_EQ(sequence.expected(), highest - *heard.begin() + 1);
+  }
+}
+
+}  // namespace
+}  // namespace millrace::loadgen
