@@ -11,11 +11,11 @@ namespace millrace {
 // (RFC 3264 section 4).
 bool Call::answers(const Request& update) const {
   const auto owner = find(update.from_tag);
-  if (!owner || !owner->transaction) return false;
-  const auto& [cseq, offered_by_reply] = *owner->transaction;
-  if (offered_by_reply == update.by_reply) return false;
-  if (update.cseq == cseq) return true;
-  return offered_by_reply && std::ranges::any_of(dialogs_, [&](const Dialog& d) {
+  if (!owner) return false;
+  const auto& last = owner->transaction;
+  if (!last || last->offered_by_reply == update.by_reply) return false;
+  if (update.cseq == last->cseq) return true;
+  return last->offered_by_reply && std::ranges::any_of(dialogs_, [&](const Dialog& d) {
            return d.pending && d.joins(*owner);
          });
 }
@@ -23,7 +23,8 @@ bool Call::answers(const Request& update) const {
 Result<Reply> Call::update(const Request& request, const sdp::Session& session,
                            Clock::time_point now) {
   const auto owner = find(request.from_tag);
-  const bool old = owner && owner->transaction && request.cseq < owner->transaction->cseq;
+  const auto last = owner ? owner->transaction : std::nullopt;
+  const bool old = last && request.cseq < last->cseq;
   if (old || request.medias.empty()) return remind(request);
 
   const bool is_answer = answers(request);

@@ -25,7 +25,10 @@ using AddressKeyV6 = std::array<std::uint64_t, 2>;
 
 namespace detail {
 
-inline std::size_t hash(std::uint32_t key) { return std::size_t{key * 0x9e37'79b1U}; }
+inline std::size_t hash(std::uint32_t key) {
+  const std::uint32_t mixed = key * 0x9e37'79b1U;
+  return mixed;
+}
 inline std::size_t hash(const std::array<std::uint64_t, 2>& key) {
   return ((key[0] ^ key[1]) * 0x9e37'79b9'7f4a'7c15) >> 32;
 }
