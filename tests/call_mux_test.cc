@@ -160,7 +160,7 @@ TEST_F(CallMux, AReofferFromTheOtherSideKeepsItToo) {
   call(kMux, {.demux = true}, kApart);
   EXPECT_TRUE(names_mux(print(back(Command::offer, audio(kB, 5000)))));
   expect_split(5001, 4000);
-  Request answered = back(Command::answer, audio(kA, 4000, kMux));
+  const Request answered = back(Command::answer, audio(kA, 4000, kMux));
   EXPECT_FALSE(names_mux(print(answered)));
   expect_split(5001, 4000);
 }
