@@ -8,7 +8,7 @@ import time
 from lab.ng import decode
 from smoke.captured import DATA, CapturedCase, routes
 from smoke.relay import UDP_PORT
-from smoke.sip import Agent
+from smoke.sip import Agent, body
 from smoke.tap import Tap
 
 CALLS = routes("""
@@ -65,6 +65,15 @@ event_route[dialog:end] {
     rtpengine_delete("call-id=$dlg(callid) from-tag=$dlg(from_tag)"); LOG;
 }
 """
+
+# What a phone trickles comes by INFO, in its dialog; the script may hand it over in two ways.
+TRICKLE = CALLS.replace('if (is_method("BYE"))', """if (is_method("INFO")) {
+                rtpengine_info(); LOG;
+                rtpengine_offer("trust-address"); LOG;
+            }
+            if (is_method("BYE"))""").replace("FLAGS", "trickle-ice")
+FRAGMENT = ("a=ice-ufrag:{}\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\nm=audio 9 RTP/AVP 0\r\na=mid:0\r\n"
+            "a=candidate:1 1 UDP 2130706431 {} 4000 typ host\r\n")
 
 
 def captured(*names):
@@ -174,6 +183,36 @@ class CapturedNgTest(CapturedCase):
                          self.captured_calls((1, 3, 5, 7), 32334))
         self.assertEqual(one.requests(), self.captured_calls((2, 4, 6, 8, 9), 32334))
         self.assertEqual({result for _, result in self.returned()}, {1})
+        self.relay.check_stop()
+
+    def test_candidates_by_info(self):
+        """A fragment of SDP (RFC 8840): only rtpengine_info() is content with a reply without SDP.
+        Either way the relay gets it, with a flag of the module's own, and the phone as it was."""
+        tap = self.tap()
+        self.start_script(TRICKLE.replace("RELAY", f"unix:{tap.at}"))
+        dialog = self.dialog("trickle@example.com", "alice1", "bob1")
+        ice = "a=mid:0\r\na=ice-ufrag:{}\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\n"
+        dialog.set_up(offer=self.pair.caller.sdp() + ice.format("alic"),
+                      answer=self.pair.callee.sdp() + ice.format("bobs"))
+        for sender, ufrag, address in ((self.alice, "alic", "198.18.0.11"),
+                                       (self.bob, "bobs", "198.18.0.21")):
+            self.returned()
+            del tap.exchanges[:]
+            fragment = FRAGMENT.format(ufrag, address)
+            dialog.request(sender, "INFO", fragment, kind="trickle-ice-sdpfrag")
+            info = dialog.other(sender).receive("INFO")
+            dialog.other(sender).reply(info, "200 OK")
+            sender.receive("SIP/2.0 200")
+            self.assertEqual(body(info), fragment)
+            self.assertEqual(self.returned(), [("rtpengine_info", 1), ("rtpengine_offer", -1)])
+            for request, reply in tap.exchanges:
+                asked = facts(request)
+                self.assertEqual((asked["command"], asked["sdp"]), ("offer", fragment))
+                self.assertIn("fragment", asked["flags"])
+                self.assertEqual(facts(reply), {"result": "ok"})
+            tag = self.relay.ng.command("query", call_id=dialog.call_id)["tags"][
+                dialog.tags[sender]]
+            self.assertIn(address, tag["medias"][0]["may be heard from"])
         self.relay.check_stop()
 
     def captured_calls(self, serials, run):

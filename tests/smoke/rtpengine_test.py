@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Debian's Kamailio with configs/kamailio-rtpengine.cfg: whole calls, between realms too."""
 
-from smoke.bed import CALLER
+from smoke.bed import ATTACKER, CALLER
 from smoke.proxy import CONFIG
 from smoke.realm_test import (ADDRESS6, CALLEE6, CALLER6, CORE, FAR6, REALMS, SECOND_ADDRESS6,
                               RealmBed)
 from smoke.relay import ADDRESS, UDP_PORT
-from smoke.sip import EitherTransport, SipCase
+from smoke.sip import Dialog, EitherTransport, SipCase, body
 
 
 class RtpengineTest(EitherTransport, SipCase):
@@ -18,6 +18,24 @@ class RtpengineTest(EitherTransport, SipCase):
                          f'MR_REMOTE_RTPENGINE="1 == {remote or relay}"',
                          f'MR_REMOTE_NETWORK="{network}"',
                          f'MR_RPC="{self.relay.folder / "rpc.sock"}"')
+
+    def test_candidates_that_come_by_info(self):
+        self.start("unix")
+        dialog = Dialog(self.alice, self.bob)
+        ice = "a=mid:0\r\na=ice-ufrag:alic\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\n"
+        dialog.set_up(offer=self.pair.caller.sdp() + ice)
+        candidate = f"a=candidate:1 1 UDP 2130706431 {ATTACKER} 4000 typ host\r\n"
+        dialog.request(self.alice, "INFO", f"{ice}m=audio 9 RTP/AVP 0\r\na=mid:0\r\n{candidate}",
+                       kind="trickle-ice-sdpfrag")
+        info = self.bob.receive("INFO")
+        self.bob.reply(info, "200 OK")
+        self.alice.receive("SIP/2.0 200")
+        self.assertIn(candidate, body(info))
+        tags = self.relay.ng.command("query", call_id=dialog.call_id)["tags"]
+        [media] = tags[dialog.tags[self.alice]]["medias"]
+        self.assertEqual(media["may be heard from"], [CALLER, ATTACKER])
+        dialog.bye()
+        self.relay.check_stop()
 
 
 class RealmTest(SipCase):

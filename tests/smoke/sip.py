@@ -50,8 +50,8 @@ class Agent:
                 assert message.startswith(expected), message
                 return message
 
-    def send(self, first, headers, sdp=""):
-        content = ["Content-Type: application/sdp"] if sdp else []
+    def send(self, first, headers, sdp="", kind="sdp"):
+        content = [f"Content-Type: application/{kind}"] if sdp else []
         lines = [first, *headers, self.contact, *self.headers, *content,
                  f"Content-Length: {len(sdp)}", "", sdp]
         self.last = "\r\n".join(lines).encode()
@@ -61,11 +61,11 @@ class Agent:
         """The last message once more, as a phone whose timer has run out."""
         self.socket.sendto(self.last, PROXY)
 
-    def request(self, method, target, dialog, cseq, sdp=""):
+    def request(self, method, target, dialog, cseq, sdp="", kind="sdp"):
         """`dialog` holds From, To, Call-ID and Route headers."""
         via = f"Via: SIP/2.0/UDP {self.host}:{self.port};branch=z9hG4bK{next(self.numbers)}"
         self.send(f"{method} {target} SIP/2.0",
-                  [via, *dialog, f"CSeq: {cseq} {method}", "Max-Forwards: 70"], sdp)
+                  [via, *dialog, f"CSeq: {cseq} {method}", "Max-Forwards: 70"], sdp, kind)
 
     def reply(self, request, status, tag="", sdp=""):
         copied = re.findall(r"^(?:Via|Record-Route|From|Call-ID|CSeq): [^\r]*", request, re.M)
@@ -118,7 +118,7 @@ class Dialog:
     def other(self, agent):
         return self.callee if agent is self.caller else self.caller
 
-    def request(self, agent, method, sdp=""):
+    def request(self, agent, method, sdp="", kind="sdp"):
         other = self.other(agent)
         self.cseq[agent] += method != "ACK"
         tag = f";tag={self.tags[other]}" if self.targets else ""
@@ -126,7 +126,7 @@ class Dialog:
                       [f"From: <{agent.address}>;tag={self.tags[agent]}",
                        f"To: <{other.address}>{tag}", f"Call-ID: {self.call_id}",
                        *(f"Route: {route}" for route in self.routes.get(agent, ()))],
-                      self.cseq[agent], sdp)
+                      self.cseq[agent], sdp, kind)
 
     def set_up(self, agent=None, offer=None, answer=None):
         """An INVITE, its 200 and its ACK, by `agent` or the caller; later ones are re-INVITEs.
