@@ -82,6 +82,19 @@ TEST(LoadOptions, MediaproxyKeepsItsConnections) {
           ->control.keep);
 }
 
+TEST(LoadOptions, DevicesNeedTheirNetworks) {
+  const auto options =
+      parse({"run", "--control", "/s", "--device", "net_ring0", "--caller", "198.18.0.10/24",
+             "--callee", "198.18.0.11/24", "--gateway", "198.18.0.1"});
+  ASSERT_TRUE(options.has_value()) << options.error().error;
+  EXPECT_EQ(options->devices[1], "net_ring0");
+  EXPECT_EQ(options->prefix_lengths[1], 24);
+  EXPECT_EQ(options->parties[1].text(), "198.18.0.11:22000");
+  expect_wrong({"run", "--control", "/s", "--device", "net_ring0"}, "198.18.0.10/24");
+  expect_wrong({"run", "--control", "/s", "--callee-device", "net_ring0"}, "go with --device");
+  expect_wrong({"run", "--control", "/s", "--hugepages"}, "go with --device");
+}
+
 TEST(LoadOptions, HelpAndVersionAreNoErrors) {
   EXPECT_EQ(parse({"--help"}).error().status, 0);
   EXPECT_THAT(parse({"run", "--help"}).error().output, HasSubstr("--control"));

@@ -12,6 +12,7 @@
 
 #include <fmt/format.h>
 
+#include "perf/load/device_wire.h"
 #include "perf/load/kernel_wire.h"
 
 namespace millrace::loadgen {
@@ -31,6 +32,24 @@ volatile std::sig_atomic_t interrupt_count = 0;
 std::size_t passing_calls(const Options& options) {
   if (options.hold == 0) return 0;
   return static_cast<std::size_t>(options.calls_per_second * (options.hold + 2)) + 64;
+}
+
+Result<std::unique_ptr<Wire>> open_wire(const Options& options) {
+  if (options.devices[0].empty()) {
+    const bool rtcp_ports = options.rtcp_interval > 0 && !options.rtcp_mux;
+    return KernelWire::open(
+        {.first = options.parties, .ports = options.sockets, .rtcp_ports = rtcp_ports});
+  }
+  DeviceWireConfig config{
+      .sides = {}, .ports = options.sockets, .hugepages = options.hugepages, .cpu = options.cpu};
+  for (std::size_t i = 0; i < config.sides.size(); ++i) {
+    const Prefix address{options.parties[i].address, options.prefix_lengths[i]};
+    config.sides[i] = {options.devices[i], address, options.parties[i].port, std::nullopt};
+    for (const IpAddress& gateway : options.gateways) {
+      if (address.contains(gateway)) config.sides[i].gateway = gateway;
+    }
+  }
+  return DeviceWire::open(config);
 }
 
 Result<Signalling> open_signalling(const Options& options, std::size_t calls,
@@ -91,9 +110,7 @@ Histogram Measurement::delay() const {
 
 Result<std::unique_ptr<Load>> Load::open(const Options& options, std::size_t most) {
   std::unique_ptr<Load> load(new Load(options));
-  const bool rtcp_ports = options.rtcp_interval > 0 && !options.rtcp_mux;
-  auto wire = KernelWire::open(
-      {.first = options.parties, .ports = options.sockets, .rtcp_ports = rtcp_ports});
+  auto wire = open_wire(options);
   if (!wire) return std::unexpected(wire.error());
   load->wire_ = std::move(*wire);
 

@@ -14,6 +14,8 @@ namespace {
 // What the command line says, before it is looked at as a whole.
 struct Words {
   std::string control, connections, codec = "pcmu", caller, callee, directions;
+  std::string device, callee_device;
+  std::vector<std::string> gateways;
   std::optional<std::size_t> payload;
   std::optional<double> interval_ms;
 };
@@ -119,6 +121,20 @@ void add_wire(CLI::App& app, Options& options, Words& words) {
       ->check(CLI::Range(1, 64))
       ->capture_default_str()
       ->group(group);
+  app.add_option("--device", words.device,
+                 "A DPDK device in place of kernel sockets: net_af_xdp0,iface=x, 0000:3b:00.0")
+      ->type_name("DEVICE")
+      ->group(group);
+  app.add_option("--callee-device", words.callee_device, "Another one for the callees")
+      ->type_name("DEVICE")
+      ->group(group);
+  app.add_option("--gateway", words.gateways,
+                 "With a device: next hop of a party to what is not in its network")
+      ->type_name("ADDRESS")
+      ->delimiter(',')
+      ->group(group);
+  app.add_flag("--hugepages", options.hugepages, "With a device: packet buffers in huge pages")
+      ->group(group);
   app.add_option("--cpu", options.cpu, "Run on this core alone")
       ->check(CLI::NonNegativeNumber)
       ->group(group);
@@ -192,11 +208,40 @@ Result<Endpoint> party(std::string_view option, std::string_view text, Endpoint 
               "' is no address: write 198.18.0.10, 198.18.0.10:20000 or [2001:db8::10]:20000");
 }
 
+// "198.18.0.10/24": with a device there is no kernel that knows the network's length.
+Result<void> settle_device(const Words& words, Options& options) {
+  options.devices = {words.device,
+                     words.callee_device.empty() ? words.device : words.callee_device};
+  if (words.device.empty()) {
+    if (words.callee_device.empty() && words.gateways.empty() && !options.hugepages) return {};
+    return fail("--callee-device, --gateway and --hugepages go with --device");
+  }
+  const std::array<std::string_view, 2> names = {"--caller", "--callee"};
+  const std::array<std::string_view, 2> texts = {words.caller, words.callee};
+  for (std::size_t i = 0; i < 2; ++i) {
+    const auto prefix = Prefix::parse(texts[i]);
+    if (!prefix) {
+      return fail(std::string(names[i]) +
+                  ": with --device, write an address and its network's "
+                  "length, such as 198.18.0.10/24");
+    }
+    options.parties[i].address = prefix->address;
+    options.prefix_lengths[i] = prefix->length;
+  }
+  for (const std::string& text : words.gateways) {
+    const auto gateway = IpAddress::parse(text);
+    if (!gateway) return fail("--gateway: " + gateway.error().message);
+    options.gateways.push_back(*gateway);
+  }
+  return {};
+}
+
 Result<void> settle_parties(const Words& words, Options& options) {
   const std::array<std::string_view, 2> names = {"--caller", "--callee"};
   const std::array<std::string_view, 2> texts = {words.caller, words.callee};
   for (std::size_t i = 0; i < 2; ++i) {
-    auto endpoint = party(names[i], texts[i], options.parties[i]);
+    auto endpoint = options.devices[i].empty() ? party(names[i], texts[i], options.parties[i])
+                                               : Result<Endpoint>(options.parties[i]);
     if (!endpoint) return std::unexpected(endpoint.error());
     const unsigned first = endpoint->port.number();
     // With NATs, twice as many are spoken of.
@@ -246,6 +291,7 @@ Result<void> settle(const Words& words, Options& options) {
   if (options.calls == 0 && !come_and_go) {
     return fail("--calls 0 leaves nothing to do without --cps and --hold");
   }
+  if (const auto device = settle_device(words, options); !device) return device;
   return settle_parties(words, options);
 }
 

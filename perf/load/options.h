@@ -53,6 +53,10 @@ struct Options {
   std::array<Endpoint, 2> parties = {{{IpAddress::v4(127, 0, 0, 1), UdpPort(20000)},
                                       {IpAddress::v4(127, 0, 0, 1), UdpPort(22000)}}};
   unsigned sockets = 2;
+  std::array<std::string, 2> devices;  // DPDK's; empty: kernel sockets
+  std::array<std::uint8_t, 2> prefix_lengths{};
+  std::vector<IpAddress> gateways;
+  bool hugepages = false;
   int cpu = -1;  // -1 = wherever
   unsigned nap_us = 0;
 

@@ -134,6 +134,16 @@ class MillraceTest(LoadCase, RelayCase):
         self.assertEqual(told["conditions"]["datagram_bytes"], 1212)
         self.assertAlmostEqual(told["result"]["sent"], 1000, delta=100)
 
+    def test_voice_on_a_device(self):
+        """Where the kernel has another address: it leaves the generator's to it."""
+        told = self.measure(self.bed.attacker, *self.words("run")[:3],
+                            "--device", "net_af_packet0,iface=eth0", "--caller", "198.18.0.12/24",
+                            "--callee", "198.18.0.13/24", "--warm-up", 1, "--duration", 2,
+                            "--calls", CALLS, "--rtcp-interval", 0.5, "--max-loss", 0,
+                            "--nap-us", 500)
+        self.assert_all_heard(told)
+        self.assertEqual(told["conditions"]["device"], "net_af_packet0,iface=eth0")
+
     def test_calls_come_and_go(self):
         told = self.measure(self.bed.caller, *self.words("churn"), "--calls", 5, "--cps", 20,
                             "--hold", 1, "--duration", 3, "--max-loss", 0, "--every", 1)

@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "perf/load/device_wire.h"
+
+#include <algorithm>
+#include <cstring>
+#include <deque>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include <rte_cycles.h>
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+
+#include "dataplane/checksum.h"
+#include "dataplane/eal.h"
+#include "dataplane/ethdev.h"
+#include "dataplane/frame.h"
+#include "dataplane/host.h"
+#include "dataplane/link.h"
+#include "dataplane/message.h"
+#include "dataplane/rewrite.h"
+
+namespace millrace::loadgen {
+namespace {
+
+constexpr unsigned kMbufs = 16384;
+constexpr unsigned kMemory = 128;  // MB
+
+Tsc tsc_now() { return Tsc{rte_rdtsc()}; }
+
+DataplaneConfig as_dataplane(const DeviceWireConfig& config) {
+  const unsigned core = config.cpu < 0 ? 0 : static_cast<unsigned>(config.cpu);
+  DataplaneConfig dataplane;
+  // A worker must be named; its thread sleeps, all is done by the thread that opens the wire.
+  dataplane.worker_cores = {core};
+  dataplane.main_core = core;
+  dataplane.hugepages = config.hugepages;
+  dataplane.memory_mb = kMemory;
+  dataplane.mbufs = kMbufs;
+  const std::array<std::string, 2> names = {"caller", "callee"};
+  for (std::size_t i = 0; i < config.sides.size(); ++i) {
+    const DeviceSide& side = config.sides[i];
+    InterfaceConfig interface{.name = names[i], .device = side.device, .addresses = {side.address}};
+    if (side.gateway) interface.gateways = {*side.gateway};
+    dataplane.interfaces.push_back(std::move(interface));
+  }
+  return dataplane;
+}
+
+// Ethernet, IP and UDP in front of a datagram that is there already.
+void write_headers(std::byte* frame, const MacAddress& from_mac, const MacAddress& to_mac,
+                   const Endpoint& from, const Endpoint& to, std::size_t size) {
+  const bool v4 = from.address.is_v4();
+  const rte_ether_hdr ether{to_ether(to_mac), to_ether(from_mac),
+                            rte_cpu_to_be_16(v4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6)};
+  store(frame, ether);
+  std::byte* const ip = frame + kEtherSize;
+  const auto length = static_cast<std::uint16_t>(kUdpSize + size);
+  if (v4) {
+    rte_ipv4_hdr header{};
+    header.version_ihl = 0x45;
+    header.total_length = Be16(static_cast<std::uint16_t>(kIpv4Size + length)).raw();
+    header.fragment_offset = RTE_BE16(RTE_IPV4_HDR_DF_FLAG);
+    header.time_to_live = kOwnTtl;
+    header.next_proto_id = IPPROTO_UDP;
+    header.src_addr = from.address.as_v4().raw();
+    header.dst_addr = to.address.as_v4().raw();
+    store(ip, header);
+    store(ip + 10, ipv4_checksum(ip));
+  } else {
+    store(ip, Be32(0x6000'0000).raw());
+    store(ip + 4, Be16(length).raw());
+    ip[6] = std::byte{IPPROTO_UDP};
+    ip[7] = std::byte{kOwnTtl};
+    store(ip + 8, from.address.bytes());
+    store(ip + 24, to.address.bytes());
+  }
+  std::byte* const udp = ip + ip_size(from.address.family());
+  store(udp, from.port.wire().raw());
+  store(udp + 2, to.port.wire().raw());
+  store(udp + 4, Be16(length).raw());
+  store(udp + 6, std::uint16_t{0});
+  const std::size_t addresses = v4 ? 8 : 32;
+  const std::uint64_t sum = std::uint64_t{ones_sum({udp - addresses, addresses})} +
+                            Be16(IPPROTO_UDP).raw() + Be16(length).raw() + ones_sum({udp, length});
+  const auto checksum = static_cast<std::uint16_t>(~fold(sum));
+  store(udp + 6, checksum == 0 ? std::uint16_t{0xffff} : checksum);
+}
+
+}  // namespace
+
+// Members are destroyed in reverse order: EAL goes last.
+struct DeviceWire::Impl {
+  struct Waiting {
+    rte_mbuf* packet;
+    Outgoing of;
+    Endpoint to;
+  };
+  struct Arrived {
+    std::size_t nic;
+    rte_mbuf* packet;
+  };
+
+  Impl(DeviceWireConfig wanted, std::vector<DeviceLock> held, Eal environment, Mempool buffers)
+      : config(std::move(wanted)),
+        locks(std::move(held)),
+        eal(std::move(environment)),
+        pool(std::move(buffers)) {}
+  ~Impl() {
+    if (!arrived.empty()) {
+      rte_pktmbuf_free_bulk(arrived.data(), static_cast<unsigned>(arrived.size()));
+    }
+  }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
+  [[nodiscard]] Result<void> open_ports(const DataplaneConfig& dataplane);
+  [[nodiscard]] std::optional<MacAddress> next_hop(Link& link, const IpAddress& to);
+  [[nodiscard]] bool address(const Waiting& waiting);
+  void send(std::size_t nic);
+  void send_own();
+  [[nodiscard]] std::optional<Heard> heard(std::size_t nic, rte_mbuf* packet, Stamp now);
+  [[nodiscard]] std::optional<WirePort> port_of(const IpAddress& address, std::uint16_t port) const;
+
+  DeviceWireConfig config;
+  std::vector<DeviceLock> locks;
+  Eal eal;
+  Mempool pool;
+  std::vector<Ethdev> ports;
+  std::vector<std::unique_ptr<Link>> links;  // one a party
+  std::vector<Link*> link_list;              // the same
+  WorkerStats stats;
+  std::optional<Host> host;
+  std::vector<TxBatch> own;  // the host's answers and questions, one a NIC
+  std::array<std::map<IpAddress, NextHop>, 2> hops;
+
+  std::vector<Waiting> waiting;
+  std::vector<Sent> sent;
+  std::vector<rte_mbuf*> burst;             // of one NIC
+  std::vector<std::size_t> burst_sent;      // where in `sent`
+  std::array<std::byte, 2048> no_packet{};  // where there was no buffer
+  std::vector<rte_mbuf*> arrived;           // behind `told`
+  std::vector<Heard> told;
+  std::size_t turn = 0;
+  bool unresolved = false;
+};
+
+Result<std::unique_ptr<DeviceWire>> DeviceWire::open(const DeviceWireConfig& config) {
+  const DataplaneConfig dataplane = as_dataplane(config);
+  if (auto ok = check(dataplane); !ok) return std::unexpected(ok.error());
+  std::vector<DeviceLock> locks;
+  for (const std::string& device : devices_of(dataplane)) {
+    auto lock = DeviceLock::take(device);
+    if (!lock) return std::unexpected(lock.error());
+    locks.push_back(std::move(*lock));
+  }
+  auto eal = Eal::start(dataplane);
+  if (!eal) return std::unexpected(eal.error());
+  auto pool = Mempool::create(kMbufs);
+  if (!pool) return std::unexpected(pool.error());
+  auto impl = std::make_unique<Impl>(config, std::move(locks), std::move(*eal), std::move(*pool));
+  if (auto ok = impl->open_ports(dataplane); !ok) return std::unexpected(ok.error());
+  return std::unique_ptr<DeviceWire>(new DeviceWire(std::move(impl)));
+}
+
+DeviceWire::DeviceWire(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+DeviceWire::~DeviceWire() = default;
+
+Result<void> DeviceWire::Impl::open_ports(const DataplaneConfig& dataplane) {
+  const std::uint64_t tsc_hz = rte_get_tsc_hz();
+  const std::vector<std::string> devices = devices_of(dataplane);
+  for (const std::string& device : devices) {
+    auto port = Ethdev::open(device, 1, pool);
+    if (!port) return std::unexpected(port.error());
+    std::vector<MacAddress> groups;
+    for (const DeviceSide& side : config.sides) {
+      if (side.device != device || side.address.address.is_v4()) continue;
+      groups.push_back(group_mac(solicited_node_group(side.address.address)));
+    }
+    if (!groups.empty()) port->hear(groups);
+    ports.push_back(std::move(*port));
+  }
+  for (const InterfaceConfig& interface : dataplane.interfaces) {
+    const auto nic =
+        static_cast<std::size_t>(std::ranges::find(devices, interface.device) - devices.begin());
+    links.push_back(std::make_unique<Link>(nic, ports[nic].mac(), interface.addresses,
+                                           MediaAddressId{}, interface.gateways, tsc_hz));
+    link_list.push_back(links.back().get());
+  }
+  host.emplace(link_list, *pool.get(), stats, tsc_hz);
+  own.resize(ports.size());
+  return {};
+}
+
+Endpoint DeviceWire::endpoint(WirePort port) const {
+  const DeviceSide& side = impl_->config.sides[index(port.party)];
+  return {side.address.address, UdpPort(static_cast<std::uint16_t>(
+                                    side.first.number() + 2 * port.number + (port.rtcp ? 1 : 0)))};
+}
+
+std::string DeviceWire::trouble() const {
+  if (!impl_->unresolved) return {};
+  return "the relay's addresses, or the gateway, do not answer ARP or Neighbor Solicitations; are "
+         "both ends of the device up, and in one network?";
+}
+
+std::byte* DeviceWire::claim(const Outgoing& packet) {
+  rte_mbuf* const buffer = rte_pktmbuf_alloc(impl_->pool.get());
+  impl_->waiting.push_back({buffer, packet, *packet.to});
+  if (buffer == nullptr) return impl_->no_packet.data();
+  const Family family = impl_->config.sides[index(packet.from.party)].address.address.family();
+  set_length(*buffer, udp_headers(family) + packet.size);
+  return rte_pktmbuf_mtod(buffer, std::byte*) + udp_headers(family);
+}
+
+// The MAC address to send to; nothing: it is being asked for.
+std::optional<MacAddress> DeviceWire::Impl::next_hop(Link& link, const IpAddress& to) {
+  const std::size_t party = &link == link_list[0] ? 0 : 1;
+  auto known = hops[party].find(to);
+  for (int tries = 0; tries < 2; ++tries) {
+    if (known != hops[party].end()) {
+      const NeighborWord word = link.neighbors.word(known->second.index);
+      if (word.matches(known->second)) return word.mac();
+      const HopState state = link.neighbors.touch(known->second);
+      if (state == HopState::reachable) {
+        return link.neighbors.word(known->second.index).mac();
+      }
+      if (state == HopState::waiting) return std::nullopt;
+    }
+    const auto hop = link.neighbors.resolve(to, tsc_now());
+    if (!hop) return std::nullopt;
+    known = hops[party].insert_or_assign(to, *hop).first;
+  }
+  return std::nullopt;
+}
+
+bool DeviceWire::Impl::address(const Waiting& each) {
+  Link& link = *links[index(each.of.from.party)];
+  const auto mac = next_hop(link, each.to.address);
+  unresolved = !mac;
+  if (!mac) return false;
+  const DeviceSide& side = config.sides[index(each.of.from.party)];
+  const Endpoint from{
+      side.address.address,
+      UdpPort(static_cast<std::uint16_t>(side.first.number() + 2 * each.of.from.number +
+                                         (each.of.from.rtcp ? 1 : 0)))};
+  write_headers(rte_pktmbuf_mtod(each.packet, std::byte*), link.mac, *mac, from, each.to,
+                each.of.size);
+  return true;
+}
+
+std::span<const Sent> DeviceWire::flush() {
+  Impl& impl = *impl_;
+  impl.sent.clear();
+  for (std::size_t nic = 0; nic < impl.ports.size(); ++nic) impl.send(nic);
+  impl.waiting.clear();
+  return impl.sent;
+}
+
+void DeviceWire::Impl::send(std::size_t nic) {
+  burst.clear();
+  burst_sent.clear();
+  const Stamp now = std::chrono::system_clock::now();
+  for (const Waiting& each : waiting) {
+    if (links[index(each.of.from.party)]->nic != nic) continue;
+    const bool rtcp = each.of.stamp == kNoStamp;
+    sent.push_back({each.of.stream, rtcp, false, now});
+    if (each.packet == nullptr) continue;
+    const Family family = config.sides[index(each.of.from.party)].address.address.family();
+    if (!rtcp) {
+      write_stamp(rte_pktmbuf_mtod(each.packet, std::byte*) + udp_headers(family) + each.of.stamp,
+                  now);
+    }
+    if (each.to.address.family() != family || !address(each)) {
+      rte_pktmbuf_free(each.packet);
+      continue;
+    }
+    burst.push_back(each.packet);
+    burst_sent.push_back(sent.size() - 1);
+  }
+  if (burst.empty()) return;
+  const std::uint16_t done = rte_eth_tx_burst(std::to_underlying(ports[nic].id()), 0, burst.data(),
+                                              static_cast<std::uint16_t>(burst.size()));
+  for (std::size_t i = 0; i < done; ++i) sent[burst_sent[i]].done = true;
+  if (done < burst.size()) {
+    rte_pktmbuf_free_bulk(burst.data() + done, static_cast<unsigned>(burst.size() - done));
+  }
+}
+
+void DeviceWire::Impl::send_own() {
+  for (std::size_t nic = 0; nic < ports.size(); ++nic) {
+    TxBatch& batch = own[nic];
+    if (batch.count == 0) continue;
+    const std::uint16_t done =
+        rte_eth_tx_burst(std::to_underlying(ports[nic].id()), 0, batch.packets.data(),
+                         static_cast<std::uint16_t>(batch.count));
+    if (done < batch.count) rte_pktmbuf_free_bulk(batch.packets.data() + done, batch.count - done);
+    batch.clear();
+  }
+}
+
+std::optional<WirePort> DeviceWire::Impl::port_of(const IpAddress& address,
+                                                  std::uint16_t port) const {
+  for (const Party party : {Party::caller, Party::callee}) {
+    const DeviceSide& side = config.sides[index(party)];
+    const unsigned offset = port - unsigned{side.first.number()};
+    if (address != side.address.address || offset >= 2 * this->config.ports) continue;
+    return WirePort{party, static_cast<std::uint8_t>(offset / 2), offset % 2 != 0};
+  }
+  return std::nullopt;
+}
+
+// A datagram to one of our ports; what else there is goes to the host, or nowhere.
+std::optional<Heard> DeviceWire::Impl::heard(std::size_t nic, rte_mbuf* packet, Stamp now) {
+  const std::byte* const frame = rte_pktmbuf_mtod(packet, const std::byte*);
+  const FrameClass kind = packet->nb_segs == 1
+                              ? classify({frame, packet->data_len}, ports[nic].mac().word(), false)
+                              : FrameClass(DropReason::frame_truncated);
+  if (kind.kind == FrameKind::udp || kind.kind == FrameKind::udp6) {
+    const std::byte* const ip = frame + kEtherSize;
+    const Family family = family_of(ip);
+    const std::byte* const udp = ip + ip_size(family);
+    const IpAddress to = family == Family::ipv4
+                             ? IpAddress::v4(Be32::from_raw(load<std::uint32_t>(ip + 16)))
+                             : IpAddress::v6(load<std::array<std::uint8_t, 16>>(ip + 24));
+    const auto on = port_of(to, load_be16(udp + 2));
+    if (on) {
+      return Heard{.on = *on,
+                   .from = source_of(ip),
+                   .datagram = {udp + kUdpSize, load_be16(udp + 4) - kUdpSize},
+                   .at = now};
+    }
+  } else if (kind.kind != FrameKind::drop) {
+    if (!host->receive(nic, kind.kind, *packet, tsc_now(), own[nic])) return std::nullopt;
+  }
+  rte_pktmbuf_free(packet);
+  return std::nullopt;
+}
+
+std::span<const Heard> DeviceWire::receive() {
+  Impl& impl = *impl_;
+  if (!impl.arrived.empty()) {
+    rte_pktmbuf_free_bulk(impl.arrived.data(), static_cast<unsigned>(impl.arrived.size()));
+    impl.arrived.clear();
+  }
+  impl.told.clear();
+  impl.host->housekeep(tsc_now(), impl.own);
+  for (std::size_t i = 0; i < impl.ports.size() && impl.told.empty(); ++i) {
+    impl.turn = (impl.turn + 1) % impl.ports.size();
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): rx fills it
+    std::array<rte_mbuf*, kBurst> packets;
+    const std::uint16_t count = rte_eth_rx_burst(std::to_underlying(impl.ports[impl.turn].id()), 0,
+                                                 packets.data(), packets.size());
+    if (count == 0) continue;
+    const Stamp now = std::chrono::system_clock::now();
+    for (rte_mbuf* const packet : std::span(packets).first(count)) {
+      if (auto heard = impl.heard(impl.turn, packet, now)) {
+        impl.told.push_back(*heard);
+        impl.arrived.push_back(packet);
+      }
+    }
+  }
+  impl.send_own();
+  return impl.told;
+}
+
+}  // namespace millrace::loadgen
