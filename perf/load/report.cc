@@ -212,8 +212,8 @@ std::string to_text(const Measurement& measured) {
       fmt::format("{} calls, {:.1f} s, {:.0f} packets/s sent{}\n", measured.calls, measured.seconds,
                   static_cast<double>(measured.sent()) / measured.seconds,
                   measured.complete ? "" : " (interrupted)");
-  text += fmt::format("{:<18}{:>10}{:>10}{:>8}{:>9}{:>7}{:>7}{:>10}{:>10}{:>10}{:>10}{:>10}{:>6}\n",
-                      "", "sent", "received", "lost", "loss %", "dup", "reord", "p50", "p99",
+  text += fmt::format("{:<18}{:>10}{:>10}{:>8}{:>9}{:>7}{:>11}{:>10}{:>10}{:>10}{:>10}{:>10}{:>6}\n",
+                      "", "sent", "received", "lost", "loss %", "dup", "reordered", "p50", "p99",
                       "p99.9", "max", "jitter", "MOS");
   for (const Party party : {Party::caller, Party::callee}) {
     const Direction& d = tally.directions[index(party)];
@@ -221,7 +221,7 @@ std::string to_text(const Measurement& measured) {
     const double loss =
         d.sent == 0 ? 0 : static_cast<double>(d.lost()) * 100 / static_cast<double>(d.sent);
     text += fmt::format(
-        "{:<18}{:>10}{:>10}{:>8}{:>9.4f}{:>7}{:>7}{:>10}{:>10}{:>10}{:>10}{:>10}{:>6.2f}\n",
+        "{:<18}{:>10}{:>10}{:>8}{:>9.4f}{:>7}{:>11}{:>10}{:>10}{:>10}{:>10}{:>10}{:>6.2f}\n",
         name(party), d.sent, d.received, d.lost(), loss, d.duplicates, d.reordered,
         to_text(d.delay.quantile(0.5)), to_text(d.delay.quantile(0.99)),
         to_text(d.delay.quantile(0.999)), to_text(d.delay.largest()),
