@@ -16,7 +16,7 @@ namespace {
 constexpr std::size_t kRoom = 2048;       // of a datagram
 constexpr int kReceiveBuffer = 64 << 20;  // 250 ms at 400 kpps, by the kernel's own count
 constexpr int kSendBuffer = 4 << 20;
-constexpr unsigned kRtcpEvery = 64;  // looks at RTP, each one at RTCP
+constexpr unsigned kRtcpEvery = 16;  // looks at RTP, each one at RTCP
 
 std::string last_error() { return std::generic_category().message(errno); }
 
@@ -179,11 +179,17 @@ void KernelWire::send(Socket& from) {
 }
 
 std::span<const Heard> KernelWire::receive() {
-  const bool rtcp_too = ++looks_ % kRtcpEvery == 0;
-  const std::size_t looked_at = rtcp_too ? sockets_.size() : rtp_sockets_;
-  for (std::size_t i = 0; i < looked_at; ++i) {
-    if (++turn_ >= looked_at) turn_ = 0;
-    const auto heard = receive(*sockets_[turn_]);
+  if (++looks_ % kRtcpEvery == 0) {
+    const auto heard = receive(rtp_sockets_, sockets_.size());
+    if (!heard.empty()) return heard;
+  }
+  return receive(0, rtp_sockets_);
+}
+
+// From the next of these sockets that has something.
+std::span<const Heard> KernelWire::receive(std::size_t begin, std::size_t end) {
+  for (std::size_t i = begin; i < end; ++i) {
+    const auto heard = receive(*sockets_[begin + ++turn_ % (end - begin)]);
     if (!heard.empty()) return heard;
   }
   return {};

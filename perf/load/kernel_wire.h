@@ -43,6 +43,7 @@ class KernelWire : public Wire {
   [[nodiscard]] Socket& socket(WirePort port);
   [[nodiscard]] Result<void> bind(WirePort port);
   void send(Socket& from);
+  [[nodiscard]] std::span<const Heard> receive(std::size_t begin, std::size_t end);
   [[nodiscard]] std::span<const Heard> receive(Socket& on);
 
   KernelWireConfig config_;
@@ -51,7 +52,7 @@ class KernelWire : public Wire {
   std::vector<Socket*> filled_;
   std::vector<Sent> sent_;
   std::unique_ptr<Inbox> inbox_;
-  std::size_t turn_ = 0;  // the socket to read next
+  std::size_t turn_ = 0;  // which socket is read next
   unsigned looks_ = 0;
   std::string trouble_;
 };

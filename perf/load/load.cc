@@ -22,7 +22,7 @@ using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
 
 constexpr milliseconds kSettle{200};  // what a call sends before counts not: not all are heard yet
-constexpr milliseconds kLinger{100};  // from a call's last packet to its removal
+constexpr milliseconds kLinger{300};  // from a call's last packet to its removal
 constexpr milliseconds kQuiet{300};   // so long nothing came: nothing more will
 constexpr milliseconds kDrain{3000};  // at most
 

@@ -212,9 +212,10 @@ std::string to_text(const Measurement& measured) {
       fmt::format("{} calls, {:.1f} s, {:.0f} packets/s sent{}\n", measured.calls, measured.seconds,
                   static_cast<double>(measured.sent()) / measured.seconds,
                   measured.complete ? "" : " (interrupted)");
-  text += fmt::format("{:<18}{:>10}{:>10}{:>8}{:>9}{:>7}{:>11}{:>10}{:>10}{:>10}{:>10}{:>10}{:>6}\n",
-                      "", "sent", "received", "lost", "loss %", "dup", "reordered", "p50", "p99",
-                      "p99.9", "max", "jitter", "MOS");
+  text +=
+      fmt::format("{:<18}{:>10}{:>10}{:>8}{:>9}{:>7}{:>11}{:>10}{:>10}{:>10}{:>10}{:>10}{:>6}\n",
+                  "", "sent", "received", "lost", "loss %", "dup", "reordered", "p50", "p99",
+                  "p99.9", "max", "jitter", "MOS");
   for (const Party party : {Party::caller, Party::callee}) {
     const Direction& d = tally.directions[index(party)];
     const StreamQuality& quality = measured.quality[index(party)];

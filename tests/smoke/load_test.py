@@ -13,6 +13,7 @@ import unittest
 
 from smoke.bed import CALLER, RelayCase
 from smoke.netns import Namespace, cable
+from smoke.ng import UdpClient
 from smoke.relay import BUILD, SLOWNESS, UDP_PORT
 
 PROGRAM = BUILD / "perf" / "millrace-load"
@@ -235,7 +236,16 @@ class RtpengineTest(LoadCase, unittest.TestCase):
                 stdout=log, stderr=log)
         self.addCleanup(self.process.wait)
         self.addCleanup(self.process.terminate)
-        time.sleep(1)
+        client = UdpClient(self.space, 2223, address=self.RELAY)
+        self.addCleanup(client.close)
+        deadline = time.monotonic() + 10 * SLOWNESS
+        while True:
+            try:
+                client.command("ping")
+                break
+            except OSError:  # not yet
+                self.assertLess(time.monotonic(), deadline, "rtpengine does not start")
+                time.sleep(0.05)
 
     def test_voice(self):
         told = self.measure(self.space, "run", "--control", f"udp:{self.RELAY}:2223", "--caller",

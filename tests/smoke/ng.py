@@ -61,11 +61,11 @@ class UnixClient(Client):
 class UdpClient(Client):
     """With a cookie, from inside a namespace; in bencode or JSON."""
 
-    def __init__(self, space, port, as_json=False):
+    def __init__(self, space, port, as_json=False, address="127.0.0.1"):
         with space:
             self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.settimeout(5)
-        self.socket.connect(("127.0.0.1", port))
+        self.socket.connect((address, port))
         self.as_json = as_json
         self._serial = itertools.count()
 
