@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cmath>
 #include <csignal>
+#include <ctime>
 #include <thread>
 
 #include <fmt/format.h>
@@ -27,6 +28,12 @@ constexpr milliseconds kQuiet{300};   // so long nothing came: nothing more will
 constexpr milliseconds kDrain{3000};  // at most
 
 volatile std::sig_atomic_t interrupt_count = 0;
+
+nanoseconds own_cpu() {
+  timespec time{};
+  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return std::chrono::seconds(time.tv_sec) + nanoseconds(time.tv_nsec);
+}
 
 // Slots for calls that come and go: those that hold, and those that are set up or removed.
 std::size_t passing_calls(const Options& options) {
@@ -292,11 +299,13 @@ Measurement Load::measure(nanoseconds time, nanoseconds step, Progress& progress
     if (auto usage = usage_of(options_.relay_pid)) before = std::move(*usage);
   }
   const Stamp from = std::chrono::system_clock::now();
+  const nanoseconds cpu = own_cpu();
   signalling_->tally() = SignallingTally();
   phones_->begin(from, step.count() > 0 ? std::optional<Series>(Series(from, step)) : std::nullopt);
   run(time, progress);
   const Stamp until = std::chrono::system_clock::now();
   phones_->end(until);
+  measured.own_cpu = own_cpu() - cpu;
   measured.signalling = signalling_->tally();
   measured.calls = phones_->talking();
   if (before) {

@@ -39,9 +39,10 @@ void watch_for_interrupt();
 }
 
 struct Measurement {
-  double seconds = 0;      // of the window
-  std::size_t calls = 0;   // that talked at its end
-  double offered_pps = 0;  // by the schedule, if the generator keeps up
+  double seconds = 0;                  // of the window
+  std::size_t calls = 0;               // that talked at its end
+  double offered_pps = 0;              // by the schedule, if the generator keeps up
+  std::chrono::nanoseconds own_cpu{};  // of the generator, in the window
   Tally tally;
   std::array<StreamQuality, 2> quality;
   SignallingTally signalling;  // within the window
@@ -54,6 +55,11 @@ struct Measurement {
   // Percent of what was sent.
   [[nodiscard]] double loss() const;
   [[nodiscard]] Histogram delay() const;
+  // Whether the figures are the relay's: the generator was seldom late by as much as a packet takes
+  // to come round again.
+  [[nodiscard]] bool kept_up() const {
+    return tally.lateness.quantile(0.99) < std::chrono::milliseconds(20);
+  }
 };
 
 class Load {

@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>
 
+#include "perf/load/bisect.h"
 #include "perf/load/modes.h"
 
 namespace millrace::loadgen {
@@ -34,24 +35,19 @@ class Search {
 
   // The highest load, in calls, that loses no more than that; 0: none does.
   [[nodiscard]] std::size_t highest(double percent) {
-    const std::size_t step = std::max<std::size_t>(options_.resolution, 1);
-    std::size_t good = 0;
-    std::size_t bad = options_.calls + step;  // not tried: taken for too much
-    // What is known already narrows it down.
+    // What is known already narrows it down; a failure below a success was bad luck.
+    Bracket known{.good = 0, .bad = SIZE_MAX};
     for (const auto& [calls, trial] : trials_) {
       if (passes(trial, percent)) {
-        good = std::max(good, calls);
-      } else if (calls > good) {
-        bad = std::min(bad, calls);
+        known = {.good = calls, .bad = SIZE_MAX};
+      } else {
+        known.bad = std::min(known.bad, calls);
       }
     }
-    while (bad > good + step && !interrupted()) {
-      const std::size_t middle = std::min(
-          good == 0 && bad > options_.calls ? options_.calls : (good + bad) / 2, options_.calls);
-      if (middle <= good) break;
-      (passes(trial(middle), percent) ? good : bad) = middle;
-    }
-    return good;
+    return bisect(
+        known, options_.calls, options_.resolution,
+        [&](std::size_t calls) { return passes(trial(calls), percent); },
+        [] { return !interrupted(); });
   }
 
   [[nodiscard]] const std::map<std::size_t, Trial>& trials() const { return trials_; }
@@ -77,7 +73,8 @@ class Search {
       trial.measured = load_.measure(to_nanos(options_.duration), {}, progress_);
       const Measurement& m = trial.measured;
       trial.lost = m.tally.directions[0].lost() + m.tally.directions[1].lost();
-      trial.generator_limited = static_cast<double>(m.sent()) < kKeptUp * m.offered_pps * m.seconds;
+      trial.generator_limited =
+          !m.kept_up() || static_cast<double>(m.sent()) < kKeptUp * m.offered_pps * m.seconds;
     }
     tell(calls, trial);
     return trials_.emplace(calls, std::move(trial)).first->second;

@@ -61,20 +61,21 @@ void Phones::hang_up(std::uint32_t call) {
 
 bool Phones::send(Clock::time_point now) {
   std::size_t claimed = 0;
-  while (claimed < kBurst) {
-    const auto due = rtp_.next(now);
-    if (!due) break;
-    if (!streams_[due->stream].talking) continue;
-    send_rtp(due->stream);
-    if (tally_.from != Stamp::max()) tally_.lateness.add(now - due->at);
-    ++claimed;
-  }
+  // Reports first: RTP that is late would never leave room for them.
   rtcp_stamp_ = std::chrono::system_clock::now();
   while (claimed < kBurst) {
     const auto due = rtcp_.next(now);
     if (!due) break;
     if (!streams_[due->stream].talking) continue;
     send_rtcp(due->stream, rtcp_stamp_);
+    ++claimed;
+  }
+  while (claimed < kBurst) {
+    const auto due = rtp_.next(now);
+    if (!due) break;
+    if (!streams_[due->stream].talking) continue;
+    send_rtp(due->stream);
+    if (tally_.from != Stamp::max()) tally_.lateness.add(now - due->at);
     ++claimed;
   }
   if (claimed == 0) return false;

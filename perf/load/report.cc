@@ -167,7 +167,9 @@ Json to_json(const Measurement& measured) {
                {"caller_to_callee", to_json(tally.directions[0], measured.quality[0])},
                {"callee_to_caller", to_json(tally.directions[1], measured.quality[1])},
                {"generator",
-                {{"lateness_us", to_json(tally.lateness)},
+                {{"kept_up", measured.kept_up()},
+                 {"cpu_s", seconds(measured.own_cpu)},
+                 {"lateness_us", to_json(tally.lateness)},
                  {"not_sent", tally.not_sent},
                  {"misdelivered", tally.misdelivered},
                  {"unknown", tally.unknown}}},
@@ -236,6 +238,7 @@ std::string to_text(const Measurement& measured) {
   text +=
       fmt::format("generator late    p50 {}, p99 {}, max {}", to_text(tally.lateness.quantile(0.5)),
                   to_text(tally.lateness.quantile(0.99)), to_text(tally.lateness.largest()));
+  if (!measured.kept_up()) text += "; IT DOES NOT KEEP UP: too much load, or a busy machine";
   if (tally.not_sent > 0) text += fmt::format("; {} packets not sent", tally.not_sent);
   text += '\n';
   if (tally.misdelivered + tally.unknown > 0) {

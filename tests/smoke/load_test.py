@@ -178,8 +178,13 @@ class MillraceTest(LoadCase, RelayCase):
     def test_search(self):
         told = self.measure(self.bed.caller, *self.words("search"), "--calls", CALLS,
                             "--duration", 1, "--allow", 2)
-        self.assertEqual(told["result"]["ndr"]["calls"], CALLS)
-        self.assertEqual(told["result"]["ndr"]["limited_by"], "--calls")
+        result = told["result"]
+        tried = {trial["calls"]: trial for trial in result["trials"]}
+        self.assertIn(CALLS, tried)  # which a busy machine may fail
+        self.assertIn(result["ndr"]["calls"], tried)
+        self.assertLessEqual(tried[result["ndr"]["calls"]]["lost"], 2)
+        self.assertGreaterEqual(result["pdr"]["calls"], result["ndr"]["calls"])
+        self.assertEqual(result["ndr"]["packets_per_second"], 100 * result["ndr"]["calls"])
 
     def test_overload(self):
         told = self.measure(self.bed.caller, *self.words("overload"), "--calls", CALLS,
