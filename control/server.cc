@@ -61,10 +61,11 @@ struct Server::Impl {
   }
   // Anew: what is waiting already is told once more.
   [[nodiscard]] bool watch_listener(int operation, std::size_t index) const {
-    return watch(operation, listeners[index].fd(), EPOLLIN | EPOLLET, kFirstListener + index);
+    const std::uint32_t once = listeners[index].config().udp ? EPOLLET : EPOLLONESHOT;
+    return watch(operation, listeners[index].fd(), EPOLLIN | once, kFirstListener + index);
   }
   void handle(const epoll_event& event);
-  void accept(const Listener& listener);
+  void accept(std::size_t index);
   void welcome(const Listener& listener, FileDescriptor socket);
   void tell(const std::shared_ptr<Connection>& connection, std::uint32_t news);
   [[nodiscard]] std::vector<std::shared_ptr<Connection>> take_waiting();
@@ -131,26 +132,24 @@ void Server::Impl::handle(const epoll_event& event) {
   if (what == kStop) return;
   const std::size_t index = what - kFirstListener;
   const auto udp = datagrams.find(index);
-  if (udp == datagrams.end()) return accept(listeners[index]);
+  if (udp == datagrams.end()) return accept(index);
   if (udp->second.receive()) static_cast<void>(watch_listener(EPOLL_CTL_MOD, index));
 }
 
-// All that are waiting: the next edge comes with the next one.
-void Server::Impl::accept(const Listener& listener) {
-  for (;;) {
-    const int fd = ::accept4(listener.fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd >= 0) {
-      welcome(listener, FileDescriptor(fd));
-    } else if (errno == EAGAIN) {
-      return;
-    } else if (errno != EINTR && errno != ECONNABORTED) {
-      // Out of descriptors or memory: the next attempt would fail as fast.
-      log_event(Level::error, "control-accept-failed",
-                {{"reason", std::generic_category().message(errno)}});
-      paused = true;
-      return;
-    }
+// One connection an event: to ask in vain costs accept4() as much as a connection does.
+void Server::Impl::accept(std::size_t index) {
+  FileDescriptor socket(
+      ::accept4(listeners[index].fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (!socket.valid() && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+    // Out of descriptors or memory: the next attempt would fail as fast.
+    log_event(Level::error, "control-accept-failed",
+              {{"reason", std::generic_category().message(errno)}});
+    paused = true;
+    return;
   }
+  // Who waits behind it is for another thread.
+  static_cast<void>(watch_listener(EPOLL_CTL_MOD, index));
+  if (socket.valid()) welcome(listeners[index], std::move(socket));
 }
 
 // Who is refused is closed at once, so that a proxy asks another relay instead of waiting.

@@ -153,7 +153,8 @@ Items::Items(Value container) {
 
 std::optional<Value> Items::next() {
   if (rest_.empty()) return std::nullopt;
-  const Value item(rest_.substr(0, scan(rest_).size));
+  const Extent extent = is_digit(rest_.front()) ? scan_string(rest_, rest_.size()) : scan(rest_);
+  const Value item(rest_.substr(0, extent.size));
   rest_.remove_prefix(item.bytes_.size());
   return item;
 }
