@@ -32,7 +32,7 @@ PartyMedia unchanged(PartyMedia said) {
 }  // namespace
 
 bool Call::Leg::has(std::string_view tag) const {
-  return std::ranges::find(tags, tag) != tags.end();
+  return std::ranges::any_of(tags, [&](const Text& own) { return own == tag; });
 }
 
 void Call::Leg::add(std::string_view tag) {
@@ -67,6 +67,12 @@ void Call::Leg::take_over(std::vector<PartyMedia> news, const Request& request) 
   for (LegMedia& media : medias) {
     for (auto& part : media.said.components) part.moved = true;
   }
+}
+
+sdp::Origin* Call::Leg::origin_for(const Request& request) {
+  if (request.edits.origin.empty()) return nullptr;
+  if (!origin) origin = std::make_unique<sdp::Origin>();
+  return origin.get();
 }
 
 Call::Call(const Request& first, const Timeouts& timeouts, const Realms& realms,
@@ -307,7 +313,7 @@ Result<Call::Told> Call::settle_offer(const Request& request, const sdp::Session
   const bool both_free = sender.peer == nullptr && reader.peer == nullptr;
   if (both_free || sender.peer == &reader) join(dialog);
 
-  Told result{*reader.realm, {}, &reader.origin, misplaced(request, sender, reader)};
+  Told result{*reader.realm, {}, reader.origin_for(request), misplaced(request, sender, reader)};
   for (std::size_t i = 0; i < count; ++i) {
     const PartyMedia& media = sender.said(i);
     const HeldPorts* ports = media.state == State::live ? reader.ports(i) : nullptr;
@@ -332,8 +338,8 @@ Result<void> Call::check_answer(std::vector<PartyMedia>& said, const Leg& reader
     if (offered.state == State::live) {
       if (media.state == State::untouched) {
         return fail("The answer's m= line " + std::to_string(i + 1) + " is over '" +
-                    media.protocol + "', the offer's over '" + offered.protocol +
-                    "' (RFC 3264 section 6)");
+                    std::string(media.protocol) + "', the offer's over '" +
+                    std::string(offered.protocol) + "' (RFC 3264 section 6)");
       }
       const bool relayed = reader.ports(i) != nullptr && sender.ports(i) != nullptr;
       if (media.state != State::live || !relayed) media.state = State::refused;
@@ -361,7 +367,7 @@ Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Sessio
     return std::unexpected(ok.error());
   }
 
-  Told result{*reader.realm, {}, &reader.origin, misplaced(request, sender, reader)};
+  Told result{*reader.realm, {}, reader.origin_for(request), misplaced(request, sender, reader)};
   std::vector<Mux> muxes(said->size());
   const HeldPorts* bundle = nullptr;  // the ports of the first relayed media
   for (std::size_t i = 0; i < said->size(); ++i) {

@@ -28,6 +28,7 @@
 #include "control/realm.h"
 #include "control/request.h"
 #include "control/sdp.h"
+#include "control/text.h"
 #include "dataplane/dataplane.h"
 
 namespace millrace {
@@ -92,7 +93,7 @@ class Call {
   [[nodiscard]] CallReport report() const;
   // Adds the medias that are relayed, by their type.
   void count_streams(std::map<std::string, std::uint64_t>& by_type) const;
-  [[nodiscard]] const std::string& id() const { return id_; }
+  [[nodiscard]] std::string_view id() const { return id_; }
   [[nodiscard]] bool is_held() const { return held_; }  // by whom Held tells
   [[nodiscard]] bool empty() const { return dialogs_.empty(); }
   [[nodiscard]] bool answered() const;
@@ -114,14 +115,15 @@ class Call {
   struct LegMedia {
     PartyMedia said;
     std::unique_ptr<HeldPorts> ports;
-    std::array<std::optional<Endpoint>, 2> told;  // latched, of RTP and RTCP, as told last
+    // Latched, of RTP and RTCP, as told last; null: nothing was told.
+    std::unique_ptr<std::array<std::optional<Endpoint>, 2>> told;
     std::chrono::system_clock::time_point created = std::chrono::system_clock::now();
   };
   struct Leg {
-    std::vector<std::string> tags;  // more than one where branches of a fork share a leg
-    std::string via_branch, label;
+    std::vector<Text> tags;  // more than one where branches of a fork share a leg
+    Text via_branch, label;
     std::chrono::system_clock::time_point created = std::chrono::system_clock::now();
-    std::string user_agent;
+    Text user_agent;
     Realm* realm = nullptr;
     std::optional<IpAddress> preferred;  // of the realm's addresses
     bool asymmetric = false, media_handover = false, nat_wait = false, pierce_nat = false;
@@ -133,7 +135,7 @@ class Call {
     };
     std::optional<Transaction> transaction;
     std::vector<LegMedia> medias;
-    sdp::Origin origin;  // of the SDP that it got
+    std::unique_ptr<sdp::Origin> origin;  // of the SDP that it got, if that must be kept
     Leg* peer = nullptr;
 
     [[nodiscard]] bool has(std::string_view tag) const;
@@ -142,6 +144,8 @@ class Call {
     [[nodiscard]] const HeldPorts* ports(std::size_t index) const;
     [[nodiscard]] std::optional<IpAddress> address() const;  // of its ports
     void take_over(std::vector<PartyMedia> news, const Request& request);
+    // Null: it need not be known.
+    [[nodiscard]] sdp::Origin* origin_for(const Request& request);
   };
   // Who holds a media (request.h).
   struct Held {
@@ -160,7 +164,7 @@ class Call {
     std::shared_ptr<Leg> a, b;  // who offered first, who answered
     std::vector<Held> held;     // by m= line
     std::vector<Mux> mux;       // by m= line
-    std::string via_branch;
+    Text via_branch;
     bool answered = false;
     bool pending = false;  // an offer waits for its answer
     bool final = false;    // answered by a final response, as far as that was told
@@ -195,7 +199,7 @@ class Call {
   struct Told {
     const Realm& realm;
     std::vector<sdp::MediaRewrite> medias;
-    sdp::Origin* origin = nullptr;  // what the reader was shown last
+    sdp::Origin* origin = nullptr;  // what the reader was shown last, if that is to be kept
     std::string shortfall = {};     // what could not be done as asked
   };
 
@@ -291,8 +295,8 @@ class Call {
   [[nodiscard]] TagReport report(const Leg& leg) const;
   [[nodiscard]] MediaReport report(const Leg& leg, std::size_t index) const;
 
-  std::string id_;
-  std::string from_tag_, from_uri_, to_uri_, username_;  // of the first update
+  const Text id_;
+  Text from_tag_, from_uri_, to_uri_, username_;  // of the first update
   const Timeouts& timeouts_;
   const Realms& realms_;
   Dataplane& dataplane_;
@@ -300,10 +304,10 @@ class Call {
   std::optional<std::uint8_t> dscp_;
   std::optional<std::chrono::seconds> media_timeout_;  // of its own
   Restraint restraint_;                                // of all parties, on top of their own
-  std::string metadata_;
-  std::vector<std::string> ended_branches_;             // the last ones
-  std::vector<Early> early_;                            // oldest first
-  std::string notify_socket_, notify_tag_, dialog_id_;  // as in Request
+  Text metadata_;
+  std::vector<Text> ended_branches_;             // the last ones
+  std::vector<Early> early_;                     // oldest first
+  Text notify_socket_, notify_tag_, dialog_id_;  // as in Request
   bool held_, told_hold_ = false;
   Clock::time_point created_, last_signal_;
   std::chrono::system_clock::time_point created_at_, last_signal_at_;

@@ -10,8 +10,8 @@ namespace {
 // How long after signalling somebody looks each second who is heard.
 constexpr std::chrono::seconds kLatchWatch{30};
 
-std::string last_tag(const std::vector<std::string>& tags) {
-  return tags.empty() ? std::string() : tags.back();
+std::string last_tag(const std::vector<Text>& tags) {
+  return tags.empty() ? std::string() : std::string(tags.back());
 }
 
 }  // namespace
@@ -66,9 +66,10 @@ std::vector<event::Latched> Call::new_latches() {
   std::vector<event::Latched> result;
   const auto look = [&](Leg& leg, std::size_t i, std::size_t component, LocalPort local) {
     auto source = dataplane_.read(local).latched;
-    auto& told = leg.medias[i].told[component];
-    if (!source || source == told) return;
-    told = source;
+    auto& told = leg.medias[i].told;
+    if (!source || (told && source == (*told)[component])) return;
+    if (!told) told = std::make_unique<std::array<std::optional<Endpoint>, 2>>();
+    (*told)[component] = source;
     result.push_back({.tag = last_tag(leg.tags),
                       .media = static_cast<unsigned>(i + 1),
                       .rtcp = component == 1,
@@ -93,7 +94,8 @@ bool Call::awaits_latch(Clock::time_point now) const {
     if (!dialog.answered || !dialog.is_joined()) continue;
     for (const Leg* leg : {dialog.a.get(), dialog.b.get()}) {
       for (std::size_t i = 0; i < leg->medias.size(); ++i) {
-        if (expects(*leg, i) && !leg->medias[i].told[0]) return true;
+        const auto& told = leg->medias[i].told;
+        if (expects(*leg, i) && !(told && told->front())) return true;
       }
     }
   }

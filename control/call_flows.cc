@@ -93,7 +93,7 @@ bool Call::remove(const Request& request, Clock::time_point now) {
         return d.via_branch == request.via_branch;
       });
   if (!one_branch &&
-      std::ranges::find(ended_branches_, request.via_branch) != ended_branches_.end())
+      std::ranges::any_of(ended_branches_, [&](const Text& b) { return b == request.via_branch; }))
     return false;
   const auto named = [&](const Dialog& dialog) {
     if (one_branch) return dialog.via_branch == request.via_branch;
@@ -194,7 +194,7 @@ Side Call::side(const Dialog& dialog, const Leg& leg, std::size_t index,
   result.rtcp_mux = dialog.muxes(leg, index);
   if (!live(said)) return result;  // not answered: nothing is heard from it
   const PartyMedia::Component& part = said.components[result.rtcp_mux ? 0 : component];
-  result.remote = part.remote;
+  result.remote = part.remote();
   result.hints = said.hints;
   // Each may number its types by its own SDP or by the other's (RFC 3264 section 5.1).
   if (component == 0) result.payload_types = said.payload_types | other.said(index).payload_types;

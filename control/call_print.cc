@@ -74,7 +74,7 @@ std::string print_sdp(const Request& request, const sdp::Session& session, const
   std::string body = sdp::rewrite(session, rewrite);
   const sdp::Edits& edits = request.edits;
   if (!edits.lines.empty()) body = sdp::edit_lines(body, edits.lines);
-  if (origin != nullptr && !edits.origin.empty()) {
+  if (origin != nullptr) {
     body = sdp::keep_origin(std::move(body), *origin, edits.origin);
   }
   return body;

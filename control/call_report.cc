@@ -35,7 +35,7 @@ void Call::count_streams(std::map<std::string, std::uint64_t>& by_type) const {
     const Leg& leg = *dialog.a;
     if (leg.peer != dialog.b.get()) continue;
     for (std::size_t i = 0; i < leg.medias.size(); ++i) {
-      if (leg.ports(i) != nullptr) ++by_type[leg.said(i).type];
+      if (leg.ports(i) != nullptr) ++by_type[std::string(leg.said(i).type)];
     }
   }
 }

@@ -66,7 +66,7 @@ class CallSchedule {
     std::vector<std::string> ids;
     const std::lock_guard lock(mutex_);
     for (auto it = entries_.begin(); it != entries_.end() && ids.size() < limit; ++it) {
-      if (!held_only || it->second->is_held()) ids.push_back(it->second->id());
+      if (!held_only || it->second->is_held()) ids.emplace_back(it->second->id());
     }
     return ids;
   }

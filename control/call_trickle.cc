@@ -41,7 +41,7 @@ std::size_t Call::add_candidates(Leg& leg, const std::vector<sdp::FragmentMedia>
             ? leg.medias.begin() + static_cast<std::ptrdiff_t>(std::min(k, leg.medias.size()))
             : std::ranges::find(
                   leg.medias, news[k].mid,
-                  [](const LegMedia& media) -> const std::string& { return media.said.mid; });
+                  [](const LegMedia& media) -> std::string_view { return media.said.mid; });
     if (at == leg.medias.end()) continue;
     const std::size_t more = millrace::add_candidates(at->said, news[k], *leg.realm, realms_);
     added += more;

@@ -43,7 +43,7 @@ bool expected(Call::End end) { return end == Call::End::deleted || end == Call::
 }  // namespace
 
 struct Calls::Impl {
-  using Table = tbb::concurrent_hash_map<std::string, CallPtr>;
+  using Table = tbb::concurrent_hash_map<std::string_view, CallPtr>;  // by Call::id()
 
   const Config& config;
   Dataplane& dataplane;
@@ -71,7 +71,7 @@ struct Calls::Impl {
 
   [[nodiscard]] CallPtr find(std::string_view call_id) const {
     Table::const_accessor found;
-    return table.find(found, std::string(call_id)) ? found->second : nullptr;
+    return table.find(found, call_id) ? found->second : nullptr;
   }
 
   // The call, made if need be; null if no further one is allowed.
@@ -122,7 +122,7 @@ struct Calls::Impl {
   void tell(const Call& call, const event::End::Dialog& tags, decltype(Event::what) what) const {
     if (!outlet) return;
     outlet({.time = std::chrono::system_clock::now(),
-            .call_id = call.id(),
+            .call_id = std::string(call.id()),
             .from_tag = tags.from_tag,
             .to_tag = tags.to_tag,
             .what = std::move(what)});

@@ -12,7 +12,7 @@ using State = PartyMedia::State;
 // An endpoint that moved; or one that is behind a NAT whose outside moved.
 bool has_moved(const PartyMedia::Component& now, const PartyMedia::Component& before,
                bool other_source) {
-  return now.advertised != before.advertised || (!now.remote && other_source);
+  return now.advertised != before.advertised || (!now.routable && other_source);
 }
 
 // `source` is where the party's signalling came from.
@@ -81,7 +81,7 @@ struct Judge {
     if (endpoint.port.number() == 0 || endpoint.address.is_unspecified()) return result;
     if (const auto ok = check(endpoint.address); !ok) return std::unexpected(ok.error());
     result.advertised = endpoint;
-    if (request.asymmetric || routable(endpoint.address)) result.remote = endpoint;
+    result.routable = request.asymmetric || routable(endpoint.address);
     return result;
   }
 
@@ -95,7 +95,7 @@ struct Judge {
     };
     add(source());
     for (const auto& part : media.components) {
-      if (part.remote) add(part.remote->address);
+      if (part.routable) add(part.advertised->address);
     }
     for (const IpAddress& candidate : session.medias[index].candidates) {
       if (routable(candidate) && !realms.is_own(candidate)) add(candidate);

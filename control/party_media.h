@@ -27,6 +27,7 @@
 #include "control/request.h"
 #include "control/sdp.h"
 #include "control/sdp_fragment.h"
+#include "control/text.h"
 
 namespace millrace {
 
@@ -41,12 +42,16 @@ struct PartyMedia {
   // RTP (or opaque datagrams) and RTCP.
   struct Component {
     std::optional<Endpoint> advertised;  // as its SDP says; kept through a hold
-    std::optional<Endpoint> remote;      // the same, if it is routable
+    bool routable = false;               // media may be sent there
     bool moved = false;                  // since the SDP before
+
+    [[nodiscard]] std::optional<Endpoint> remote() const {
+      return routable ? advertised : std::nullopt;
+    }
   };
 
   State state = State::absent;
-  std::string type, protocol, codec, mid;
+  Text type, protocol, codec, mid;
   std::uint32_t clock_hz = 8000;
   std::bitset<128> payload_types, dtmf_types;  // with BUNDLE (RFC 9143), the types of all medias
   bool rtp = false;
@@ -56,13 +61,13 @@ struct PartyMedia {
   std::array<Component, 2> components;
   std::vector<IpAddress> hints;
   std::optional<IpAddress> signalled_from;
-  std::string ice_ufrag;       // empty: no ICE, or none that could find a way around the relay
+  Text ice_ufrag;              // empty: no ICE, or none that could find a way around the relay
   bool ice_concluded = false;  // this SDP tells how ICE has ended: it is printed as it is
   bool ice_direct = false;     // and it has found a way around the relay
 
   // RTP/SAVP, RTP/SAVPF and these over DTLS (RFC 3711, RFC 5764); it may be if that was not told.
   [[nodiscard]] bool encrypted() const {
-    return (rtp && protocol.empty()) || protocol.find("SAVP") != std::string::npos;
+    return (rtp && protocol.empty()) || std::string_view(protocol).contains("SAVP");
   }
 };
 

@@ -60,8 +60,8 @@ TEST_F(PartyMediaTest, PublicAddressIsRemoteAndHint) {
   request.received_from = ip("192.0.2.9");
   const PartyMedia media = say("203.0.113.5", "a=rtcp:4100 IN IP4 203.0.113.6\r\n");
   EXPECT_EQ(media.state, State::live);
-  EXPECT_EQ(media.components[0].remote, (Endpoint{ip("203.0.113.5"), UdpPort(4000)}));
-  EXPECT_EQ(media.components[1].remote, (Endpoint{ip("203.0.113.6"), UdpPort(4100)}));
+  EXPECT_EQ(media.components[0].remote(), (Endpoint{ip("203.0.113.5"), UdpPort(4000)}));
+  EXPECT_EQ(media.components[1].remote(), (Endpoint{ip("203.0.113.6"), UdpPort(4100)}));
   EXPECT_EQ(media.hints, list({"192.0.2.9", "203.0.113.5", "203.0.113.6"}));
   EXPECT_TRUE(media.payload_types[0] && media.payload_types[101]);
   EXPECT_EQ(media.payload_types.count(), 2U);
@@ -88,19 +88,19 @@ TEST_F(PartyMediaTest, PrivateAddressBehindNatIsNeither) {
   request.received_from = ip("192.0.2.9");
   const PartyMedia media = say("192.168.1.20");
   EXPECT_EQ(media.components[0].advertised, (Endpoint{ip("192.168.1.20"), UdpPort(4000)}));
-  EXPECT_FALSE(media.components[0].remote);
-  EXPECT_FALSE(media.components[1].remote);
+  EXPECT_FALSE(media.components[0].remote());
+  EXPECT_FALSE(media.components[1].remote());
   EXPECT_EQ(media.hints, list({"192.0.2.9"}));
 }
 
 TEST_F(PartyMediaTest, PrivateAddressCountsWhereItCanBeReached) {
-  EXPECT_TRUE(say("192.168.1.20").components[0].remote);  // nothing else is known
+  EXPECT_TRUE(say("192.168.1.20").components[0].remote());  // nothing else is known
   request.received_from = ip("192.0.2.9");
-  EXPECT_TRUE(say("10.0.0.77").components[0].remote);  // on-link
-  EXPECT_FALSE(say("10.0.1.77").components[0].remote);
+  EXPECT_TRUE(say("10.0.0.77").components[0].remote());  // on-link
+  EXPECT_FALSE(say("10.0.1.77").components[0].remote());
   request.received_from = ip("10.0.1.77");
-  EXPECT_TRUE(say("10.0.1.77").components[0].remote);  // no NAT in between
-  request.received_from = ip("127.0.0.1");             // the proxy's own request
+  EXPECT_TRUE(say("10.0.1.77").components[0].remote());  // no NAT in between
+  request.received_from = ip("127.0.0.1");               // the proxy's own request
   EXPECT_EQ(say("192.168.1.20").hints, list({"192.168.1.20"}));
 }
 
@@ -119,15 +119,15 @@ TEST_F(PartyMediaTest, SignallingAddressReplacesTheSdpsOnRequest) {
   request.received_from = ip("192.0.2.9");
   request.sip_source_address = true;
   const PartyMedia media = say("127.0.0.1");
-  EXPECT_EQ(media.components[0].remote, (Endpoint{ip("192.0.2.9"), UdpPort(4000)}));
-  EXPECT_EQ(media.components[1].remote, (Endpoint{ip("192.0.2.9"), UdpPort(4001)}));
+  EXPECT_EQ(media.components[0].remote(), (Endpoint{ip("192.0.2.9"), UdpPort(4000)}));
+  EXPECT_EQ(media.components[1].remote(), (Endpoint{ip("192.0.2.9"), UdpPort(4001)}));
   EXPECT_EQ(media.hints, list({"192.0.2.9"}));
 }
 
 TEST_F(PartyMediaTest, AsymmetricPartyIsSentToWhereItSays) {
   request.received_from = ip("192.0.2.9");
   request.asymmetric = true;
-  EXPECT_EQ(say("192.168.1.20").components[0].remote,
+  EXPECT_EQ(say("192.168.1.20").components[0].remote(),
             (Endpoint{ip("192.168.1.20"), UdpPort(4000)}));
 }
 
@@ -217,7 +217,7 @@ TEST_F(PartyMediaTest, HoldByAddressForgetsNothing) {
   const PartyMedia held = say("0.0.0.0");
   EXPECT_TRUE(held.held);
   EXPECT_EQ(held.state, State::live);
-  EXPECT_EQ(held.components[0].remote, (Endpoint{ip("203.0.113.5"), UdpPort(4000)}));
+  EXPECT_EQ(held.components[0].remote(), (Endpoint{ip("203.0.113.5"), UdpPort(4000)}));
   EXPECT_EQ(held.hints, list({"203.0.113.5"}));
   const PartyMedia resumed = say("203.0.113.5");
   EXPECT_FALSE(resumed.held);
@@ -230,7 +230,7 @@ TEST_F(PartyMediaTest, NoDefaultCandidateIsNoHold) {
   const PartyMedia media =
       say("0.0.0.0", "a=candidate:1 1 UDP 2130706431 203.0.113.5 4000 typ host\r\n");
   EXPECT_FALSE(media.held);
-  EXPECT_FALSE(media.components[0].remote);
+  EXPECT_FALSE(media.components[0].remote());
   EXPECT_EQ(media.hints, list({"203.0.113.5"}));
 }
 
@@ -253,7 +253,7 @@ TEST_F(PartyMediaTest, MoreCandidatesOfTheSameIceWidenTheHints) {
 TEST_F(PartyMediaTest, IcePartySeesItselfBehindTheRelay) {
   const PartyMedia first = say("203.0.113.5", kIce + srflx("198.51.100.4"));
   const PartyMedia later = say("198.18.0.10", kIce);
-  EXPECT_EQ(later.components[0].remote, first.components[0].remote);
+  EXPECT_EQ(later.components[0].remote(), first.components[0].remote());
   EXPECT_FALSE(later.components[0].moved);
   before = {};
   EXPECT_FALSE(judge("198.18.0.10", kIce)) << "nothing is known of it";
@@ -266,7 +266,7 @@ TEST_F(PartyMediaTest, ConcludedIceLeavesTheFlowsAndTellsWhichWayItWent) {
   EXPECT_TRUE(around.ice_concluded);
   EXPECT_TRUE(around.ice_direct);
   EXPECT_EQ(around.state, State::live);
-  EXPECT_EQ(around.components[0].remote, first.components[0].remote);
+  EXPECT_EQ(around.components[0].remote(), first.components[0].remote());
   EXPECT_FALSE(around.components[0].moved);
   const PartyMedia hold = say("198.51.100.4", std::string(kIce) + "a=inactive\r\n");
   EXPECT_FALSE(hold.ice_concluded);
