@@ -15,6 +15,7 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_lcore.h>
+#include <rte_malloc.h>
 #include <rte_mbuf.h>
 
 namespace millrace::perf {
@@ -103,6 +104,19 @@ rte_mempool& make_pool(std::size_t packets) {
   }
   rte_mempool_obj_iter(pool, rte_pktmbuf_init, nullptr);
   return *pool;
+}
+
+int huge_heap(std::size_t bytes) {
+  start_eal();
+  constexpr const char* kName = "huge";
+  const std::size_t pages = whole_pages(bytes) / kHugePage;
+  void* const memory = huge_memory(bytes);
+  if (memory == nullptr || rte_malloc_heap_create(kName) != 0 ||
+      rte_malloc_heap_memory_add(kName, memory, pages * kHugePage, nullptr,
+                                 static_cast<unsigned>(pages), kHugePage) != 0) {
+    fail_for("a heap");
+  }
+  return rte_malloc_heap_get_socket(kName);
 }
 
 SlotMemory huge_slot_memory() { return {.allocate = huge_memory, .release = std::free}; }

@@ -29,6 +29,9 @@ void start_eal();
 // A pool for `packets` in the hands of the caller, each of one frame of Ethernet; never freed.
 [[nodiscard]] rte_mempool& make_pool(std::size_t packets);
 
+// A socket_id for DPDK's allocations that come from `bytes` of such memory; one in a process.
+[[nodiscard]] int huge_heap(std::size_t bytes);
+
 // Slots in huge pages as far as the kernel has them.
 [[nodiscard]] SlotMemory huge_slot_memory();
 // Of all memory of this process: how much the kernel has backed with huge pages, in bytes.

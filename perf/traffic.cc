@@ -31,11 +31,13 @@ constexpr std::size_t kVoice = 172;  // G.711, 20 ms: RTP and 160 bytes
 constexpr std::size_t kReport = 52;
 constexpr std::uint32_t kSsrc = 0x1234;
 
-// A host of the lane's network, 10.lane.255.0/24 or 2001:db8:lane::/64.
-IpAddress own_network(Family family, std::size_t lane, std::uint8_t host) {
-  const auto number = static_cast<std::uint8_t>(lane);
-  if (family == Family::ipv4) return IpAddress::v4(10, number, 255, host);
-  return IpAddress::v6({0x20, 1, 0xd, 0xb8, 0, number, 0, 0, 0, 0, 0, 0, 0, 0, 0, host});
+constexpr MacAddress kMac{{2, 0, 0, 0, 0, 1}};
+constexpr MacAddress kGatewayMac{{2, 0, 0, 0, 0, 9}};
+
+// A host of the media network, 10.255.255.0/24 or 2001:db8::/64.
+IpAddress own_network(Family family, std::uint8_t host) {
+  if (family == Family::ipv4) return IpAddress::v4(10, 255, 255, host);
+  return IpAddress::v6({0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, host});
 }
 
 // Party `i`, behind the gateway.
@@ -47,9 +49,26 @@ IpAddress party(Family family, std::uint32_t i) {
   return IpAddress::v6(bytes);
 }
 
-MacAddress mac_of(std::size_t lane) { return {{2, 0, 0, 0, 0, static_cast<std::uint8_t>(lane)}}; }
-MacAddress gateway_mac(std::size_t lane) {
-  return {{2, 0, 0, 0, 1, static_cast<std::uint8_t>(lane)}};
+// All of the even side's family, then those of the odd side's if that is another.
+std::vector<Prefix> own_prefixes(const Families& families, std::size_t blocks) {
+  std::vector<Prefix> all;
+  for (const Family family : {families.even, families.odd}) {
+    const std::uint8_t length = family == Family::ipv4 ? 24 : 64;
+    for (std::size_t i = 1; i <= blocks; ++i) {
+      all.push_back({own_network(family, static_cast<std::uint8_t>(i)), length});
+    }
+    if (families.odd == families.even) break;
+  }
+  return all;
+}
+
+std::uint64_t tsc_hz() {
+  start_eal();  // which finds it out
+  return rte_get_tsc_hz();
+}
+
+std::size_t blocks_for(std::size_t flows) {
+  return (flows + kFlowsPerAddress - 1) / kFlowsPerAddress;
 }
 
 template <typename T>
@@ -98,69 +117,54 @@ void put_report(std::byte* at, std::uint16_t sequence) {
 }  // namespace
 
 Traffic::Traffic(const TrafficKind& kind)
-    : kind_(kind), blocks_((kind.flows + kFlowsPerAddress - 1) / kFlowsPerAddress) {
-  start_eal();
-  const Tsc now{rte_rdtsc()};
-  for (std::size_t lane = 0; lane < kind.lanes; ++lane) make_link(lane);
-  table_ = std::make_unique<FlowTable>(link_list_, rte_get_tsc_hz(), huge_slot_memory());
+    : kind_(kind),
+      blocks_(blocks_for(kind.flows)),
+      link_(0, kMac, own_prefixes(kind.families, blocks_), MediaAddressId{0},
+            {own_network(Family::ipv4, kGateway), own_network(Family::ipv6, kGateway)}, tsc_hz()),
+      sequences_(kind.flows) {
+  learn_gateways();
+  table_ = std::make_unique<FlowTable>(links(), tsc_hz(), huge_slot_memory());
+  for (std::size_t i = 0; i < kind.flows; i += 2) publish(i);
+  latch();
+}
 
-  // The first packet of each flow latches it.
+void Traffic::learn_gateways() {
+  const Tsc now{rte_rdtsc()};
+  for (const Family family : {kind_.families.even, kind_.families.odd}) {
+    const IpAddress gateway = own_network(family, kGateway);
+    std::array<Solicitation, 64> requests;
+    if (!link_.neighbors.resolve(gateway, now)) throw std::logic_error("no room for the gateway");
+    (void)link_.neighbors.tick(now, requests);
+    (void)link_.neighbors.learn(gateway, kGatewayMac, now);
+  }
+}
+
+// The first packet of each flow latches it.
+void Traffic::latch() {
   static rte_mempool& pool = make_pool(1);
   WorkerStats stats;
-  Host host(link_list_, pool, stats, rte_get_tsc_hz());
-  Relay relay(*table_, link_list_, host, stats);
-  std::vector<TxBatch> tx(kind.lanes);
+  Host host(links(), pool, stats, tsc_hz());
+  Relay relay(*table_, links(), host, stats);
+  TxBatch tx;
   rte_mbuf* packet = rte_pktmbuf_alloc(&pool);
-  for (std::size_t lane = 0; lane < kind.lanes; ++lane) {
-    random_.emplace_back(static_cast<unsigned>(lane + 1));
-    sequences_.emplace_back(kind.flows);
-    for (std::size_t i = 0; i < kind.flows; i += 2) publish(lane, i);
-    for (std::size_t i = 0; i < kind.flows; ++i) {
-      fill(*packet, lane, i);
-      relay.burst(lane, {&packet, 1}, now, tx);
-      if (tx[lane].count != 1) throw std::logic_error("a flow did not latch");
-      tx[lane].clear();
-    }
+  for (std::size_t i = 0; i < kind_.flows; ++i) {
+    fill(*packet, i);
+    relay.burst(0, {&packet, 1}, Tsc{rte_rdtsc()}, {&tx, 1});
+    if (tx.count != 1) throw std::logic_error("a flow did not latch");
+    tx.clear();
   }
   rte_pktmbuf_free(packet);
 }
 
-void Traffic::make_link(std::size_t lane) {
-  const bool across = kind_.families.even != kind_.families.odd;
-  std::vector<Prefix> own;
-  for (const Family family : {kind_.families.even, kind_.families.odd}) {
-    if (!own.empty() && !across) break;
-    const std::uint8_t length = family == Family::ipv4 ? 24 : 64;
-    for (std::size_t i = 1; i <= blocks_; ++i) {
-      own.push_back({own_network(family, lane, static_cast<std::uint8_t>(i)), length});
-    }
-  }
-  const MediaAddressId first{static_cast<std::uint16_t>(lane * own.size())};
-  const std::vector<IpAddress> gateways{own_network(Family::ipv4, lane, kGateway),
-                                        own_network(Family::ipv6, lane, kGateway)};
-  Link& link = *links_.emplace_back(
-      std::make_unique<Link>(lane, mac_of(lane), own, first, gateways, rte_get_tsc_hz()));
-  link_list_.push_back(&link);
-  const Tsc now{rte_rdtsc()};
-  for (const Family family : {kind_.families.even, kind_.families.odd}) {
-    const IpAddress gateway = own_network(family, lane, kGateway);
-    std::array<Solicitation, 64> requests;
-    if (!link.neighbors.resolve(gateway, now)) throw std::logic_error("no room for the gateway");
-    (void)link.neighbors.tick(now, requests);
-    (void)link.neighbors.learn(gateway, gateway_mac(lane), now);
-  }
-}
-
-Flow Traffic::flow(std::size_t lane, std::size_t i) const {
+Flow Traffic::flow(std::size_t i) const {
   const Family family = i % 2 == 0 ? kind_.families.even : kind_.families.odd;
   const std::size_t block = i / kFlowsPerAddress;
   const std::size_t address = family == kind_.families.even ? block : blocks_ + block;
   const UdpPort port(static_cast<std::uint16_t>(kFirstPort + i % kFlowsPerAddress));
-  const auto first = static_cast<std::size_t>(links_[lane]->first);
   return {.party = {party(family, static_cast<std::uint32_t>(i)),
                     UdpPort(static_cast<std::uint16_t>(5000 + i % 1000))},
-          .local = {own_network(family, lane, static_cast<std::uint8_t>(block + 1)), port},
-          .port = {MediaAddressId{static_cast<std::uint16_t>(first + address)}, port}};
+          .local = {own_network(family, static_cast<std::uint8_t>(block + 1)), port},
+          .port = {MediaAddressId{static_cast<std::uint16_t>(address)}, port}};
 }
 
 Side Traffic::side(const Flow& flow) {
@@ -171,40 +175,40 @@ Side Traffic::side(const Flow& flow) {
   return side;
 }
 
-void Traffic::publish(std::size_t lane, std::size_t i) {
+void Traffic::publish(std::size_t i) {
   Path path;
-  path.a = side(flow(lane, i));
-  path.b = side(flow(lane, i + 1));
+  path.a = side(flow(i));
+  path.b = side(flow(i + 1));
   path.payload = kind_.payload;
   table_->publish(path, Tsc{rte_rdtsc()});
 }
 
-void Traffic::withdraw(std::size_t lane, std::size_t i) {
-  table_->withdraw(flow(lane, i).port);
-  table_->withdraw(flow(lane, i + 1).port);
+void Traffic::withdraw(std::size_t i) {
+  table_->withdraw(flow(i).port);
+  table_->withdraw(flow(i + 1).port);
 }
 
-Path Traffic::spare_path(std::size_t lane, std::size_t i) const {
+Path Traffic::spare_path(std::size_t i) const {
   Path path;
-  path.a = side(flow(lane, 0));
-  path.b = side(flow(lane, 1));
+  path.a = side(flow(0));
+  path.b = side(flow(1));
   const auto port = static_cast<std::uint16_t>(kFirstSparePort + 2 * (i % kSparePaths));
   path.a.local.port = UdpPort(port);
   path.b.local.port = UdpPort(port).next();
   return path;
 }
 
-void Traffic::fill(rte_mbuf& packet, std::size_t lane, std::size_t i) {
-  const Flow flow = this->flow(lane, i);
-  const std::uint16_t sequence = sequences_[lane][i]++;
+void Traffic::fill(rte_mbuf& packet, std::size_t i) {
+  const Flow flow = this->flow(i);
+  const std::uint16_t sequence = sequences_[i]++;
   rte_pktmbuf_reset(&packet);
   auto* const frame = rte_pktmbuf_mtod(&packet, std::byte*);
   const bool v4 = flow.party.address.is_v4();
   const bool rtp = kind_.payload == Payload::rtp;
   const std::size_t size = rtp ? kVoice : kReport;
   rte_ether_hdr ether{};
-  std::ranges::copy(mac_of(lane).bytes, ether.dst_addr.addr_bytes);
-  std::ranges::copy(gateway_mac(lane).bytes, ether.src_addr.addr_bytes);
+  std::ranges::copy(kMac.bytes, ether.dst_addr.addr_bytes);
+  std::ranges::copy(kGatewayMac.bytes, ether.src_addr.addr_bytes);
   ether.ether_type = v4 ? RTE_BE16(RTE_ETHER_TYPE_IPV4) : RTE_BE16(RTE_ETHER_TYPE_IPV6);
   std::byte* at = put_ip(put(frame, ether), flow, size);
   at = put(at, rte_udp_hdr{flow.party.port.wire().raw(), flow.local.port.wire().raw(),
@@ -218,15 +222,15 @@ void Traffic::fill(rte_mbuf& packet, std::size_t lane, std::size_t i) {
   packet.pkt_len = packet.data_len;
 }
 
-void Traffic::fill_astray(rte_mbuf& packet, std::size_t lane, std::size_t i) {
-  fill(packet, lane, i);
+void Traffic::fill_astray(rte_mbuf& packet, std::size_t i) {
+  fill(packet, i);
   const std::size_t ip = ip_size(i % 2 == 0 ? kind_.families.even : kind_.families.odd);
   auto* const udp = rte_pktmbuf_mtod_offset(&packet, rte_udp_hdr*, kEtherSize + ip);
   udp->dst_port = Be16(kUnusedPort).raw();
 }
 
-void Traffic::fill(std::span<rte_mbuf* const> packets, std::size_t lane) {
-  for (rte_mbuf* const packet : packets) fill(*packet, lane, random_[lane]() % kind_.flows);
+void Traffic::fill(std::span<rte_mbuf* const> packets, Share& share) {
+  for (rte_mbuf* const packet : packets) fill(*packet, share.first + share.random() % share.count);
 }
 
 }  // namespace millrace::perf

@@ -3,10 +3,9 @@
 
 // A relay's flows, all latched, and the packets that its parties send.
 //
-// Traffic owns the flow table and one link a lane; a lane is a NIC with the worker that polls it.
-// Flow i is a party and the local port that it sends to; flows 2k and 2k+1 are one path, and go out
-// by the lane that they came in by. Packets are G.711 of 20 ms (214 bytes with IPv4), or an RTCP
-// report where the flows are of RTCP. Whoever measures lets all packets in flight be relayed
+// Traffic owns the flow table and its link to one NIC. Flow i is a party and the local port that it
+// sends to; flows 2k and 2k+1 are one path. Packets are G.711 of 20 ms (214 bytes with IPv4), or an
+// RTCP report where the flows are of RTCP. Whoever measures lets all packets in flight be relayed
 // first and has their headers written back afterwards, so that each packet was last touched a whole
 // lap ago, as on a wire it would not be in the first cache either.
 
@@ -47,7 +46,13 @@ struct TrafficKind {
   std::size_t flows = 1000;
   Families families = kIpv4;
   Payload payload = Payload::rtp;
-  std::size_t lanes = 1;
+};
+
+// The flows [first, first + count) and who draws among them: what one worker is sent.
+struct Share {
+  std::size_t first;
+  std::size_t count;
+  std::minstd_rand random{1};
 };
 
 class Traffic {
@@ -56,37 +61,35 @@ class Traffic {
   Traffic(const Traffic&) = delete;
   Traffic& operator=(const Traffic&) = delete;
 
-  [[nodiscard]] std::span<Link* const> links() const { return link_list_; }
+  [[nodiscard]] std::span<Link* const> links() { return {&link_pointer_, 1}; }
   [[nodiscard]] FlowTable& table() { return *table_; }
-  [[nodiscard]] std::size_t flows() const { return kind_.flows; }  // of a lane
-  [[nodiscard]] Flow flow(std::size_t lane, std::size_t i) const;
+  [[nodiscard]] Flow flow(std::size_t i) const;
 
-  // Joins flow `i` and `i + 1` of a lane; takes both away.
-  void publish(std::size_t lane, std::size_t i);
-  void withdraw(std::size_t lane, std::size_t i);
-  // Ports of the lane that no flow has: a path for who changes flows while others are relayed.
-  [[nodiscard]] Path spare_path(std::size_t lane, std::size_t i) const;
+  // Joins flows `i` and `i + 1`; takes both away.
+  void publish(std::size_t i);
+  void withdraw(std::size_t i);
+  // Of ports that no flow has: for who changes flows while others are relayed.
+  [[nodiscard]] Path spare_path(std::size_t i) const;
 
   // The packet as the party of flow `i` sends it next.
-  void fill(rte_mbuf& packet, std::size_t lane, std::size_t i);
+  void fill(rte_mbuf& packet, std::size_t i);
   // The same to a port where no flow is.
-  void fill_astray(rte_mbuf& packet, std::size_t lane, std::size_t i);
-  // Each packet becomes the next of a flow of its lane, at random.
-  void fill(std::span<rte_mbuf* const> packets, std::size_t lane);
+  void fill_astray(rte_mbuf& packet, std::size_t i);
+  // Each packet becomes the next of a flow at random.
+  void fill(std::span<rte_mbuf* const> packets, Share& share);
 
  private:
-  void make_link(std::size_t lane);
+  void learn_gateways();
+  void latch();
   [[nodiscard]] static Side side(const Flow& flow);
 
   TrafficKind kind_;
-  std::size_t blocks_;  // media addresses of a family on a lane
-  std::vector<std::unique_ptr<Link>> links_;
-  std::vector<Link*> link_list_;
+  std::size_t blocks_;  // media addresses of a family
+  Link link_;
+  Link* link_pointer_ = &link_;
   std::unique_ptr<FlowTable> table_;
-  // By lane, so that workers share nothing. Sequence numbers by flow: all else of a flow follows
-  // from its number, which leaves the caches to what is measured.
-  std::vector<std::vector<std::uint16_t>> sequences_;
-  std::vector<std::minstd_rand> random_;
+  // By flow. All else of a flow follows from its number: the caches are left to what is measured.
+  std::vector<std::uint16_t> sequences_;
 };
 
 }  // namespace millrace::perf
