@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -19,6 +20,7 @@
 #include <filesystem>
 #include <list>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -92,7 +94,9 @@ path = "/unused"
     peers_socket.path = directory_ / "peers.sock";
     peers_socket.mode = 0666;
     peers_socket.peers = {"12345"};
-    std::filesystem::permissions(directory_, std::filesystem::perms(0755));
+    using std::filesystem::perms;
+    std::filesystem::permissions(directory_, perms::group_exec | perms::others_exec,
+                                 std::filesystem::perm_options::add);
     for (const ControlSocket& socket : {unix_socket, udp_socket, peers_socket}) {
       auto listener = Listener::bind(socket);
       if (listener) listeners_.push_back(std::move(*listener));
@@ -117,7 +121,7 @@ path = "/unused"
   }
   [[nodiscard]] FileDescriptor connect() const {
     FileDescriptor fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (!fd.valid()) return fd;
+    if (fd.get() < 0) throw std::system_error(errno, std::generic_category(), "socket");
     const sockaddr_un address = this->address();
     EXPECT_EQ(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
     // A test that waits for what never comes fails instead of hanging.
@@ -130,7 +134,7 @@ path = "/unused"
     socklen_t size = sizeof address;
     ::getsockname(listeners_.at(1).fd(), reinterpret_cast<sockaddr*>(&address), &size);
     FileDescriptor fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    if (!fd.valid()) return fd;
+    if (fd.get() < 0) throw std::system_error(errno, std::generic_category(), "socket");
     EXPECT_EQ(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), size), 0);
     const timeval limit{.tv_sec = 5, .tv_usec = 0};
     ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
@@ -152,7 +156,8 @@ path = "/unused"
         for (std::size_t i = 0; i < count; ++i) {
           const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
           char byte = 0;
-          if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
+          if (fd >= 0 &&
+              ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
               ::send(fd, kPing.data(), kPing.size(), MSG_NOSIGNAL) > 0 &&
               ::recv(fd, &byte, 1, 0) == 1) {
             ++connected;
@@ -375,7 +380,7 @@ TEST_F(ServerTest, AFloodDelaysNobodyElse) {
   EXPECT_EQ(pong, kPong);
   std::string replies(1 << 20, ' ');
   const ssize_t before = ::recv(flood.get(), replies.data(), replies.size(), MSG_DONTWAIT);
-  EXPECT_LE(before, static_cast<ssize_t>(2 * Connection::kTurn * kPong.size()));
+  EXPECT_LE(before, static_cast<ssize_t>(2 * kPong.size() * Connection::kTurn));
 }
 
 TEST_F(ServerTest, CutsOnlyConnectionsWhoseRequestIsOverdue) {

@@ -14,7 +14,7 @@ using Json = nlohmann::ordered_json;
 
 // One reply is one send(): more than these would not fit a socket's buffer.
 constexpr std::uint32_t kMaxSessions = 200;
-constexpr std::size_t kMaxReply = 192 * 1024;
+constexpr std::size_t kMaxReply = 192UL * 1024;
 
 // Names come from the network and need not be UTF-8.
 std::string line(const Json& json) {
