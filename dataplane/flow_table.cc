@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/flow_table.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <new>
@@ -86,7 +88,16 @@ std::optional<Endpoint> target(const Orders& orders, const std::optional<Endpoin
 }  // namespace
 
 SlotMemory SlotMemory::of_process() {
-  return {[](std::size_t bytes) { return std::aligned_alloc(64, bytes); }, std::free};
+  return {[](std::size_t bytes) {
+            // A random slot's page is seldom in the TLB: ask for large ones where the kernel has
+            // any.
+            constexpr std::size_t kLargePage = std::size_t{2} << 20;
+            const std::size_t whole = (bytes + kLargePage - 1) / kLargePage * kLargePage;
+            void* const memory = std::aligned_alloc(kLargePage, whole);
+            if (memory != nullptr) madvise(memory, whole, MADV_HUGEPAGE);
+            return memory;
+          },
+          std::free};
 }
 
 FlowTable::FlowTable(std::span<Link* const> links, std::uint64_t tsc_hz, SlotMemory memory)

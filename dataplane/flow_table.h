@@ -29,7 +29,7 @@
 namespace millrace {
 
 // Where the slots live. `allocate` returns memory aligned to 64 bytes, or null; it is called once
-// for each media address, for about 28 MB. The default is the process's own memory; the owner of
+// for each media address, for about 31 MB. The default is the process's own memory; the owner of
 // hugepages passes theirs.
 struct SlotMemory {
   void* (*allocate)(std::size_t bytes);
