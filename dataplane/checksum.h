@@ -44,14 +44,16 @@ namespace millrace {
   return static_cast<std::uint16_t>(~ones_sum(bytes));
 }
 
-// The sum of an IPv4 header without options, not folded.
+// The sum of an IPv4 header without options, not folded: the carries out of 64 bits are added in.
 [[nodiscard]] inline std::uint64_t ipv4_sum(const std::byte* header) {
-  const auto word = [header](std::size_t i) {
-    std::uint32_t value;
-    std::memcpy(&value, header + 4 * i, sizeof value);
-    return std::uint64_t{value};
-  };
-  return word(0) + word(1) + word(2) + word(3) + word(4);
+  std::uint64_t first, second, sum;
+  std::uint32_t third;
+  std::memcpy(&first, header, sizeof first);
+  std::memcpy(&second, header + 8, sizeof second);
+  std::memcpy(&third, header + 16, sizeof third);
+  const bool one = __builtin_add_overflow(first, second, &sum);
+  const bool two = __builtin_add_overflow(sum, std::uint64_t{third} + one, &sum);
+  return sum + two;
 }
 
 // Whether it is all ones, i.e. the header's checksum is right. Ones' complement sums are equal when
@@ -83,13 +85,21 @@ namespace millrace {
   return static_cast<std::uint16_t>(before - delta - (before < delta ? 1 : 0));
 }
 
-// The same for UDP over IPv4: zero means "no checksum" and stays; a sum that comes out as zero is
-// sent as all ones (RFC 768). The difference taken the other way round, then negated, is the same
-// number but never zero.
+// The same by adding the complement of the delta, whose carry goes round: zero comes out of zeros
+// alone.
+[[nodiscard]] constexpr std::uint16_t added_checksum(std::uint16_t before,
+                                                     std::uint16_t complement) {
+  std::uint16_t sum = 0;
+  const bool carry = __builtin_add_overflow(before, complement, &sum);
+  return static_cast<std::uint16_t>(sum + carry);
+}
+
+// For UDP over IPv4 zero means "no checksum" and stays; a sum that comes out as zero is sent as all
+// ones (RFC 768).
 [[nodiscard]] constexpr std::uint16_t updated_udp_checksum(std::uint16_t before,
                                                            std::uint16_t delta) {
   if (before == 0) return 0;
-  return static_cast<std::uint16_t>(~updated_checksum(delta, before));
+  return added_checksum(before, static_cast<std::uint16_t>(~delta));
 }
 
 }  // namespace millrace

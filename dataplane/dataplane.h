@@ -162,8 +162,8 @@ inline constexpr std::size_t kFlowDropReasons = 20;
 // What one slot has seen from its side, since it was first published.
 struct FlowReport {
   bool active = false;
-  bool pierce = false;  // published so, and the side has not been heard
-  std::optional<Endpoint> latched;                      // where the side really is
+  bool pierce = false;              // published so, and the side has not been heard
+  std::optional<Endpoint> latched;  // where the side really is
   std::optional<std::chrono::nanoseconds> latched_for;  // since when; unset: nothing was learned
   std::optional<Endpoint> stranger;     // the last source that was refused (restricted latching)
   std::optional<Endpoint> destination;  // where packets arriving at this port are sent now

@@ -29,10 +29,9 @@ class EarlyStun {
 
   struct Kept {
     rte_mbuf* packet = nullptr;
-    SlotIndex slot;            // where it arrived,
-    Tsc since;                 // when,
-    std::uint32_t length = 0;  // and of the frame, without what Ethernet padded
-    DropReason reason{};       // why it could not be sent
+    SlotIndex slot;       // where it arrived,
+    Tsc since;            // when,
+    DropReason reason{};  // and why it could not be sent
   };
 
   explicit EarlyStun(std::uint64_t tsc_hz) : life_(tsc_hz), pause_(tsc_hz / 1000) {}

@@ -15,15 +15,15 @@ Orders unpack(const OrdersLine& line, std::uint64_t head) {
   Orders orders;
   orders.flags = static_cast<std::uint32_t>(head >> 32);
   const std::uint64_t ports = line.ports.load(kAcquire);
-  orders.source = {load_address(line.source), port_at(ports, 32)};
-  orders.destination = {load_address(line.destination), port_at(ports, 16)};
+  orders.source = {load_address(line.source), port_at(ports, 0)};
+  orders.destination = {load_address(line.destination), port_at(ports, 32)};
   const std::uint64_t next = line.next.load(kAcquire);
-  orders.peer = SlotIndex(static_cast<std::uint32_t>(next));
-  orders.hop = {static_cast<std::uint16_t>(next >> 32), static_cast<std::uint16_t>(next >> 48)};
+  orders.hop = {static_cast<std::uint16_t>(next), static_cast<std::uint16_t>(next >> 48)};
+  orders.peer = SlotIndex(static_cast<std::uint32_t>(next >> 16));
   const std::uint64_t rewrite = line.rewrite.load(kAcquire);
-  orders.clock_rate = static_cast<std::uint32_t>(rewrite);
-  orders.ip_delta = static_cast<std::uint16_t>(rewrite >> 32);
-  orders.udp_delta = static_cast<std::uint16_t>(rewrite >> 48);
+  orders.udp_delta = static_cast<std::uint16_t>(~rewrite);
+  orders.ip_delta = static_cast<std::uint16_t>(rewrite >> 16);
+  orders.clock_rate = static_cast<std::uint32_t>(rewrite >> 32);
   return orders;
 }
 
@@ -65,15 +65,17 @@ void OrdersLock::commit(const Orders& orders) {
   store_address(line_->source, orders.source.address);
   store_address(line_->destination, orders.destination.address);
   const LocalPort out = orders.exit().local();
-  line_->ports.store(std::uint64_t{out.port.wire().raw()} |
-                         std::uint64_t{orders.destination.port.wire().raw()} << 16 |
-                         std::uint64_t{orders.source.port.wire().raw()} << 32,
+  line_->ports.store(std::uint64_t{orders.source.port.wire().raw()} |
+                         std::uint64_t{out.port.wire().raw()} << 16 |
+                         std::uint64_t{orders.destination.port.wire().raw()} << 32 |
+                         std::uint64_t{std::to_underlying(out.address)} << 48,
                      kRelease);
-  line_->next.store(std::uint64_t{orders.peer.value} | std::uint64_t{orders.hop.index} << 32 |
+  line_->next.store(std::uint64_t{orders.hop.index} | std::uint64_t{orders.peer.value} << 16 |
                         std::uint64_t{orders.hop.tag} << 48,
                     kRelease);
-  line_->rewrite.store(std::uint64_t{orders.clock_rate} | std::uint64_t{orders.ip_delta} << 32 |
-                           std::uint64_t{orders.udp_delta} << 48,
+  line_->rewrite.store(std::uint64_t{static_cast<std::uint16_t>(~orders.udp_delta)} |
+                           std::uint64_t{orders.ip_delta} << 16 |
+                           std::uint64_t{orders.clock_rate} << 32,
                        kRelease);
   // The count is the head's low half and wraps there.
   const auto count = static_cast<std::uint32_t>(head_) + OrdersLine::kStep;

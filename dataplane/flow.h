@@ -122,9 +122,11 @@ struct alignas(64) OrdersLine {
   std::atomic<std::uint64_t> head{0};  // sequence count below, flags above
   AddressWords source{};
   AddressWords destination{};
-  std::atomic<std::uint64_t> ports{0};    // out port, destination port, source port: as on the wire
-  std::atomic<std::uint64_t> next{0};     // peer slot (32), hop index (16), hop tag (16)
-  std::atomic<std::uint64_t> rewrite{0};  // clock rate (32), IP delta (16), UDP delta (16)
+  // From the low end on: source port, out port, destination port, as on the wire; media address of
+  // the out port.
+  std::atomic<std::uint64_t> ports{0};
+  std::atomic<std::uint64_t> next{0};     // hop index (16), peer slot (32), hop tag (16)
+  std::atomic<std::uint64_t> rewrite{0};  // ~UDP delta (16), IP delta (16), clock rate (32)
 };
 static_assert(sizeof(OrdersLine) == 64);
 
@@ -190,8 +192,8 @@ struct alignas(64) SeenLine {
   std::atomic<std::uint32_t> base{0};     // the first one
   std::atomic<std::uint32_t> bad_sequence{0};
   std::atomic<std::uint32_t> transit{0};
-  std::atomic<std::uint32_t> jitter{0};  // times 16
-  std::atomic<std::uint8_t> payload_type{0};
+  std::atomic<std::uint32_t> jitter{0};     // times 16
+  std::atomic<std::uint16_t> beginning{0};  // of its packets, see stream.h
   SlotIndex self;  // written once, at start-up: who only has the slot finds its record by it
 };
 static_assert(sizeof(SeenLine) == 64);

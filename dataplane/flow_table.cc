@@ -27,7 +27,7 @@ void forget(SeenLine& seen) {
   for (auto* word : {&seen.highest, &seen.base, &seen.bad_sequence, &seen.transit, &seen.jitter}) {
     word->store(0, kRelaxed);
   }
-  seen.payload_type.store(0, kRelaxed);
+  seen.beginning.store(0, kRelaxed);
 }
 
 void forget(Record& record) {
@@ -365,7 +365,7 @@ FlowReport FlowTable::read(LocalPort port, Tsc now) const {
   report.lost = static_cast<std::int64_t>(report.expected -
                                           minus(report.packets, rec.not_received.load(kRelaxed)));
   report.jitter = seen.jitter.load(kRelaxed) >> 4;
-  report.payload_type = seen.payload_type.load(kRelaxed);
+  report.payload_type = payload_type_of(seen.beginning.load(kRelaxed));
   return report;
 }
 

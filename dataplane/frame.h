@@ -7,11 +7,14 @@
 // it is read: the frame's length, address, ethertype, the IP header without options or extension
 // headers, its length, fragmentation, checksum, TTL and the UDP length. A frame it calls `udp` is
 // exactly Ethernet (14), IPv4 (20), UDP (8) and a payload of known length, one it calls `udp6` the
-// same with IPv6 (40), so offsets are constants.
+// same with IPv6 (40), so offsets are constants. Most frames are datagrams to us and nothing but;
+// PlainDatagram knows these at a glance.
 
+#include <immintrin.h>
 #include <netinet/in.h>
 
-#include <bit>
+#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -24,6 +27,7 @@
 
 #include "dataplane/checksum.h"
 #include "dataplane/net.h"
+#include "dataplane/rtp.h"
 #include "dataplane/stats.h"
 
 namespace millrace {
@@ -52,6 +56,17 @@ template <typename T>
 
 [[nodiscard]] inline std::uint16_t load_be16(const std::byte* from) {
   return Be16::from_raw(load<std::uint16_t>(from)).host();
+}
+
+// Of a UDP header: together in one load.
+[[nodiscard]] inline std::uint32_t destination_and_length(const std::byte* udp) {
+  return Be32::from_raw(load<std::uint32_t>(udp + 2)).host();
+}
+[[nodiscard]] inline std::uint16_t destination_port(const std::byte* udp) {
+  return static_cast<std::uint16_t>(destination_and_length(udp) >> 16);
+}
+[[nodiscard]] inline std::uint16_t udp_length(const std::byte* udp) {
+  return static_cast<std::uint16_t>(destination_and_length(udp));
 }
 
 enum class FrameKind : std::uint8_t { udp, udp6, icmp, icmp6, arp, drop };
@@ -176,5 +191,53 @@ namespace detail {
   if (udp_total != total) return DropReason::udp_length;
   return FrameKind::udp;
 }
+
+// The frame of a datagram to us that may be RTP, nothing added to it and nothing special about its
+// IP packet. What is the same in all of these lies in the first 32 bytes and is compared at once.
+// Any other may be a datagram too: ask classify().
+template <Family F>
+class PlainDatagram {
+ public:
+  explicit PlainDatagram(const MacAddress& own_mac) {
+    std::ranges::copy(std::as_bytes(std::span(own_mac.bytes)), expected_.begin());
+    std::fill_n(fixed_.begin(), own_mac.bytes.size(), std::byte{0xff});
+    fix(12, kV4 ? 0x08 : 0x86);
+    fix(13, kV4 ? 0x00 : 0xdd);
+    fix(kEtherSize, kV4 ? 0x45 : 0x60, kV4 ? 0xff : 0xf0);
+    if (kV4) fix(kEtherSize + 6, 0, 0x3f);  // no fragment
+    if (kV4) fix(kEtherSize + 7, 0);
+    fix(kEtherSize + (kV4 ? 9 : 6), IPPROTO_UDP);
+  }
+
+  // `checksum_verified` as of classify(), which takes what this does.
+  [[nodiscard, gnu::always_inline]] bool matches(std::span<const std::byte> frame,
+                                                 bool checksum_verified) const {
+    if (frame.size() < udp_headers(F) + sizeof(RtpHeader)) return false;
+    const __m256i differ = _mm256_xor_si256(vector(frame.data()), vector(expected_.data()));
+    if (_mm256_testz_si256(differ, vector(fixed_.data())) == 0) return false;
+    const std::byte* const ip = frame.data() + kEtherSize;
+    const std::byte* const udp = ip + ip_size(F);
+    const std::size_t uncounted = kV4 ? kEtherSize : kEtherSize + kIpv6Size;
+    if (load_be16(ip + (kV4 ? 2 : 4)) != static_cast<std::uint16_t>(frame.size() - uncounted) ||
+        udp_length(udp) != static_cast<std::uint16_t>(frame.size() - kEtherSize - ip_size(F)) ||
+        ip[kV4 ? 8 : 7] <= std::byte{1}) {
+      return false;
+    }
+    if constexpr (kV4) return checksum_verified || ipv4_checksum_ok(ip);
+    return load<std::uint16_t>(udp + 6) != 0;
+  }
+
+ private:
+  static constexpr bool kV4 = F == Family::ipv4;
+
+  [[gnu::always_inline]] static __m256i vector(const std::byte* from) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+  }
+  void fix(std::size_t at, int value, int bits = 0xff) {
+    expected_[at] = static_cast<std::byte>(value);
+    fixed_[at] = static_cast<std::byte>(bits);
+  }
+  std::array<std::byte, sizeof(__m256i)> expected_{}, fixed_{};
+};
 
 }  // namespace millrace

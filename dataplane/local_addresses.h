@@ -6,11 +6,11 @@
 
 #include <array>
 #include <bit>
-#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -20,8 +20,10 @@
 
 namespace millrace {
 
-using AddressKeyV4 = std::uint32_t;
-using AddressKeyV6 = std::array<std::uint64_t, 2>;
+// As in a packet. Zero is nobody's address.
+template <Family F>
+using AddressKey =
+    std::conditional_t<F == Family::ipv4, std::uint32_t, std::array<std::uint64_t, 2>>;
 
 namespace detail {
 
@@ -41,59 +43,72 @@ inline bool same(const std::array<std::uint64_t, 2>& a, const std::array<std::ui
 
 }  // namespace detail
 
-template <typename Key>
+template <Family F>
 class LocalAddresses {
  public:
-  struct Found {
-    Key key{};  // zero = nothing here
-    Slot* slots = nullptr;
-  };
+  using Key = AddressKey<F>;
   // By value: a burst keeps it in registers.
   struct Index {
-    const Found* table;
+    const Key* keys;
+    Slot* const* slots;  // of the address beside it; null = nothing here
     std::size_t mask;
     unsigned shift;
 
-    // The slots of the address, or null if it is not one of them.
-    [[nodiscard, gnu::always_inline]] const Found* find(const Key& key) const {
-      for (std::size_t at = detail::hash(key) >> shift;; at = (at + 1) & mask) {
-        const Found& found = table[at];
-        if (detail::same(found.key, key)) [[likely]]
-          return &found;
-        if (detail::same(found.key, Key{})) return nullptr;
+    // Whether it is one of the addresses, and its slots. No key is found at the first place that is
+    // tried if there is nothing: keys_ has one there that belongs elsewhere.
+    [[nodiscard, gnu::always_inline]] bool find(const Key& key, Slot*& found) const {
+      std::size_t at = detail::hash(key) >> shift;
+      found = slots[at];
+      if (detail::same(keys[at], key)) [[likely]]
+        return true;
+      while (found != nullptr && !detail::same(keys[at], key)) {
+        at = (at + 1) & mask;
+        found = slots[at];
       }
+      return found != nullptr;
     }
   };
 
   LocalAddresses(std::span<Link* const> links, std::size_t nic, const FlowTable& flows) {
-    constexpr Family family = std::same_as<Key, AddressKeyV4> ? Family::ipv4 : Family::ipv6;
-    std::vector<Found> all;
+    struct Own {
+      Key key;
+      Slot* slots;
+    };
+    std::vector<Own> all;
     for (const Link* link : links) {
       for (std::size_t i = 0; link->nic == nic && i < link->addresses.size(); ++i) {
         const IpAddress& address = link->addresses[i].address;
-        if (address.family() != family) continue;
-        Found found{.slots = flows.slots(MediaAddressId(
-                        static_cast<std::uint16_t>(std::to_underlying(link->first) + i)))};
+        if (address.family() != F) continue;
+        const MediaAddressId id{static_cast<std::uint16_t>(std::to_underlying(link->first) + i)};
+        Own own{.key = {}, .slots = flows.slots(id)};
         const std::span<const std::uint8_t> bytes(address.bytes());
-        std::memcpy(&found.key, bytes.last(sizeof(Key)).data(), sizeof(Key));
-        all.push_back(found);
+        std::memcpy(&own.key, bytes.last(sizeof(Key)).data(), sizeof(Key));
+        all.push_back(own);
       }
     }
-    const std::size_t size = std::bit_ceil(2 * all.size() + 1);
-    table_.resize(size);
-    index_ = {table_.data(), size - 1, 32 - static_cast<unsigned>(std::countr_zero(size))};
-    for (const Found& found : all) {
-      std::size_t at = detail::hash(found.key) >> index_.shift;
-      while (table_[at].key != Key{}) at = (at + 1) % size;
-      table_[at] = found;
+    const std::size_t size = std::bit_ceil(2 * all.size() + 2);
+    keys_.resize(size);  // zero belongs to the first place,
+    keys_[0] = kElsewhere;
+    slots_.resize(size);
+    shift_ = 32 - static_cast<unsigned>(std::countr_zero(size));
+    for (const Own& own : all) {
+      std::size_t at = detail::hash(own.key) >> shift_;
+      while (slots_[at] != nullptr) at = (at + 1) % size;
+      keys_[at] = own.key;
+      slots_[at] = own.slots;
     }
   }
 
-  [[nodiscard]] Index index() const { return index_; }
+  [[nodiscard]] Index index() const {
+    return {keys_.data(), slots_.data(), keys_.size() - 1, shift_};
+  }
 
  private:
-  std::vector<Found> table_;
-  Index index_;
+  static constexpr Key kElsewhere{1};  // and this to one in the upper half
+
+  std::vector<Key> keys_;
+  std::vector<Slot*> slots_;
+  unsigned shift_;
 };
 
 }  // namespace millrace

@@ -6,21 +6,25 @@
 // Theory of operation. burst() takes up to 32 packets of one NIC through two passes, with the
 // next memory prefetched: classify all (headers checked, slot found by port), then for each admit
 // (source, first byte, statistics), rewrite in place and append to the TxBatch of the NIC it leaves
-// by. The family that a packet comes and leaves by is a template parameter of what every
-// packet needs, so IPv4 pays nothing for IPv6. What is not media goes to the Host. Everything else
-// is dropped under its name, and all drops of a burst are freed at once: every packet ends in
-// exactly one of these places; STUN that came too early (early_stun.h) takes a little longer.
+// by. Both passes are made for the usual packet: the next RTP of a known stream, in a frame without
+// anything special; any other takes the long way, in relay_unusual.cc. The family that a packet
+// comes and leaves by is a template parameter, so IPv4 pays nothing for IPv6. What is not media
+// goes to the Host. Everything else is dropped under its name, and all drops of a burst are freed
+// at once: every packet ends in exactly one of these places; STUN that came too early
+// (early_stun.h) takes a little longer.
 // No allocation, lock, system call, log or virtual call. See docs/architecture.md.
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <expected>
 #include <optional>
 #include <span>
 #include <vector>
 
+#include "dataplane/arrival.h"
 #include "dataplane/early_stun.h"
 #include "dataplane/flow_table.h"
+#include "dataplane/frame.h"
 #include "dataplane/host.h"
 #include "dataplane/link.h"
 #include "dataplane/local_addresses.h"
@@ -33,12 +37,10 @@ struct rte_mbuf;
 namespace millrace {
 
 struct Content;
-struct FrameClass;
-struct OrderWords;
 
 class Relay {
  public:
-  static constexpr std::size_t kBurst = 32;
+  static constexpr std::size_t kBurst = millrace::kBurst;
 
   // One a worker. `links` in the order of their indexes. All outlive the relay.
   Relay(FlowTable& flows, std::span<Link* const> links, Host& host, WorkerStats& stats);
@@ -56,54 +58,63 @@ class Relay {
   void send_kept(Tsc now, std::span<TxBatch> tx);
 
  private:
-  // How to leave from a media address.
-  struct alignas(64) Exit {
-    std::uint64_t mac_and_type;            // the NIC's MAC, then the ethertype of its family
-    std::array<std::uint64_t, 2> address;  // as IpAddress::words()
-    const NeighborTable* neighbors;
-    std::size_t nic;
+  // What arrives on one NIC, by family.
+  template <Family F>
+  struct Entrance {
+    PlainDatagram<F> plain;
+    LocalAddresses<F> local;
   };
-  struct Arrival;
+  struct Nic {
+    std::uint64_t mac;  // as MacAddress::word()
+    Entrance<Family::ipv4> v4;
+    Entrance<Family::ipv6> v6;
+  };
   struct Datagram {
     Endpoint source;
     std::span<const std::byte> payload;
   };
-  class Drops;
 
-  [[nodiscard]] static FrameClass classify_packet(const rte_mbuf* packet, std::uint64_t own_mac);
-  void other(std::size_t nic, rte_mbuf* packet, Tsc now, TxBatch& tx, Drops& drops);
+  // ---- relay.cc: a burst, and the usual packet ------------------------------------------------
+  template <Family F>
+  [[nodiscard]] static bool arrive_padded(const Entrance<F>& entrance, Arrival& arrival);
+  template <Family F>
+  [[nodiscard]] static rte_mbuf** arrive(const Entrance<F>& entrance,
+                                         std::span<rte_mbuf* const> packets, Arrivals& arrivals,
+                                         rte_mbuf** others);
+  template <Family F>
+  [[nodiscard]] static std::optional<DropReason> arrive_closely(const Entrance<F>& entrance,
+                                                                rte_mbuf* packet,
+                                                                Arrivals& arrivals);
+  void look_closer(std::size_t nic, rte_mbuf* packet, Tsc now, TxBatch& tx, Arrivals& arrivals,
+                   Drops& drops);
   template <Family In>
-  void forward(const Arrival& arrival, Tsc now, std::span<TxBatch> tx, Drops& drops);
+  void forward(std::span<const Arrival> arrivals, Tsc now, std::span<TxBatch> tx, Drops& drops);
   template <Family In, Family Out>
   [[nodiscard]] bool forward_usual(const Arrival& arrival, Tsc now, std::span<TxBatch> tx);
   void forward_across(const Arrival& arrival, Tsc now, std::span<TxBatch> tx, Drops& drops);
+
+  // ---- relay_unusual.cc: any packet -----------------------------------------------------------
   void forward_unusual(const Arrival& arrival, Tsc now, std::span<TxBatch> tx, Drops& drops);
-  template <Family In, Family Out>
-  void send(const Arrival& arrival, const OrderWords& words, const Exit& exit, NeighborWord next,
-            std::span<TxBatch> tx);
-  [[nodiscard]] std::optional<DropReason> send_any(const Arrival& arrival, const OrderWords& words,
-                                                   NeighborWord next, std::span<TxBatch> tx);
-  [[nodiscard]] std::optional<DropReason> stranger(const Arrival& arrival, const Datagram& datagram,
-                                                   std::uint32_t flags, Tsc now);
   [[nodiscard]] std::expected<NeighborWord, DropReason> admit(const Arrival& arrival, Tsc now,
                                                               OrderWords& words);
+  [[nodiscard]] std::optional<DropReason> stranger(const Arrival& arrival, const Datagram& datagram,
+                                                   std::uint32_t flags, Tsc now);
+  void note(const Arrival& arrival, const Content& content, const OrderWords& words, Tsc now);
+  [[nodiscard]] std::expected<NeighborWord, DropReason> split_off(const Arrival& arrival,
+                                                                  OrderWords& words, Tsc now);
+  [[nodiscard]] std::expected<NeighborWord, DropReason> next_hop(const Arrival& arrival,
+                                                                 const OrderWords& words, Tsc now);
+  [[nodiscard]] std::optional<DropReason> send_any(const Arrival& arrival, const OrderWords& words,
+                                                   NeighborWord next, std::span<TxBatch> tx);
   [[nodiscard]] bool keep(const Arrival& arrival, DropReason reason, Tsc now);
   [[nodiscard]] std::optional<DropReason> send_late(const EarlyStun::Kept& kept, Tsc now,
                                                     std::span<TxBatch> tx);
-  [[nodiscard]] std::expected<NeighborWord, DropReason> split_off(const Arrival& arrival,
-                                                                  OrderWords& words, Tsc now);
-  void note(const Arrival& arrival, const Content& content, const OrderWords& words, Tsc now);
-  void note_unusual(Slot& slot, const std::byte* rtp, Tsc now, std::uint32_t clock_rate);
-  [[nodiscard]] std::expected<NeighborWord, DropReason> next_hop(const Arrival& arrival,
-                                                                 const OrderWords& words, Tsc now);
 
   FlowTable& flows_;
   Host& host_;
   WorkerStats& stats_;
-  std::vector<std::uint64_t> macs_;                   // by NIC, as MacAddress::word()
-  std::vector<LocalAddresses<AddressKeyV4>> local4_;  // by NIC
-  std::vector<LocalAddresses<AddressKeyV6>> local6_;  // by NIC
-  std::vector<Exit> exits_;                           // by media address
+  std::vector<Nic> nics_;
+  std::vector<Exit> exits_;  // by media address
   EarlyStun early_;
 };
 

@@ -19,6 +19,7 @@
 #include "dataplane/checksum.h"
 #include "dataplane/flow.h"
 #include "dataplane/frame.h"
+#include "dataplane/neighbor.h"
 #include "dataplane/net.h"
 
 namespace millrace {
@@ -31,14 +32,18 @@ struct OrderWords {
   std::uint64_t ports = 0, next = 0, rewrite = 0;
 
   [[nodiscard]] bool has(std::uint32_t flag) const { return (flags & flag) != 0; }
-  [[nodiscard]] SlotIndex peer() const { return SlotIndex(static_cast<std::uint32_t>(next)); }
-  [[nodiscard]] NextHop hop() const {
-    return {static_cast<std::uint16_t>(next >> 32), static_cast<std::uint16_t>(next >> 48)};
-  }
-  [[nodiscard]] std::uint32_t clock_rate() const { return static_cast<std::uint32_t>(rewrite); }
-  [[nodiscard]] std::uint16_t ip_delta() const { return static_cast<std::uint16_t>(rewrite >> 32); }
-  [[nodiscard]] std::uint16_t udp_delta() const {
-    return static_cast<std::uint16_t>(rewrite >> 48);
+  [[nodiscard]] std::uint16_t source_port() const { return static_cast<std::uint16_t>(ports); }
+  // Source and destination as they leave.
+  [[nodiscard]] std::uint32_t ports_out() const { return static_cast<std::uint32_t>(ports >> 16); }
+  [[nodiscard]] std::size_t exit() const { return ports >> 48; }
+  [[nodiscard]] SlotIndex peer() const { return SlotIndex(static_cast<std::uint32_t>(next >> 16)); }
+  [[nodiscard]] std::uint16_t hop() const { return static_cast<std::uint16_t>(next); }
+  // Whether the next hop is who it was.
+  [[nodiscard]] bool reached_by(NeighborWord word) const { return (next ^ word.raw()) >> 48 == 0; }
+  [[nodiscard]] std::uint16_t udp_complement() const { return static_cast<std::uint16_t>(rewrite); }
+  [[nodiscard]] std::uint16_t ip_delta() const { return static_cast<std::uint16_t>(rewrite >> 16); }
+  [[nodiscard]] std::uint32_t clock_rate() const {
+    return static_cast<std::uint32_t>(rewrite >> 32);
   }
 };
 static_assert(std::endian::native == std::endian::little);
@@ -73,11 +78,11 @@ template <Family In>
 [[gnu::always_inline]] inline bool is_from(const OrderWords& words, const std::byte* ip) {
   if constexpr (In == Family::ipv4) {
     return v4_of(words.source) == load<std::uint32_t>(ip + 12) &&
-           static_cast<std::uint16_t>(words.ports >> 32) == load<std::uint16_t>(ip + kIpv4Size);
+           words.source_port() == load<std::uint16_t>(ip + kIpv4Size);
   } else {
     return words.source[0] == load<std::uint64_t>(ip + 8) &&
            words.source[1] == load<std::uint64_t>(ip + 16) &&
-           static_cast<std::uint16_t>(words.ports >> 32) == load<std::uint16_t>(ip + kIpv6Size);
+           words.source_port() == load<std::uint16_t>(ip + kIpv6Size);
   }
 }
 
@@ -173,7 +178,7 @@ template <Family In, Family Out>
     store(ip + 8, own);
     store(ip + 24, words.destination);
   }
-  store(udp, static_cast<std::uint32_t>(words.ports));
+  store(udp, words.ports_out());
   constexpr std::size_t kLife = Out == Family::ipv4 ? 8 : 7;
   ip[kLife] = static_cast<std::byte>(std::to_integer<unsigned>(ip[kLife]) - 1);
   if constexpr (In == Family::ipv4 && Out == Family::ipv4) {
@@ -182,7 +187,9 @@ template <Family In, Family Out>
     store(ip + 10, std::uint16_t{0});
     store(ip + 10, ipv4_checksum(ip));
   }
-  store(udp + 6, updated_udp_checksum(load<std::uint16_t>(udp + 6), words.udp_delta()));
+  const auto checksum = load<std::uint16_t>(udp + 6);
+  if (checksum != 0) [[likely]]
+    store(udp + 6, added_checksum(checksum, words.udp_complement()));
   return ip;
 }
 

@@ -48,8 +48,8 @@ bool update_sequence(SeenLine& seen, Record& record, RtpFields rtp, std::uint32_
 void note_unusual(SeenLine& seen, Record& record, RtpFields rtp, std::uint64_t ticks,
                   std::uint32_t clock_rate) {
   const std::uint32_t arrival = arrival_of(ticks, clock_rate);
-  seen.payload_type.store(rtp.payload_type, kRelaxed);
-  if (update_sequence(seen, record, rtp, arrival)) note_jitter(seen, rtp, arrival);
+  seen.beginning.store(beginning_of(rtp.payload_type), kRelaxed);
+  if (update_sequence(seen, record, rtp, arrival)) note_jitter(seen, rtp.timestamp, arrival);
 }
 
 }  // namespace millrace

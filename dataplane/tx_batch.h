@@ -9,6 +9,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 struct rte_mbuf;
 
@@ -31,5 +32,11 @@ struct alignas(64) TxBatch {
     bytes = 0;
   }
 };
+
+[[nodiscard]] inline std::uint64_t bytes_in(std::span<const TxBatch> batches) {
+  std::uint64_t sum = 0;
+  for (const TxBatch& batch : batches) sum += batch.bytes;
+  return sum;
+}
 
 }  // namespace millrace

@@ -8,6 +8,7 @@
 // their tables in huge pages as far as the kernel gives them.
 
 #include <array>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <random>
@@ -77,13 +78,15 @@ void measure(benchmark::State& state, const std::vector<Key>& keys, LookUp&& loo
 void slots(benchmark::State& state) {
   const auto flows = static_cast<std::size_t>(state.range(0));
   Traffic& traffic = of(flows);
-  const LocalAddresses<AddressKeyV4> addresses(traffic.links(), 0, traffic.table());
+  const LocalAddresses<Family::ipv4> addresses(traffic.links(), 0, traffic.table());
   const auto index = addresses.index();
   measure(state, keys_of(traffic, flows), [&](std::span<const Key, kBurst> burst) {
     std::array<const Slot*, kBurst>
         found;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled below
     for (std::size_t i = 0; i < kBurst; ++i) {
-      found[i] = index.find(burst[i].address)->slots + burst[i].port;
+      Slot* slots = nullptr;
+      if (!index.find(burst[i].address, slots)) std::abort();
+      found[i] = slots + burst[i].port;
       rte_prefetch0(found[i]);
     }
     std::uint64_t sum = 0;

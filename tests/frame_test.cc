@@ -206,5 +206,48 @@ TEST(Frame, RandomBytesAreReadWithinTheirBounds) {
   }
 }
 
+// What is plain is a datagram; what is not plain may be one too, but not of these.
+template <Family F>
+void expect_plain_is_a_datagram(const Bytes& good, FrameKind kind) {
+  const PlainDatagram<F> plain(kMac0);
+  ASSERT_TRUE(plain.matches(Exact(good).bytes(), false));
+  for (std::size_t n = 0; n < good.size(); ++n) {
+    EXPECT_FALSE(plain.matches(Exact(std::span(good).first(n)).bytes(), true)) << n;
+  }
+  std::mt19937 random(1);
+  std::size_t matched = 0;
+  for (int i = 0; i < 200'000; ++i) {
+    Bytes frame = good;
+    for (auto changes = 1 + random() % 2; changes > 0; --changes) {
+      frame[random() % udp_headers(F)] ^= static_cast<std::byte>(1U << random() % 8);
+    }
+    for (const bool verified : {false, true}) {
+      if (!plain.matches(frame, verified)) continue;
+      ++matched;
+      ASSERT_EQ(classify(frame, kMac0.word(), verified), kind);
+    }
+  }
+  EXPECT_GT(matched, 0U);
+}
+
+TEST(PlainDatagram, IsADatagramToo) {
+  expect_plain_is_a_datagram<Family::ipv4>(media(), FrameKind::udp);
+  const Bytes six = ethernet(kMac0, kMacA, 0x86dd, udp(kPartyA6, kLocalA6, rtp({})));
+  expect_plain_is_a_datagram<Family::ipv6>(six, FrameKind::udp6);
+}
+
+TEST(PlainDatagram, FillsItsFrameAndMayBeRtp) {
+  const PlainDatagram<Family::ipv4> plain(kMac0);
+  Bytes padded = media();
+  padded.resize(padded.size() + 1);
+  EXPECT_FALSE(plain.matches(padded, false));
+  const auto of = [](std::size_t size) {
+    return ethernet(kMac0, kMacA, 0x0800, udp(kPartyA, kLocalA, Bytes(size)));
+  };
+  EXPECT_FALSE(plain.matches(of(11), false));
+  EXPECT_TRUE(plain.matches(of(12), false));
+  EXPECT_FALSE(PlainDatagram<Family::ipv4>(kMac1).matches(media(), false));
+}
+
 }  // namespace
 }  // namespace millrace::test

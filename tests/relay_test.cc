@@ -399,5 +399,34 @@ TEST(Relay, DropTableIsOne) {
   EXPECT_EQ(kDropReasons[std::to_underlying(DropReason::tx_full)].name, "tx_full");
 }
 
+TEST(Relay, PaddedPacketsKeepTheirTurn) {
+  PacketLab lab;
+  lab.flows.publish(path_ab(), kStart);
+  std::vector<rte_mbuf*> packets;
+  for (std::uint16_t i = 0; i < 6; ++i) {
+    Bytes frame =
+        ethernet(kMac0, kMacA, 0x0800,
+                 udp(kPartyA, kLocalA, rtp({.sequence = i, .payload = i % 2 == 0 ? 160U : 4U})));
+    if (frame.size() < 60) frame.resize(60);
+    packets.push_back(PacketLab::packet(frame));
+  }
+  const auto sent = lab.burst(0, packets, kStart);
+  ASSERT_EQ(sent.size(), 6U);
+  for (std::uint16_t i = 0; i < 6; ++i) {
+    EXPECT_EQ(get16(sent[i].frame, 44), i);
+    EXPECT_EQ(sent[i].frame.size(), i % 2 == 0 ? 214U : 58U);
+  }
+}
+
+TEST(Relay, ZeroIsNobodysAddress) {
+  PacketLab lab;
+  lab.flows.publish(path_ab(), kStart);
+  const Endpoint nobody{IpAddress::v4(0, 0, 0, 0), kLocalA.port};
+  EXPECT_FALSE(lab.receive(0, ethernet(kMac0, kMacA, 0x0800, udp(kPartyA, nobody, rtp({})))));
+  const Endpoint nobody6{IpAddress::parse("::").value(), kLocalA.port};
+  EXPECT_FALSE(lab.receive(0, ethernet(kMac0, kMacA, 0x86dd, udp(kPartyA6, nobody6, rtp({})))));
+  EXPECT_EQ(lab.dropped(DropReason::not_local), 2U);
+}
+
 }  // namespace
 }  // namespace millrace::test
