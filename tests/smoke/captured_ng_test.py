@@ -72,7 +72,8 @@ TRICKLE = CALLS.replace('if (is_method("BYE"))', """if (is_method("INFO")) {
                 rtpengine_offer("trust-address"); LOG;
             }
             if (is_method("BYE"))""").replace("FLAGS", "trickle-ice")
-FRAGMENT = ("a=ice-ufrag:{}\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\nm=audio 9 RTP/AVP 0\r\na=mid:0\r\n"
+FRAGMENT = ("a=ice-ufrag:{}\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\n"
+            "m=audio 9 RTP/AVP 0\r\na=mid:0\r\n"
             "a=candidate:1 1 UDP 2130706431 {} 4000 typ host\r\n")
 
 
