@@ -96,6 +96,7 @@ class Wire {
     rte_eth_macaddr_get(relay_port, &address);
     std::ranges::copy(address.addr_bytes, relay_mac.bytes.begin());
   }
+  ~Wire() = default;  // the process ends by _exit(): DPDK cannot close the driver's wire
   Wire(const Wire&) = delete;
   Wire& operator=(const Wire&) = delete;
 
@@ -139,7 +140,7 @@ class Wire {
   // What came since the last call, ARP answered.
   void receive() {
     for (std::uint16_t q = 0; q < queues_; ++q) {
-      std::array<rte_mbuf*, 32> packets;
+      std::array<rte_mbuf*, 32> packets{};
       const auto count = rte_eth_rx_burst(port_, q, packets.data(), packets.size());
       received += count;
       for (rte_mbuf* packet : std::span(packets).first(count)) {

@@ -346,7 +346,7 @@ TEST(Relay, ReportsWhatAFlowHasSeen) {
                      .timestamp = i * 160U,
                      .payload_type = 9,
                      .payload = 160};
-    ASSERT_TRUE(lab.from_a(rtp(packet), after_ms(20U * i)));
+    ASSERT_TRUE(lab.from_a(rtp(packet), after_ms(std::uint64_t{20} * i)));
   }
   ASSERT_TRUE(lab.from_a(rtcp(0x11223344), after_ms(190)));
   EXPECT_FALSE(lab.from_a(bytes_of({0x80}), after_ms(195)));

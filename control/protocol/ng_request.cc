@@ -11,7 +11,6 @@
 namespace millrace::ng {
 namespace {
 
-using bencode::Items;
 using bencode::Value;
 
 // ---- names ----------------------------------------------------------------------------------
