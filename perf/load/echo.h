@@ -2,7 +2,8 @@
 #pragma once
 
 // A bare server that answers every request with the same bytes, in a process of its own: what the
-// kernel and the change of processes cost, measured beside a relay in the same run.
+// kernel and the change of processes cost, measured beside a relay in the same run. Of connections
+// it has one at a time.
 
 #include <sys/types.h>
 
