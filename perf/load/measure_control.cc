@@ -145,7 +145,8 @@ Result<Outcome> measure_fill(const Options& options) {
     const std::size_t due =
         paced > 0 ? static_cast<std::size_t>(seconds(now - begin) * paced) + 1 : options.calls;
     // No more wait here than can be sent soon.
-    while (offered < std::min({due, options.calls, settled + 2 * options.outstanding}) &&
+    while (offered <
+               std::min({due, options.calls, settled + std::size_t{2} * options.outstanding}) &&
            signalling.tally().refused < kRefusals && !interrupted()) {
       signalling.offer(static_cast<std::uint32_t>(offered++));
     }

@@ -17,6 +17,9 @@ constexpr unsigned kStreamBits = 20;
 constexpr std::uint32_t kStreamMask = (1U << kStreamBits) - 1;
 static_assert(2 * Phones::kMaxCalls == std::size_t{1} << kStreamBits);
 
+// The caller's; the callee's is the next.
+constexpr std::size_t first_stream(std::uint32_t call) { return std::size_t{2} * call; }
+
 Party sender_of(std::uint32_t stream) { return (stream & 1) == 0 ? Party::caller : Party::callee; }
 
 std::size_t streams_with_rtcp(const PhonesConfig& config) {
@@ -37,7 +40,7 @@ Phones::Phones(const PhonesConfig& config, Wire& wire, Clock::time_point now)
 
 void Phones::connect(std::uint32_t call, const std::array<Told, 2>& told, Stamp counted) {
   for (const Party party : {Party::caller, Party::callee}) {
-    const auto number = static_cast<std::uint32_t>(2 * call + index(party));
+    const auto number = static_cast<std::uint32_t>(first_stream(call) + index(party));
     Stream& stream = streams_[number];
     const auto generation = static_cast<std::uint16_t>(stream.generation + 1);
     stream = Stream();
@@ -54,8 +57,9 @@ void Phones::connect(std::uint32_t call, const std::array<Told, 2>& told, Stamp 
 }
 
 void Phones::hang_up(std::uint32_t call) {
-  if (!streams_[2 * call].talking) return;
-  streams_[2 * call].talking = streams_[2 * call + 1].talking = false;
+  const std::size_t first = first_stream(call);
+  if (!streams_[first].talking) return;
+  streams_[first].talking = streams_[first + 1].talking = false;
   --talking_;
 }
 
