@@ -95,6 +95,14 @@ TEST(LoadOptions, DevicesNeedTheirNetworks) {
   expect_wrong({"run", "--control", "/s", "--hugepages"}, "go with --device");
 }
 
+TEST(LoadOptions, WithoutMediaTheAddressesAreThoseOfABenchmark) {
+  for (const char* const mode : {"control", "fill", "latency"}) {
+    EXPECT_EQ(parse({mode, "--control", "/s"})->parties[0].address.text(), "198.18.0.10");
+    EXPECT_EQ(parse({mode, "--control", "/s", "--caller", "192.0.2.1"})->parties[0].text(),
+              "192.0.2.1:20000");
+  }
+}
+
 TEST(LoadOptions, HelpAndVersionAreNoErrors) {
   EXPECT_EQ(parse({"--help"}).error().status, 0);
   EXPECT_THAT(parse({"run", "--help"}).error().output, HasSubstr("--control"));

@@ -257,7 +257,9 @@ Result<void> Load::set_calls(std::size_t calls, Progress& progress) {
   std::size_t wanted = 0;
   while (!interrupted()) {
     const Clock::time_point now = Clock::now();
-    for (; wanted < stay_ && next <= now && refusal_.empty(); ++wanted) {
+    // No more at a time than are soon asked for: a relay that refuses one is spared the others.
+    const std::size_t soon = std::size_t{2} * options_.outstanding;
+    for (; wanted < stay_ && next <= now && refusal_.empty() && unsettled_ < soon; ++wanted) {
       if (states_[wanted] != State::free) continue;
       start(static_cast<std::uint32_t>(wanted));
       next += gap;

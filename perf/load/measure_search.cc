@@ -126,6 +126,10 @@ Result<Outcome> measure_search(const Options& options) {
   const std::size_t partial_drop = search.highest(kPartialDrop);
   load.end(progress);
   if (no_drop == 0 && !load.trouble().empty()) return fail(load.trouble());
+  if (partial_drop == 0 && !search.trials().empty()) {
+    const Trial& lowest = search.trials().begin()->second;
+    if (!lowest.refused.empty()) return fail("the relay refuses calls: " + lowest.refused);
+  }
 
   Json json = {{"complete", !interrupted()},
                {"allowance_packets", options.allow},

@@ -111,10 +111,12 @@ void add_calls(CLI::App& app, Options& options, Words& words) {
 
 void add_wire(CLI::App& app, Options& options, Words& words) {
   const auto group = "Wire";
-  app.add_option("--caller", words.caller, "Callers' address, or address:port (first of them)")
+  app.add_option("--caller", words.caller,
+                 "Callers' address, or address:port, the first of them (127.0.0.1:20000)")
       ->type_name("ADDRESS")
       ->group(group);
-  app.add_option("--callee", words.callee, "Callees' address, or address:port (first of them)")
+  app.add_option("--callee", words.callee,
+                 "Callees' address, or address:port, the first of them (127.0.0.1:22000)")
       ->type_name("ADDRESS")
       ->group(group);
   app.add_option("--sockets", options.sockets, "RTP sockets a party, that all its calls share")
@@ -237,6 +239,12 @@ Result<void> settle_device(const Words& words, Options& options) {
 }
 
 Result<void> settle_parties(const Words& words, Options& options) {
+  // Without media nobody need be there, but relays refuse loopback addresses of others.
+  if (options.mode == Mode::control || options.mode == Mode::fill ||
+      options.mode == Mode::latency) {
+    options.parties[0].address = IpAddress::v4(198, 18, 0, 10);
+    options.parties[1].address = IpAddress::v4(198, 18, 0, 11);
+  }
   const std::array<std::string_view, 2> names = {"--caller", "--callee"};
   const std::array<std::string_view, 2> texts = {words.caller, words.callee};
   for (std::size_t i = 0; i < 2; ++i) {
