@@ -97,10 +97,6 @@ struct DeviceWire::Impl {
     Outgoing of;
     Endpoint to;
   };
-  struct Arrived {
-    std::size_t nic;
-    rte_mbuf* packet;
-  };
 
   Impl(DeviceWireConfig wanted, std::vector<DeviceLock> held, Eal environment, Mempool buffers)
       : config(std::move(wanted)),
