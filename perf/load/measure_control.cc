@@ -102,6 +102,7 @@ Result<Outcome> measure_control(const Options& options) {
     return fail("the relay refuses calls: " + signalling.last_refusal());
   }
 
+  progress.finish();
   const double rate = static_cast<double>(done) / lasted;
   Json json = {{"complete", !interrupted()},
                {"seconds", lasted},
@@ -166,6 +167,7 @@ Result<Outcome> measure_fill(const Options& options) {
   }
   while (!signalling.idle()) static_cast<void>(signalling.poll(milliseconds(10)));
   const double removed = seconds(Clock::now() - removal);
+  progress.finish();
   if (calls == 0) return fail("the relay refuses calls: " + signalling.last_refusal());
 
   Json json = {{"complete", !interrupted()},

@@ -127,6 +127,7 @@ Result<Outcome> measure_latency(const Options& options) {
   times = Times();
   if (const auto done = run(options.duration); !done) return std::unexpected(done.error());
 
+  progress.finish();
   Json json = {{"complete", !interrupted()}, {"commands", Json::object()}};
   fmt::print("{:<10}{:>9}{:>12}{:>12}{:>12}{:>12}{:>14}{:>14}\n", "", "requests", "p50", "p99",
              "echo p50", "echo p99", "above: p50", "above: p99");

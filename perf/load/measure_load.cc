@@ -25,6 +25,7 @@ Result<Outcome> measure_load(const Options& options) {
   const Measurement measured =
       load.measure(to_nanos(options.duration), to_nanos(options.every), progress);
   load.end(progress);
+  progress.finish();
   if (measured.sent() == 0 && !load.trouble().empty()) return fail(load.trouble());
   fmt::print("{}", to_text(measured));
 

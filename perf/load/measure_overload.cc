@@ -80,6 +80,7 @@ Result<Outcome> measure_overload(const Options& options) {
   load.change_pace(begin + to_nanos(options.duration + options.flood), 1 / options.factor);
   const Measurement measured = load.measure(to_nanos(whole), kStep, progress);
   load.end(progress);
+  progress.finish();
   if (measured.sent() == 0 && !load.trouble().empty()) return fail(load.trouble());
 
   const Series& series = *measured.tally.series;

@@ -125,6 +125,7 @@ Result<Outcome> measure_search(const Options& options) {
   const std::size_t no_drop = search.highest(0);
   const std::size_t partial_drop = search.highest(kPartialDrop);
   load.end(progress);
+  progress.finish();
   if (no_drop == 0 && !load.trouble().empty()) return fail(load.trouble());
   if (partial_drop == 0 && !search.trials().empty()) {
     const Trial& lowest = search.trials().begin()->second;

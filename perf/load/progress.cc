@@ -15,8 +15,9 @@ Progress::Progress(std::chrono::nanoseconds expected)
       end_(begin_ + expected),
       next_(begin_) {}
 
-Progress::~Progress() {
+void Progress::finish() {
   if (shown_) clear();
+  shown_ = false;
 }
 
 std::string Progress::bar(double share, std::chrono::nanoseconds left) {

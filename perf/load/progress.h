@@ -16,7 +16,7 @@ class Progress {
 
   // `expected`: how long everything will take.
   explicit Progress(std::chrono::nanoseconds expected);
-  ~Progress();  // takes the line away
+  ~Progress() { finish(); }
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
@@ -29,7 +29,8 @@ class Progress {
   }
   // A line for good, above.
   void say(std::string_view line);
-  void expect(std::chrono::nanoseconds more) { end_ = Clock::now() + more; }
+  // Takes the line away for good, before results are printed.
+  void finish();
 
   // "[#####.....]  50 %  12 s left".
   [[nodiscard]] static std::string bar(double share, std::chrono::nanoseconds left);
