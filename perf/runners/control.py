@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Bars 11 to 13: signalling, beside rtpengine."""
+
+import contextlib
+import subprocess
+
+import relays
+import results
+import stats
+
+TITLE = "Signalling beside rtpengine"
+METHOD = """millrace-load signals ng from core 0, to the relay on core 1: Millrace over its UNIX socket
+    with a new connection for each request, as the proxies' modules do, rtpengine over UDP, its only
+    way. A cycle is offer, answer, delete. Millrace's CPU is without its worker's, which naps on core
+    0 meanwhile. Latency is one request at a time, each followed by the same to a bare echo server on
+    the same cores. The two take turns."""
+BARS = ("11a", "11b", "11c", "12a", "12b", "12c", "13a", "13b")
+SECONDS = 140
+PAIRS = 3
+SLOTS_KB = 4 * 496 / 1024  # of the flow table, for the four ports of a call (31 MiB an address)
+
+
+def cycles(bed, section, side, outstanding):
+    with side(bed, section) as bench:
+        return bench.load("control", "--outstanding", outstanding, "--duration", 2, "--warm-up", 0.5)
+
+
+def cpu_us(result):
+    return result["relay"]["cpu_us_per_cycle_without_workers"]
+
+
+def signalling(bed, section):
+    return relays.millrace(bed, section, media=False)
+
+
+def run(bed, section):
+    relays.use(bed)
+    rows = []
+    for number, (outstanding, bar) in enumerate(((8, "11b"), (64, "11c")), 1):
+        pairs = stats.interleave(lambda n=outstanding: cycles(bed, section, signalling, n),
+                                 lambda n=outstanding: cycles(bed, section, relays.rtpengine, n), PAIRS)
+        rate = stats.Comparison.of((a["cycles_per_second"], b["cycles_per_second"]) for a, b in pairs)
+        cpu = stats.Comparison.of((cpu_us(b), cpu_us(a)) for a, b in pairs)
+        section.compare(bar, rate)
+        if outstanding == 8:
+            section.compare("11a", cpu)
+        rows += [[f"cycles/s, {outstanding} outstanding", round(rate.a.median), round(rate.b.median)],
+                 [f"CPU us a cycle, {outstanding} outstanding", round(cpu.b.median, 1),
+                  round(cpu.a.median, 1)]]
+        bed.step(0.3 * number)
+    section.tables.append(results.Table("Offer, answer, delete", ["", "Millrace", "rtpengine"], rows))
+    latency(bed, section)
+    bed.step(0.85)
+    fill(bed, section)
+
+
+def latency(bed, section):
+    rows = []
+    for connections in ("new", "kept"):
+        with signalling(bed, section) as bench:
+            offer = bench.load("latency", "--connections", connections, "--duration", 3)
+        offer = offer["commands"]["offer"]
+        above = offer["above_echo_us"]
+        rows.append([connections, *(round(each, 1) for each in (
+            offer["took_us"]["p50"], offer["echo_us"]["p50"], above["p50"], above["p99"]))])
+        if connections == "new":
+            section.figures += [results.Figure(results.GOALS["12a"][0], above["p50"], "us", "12a",
+                                               "new connections"),
+                                results.Figure(results.GOALS["12b"][0], above["p99"], "us", "12b",
+                                               "new connections")]
+    with relays.millrace(bed, section) as bench, contextlib.ExitStack() as stack:
+        with bench.phones:
+            command = bench.command("run", "--calls", 1000, "--duration", 20, "--rtcp-interval", 0)
+            command[command.index("--caller") + 1] += ":20000"
+            command[command.index("--callee") + 1] += ":20000"
+            flowing = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        stack.callback(flowing.wait)
+        stack.callback(flowing.terminate)
+        offer = bench.load("latency", "--duration", 4)["commands"]["offer"]
+    above = offer["above_echo_us"]
+    rows.append(["new, 100 kpps flow", *(round(each, 1) for each in (
+        offer["took_us"]["p50"], offer["echo_us"]["p50"], above["p50"], above["p99"]))])
+    section.figures.append(results.Figure(results.GOALS["12c"][0], above["p50"], "us", "12c",
+                                          "new connections",
+                                          "generator, client and control threads share core 0"))
+    section.tables.append(results.Table("A synchronous offer, us", [
+        "connections", "p50", "echo p50", "above p50", "above p99"], rows))
+
+
+def fill(bed, section):
+    with signalling(bed, section) as bench:
+        many = bench.load("fill", "--calls", 100_000, "--outstanding", 64)
+    with relays.rtpengine(bed, section) as bench:
+        few = bench.load("fill", "--calls", 2_000, "--outstanding", 8)
+    grown = many["relay"]["resident_kb_per_call"]
+    section.figures += [
+        results.Figure(results.GOALS["13a"][0], grown + SLOTS_KB, "kB", "13a",
+                       f"{many['calls']:,} calls; {grown:.2f} of the control side and {SLOTS_KB:.2f} of slots",
+                       "slots are there from the start, used or not"),
+        results.Figure(results.GOALS["13b"][0], many["set_up_s"] * 100_000 / many["calls"], "s", "13b",
+                       f"{many['calls']:,} calls, 64 outstanding")]
+    section.tables.append(results.Table(
+        "Calls that stay", ["", "Millrace", "rtpengine"],
+        [["calls", many["calls"], few["calls"]],
+         ["set-up, calls/s", round(many["set_up_calls_per_second"]), round(few["set_up_calls_per_second"])],
+         ["resident kB a call", round(grown + SLOTS_KB, 2), round(few["relay"]["resident_kb_per_call"], 2)]]))

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Millrace and rtpengine, each on one core at one end of a veth pair; millrace-load at the other.
+
+Every measurement has namespaces and a process of its own, so that nothing is left of the one before.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+import processes
+
+CALLER, CALLEE = "198.18.4.10", "198.18.4.11"
+ADDRESSES = [f"198.18.4.{host}" for host in range(100, 110)]
+RELAY = ADDRESSES[0]
+PATIENCE = 240  # a relay with a backlog takes its time for each trial
+CORE, OTHER_CORE = 1, 0  # the relay's and the generator's
+CONFIG = """
+[dataplane]
+worker_cores = [{worker}]
+main_core = {main}
+memory_mb = 128
+mbufs = 16384
+idle_sleep_us = {nap}
+[[interface]]
+name = "public"
+device = "net_af_xdp0,iface=eth0,force_copy=1"
+addresses = {addresses}
+ports = [1024, 65535]
+[[control]]
+path = "{ng}"
+[timeouts]
+delete_delay = 0
+quarantine = 0
+[log]
+level = "warning"
+"""
+
+
+def use(bed):
+    """Makes the smoke tests' namespaces and clients known."""
+    tests = str(bed.top / "tests")
+    if tests not in sys.path:
+        sys.path.insert(0, tests)
+    if os.geteuid() != 0:
+        raise processes.Missing("needs root, to make network namespaces")
+    if os.cpu_count() < 2:
+        raise processes.Missing("needs a core for the relay and one for the generator")
+
+
+class Bench:
+    """A relay on the wire, and the generator that faces it."""
+
+    def __init__(self, bed, section, phones, process, control):
+        self.bed, self.section, self.phones = bed, section, phones
+        self.process, self.control = process, control
+
+    def command(self, mode, *words):
+        return list(map(str, [
+            self.bed.build / "perf" / "millrace-load", mode, "--control", self.control, "--caller",
+            CALLER, "--callee", CALLEE, "--relay-pid", self.process.pid, "--cpu", OTHER_CORE, *words]))
+
+    def load(self, mode, *words):
+        """millrace-load's result."""
+        with tempfile.TemporaryDirectory(prefix="millrace-bench-") as folder:
+            told = pathlib.Path(folder, "result.json")
+            command = self.command(mode, *words)
+            self.section.ran(*command)
+            with self.phones:
+                done = subprocess.run([*command, "--json", told], text=True, capture_output=True,
+                                      check=False, timeout=PATIENCE)
+            if not told.exists():
+                raise processes.Failure(f"millrace-load {mode}:\n{done.stderr[-2000:]}")
+            return json.loads(told.read_text())["result"]
+
+
+@contextlib.contextmanager
+def wire():
+    """Namespaces of the phones and of the relay."""
+    from smoke.netns import Namespace, cable
+    with contextlib.ExitStack() as stack:
+        phones, relay = Namespace(), Namespace()
+        stack.callback(phones.close)
+        stack.callback(relay.close)
+        cable(phones, "eth0", relay, "eth0")
+        phones.ip(f"address add {CALLER}/24 dev eth0", f"address add {CALLEE}/24 dev eth0")
+        yield phones, relay
+
+
+def answers(client, process, log):
+    end = time.monotonic() + 15
+    while True:
+        with contextlib.suppress(OSError):
+            client.command("ping")
+            return
+        if process.poll() is not None or time.monotonic() > end:
+            log.seek(0)
+            raise processes.Failure(f"the relay does not start:\n{log.read()[-2000:]}")
+        time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def millrace(bed, section, media=True):
+    """The daemon; its worker on the relay's core for media, else its control threads there and the
+    worker napping on the other."""
+    from smoke.ng import UnixClient
+    with contextlib.ExitStack() as stack:
+        phones, space = stack.enter_context(wire())
+        folder = pathlib.Path(stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="millrace-bench-")))
+        config, ng = folder / "millrace.toml", folder / "ng.sock"
+        cores = {"worker": CORE, "main": OTHER_CORE} if media else {"worker": OTHER_CORE, "main": CORE}
+        addresses = json.dumps([f"{address}/24" for address in ADDRESSES])
+        config.write_text(CONFIG.format(addresses=addresses, ng=ng, nap=0 if media else 1000, **cores))
+        command = [bed.build / "control" / "millrace", "--config", config]
+        section.ran(*command)
+        log = stack.enter_context(tempfile.TemporaryFile("w+"))
+        with space:
+            started = processes.running(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            process = stack.enter_context(started)
+        answers(UnixClient(ng), process, log)
+        yield Bench(bed, section, phones, process, f"unix:{ng}")
+
+
+@contextlib.contextmanager
+def rtpengine(bed, section):
+    from smoke.ng import UdpClient
+    processes.need("rtpengine", "rtpengine-daemon")
+    with contextlib.ExitStack() as stack:
+        phones, space = stack.enter_context(wire())
+        space.ip(f"address add {RELAY}/24 dev eth0")
+        command = ["taskset", "-c", str(CORE), "rtpengine", "-f", "-E", "--no-fallback", "--table=-1",
+                   "-i", RELAY, f"--listen-ng={RELAY}:2223", "--num-threads=1", "--log-level=3",
+                   "--port-min=1024", "--port-max=65535", "--delete-delay=0"]
+        section.ran(*command)
+        log = stack.enter_context(tempfile.TemporaryFile("w+"))
+        with space:
+            process = stack.enter_context(processes.running(command, stdout=log, stderr=log,
+                                                            stdin=subprocess.DEVNULL))
+        client = UdpClient(phones, 2223, address=RELAY)
+        stack.callback(client.close)
+        answers(client, process, log)
+        yield Bench(bed, section, phones, process, f"udp:{RELAY}:2223")
