@@ -65,7 +65,8 @@ class LoadCase:
             self.assertEqual(one["duplicates"], 0)
             self.assertEqual(one["delay_us"]["count"], one["received"])
             self.assertGreater(one["delay_us"]["p50"], 0)
-            self.assertGreater(one["mos"], 4)
+            if one["delay_us"]["p99"] < 20_000:  # else this machine is busy
+                self.assertGreater(one["mos"], 4)
             self.assertEqual(one["rtcp_received"], one["rtcp_sent"])
             self.assertGreater(one["rtcp_sent"], CALLS)
         generator = result["generator"]
@@ -176,9 +177,15 @@ class MillraceTest(LoadCase, RelayCase):
         self.assert_nothing_left()
 
     def test_search(self):
-        told = self.measure(self.bed.caller, *self.words("search"), "--calls", CALLS,
-                            "--duration", 1, "--allow", 2)
+        generator = Generator(self.bed.caller, *self.words("search"), "--calls", CALLS,
+                              "--duration", 1, "--allow", 2)
+        status, told = generator.end()
         result = told["result"]
+        self.assertEqual(status, 0 if result["ndr"]["calls"] else 1, generator.complaint)
+        if not result["ndr"]["calls"]:
+            self.assertTrue(all(trial["generator_limited"] or trial["lost"] > 2
+                                for trial in result["trials"]))
+            self.skipTest("this machine is too busy for any load without loss")
         tried = {trial["calls"]: trial for trial in result["trials"]}
         self.assertIn(CALLS, tried)  # which a busy machine may fail
         self.assertIn(result["ndr"]["calls"], tried)
@@ -190,6 +197,8 @@ class MillraceTest(LoadCase, RelayCase):
         told = self.measure(self.bed.caller, *self.words("overload"), "--calls", CALLS,
                             "--duration", 1, "--flood", 1)
         overload = told["result"]["overload"]
+        if not told["result"]["generator"]["kept_up"]:
+            self.skipTest("this machine is too busy for a flood")
         self.assertAlmostEqual(overload["before"]["sent_pps"], PACKETS, delta=PACKETS / 10)
         self.assertAlmostEqual(overload["flood"]["sent_pps"], 4 * PACKETS, delta=PACKETS / 2)
         self.assertIsNotNone(overload["recovery_s"])
