@@ -62,6 +62,7 @@ void Connections::end_unfinished(pid_t process) {
 std::vector<std::shared_ptr<Connection>> Connections::all() const {
   const std::lock_guard lock(mutex_);
   std::vector<std::shared_ptr<Connection>> all;
+  all.reserve(connections_.size());
   for (const auto& [id, connection] : connections_) all.push_back(connection);
   return all;
 }

@@ -34,7 +34,8 @@ class Text {
   Text(const Text& other) : Text(std::string_view(other)) {}
   Text(Text&& other) noexcept
       : near_(other.near_), near_size_(std::exchange(other.near_size_, std::uint8_t{0})) {}
-  Text& operator=(Text other) noexcept {
+  Text& operator=(const Text& other) { return *this = Text(other); }
+  Text& operator=(Text&& other) noexcept {
     std::swap(near_, other.near_);
     std::swap(near_size_, other.near_size_);
     return *this;
@@ -63,13 +64,13 @@ class Text {
   static constexpr std::uint8_t kFar = 255;  // near_ holds a Far
 
   [[nodiscard]] Far far() const {
-    Far result;
-    std::memcpy(&result.begin, near_.data(), sizeof result.begin);
+    Far result{};
+    std::memcpy(static_cast<void*>(&result.begin), near_.data(), sizeof result.begin);
     std::memcpy(&result.size, near_.data() + sizeof result.begin, sizeof result.size);
     return result;
   }
   void set_far(const Far& to) {
-    std::memcpy(near_.data(), &to.begin, sizeof to.begin);
+    std::memcpy(near_.data(), static_cast<const void*>(&to.begin), sizeof to.begin);
     std::memcpy(near_.data() + sizeof to.begin, &to.size, sizeof to.size);
   }
 

@@ -52,9 +52,10 @@ struct Arrival {
 };
 
 // Those of a burst: filled as far as they are read, zeroing them would cost each burst 768 bytes.
+// NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): hence
 class Arrivals {
  public:
-  Arrivals() = default;  // NOLINT(cppcoreguidelines-pro-type-member-init)
+  Arrivals() = default;  // NOLINT(cppcoreguidelines-pro-type-member-init): as above
   Arrivals(const Arrivals&) = delete;
   Arrivals& operator=(const Arrivals&) = delete;
   ~Arrivals() = default;

@@ -157,6 +157,7 @@ template <Family F>
     std::byte* const ip = rte_pktmbuf_mtod_offset(packet, std::byte*, kEtherSize);
     to->packet = packet;
     to->ip = ip;
+    // NOLINTNEXTLINE(bugprone-branch-clone): the likely one is to be told apart
     if (packet->nb_segs == 1 && plain.matches(frame_of(packet), checksum_verified(packet)) &&
         find_slot<F>(local, ip, to->slot)) [[likely]] {
       ++to;

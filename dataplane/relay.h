@@ -65,7 +65,7 @@ class Relay {
     LocalAddresses<F> local;
   };
   struct Nic {
-    std::uint64_t mac;  // as MacAddress::word()
+    std::uint64_t mac = 0;  // as MacAddress::word()
     Entrance<Family::ipv4> v4;
     Entrance<Family::ipv6> v6;
   };

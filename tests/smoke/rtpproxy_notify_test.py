@@ -88,9 +88,9 @@ class RtpproxyNotifyTest(Case):
         self.call(ask, notification)
         self.assertEqual(self.told(listener, (MEDIA_TIMEOUT + 8) * SLOWNESS), line)
         self.assertGreaterEqual(time.monotonic() - begin, MEDIA_TIMEOUT)
-        self.assertRegex(self.relay.text(), "proxy-told")
         self.assertEqual(self.relay.ng.statistics()["currentstatistics"]["sessionsown"], 0)
         self.relay.check_stop()
+        self.assertRegex(self.relay.text(), "proxy-told")
 
     def test_unix(self):
         path = str(self.folder / "tags.sock")
