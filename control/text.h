@@ -44,6 +44,7 @@ class Text {
     if (near_size_ == kFar) delete[] far().begin;
   }
 
+  // Implicit, as std::string's.
   operator std::string_view() const {  // NOLINT(google-explicit-constructor)
     if (near_size_ != kFar) return {near_.data(), near_size_};
     return {far().begin, far().size};

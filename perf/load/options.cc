@@ -2,6 +2,7 @@
 #include "perf/load/options.h"
 
 #include <algorithm>
+#include <iterator>
 #include <sstream>
 
 #include <CLI/CLI.hpp>
@@ -83,6 +84,7 @@ void add_calls(CLI::App& app, Options& options, Words& words) {
       ->check(CLI::NonNegativeNumber)
       ->group(group);
   std::vector<std::string> codecs;
+  codecs.reserve(std::size(kShapes));
   for (const Shape& shape : kShapes) codecs.emplace_back(shape.name);
   app.add_option("--codec", words.codec, "What the phones send: " + CLI::detail::join(codecs, ", "))
       ->type_name("NAME")
