@@ -157,8 +157,8 @@ template <Family F>
     std::byte* const ip = rte_pktmbuf_mtod_offset(packet, std::byte*, kEtherSize);
     to->packet = packet;
     to->ip = ip;
-    // NOLINTNEXTLINE(bugprone-branch-clone): the likely one is to be told apart
     if (packet->nb_segs == 1 && plain.matches(frame_of(packet), checksum_verified(packet)) &&
+        // NOLINTNEXTLINE(bugprone-branch-clone): the likely one is to be told apart
         find_slot<F>(local, ip, to->slot)) [[likely]] {
       ++to;
     } else if (packet->data_len <= RTE_ETHER_MIN_LEN && arrive_padded(entrance, *to)) {
