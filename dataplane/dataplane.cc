@@ -171,17 +171,13 @@ Dataplane::Impl::~Impl() { stop.store(true, std::memory_order_relaxed); }
 Result<std::unique_ptr<Dataplane>> Dataplane::start(const DataplaneConfig& config) {
   if (auto ok = check(config); !ok) return std::unexpected(ok.error());
   if (auto ok = check_addresses(config); !ok) return std::unexpected(ok.error());
-  std::vector<DeviceLock> locks;
-  for (const std::string& device : devices_of(config)) {
-    auto lock = DeviceLock::take(device);
-    if (!lock) return std::unexpected(lock.error());
-    locks.push_back(std::move(*lock));
-  }
+  auto locks = DeviceLock::take_all(devices_of(config));
+  if (!locks) return std::unexpected(locks.error());
   auto eal = Eal::start(config);
   if (!eal) return std::unexpected(eal.error());
   auto pool = Mempool::create(config.mbufs);
   if (!pool) return std::unexpected(pool.error());
-  auto impl = std::make_unique<Impl>(config, std::move(locks), std::move(*eal), std::move(*pool));
+  auto impl = std::make_unique<Impl>(config, std::move(*locks), std::move(*eal), std::move(*pool));
   if (auto ok = impl->open_ports(); !ok) return std::unexpected(ok.error());
   if (auto ok = impl->make_flows(); !ok) return std::unexpected(ok.error());
   if (auto ok = impl->launch_workers(); !ok) return std::unexpected(ok.error());

@@ -145,6 +145,16 @@ Result<DeviceLock> DeviceLock::take(std::string_view device) {
   return fail("device '" + std::string(device) + "': cannot be locked: " + rte_strerror(errno));
 }
 
+Result<std::vector<DeviceLock>> DeviceLock::take_all(std::span<const std::string> devices) {
+  std::vector<DeviceLock> locks;
+  for (const std::string& device : devices) {
+    auto lock = take(device);
+    if (!lock) return std::unexpected(lock.error());
+    locks.push_back(std::move(*lock));
+  }
+  return locks;
+}
+
 DeviceLock::DeviceLock(DeviceLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
 DeviceLock::~DeviceLock() {
   if (fd_ >= 0) close(fd_);

@@ -14,6 +14,7 @@
 // however that ends, and it is as local to the network namespace as the interface is.
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,9 @@ class Mempool {
 class DeviceLock {
  public:
   [[nodiscard]] static Result<DeviceLock> take(std::string_view device);
+  // Of each of `devices`, or of none.
+  [[nodiscard]] static Result<std::vector<DeviceLock>> take_all(
+      std::span<const std::string> devices);
   DeviceLock(DeviceLock&& other) noexcept;
   DeviceLock(const DeviceLock&) = delete;
   DeviceLock& operator=(const DeviceLock&) = delete;

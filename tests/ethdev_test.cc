@@ -40,6 +40,23 @@ TEST(DeviceLock, NeedsNoneWhereNothingIsShared) {
   EXPECT_TRUE(first && second);
 }
 
+TEST(DeviceLock, OfAllOrNone) {
+  const std::vector<std::string> devices{"net_af_packet0,iface=ethdev_test3",
+                                         "net_af_packet1,iface=ethdev_test4"};
+  {
+    const auto other = DeviceLock::take(devices[1]);
+    ASSERT_TRUE(other);
+    const auto refused = DeviceLock::take_all(devices);
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().message, HasSubstr("iface=ethdev_test4"));
+    EXPECT_TRUE(DeviceLock::take(devices[0])) << "the first was given back";
+  }
+  const auto held = DeviceLock::take_all(devices);
+  ASSERT_TRUE(held);
+  EXPECT_EQ(held->size(), 2U);
+  for (const std::string& device : devices) EXPECT_FALSE(DeviceLock::take(device));
+}
+
 TEST(WithQueues, AsksForWhatTheWorkersNeed) {
   EXPECT_EQ(with_queues("net_af_packet0,iface=x", 1), "net_af_packet0,iface=x,framecnt=4096");
   EXPECT_EQ(with_queues("net_af_packet0,iface=x", 2),

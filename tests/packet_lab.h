@@ -249,6 +249,21 @@ struct Sent {
   Bytes frame;
 };
 
+// What stands in the batches, one a NIC, which are empty then.
+inline std::vector<Sent> drain(std::span<TxBatch> tx) {
+  std::vector<Sent> sent;
+  for (std::size_t nic = 0; nic < tx.size(); ++nic) {
+    for (rte_mbuf* packet : std::span(tx[nic].packets).first(tx[nic].count)) {
+      const auto* const data = rte_pktmbuf_mtod(packet, const std::byte*);
+      EXPECT_EQ(packet->pkt_len, packet->data_len);
+      sent.push_back({nic, Bytes(data, data + packet->data_len)});
+      rte_pktmbuf_free(packet);
+    }
+    tx[nic].clear();
+  }
+  return sent;
+}
+
 class PacketLab {
  public:
   PacketLab()
@@ -292,7 +307,7 @@ class PacketLab {
 
   std::vector<Sent> burst(std::size_t i, std::vector<rte_mbuf*> packets, Tsc now) {
     relay.burst(i, packets, now, tx_);
-    return drain();
+    return drain(tx_);
   }
   // One frame in: what came out, if anything.
   std::optional<Sent> receive(std::size_t i, std::span<const std::byte> frame, Tsc now = kStart) {
@@ -302,11 +317,11 @@ class PacketLab {
   }
   std::vector<Sent> housekeep(Tsc now) {
     host.housekeep(now, tx_);
-    return drain();
+    return drain(tx_);
   }
   std::vector<Sent> send_kept(Tsc now) {
     relay.send_kept(now, tx_);
-    return drain();
+    return drain(tx_);
   }
 
   // Datagrams of the parties, to the local address of the source's family.
@@ -357,21 +372,6 @@ class PacketLab {
     return block;
   }
   static void give_back(void* block) { spare().emplace_back(block, &std::free); }
-
-  std::vector<Sent> drain() {
-    std::vector<Sent> sent;
-    for (std::size_t i = 0; i < tx_.size(); ++i) {
-      for (std::size_t k = 0; k < tx_[i].count; ++k) {
-        rte_mbuf* const m = tx_[i].packets[k];
-        const auto* const data = rte_pktmbuf_mtod(m, const std::byte*);
-        EXPECT_EQ(m->pkt_len, m->data_len);
-        sent.push_back({i, Bytes(data, data + m->data_len)});
-        rte_pktmbuf_free(m);
-      }
-      tx_[i].clear();
-    }
-    return sent;
-  }
 
   Link link0_, link1_;
   std::array<Link*, 2> links_;

@@ -31,17 +31,7 @@ class Bench {
 
   std::vector<Sent> look(Tsc now) {
     pierce_.look(now, tx_, lab.stats);
-    std::vector<Sent> sent;
-    for (std::size_t nic = 0; nic < tx_.size(); ++nic) {
-      for (rte_mbuf* packet : std::span(tx_[nic].packets).first(tx_[nic].count)) {
-        const auto* const data = rte_pktmbuf_mtod(packet, const std::byte*);
-        EXPECT_EQ(packet->pkt_len, packet->data_len);
-        sent.push_back({nic, Bytes(data, data + packet->data_len)});
-        rte_pktmbuf_free(packet);
-      }
-      tx_[nic].clear();
-    }
-    return sent;
+    return drain(tx_);
   }
   // What is sent at each millisecond of `first` to `last`, as the worker's loop asks for it.
   std::multimap<std::uint64_t, Sent> run(std::uint64_t first, std::uint64_t last) {

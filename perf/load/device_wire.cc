@@ -12,7 +12,7 @@
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 
-#include "dataplane/checksum.h"
+#include "dataplane/datagram.h"
 #include "dataplane/eal.h"
 #include "dataplane/ethdev.h"
 #include "dataplane/frame.h"
@@ -46,46 +46,6 @@ DataplaneConfig as_dataplane(const DeviceWireConfig& config) {
     dataplane.interfaces.push_back(std::move(interface));
   }
   return dataplane;
-}
-
-// Ethernet, IP and UDP in front of a datagram that is there already.
-void write_headers(std::byte* frame, const MacAddress& from_mac, const MacAddress& to_mac,
-                   const Endpoint& from, const Endpoint& to, std::size_t size) {
-  const bool v4 = from.address.is_v4();
-  const rte_ether_hdr ether{to_ether(to_mac), to_ether(from_mac),
-                            rte_cpu_to_be_16(v4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6)};
-  store(frame, ether);
-  std::byte* const ip = frame + kEtherSize;
-  const auto length = static_cast<std::uint16_t>(kUdpSize + size);
-  if (v4) {
-    rte_ipv4_hdr header{};
-    header.version_ihl = 0x45;
-    header.total_length = Be16(static_cast<std::uint16_t>(kIpv4Size + length)).raw();
-    header.fragment_offset = RTE_BE16(RTE_IPV4_HDR_DF_FLAG);
-    header.time_to_live = kOwnTtl;
-    header.next_proto_id = IPPROTO_UDP;
-    header.src_addr = from.address.as_v4().raw();
-    header.dst_addr = to.address.as_v4().raw();
-    store(ip, header);
-    store(ip + 10, ipv4_checksum(ip));
-  } else {
-    store(ip, Be32(0x6000'0000).raw());
-    store(ip + 4, Be16(length).raw());
-    ip[6] = std::byte{IPPROTO_UDP};
-    ip[7] = std::byte{kOwnTtl};
-    store(ip + 8, from.address.bytes());
-    store(ip + 24, to.address.bytes());
-  }
-  std::byte* const udp = ip + ip_size(from.address.family());
-  store(udp, from.port.wire().raw());
-  store(udp + 2, to.port.wire().raw());
-  store(udp + 4, Be16(length).raw());
-  store(udp + 6, std::uint16_t{0});
-  const std::size_t addresses = v4 ? 8 : 32;
-  const std::uint64_t sum = std::uint64_t{ones_sum({udp - addresses, addresses})} +
-                            Be16(IPPROTO_UDP).raw() + Be16(length).raw() + ones_sum({udp, length});
-  const auto checksum = static_cast<std::uint16_t>(~fold(sum));
-  store(udp + 6, checksum == 0 ? std::uint16_t{0xffff} : checksum);
 }
 
 }  // namespace
@@ -145,17 +105,13 @@ struct DeviceWire::Impl {
 Result<std::unique_ptr<DeviceWire>> DeviceWire::open(const DeviceWireConfig& config) {
   const DataplaneConfig dataplane = as_dataplane(config);
   if (auto ok = check(dataplane); !ok) return std::unexpected(ok.error());
-  std::vector<DeviceLock> locks;
-  for (const std::string& device : devices_of(dataplane)) {
-    auto lock = DeviceLock::take(device);
-    if (!lock) return std::unexpected(lock.error());
-    locks.push_back(std::move(*lock));
-  }
+  auto locks = DeviceLock::take_all(devices_of(dataplane));
+  if (!locks) return std::unexpected(locks.error());
   auto eal = Eal::start(dataplane);
   if (!eal) return std::unexpected(eal.error());
   auto pool = Mempool::create(kMbufs);
   if (!pool) return std::unexpected(pool.error());
-  auto impl = std::make_unique<Impl>(config, std::move(locks), std::move(*eal), std::move(*pool));
+  auto impl = std::make_unique<Impl>(config, std::move(*locks), std::move(*eal), std::move(*pool));
   if (auto ok = impl->open_ports(dataplane); !ok) return std::unexpected(ok.error());
   return std::unique_ptr<DeviceWire>(new DeviceWire(std::move(impl)));
 }
@@ -241,8 +197,8 @@ bool DeviceWire::Impl::address(const Waiting& each) {
       side.address.address,
       UdpPort(static_cast<std::uint16_t>(side.first.number() + 2 * each.of.from.number +
                                          (each.of.from.rtcp ? 1 : 0)))};
-  write_headers(rte_pktmbuf_mtod(each.packet, std::byte*), link.mac, *mac, from, each.to,
-                each.of.size);
+  write_datagram(rte_pktmbuf_mtod(each.packet, std::byte*), {link.mac, *mac}, from, each.to,
+                 each.of.size);
   return true;
 }
 
