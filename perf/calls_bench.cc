@@ -66,7 +66,7 @@ std::uint64_t first_number(const benchmark::State& state) {
 void cycle(benchmark::State& state) {
   std::uint64_t number = first_number(state);
   const bench::Allocations count(state);
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     const std::string id = bench::call_id(number++);
     if (!establish(*calls, id) || !remove(*calls, id)) return state.SkipWithError("refused");
   }
@@ -104,7 +104,7 @@ void ng_cycle(benchmark::State& state) {
   const Exchange exchange{.calls = *calls, .now = Clock::now(), .max_reply = SIZE_MAX, .peer = {}};
   std::size_t next = 0;
   const bench::Allocations count(state);
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     for (const std::string& text : cycles[next++ % cycles.size()]) {
       benchmark::DoNotOptimize(ng::frame(text));
       const Answer answer = ng::serve(text, exchange);
@@ -134,7 +134,7 @@ std::uint64_t resident_bytes() {
 // started.
 void hundred_thousand_calls(benchmark::State& state) {
   constexpr std::uint64_t kCalls = 100'000;
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     Calls many(bench::config(), bench::dataplane());
     ::malloc_trim(0);
     const std::uint64_t before = resident_bytes();

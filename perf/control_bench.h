@@ -7,9 +7,8 @@
 // deletes are carried out at once, so that calls can be made and ended without a pause.
 
 #include <cstddef>
-#include <cstdlib>
-#include <iostream>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 
@@ -48,10 +47,7 @@ ports = [1024, 65535]
 path = "/unused"
 )",
                                "benchmark");
-    if (!parsed) {
-      std::cerr << parsed.error().message << '\n';
-      std::exit(1);
-    }
+    if (!parsed) throw std::runtime_error(parsed.error().message);
     return std::move(*parsed);
   }();
   return made;
@@ -66,10 +62,7 @@ inline Dataplane& dataplane() {
   auto& instance = started_dataplane();
   if (!instance) {
     auto started = Dataplane::start(config().dataplane);
-    if (!started) {
-      std::cerr << started.error().message << '\n';
-      std::exit(1);
-    }
+    if (!started) throw std::runtime_error(started.error().message);
     instance = std::move(*started);
   }
   return *instance;

@@ -14,7 +14,7 @@ void parse_message(benchmark::State& state, const std::string& name) {
   const std::string message = read_data("mediaproxy/" + name);
   if (!parse(message)) state.SkipWithError("refused");
   const bench::Allocations count(state);
-  for (auto _ : state) benchmark::DoNotOptimize(parse(message));
+  for ([[maybe_unused]] auto _ : state) benchmark::DoNotOptimize(parse(message));
 }
 BENCHMARK_CAPTURE(parse_message, request, "use_request");
 BENCHMARK_CAPTURE(parse_message, reply, "use_reply");
@@ -25,7 +25,7 @@ void print_update(benchmark::State& state) {
   const Reply reply =
       reply::Endpoints{{{address, UdpPort(35000)}, {address, UdpPort(35002)}}, std::string()};
   const bench::Allocations count(state);
-  for (auto _ : state) benchmark::DoNotOptimize(encode(reply));
+  for ([[maybe_unused]] auto _ : state) benchmark::DoNotOptimize(encode(reply));
 }
 BENCHMARK(print_update);
 

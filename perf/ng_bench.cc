@@ -21,19 +21,19 @@ std::string captured(const std::string& name, Encoding encoding) {
 void frame_message(benchmark::State& state, const std::string& name, Encoding encoding) {
   const std::string message = captured(name, encoding);
   const bench::Allocations count(state);
-  for (auto _ : state) benchmark::DoNotOptimize(frame(message));
+  for ([[maybe_unused]] auto _ : state) benchmark::DoNotOptimize(frame(message));
 }
 
 void parse_message(benchmark::State& state, const std::string& name, Encoding encoding) {
   const std::string message = captured(name, encoding);
   if (!parse(message)) state.SkipWithError("refused");
   const bench::Allocations count(state);
-  for (auto _ : state) benchmark::DoNotOptimize(parse(message));
+  for ([[maybe_unused]] auto _ : state) benchmark::DoNotOptimize(parse(message));
 }
 
 void print_reply(benchmark::State& state, const Reply& reply, Encoding encoding) {
   const bench::Allocations count(state);
-  for (auto _ : state) benchmark::DoNotOptimize(encode("5323_1", encoding, reply));
+  for ([[maybe_unused]] auto _ : state) benchmark::DoNotOptimize(encode("5323_1", encoding, reply));
 }
 
 // What a delete of a call between two parties tells.

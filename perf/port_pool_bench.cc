@@ -18,7 +18,7 @@ PortPool& pool() {
 void take_and_release(benchmark::State& state) {
   const auto now = PortPool::Clock::now();
   const bench::Allocations count(state);
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     auto pair = pool().take(now);
     if (!pair) return state.SkipWithError("no ports");
     benchmark::DoNotOptimize(pair->rtp());
@@ -30,7 +30,7 @@ void take_of_one_address(benchmark::State& state) {
   const auto now = PortPool::Clock::now();
   const IpAddress address = bench::config().interfaces.at(0).addresses.back();
   const bench::Allocations count(state);
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     auto pair = pool().take(now, address);
     if (!pair) return state.SkipWithError("no ports");
     benchmark::DoNotOptimize(pair->rtp());
@@ -42,9 +42,9 @@ BENCHMARK(take_of_one_address);
 void take_of_few(benchmark::State& state) {
   const auto now = PortPool::Clock::now();
   std::vector<PortPair> taken;
-  while (pool().free() > 200) taken.push_back(std::move(*pool().take(now)));
+  while (pool().free() > 200) taken.push_back(pool().take(now).value());
   const bench::Allocations count(state);
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     auto pair = pool().take(now);
     if (!pair) return state.SkipWithError("no ports");
     benchmark::DoNotOptimize(pair->rtp());

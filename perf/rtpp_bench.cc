@@ -21,7 +21,7 @@ constexpr std::string_view kRemove = "D 1-22684@127.0.0.1 22684SIPpTag001 uastag
 void parse_command(benchmark::State& state, std::string_view text) {
   if (!parse(text, bench::config(), {})) state.SkipWithError("refused");
   const bench::Allocations count(state);
-  for (auto _ : state) benchmark::DoNotOptimize(parse(text, bench::config(), {}));
+  for ([[maybe_unused]] auto _ : state) benchmark::DoNotOptimize(parse(text, bench::config(), {}));
 }
 BENCHMARK_CAPTURE(parse_command, update, kUpdate);
 BENCHMARK_CAPTURE(parse_command, lookup, kLookup);
@@ -31,7 +31,7 @@ void print_update(benchmark::State& state) {
   const Reply reply =
       reply::Endpoints{{{IpAddress::v4(198, 18, 0, 1), UdpPort(35000)}}, std::string()};
   const bench::Allocations count(state);
-  for (auto _ : state) benchmark::DoNotOptimize(print_port(reply, Verb::update));
+  for ([[maybe_unused]] auto _ : state) benchmark::DoNotOptimize(print_port(reply, Verb::update));
 }
 BENCHMARK(print_update);
 

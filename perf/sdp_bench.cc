@@ -18,7 +18,7 @@ void parse_body(benchmark::State& state, const std::string& name) {
   const std::string text = body(name);
   if (!parse(text)) state.SkipWithError("refused");
   const bench::Allocations count(state);
-  for (auto _ : state) benchmark::DoNotOptimize(parse(text));
+  for ([[maybe_unused]] auto _ : state) benchmark::DoNotOptimize(parse(text));
 }
 
 void rewrite_body(benchmark::State& state, const std::string& name) {
@@ -34,7 +34,7 @@ void rewrite_body(benchmark::State& state, const std::string& name) {
                          .rtcp = port.next()});
   }
   const bench::Allocations count(state);
-  for (auto _ : state) benchmark::DoNotOptimize(rewrite(*session, to));
+  for ([[maybe_unused]] auto _ : state) benchmark::DoNotOptimize(rewrite(*session, to));
 }
 
 BENCHMARK_CAPTURE(parse_body, phone, "");

@@ -191,7 +191,7 @@ void round_trip(benchmark::State& state, std::string_view command, bool kept) {
   Client cleaner(folder.path() / "relay", true);
   Delays relayed, echoed;
   std::uint64_t number = 0;
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     const std::string id = bench::call_id(number++);
     const std::string text = request(command, id);
     echoed.add(to_echo.ask(text));

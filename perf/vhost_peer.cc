@@ -124,8 +124,8 @@ class Peer {
       const Clock::time_point now = Clock::now();
       if (now - told < kPeriod) continue;
       const auto taken = std::chrono::duration_cast<std::chrono::microseconds>(now - told);
-      std::cout << taken.count() << ' ' << sent_ - told_sent_ << ' ' << back_ - told_back_
-                << std::endl;
+      std::cout << taken.count() << ' ' << sent_ - told_sent_ << ' ' << back_ - told_back_ << '\n'
+                << std::flush;
       told = now, told_sent_ = sent_, told_back_ = back_;
     }
   }

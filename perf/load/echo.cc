@@ -55,7 +55,7 @@ Error last_error(const char* what) {
 
 }  // namespace
 
-Result<Echo> Echo::start(const ControlAddress& like, std::string reply, pid_t process) {
+Result<Echo> Echo::start(const ControlAddress& like, const std::string& reply, pid_t process) {
   Echo echo;
   FileDescriptor socket;
   echo.address_.keep = like.keep;
@@ -64,7 +64,7 @@ Result<Echo> Echo::start(const ControlAddress& like, std::string reply, pid_t pr
         like.udp->address.is_v4() ? IpAddress::v4(127, 0, 0, 1) : IpAddress::parse("::1").value(),
         UdpPort(0)});
     socket.reset(::socket(own.family(), SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    if (::bind(socket.get(), own.get(), own.size) != 0 ||
+    if (!socket.valid() || ::bind(socket.get(), own.get(), own.size) != 0 ||
         ::getsockname(socket.get(), own.get(), &own.size) != 0) {
       return std::unexpected(last_error("no socket for the echo server"));
     }
@@ -80,7 +80,8 @@ Result<Echo> Echo::start(const ControlAddress& like, std::string reply, pid_t pr
     own.sun_family = AF_UNIX;
     std::ranges::copy(echo.address_.path, own.sun_path);
     socket.reset(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&own), sizeof own) != 0 ||
+    if (!socket.valid() ||
+        ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&own), sizeof own) != 0 ||
         ::listen(socket.get(), 128) != 0) {
       return std::unexpected(last_error("no socket for the echo server"));
     }

@@ -17,7 +17,7 @@ class Echo {
  public:
   // On the same kind of socket as `like`, and on the cores that `process` may use (0: any). A reply
   // to a datagram begins with the request's cookie.
-  [[nodiscard]] static Result<Echo> start(const ControlAddress& like, std::string reply,
+  [[nodiscard]] static Result<Echo> start(const ControlAddress& like, const std::string& reply,
                                           pid_t process);
   Echo(Echo&& other) noexcept;
   Echo& operator=(Echo&&) = delete;
