@@ -20,6 +20,7 @@ PROGRAM = BUILD / "perf" / "millrace-load"
 OTHER = "198.18.0.11"  # the callees' address, on the caller's host
 CALLS = 20
 PACKETS = 2 * CALLS * 50  # a second, both ways
+TRIES = 5  # a busy machine spoils a measurement of times, but not all of them
 
 
 class Generator:
@@ -48,11 +49,22 @@ class Generator:
 class LoadCase:
     """What both relays are put to."""
 
-    def measure(self, space, *words, status=0):
-        generator = Generator(space, *words)
-        returned, told = generator.end()
-        self.assertEqual(returned, status, generator.output + generator.complaint)
-        return told
+    def measure(self, space, *words, status=0, spoilt=lambda result: False):
+        """Once more if this machine's other work has spoilt it."""
+        for _ in range(TRIES):
+            generator = Generator(space, *words)
+            returned, told = generator.end()
+            if told is None or not spoilt(told["result"]):
+                self.assertEqual(returned, status, generator.output + generator.complaint)
+                return told
+        self.fail(f"this machine is too busy: {TRIES} measurements were spoilt; the last:\n"
+                  + generator.output + generator.complaint)
+
+    @staticmethod
+    def late(result):
+        """By as much as a packet takes to come round again."""
+        return any(result[way]["delay_us"]["p99"] >= 20_000
+                   for way in ("caller_to_callee", "callee_to_caller"))
 
     def assert_all_heard(self, told, seconds=2):
         result = told["result"]
@@ -65,8 +77,7 @@ class LoadCase:
             self.assertEqual(one["duplicates"], 0)
             self.assertEqual(one["delay_us"]["count"], one["received"])
             self.assertGreater(one["delay_us"]["p50"], 0)
-            if one["delay_us"]["p99"] < 20_000:  # else this machine is busy
-                self.assertGreater(one["mos"], 4)
+            self.assertGreater(one["mos"], 4)
             self.assertEqual(one["rtcp_received"], one["rtcp_sent"])
             self.assertGreater(one["rtcp_sent"], CALLS)
         generator = result["generator"]
@@ -91,7 +102,8 @@ class MillraceTest(LoadCase, RelayCase):
 
     def voice(self, *more, control=None):
         return self.measure(self.bed.caller, *self.words("run", control), "--calls", CALLS,
-                            "--duration", 2, "--rtcp-interval", 0.5, "--max-loss", 0, *more)
+                            "--duration", 2, "--rtcp-interval", 0.5, "--max-loss", 0, *more,
+                            spoilt=self.late)
 
     def assert_nothing_left(self):
         self.assertEqual(self.ng.command("list")["calls"], [])
@@ -119,7 +131,8 @@ class MillraceTest(LoadCase, RelayCase):
     def test_voice_signalled_by_udp(self):
         told = self.measure(self.bed.caller, *self.words("run", f"udp:127.0.0.1:{UDP_PORT}"),
                             "--control-netns", self.bed.relay.path, "--calls", CALLS,
-                            "--duration", 2, "--rtcp-interval", 0.5, "--max-loss", 0)
+                            "--duration", 2, "--rtcp-interval", 0.5, "--max-loss", 0,
+                            spoilt=self.late)
         self.assert_all_heard(told)
 
     def test_voice_signalled_as_rtpproxy(self):
@@ -142,7 +155,7 @@ class MillraceTest(LoadCase, RelayCase):
                             "--device", "net_af_packet0,iface=eth0", "--caller", "198.18.0.12/24",
                             "--callee", "198.18.0.13/24", "--warm-up", 1, "--duration", 2,
                             "--calls", CALLS, "--rtcp-interval", 0.5, "--max-loss", 0,
-                            "--nap-us", 500)
+                            "--nap-us", 500, spoilt=self.late)
         self.assert_all_heard(told)
         self.assertEqual(told["conditions"]["device"], "net_af_packet0,iface=eth0")
 
@@ -177,17 +190,14 @@ class MillraceTest(LoadCase, RelayCase):
         self.assert_nothing_left()
 
     def test_search(self):
-        generator = Generator(self.bed.caller, *self.words("search"), "--calls", CALLS,
-                              "--duration", 1, "--allow", 2)
-        status, told = generator.end()
+        def spoilt(result):
+            return not any(trial["calls"] == CALLS and not trial["generator_limited"]
+                           for trial in result["trials"])
+
+        told = self.measure(self.bed.caller, *self.words("search"), "--calls", CALLS,
+                            "--duration", 1, "--allow", 2, spoilt=spoilt)
         result = told["result"]
-        self.assertEqual(status, 0 if result["ndr"]["calls"] else 1, generator.complaint)
-        if not result["ndr"]["calls"]:
-            self.assertTrue(all(trial["generator_limited"] or trial["lost"] > 2
-                                for trial in result["trials"]))
-            self.skipTest("this machine is too busy for any load without loss")
         tried = {trial["calls"]: trial for trial in result["trials"]}
-        self.assertIn(CALLS, tried)  # which a busy machine may fail
         self.assertIn(result["ndr"]["calls"], tried)
         self.assertLessEqual(tried[result["ndr"]["calls"]]["lost"], 2)
         self.assertGreaterEqual(result["pdr"]["calls"], result["ndr"]["calls"])
@@ -195,10 +205,9 @@ class MillraceTest(LoadCase, RelayCase):
 
     def test_overload(self):
         told = self.measure(self.bed.caller, *self.words("overload"), "--calls", CALLS,
-                            "--duration", 1, "--flood", 1)
+                            "--duration", 1, "--flood", 1,
+                            spoilt=lambda result: not result["generator"]["kept_up"])
         overload = told["result"]["overload"]
-        if not told["result"]["generator"]["kept_up"]:
-            self.skipTest("this machine is too busy for a flood")
         self.assertAlmostEqual(overload["before"]["sent_pps"], PACKETS, delta=PACKETS / 10)
         self.assertAlmostEqual(overload["flood"]["sent_pps"], 4 * PACKETS, delta=PACKETS / 2)
         self.assertIsNotNone(overload["recovery_s"])
@@ -265,7 +274,7 @@ class RtpengineTest(LoadCase, unittest.TestCase):
         told = self.measure(self.space, "run", "--control", f"udp:{self.RELAY}:2223", "--caller",
                             self.NEAR, "--callee", self.FAR, "--calls", CALLS, "--duration", 2,
                             "--rtcp-interval", 0.5, "--max-loss", 0, "--nap-us", 500,
-                            "--relay-pid", self.process.pid)
+                            "--relay-pid", self.process.pid, spoilt=self.late)
         self.assert_all_heard(told)
         self.assertGreater(told["result"]["relay"]["cpu_s"], 0)
         self.assertNotIn("relay_workers", told["result"])
