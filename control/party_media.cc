@@ -95,7 +95,7 @@ struct Judge {
     };
     add(source());
     for (const auto& part : media.components) {
-      if (part.routable) add(part.advertised->address);
+      if (const auto remote = part.remote()) add(remote->address);
     }
     for (const IpAddress& candidate : session.medias[index].candidates) {
       if (routable(candidate) && !realms.is_own(candidate)) add(candidate);

@@ -8,6 +8,7 @@
 #include <array>
 #include <fstream>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <variant>
 #include <vector>
@@ -53,7 +54,9 @@ std::unique_ptr<Calls> calls;
 void make_calls(const benchmark::State& state) {
   calls = std::make_unique<Calls>(bench::config(), bench::dataplane());
   for (std::int64_t i = 0; i < state.range(0); ++i) {
-    if (!establish(*calls, bench::call_id(static_cast<std::uint64_t>(i)))) std::exit(1);
+    if (!establish(*calls, bench::call_id(static_cast<std::uint64_t>(i)))) {
+      throw std::runtime_error("a call is refused");
+    }
   }
 }
 void drop_calls(const benchmark::State&) { calls.reset(); }

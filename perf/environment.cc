@@ -73,6 +73,7 @@ void start_eal() {
                                    "--no-telemetry", "-m",        "128",         "--log-level=4",
                                    "--lcores",       lcores};
     std::vector<char*> args;
+    args.reserve(words.size());
     for (std::string& word : words) args.push_back(word.data());
     if (rte_eal_init(static_cast<int>(args.size()), args.data()) < 0) {
       throw std::runtime_error(std::string("EAL does not start: ") + rte_strerror(rte_errno));

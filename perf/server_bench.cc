@@ -16,6 +16,7 @@
 #include <chrono>
 #include <cstring>
 #include <filesystem>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -82,7 +83,7 @@ class Relay {
  public:
   explicit Relay(const std::filesystem::path& path)
       : calls_(bench::config(), bench::dataplane()), listeners_(listen_on(path)) {
-    if (!server_.start()) std::exit(1);
+    if (auto ok = server_.start(); !ok) throw std::runtime_error(ok.error().message);
     for (int i = 0; i < 2; ++i) threads_.emplace_back([this] { server_.run(); });
   }
   ~Relay() { server_.stop(); }
@@ -94,7 +95,7 @@ class Relay {
     ControlSocket socket;
     socket.path = path;
     auto listener = Listener::bind(socket);
-    if (!listener) std::exit(1);
+    if (!listener) throw std::runtime_error(listener.error().message);
     std::vector<Listener> listeners;
     listeners.push_back(std::move(*listener));
     return listeners;

@@ -50,8 +50,8 @@ struct TrafficKind {
 
 // The flows [first, first + count) and who draws among them: what one worker is sent.
 struct Share {
-  std::size_t first;
-  std::size_t count;
+  std::size_t first = 0;
+  std::size_t count = 0;
   std::minstd_rand random{1};
 };
 
@@ -60,6 +60,7 @@ class Traffic {
   explicit Traffic(const TrafficKind& kind);
   Traffic(const Traffic&) = delete;
   Traffic& operator=(const Traffic&) = delete;
+  ~Traffic() = default;
 
   [[nodiscard]] std::span<Link* const> links() { return {&link_pointer_, 1}; }
   [[nodiscard]] FlowTable& table() { return *table_; }

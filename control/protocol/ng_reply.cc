@@ -353,20 +353,26 @@ struct Entries {
   }
 };
 
+// What stands in front of a reply, with room for the reply.
+std::string head(std::string_view cookie) {
+  constexpr std::size_t kUsual = 2048;  // bytes
+  std::string written;
+  written.reserve(kUsual);
+  written += cookie;
+  if (!cookie.empty()) written += ' ';
+  return written;
+}
+
 }  // namespace
 
 std::string encode(std::string_view cookie, Encoding encoding, const Reply& reply) {
-  constexpr std::size_t kUsual = 2048;  // bytes of a reply
-  std::string head;
-  head.reserve(kUsual);
-  head += cookie;
-  if (!cookie.empty()) head += ' ';
-  Writer writer(encoding == Encoding::json ? std::string() : std::move(head));
+  Writer writer(encoding == Encoding::json ? std::string() : head(cookie));
   writer.dictionary();
   std::visit(Entries{writer}, reply);
   writer.end();
   std::string written = std::move(writer).take();
-  return encoding == Encoding::json ? head + json::from_bencode(written) : written;
+  if (encoding == Encoding::json) return head(cookie) + json::from_bencode(written);
+  return written;
 }
 
 }  // namespace millrace::ng

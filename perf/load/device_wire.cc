@@ -87,7 +87,7 @@ struct DeviceWire::Impl {
   std::vector<std::unique_ptr<Link>> links;  // one a party
   std::vector<Link*> link_list;              // the same
   WorkerStats stats;
-  std::optional<Host> host;
+  std::unique_ptr<Host> host;
   std::vector<TxBatch> own;  // the host's answers and questions, one a NIC
   std::array<std::map<IpAddress, NextHop>, 2> hops;
 
@@ -140,7 +140,7 @@ Result<void> DeviceWire::Impl::open_ports(const DataplaneConfig& dataplane) {
                                            MediaAddressId{}, interface.gateways, tsc_hz));
     link_list.push_back(links.back().get());
   }
-  host.emplace(link_list, *pool.get(), stats, tsc_hz);
+  host = std::make_unique<Host>(link_list, *pool.get(), stats, tsc_hz);
   own.resize(ports.size());
   return {};
 }

@@ -24,7 +24,7 @@ std::string last_error() { return std::generic_category().message(errno); }
 Stamp stamp_of(msghdr& header) {
   for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
     if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_TIMESTAMPNS) continue;
-    timespec time;
+    timespec time{};
     std::memcpy(&time, CMSG_DATA(c), sizeof time);
     return Stamp(std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec));
   }

@@ -115,41 +115,41 @@ Histogram Measurement::delay() const {
   return both;
 }
 
+Load::Load(const Options& options, std::unique_ptr<Wire> wire, Signalling signalling,
+           std::size_t most, std::size_t slots)
+    : options_(options),
+      wire_(std::move(wire)),
+      phones_({.calls = slots,
+               .shape = options.shape,
+               .rtcp_interval = milliseconds(std::lround(options.rtcp_interval * 1000)),
+               .rtcp_mux = options.rtcp_mux,
+               .ports = options.sockets,
+               .seed = options.seed},
+              *wire_, Clock::now()),
+      signalling_(std::move(signalling)),
+      most_(most),
+      states_(slots, State::free) {
+  for (std::size_t i = slots; i-- > most;) free_.push_back(static_cast<std::uint32_t>(i));
+}
+
 Result<std::unique_ptr<Load>> Load::open(const Options& options, std::size_t most) {
-  std::unique_ptr<Load> load(new Load(options));
   auto wire = open_wire(options);
   if (!wire) return std::unexpected(wire.error());
-  load->wire_ = std::move(*wire);
-
   Signalling::Parties parties;
   for (const Party party : {Party::caller, Party::callee}) {
     parties.source[index(party)] = options.parties[index(party)].address;
     for (unsigned i = 0; i < options.sockets; ++i) {
       const unsigned spoken = i + (options.nat ? options.sockets : 0);
       parties.said[index(party)].push_back(
-          load->wire_->endpoint({party, static_cast<std::uint8_t>(spoken), false}));
+          (*wire)->endpoint({party, static_cast<std::uint8_t>(spoken), false}));
     }
   }
   const std::size_t slots = most + passing_calls(options);
   auto signalling = open_signalling(options, slots, std::move(parties));
   if (!signalling) return std::unexpected(signalling.error());
-  load->signalling_.emplace(std::move(*signalling));
-
-  load->most_ = most;
-  load->states_.resize(slots, State::free);
-  for (std::size_t i = slots; i-- > most;) {
-    load->free_.push_back(static_cast<std::uint32_t>(i));
-  }
-  load->phones_.emplace(
-      PhonesConfig{.calls = slots,
-                   .shape = options.shape,
-                   .rtcp_interval = milliseconds(std::lround(options.rtcp_interval * 1000)),
-                   .rtcp_mux = options.rtcp_mux,
-                   .ports = options.sockets,
-                   .seed = options.seed},
-      *load->wire_, Clock::now());
   ::prctl(PR_SET_TIMERSLACK, 1UL);
-  return load;
+  return std::unique_ptr<Load>(
+      new Load(options, std::move(*wire), std::move(*signalling), most, slots));
 }
 
 double Load::packets_per_second(std::size_t calls) const {
@@ -159,7 +159,7 @@ double Load::packets_per_second(std::size_t calls) const {
 void Load::start(std::uint32_t call) {
   states_[call] = State::coming_up;
   ++unsettled_;
-  signalling_->offer(call);
+  signalling_.offer(call);
 }
 
 void Load::hang_up(std::uint32_t call, Clock::time_point now) {
@@ -167,7 +167,7 @@ void Load::hang_up(std::uint32_t call, Clock::time_point now) {
   states_[call] = State::leaving;
   ++unsettled_;
   if (call < most_) --up_;
-  phones_->hang_up(call);
+  phones_.hang_up(call);
   removals_.push_back({now + kLinger, call});
 }
 
@@ -177,7 +177,7 @@ void Load::take(const Signalling::Event& event) {
   --unsettled_;
   if (event.news == Signalling::News::up) {
     states_[call] = State::talking;
-    phones_->connect(call, event.told, std::chrono::system_clock::now() + kSettle);
+    phones_.connect(call, event.told, std::chrono::system_clock::now() + kSettle);
     if (stays) {
       ++up_;
     } else {
@@ -187,7 +187,7 @@ void Load::take(const Signalling::Event& event) {
     if (ending_) hang_up(call, Clock::now());
     return;
   }
-  if (states_[call] == State::coming_up) refusal_ = signalling_->last_refusal();
+  if (states_[call] == State::coming_up) refusal_ = signalling_.last_refusal();
   states_[call] = State::free;
   if (!stays) free_.push_back(call);
 }
@@ -195,7 +195,7 @@ void Load::take(const Signalling::Event& event) {
 // Calls that come and go, and those that have stopped talking.
 void Load::churn(Clock::time_point now) {
   while (!removals_.empty() && removals_.front().at <= now) {
-    signalling_->remove(removals_.front().call);
+    signalling_.remove(removals_.front().call);
     removals_.pop_front();
   }
   while (!ends_.empty() && ends_.front().at <= now) {
@@ -219,13 +219,13 @@ void Load::let_come_and_go() {
 void Load::turn() {
   const Clock::time_point now = Clock::now();
   if (!paces_.empty() && paces_.front().at <= now) {
-    phones_->speed_up(paces_.front().factor, now);
+    phones_.speed_up(paces_.front().factor, now);
     paces_.pop_front();
   }
-  bool busy = phones_->send(now);
-  for (int i = 0; i < 4 && phones_->receive(); ++i) busy = true;
-  if (!signalling_->idle()) {
-    for (const auto& event : signalling_->poll()) take(event);
+  bool busy = phones_.send(now);
+  for (int i = 0; i < 4 && phones_.receive(); ++i) busy = true;
+  if (!signalling_.idle()) {
+    for (const auto& event : signalling_.poll()) take(event);
     busy = true;
   }
   churn(now);
@@ -234,13 +234,13 @@ void Load::turn() {
 
 void Load::nap(Clock::time_point now) const {
   Clock::time_point until = now + std::chrono::microseconds(options_.nap_us);
-  if (phones_->talking() > 0) until = std::min(until, phones_->due());
+  if (phones_.talking() > 0) until = std::min(until, phones_.due());
   if (until > now) std::this_thread::sleep_until(until);
 }
 
 std::string Load::status() const {
-  const Tally& tally = phones_->tally();
-  return fmt::format("{} calls, {} sent, {} received", phones_->talking(),
+  const Tally& tally = phones_.tally();
+  return fmt::format("{} calls, {} sent, {} received", phones_.talking(),
                      tally.directions[0].sent + tally.directions[1].sent,
                      tally.directions[0].received + tally.directions[1].received);
 }
@@ -285,10 +285,10 @@ void Load::run(nanoseconds time, Progress& progress) {
 // Asks the relay, while everything goes on.
 std::optional<WorkerCycles> Load::cycles_now() {
   if (!tells_cycles_ || options_.protocol != "ng") return std::nullopt;
-  signalling_->ask_statistics();
+  signalling_.ask_statistics();
   const Clock::time_point end = Clock::now() + std::chrono::seconds(2);
-  while (!signalling_->statistics() && Clock::now() < end) turn();
-  const auto cycles = worker_cycles(signalling_->statistics().value_or(""));
+  while (!signalling_.statistics() && Clock::now() < end) turn();
+  const auto cycles = worker_cycles(signalling_.statistics().value_or(""));
   tells_cycles_ = cycles.has_value();
   return cycles;
 }
@@ -302,14 +302,14 @@ Measurement Load::measure(nanoseconds time, nanoseconds step, Progress& progress
   }
   const Stamp from = std::chrono::system_clock::now();
   const nanoseconds cpu = own_cpu();
-  signalling_->tally() = SignallingTally();
-  phones_->begin(from, step.count() > 0 ? std::optional<Series>(Series(from, step)) : std::nullopt);
+  signalling_.tally() = SignallingTally();
+  phones_.begin(from, step.count() > 0 ? std::optional<Series>(Series(from, step)) : std::nullopt);
   run(time, progress);
   const Stamp until = std::chrono::system_clock::now();
-  phones_->end(until);
+  phones_.end(until);
   measured.own_cpu = own_cpu() - cpu;
-  measured.signalling = signalling_->tally();
-  measured.calls = phones_->talking();
+  measured.signalling = signalling_.tally();
+  measured.calls = phones_.talking();
   if (before) {
     if (const auto usage = usage_of(options_.relay_pid)) measured.relay = *usage - *before;
   }
@@ -320,7 +320,7 @@ Measurement Load::measure(nanoseconds time, nanoseconds step, Progress& progress
                          .per_second = then->per_second};
     }
   }
-  const Tally& tally = phones_->tally();
+  const Tally& tally = phones_.tally();
   const auto under_way = [&tally] {
     std::uint64_t packets = 0;
     for (const Direction& d : tally.directions) {
@@ -343,11 +343,11 @@ Measurement Load::measure(nanoseconds time, nanoseconds step, Progress& progress
   measured.complete = !interrupted();
   measured.offered_pps = packets_per_second(measured.calls);
   for (const Party party : {Party::caller, Party::callee}) {
-    measured.quality[index(party)] = phones_->quality(party);
+    measured.quality[index(party)] = phones_.quality(party);
   }
-  measured.tally = std::move(phones_->tally());
+  measured.tally = std::move(phones_.tally());
   if (measured.tally.series) measured.tally.series->close();
-  phones_->begin(Stamp::max());
+  phones_.begin(Stamp::max());
   return measured;
 }
 
@@ -358,7 +358,7 @@ void Load::end(Progress& progress) {
   const Clock::time_point now = Clock::now();
   for (std::size_t i = 0; i < states_.size(); ++i) hang_up(static_cast<std::uint32_t>(i), now);
   const Clock::time_point late = now + std::chrono::seconds(15);
-  while ((unsettled_ > 0 || !signalling_->idle()) && Clock::now() < late) {
+  while ((unsettled_ > 0 || !signalling_.idle()) && Clock::now() < late) {
     turn();
     progress.show(Clock::now(), [this] { return fmt::format("{} calls to end", unsettled_); });
   }

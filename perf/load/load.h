@@ -86,7 +86,7 @@ class Load {
   // Ends all calls.
   void end(Progress& progress);
 
-  [[nodiscard]] Phones& phones() { return *phones_; }
+  [[nodiscard]] Phones& phones() { return phones_; }
   [[nodiscard]] std::string trouble() const { return wire_->trouble(); }
   [[nodiscard]] double packets_per_second(std::size_t calls) const;
 
@@ -102,7 +102,8 @@ class Load {
     double factor;
   };
 
-  explicit Load(const Options& options) : options_(options) {}
+  Load(const Options& options, std::unique_ptr<Wire> wire, Signalling signalling, std::size_t most,
+       std::size_t slots);
   void turn();
   [[nodiscard]] std::string status() const;
   void churn(Clock::time_point now);
@@ -114,11 +115,11 @@ class Load {
 
   const Options& options_;
   std::unique_ptr<Wire> wire_;
-  std::optional<Phones> phones_;
-  std::optional<Signalling> signalling_;
-  std::vector<State> states_;  // of calls; those that stay first
-  std::size_t stay_ = 0;       // are to
-  std::size_t most_ = 0;
+  Phones phones_;
+  Signalling signalling_;
+  std::size_t most_;
+  std::vector<State> states_;        // of calls; those that stay first
+  std::size_t stay_ = 0;             // are to
   std::vector<std::uint32_t> free_;  // slots of calls that come and go
   std::deque<Leave> ends_, removals_;
   std::deque<Pace> paces_;

@@ -83,6 +83,7 @@ Result<Outcome> measure_overload(const Options& options) {
   progress.finish();
   if (measured.sent() == 0 && !load.trouble().empty()) return fail(load.trouble());
 
+  // NOLINTNEXTLINE(bugprone-unchecked-optional-access): measure() was asked for steps
   const Series& series = *measured.tally.series;
   const Phase before = phase(series, 0, options.duration);
   // The step in which the pace changed belongs to neither side.

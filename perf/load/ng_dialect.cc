@@ -86,12 +86,13 @@ std::uint64_t number(const Value& dictionary, std::string_view key) {
 Result<std::optional<Told>> told_by(std::string_view body) {
   const auto session = sdp::parse(body);
   if (!session) return fail("the relay's SDP: " + session.error().message);
-  if (session->medias.size() != 1 || !session->medias[0].connection ||
-      session->medias[0].port == UdpPort(0)) {
-    return fail("the relay's SDP names no address and port for the media");
+  if (session->medias.size() == 1) {
+    const sdp::Media& media = session->medias[0];
+    if (media.connection && media.port != UdpPort(0)) {
+      return Told{{*media.connection, media.port}, media.rtcp};
+    }
   }
-  const sdp::Media& media = session->medias[0];
-  return Told{{*media.connection, media.port}, media.rtcp};
+  return fail("the relay's SDP names no address and port for the media");
 }
 
 Result<std::optional<Told>> decode(Verb verb, std::string_view reply) {
