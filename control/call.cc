@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "control/sdp_edits.h"
+#include "control/shortfall.h"
 
 namespace millrace {
 namespace {
@@ -212,7 +213,7 @@ Result<Call::Staged> Call::take_ports(const std::vector<PartyMedia>& said, const
   staged.to.resize(said.size());
   // All ports of a party are on one address: without SDP only one can be told.
   const auto take = [&](const Leg& leg, std::size_t i,
-                        std::vector<std::unique_ptr<HeldPorts>>& news,
+                        std::vector<std::shared_ptr<HeldPorts>>& news,
                         std::optional<IpAddress>& on) {
     if (leg.ports(i) != nullptr) return true;
     if (!on && leg.preferred) {
@@ -246,8 +247,8 @@ void Call::signalled(const Request& request, Dialog& dialog, Clock::time_point n
 
 Result<Call::Exchange> Call::place(const Request& request, const sdp::Session& session) {
   auto from = find(request.from_tag), to = find(request.to_tag);
-  if (request.from_tag == request.to_tag || (from && from == to))
-    return fail(std::string(reason::kNoDialog));
+  const bool same = from && to && (from == to || from->shares_ports(*to));
+  if (request.from_tag == request.to_tag || same) return fail(std::string(reason::kNoDialog));
   Exchange result;
   result.known = find_for_offer(request, from.get(), to.get());
   if (result.known == nullptr) {
@@ -310,7 +311,7 @@ Result<Call::Told> Call::settle_offer(const Request& request, const sdp::Session
   take_hold(dialog, sender, request);
   take_early(sender, now);
   // A new branch leaves alone what is joined already.
-  const bool both_free = sender.peer == nullptr && reader.peer == nullptr;
+  const bool both_free = user_of(sender) == nullptr && user_of(reader) == nullptr;
   if (both_free || sender.peer == &reader) join(dialog);
 
   Told result{*reader.realm, {}, reader.origin_for(request), misplaced(request, sender, reader)};
@@ -358,6 +359,9 @@ Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Sessio
   Dialog* dialog = find_for_answer(request, *from, to.get());
   if (dialog == nullptr) return fail(std::string(reason::kNoDialog));
   Leg& reader = *from;
+  std::optional<Dialog> branch;
+  const bool starts = starts_branch(request, *dialog), has_room = has_room_for_branch(reader);
+  if (starts && has_room) dialog = &branch.emplace(branch_of(*dialog, reader, request));
   Leg& sender = dialog->other(reader);
   auto said = describe_all(request, session, sender, &reader);
   if (!said) return std::unexpected(said.error());
@@ -385,9 +389,13 @@ Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Sessio
                             sdp::interchangeable(media.protocol, offered.protocol);
     if (as_offered) result.medias.back().protocol = offered.protocol;
   }
+  if (starts && !has_room) {
+    add_sentence(result.shortfall, "new-branch: the party has too many branches already");
+  }
   if (comes_late(request, *dialog, reader)) return result;
 
   // From here on nothing fails.
+  if (branch) dialog = &dialogs_.emplace_back(std::move(*branch));
   sender.take_over(std::move(*said), request);
   sender.add(request.to_tag);
   take_hold(*dialog, sender, request);

@@ -5,7 +5,8 @@
 //
 // Theory of operation. A Leg is a party: its tags, what it said of each media, and the local ports
 // given to it, which go into the SDP that it reads. A Dialog is an offerer and an answerer; the
-// branches of a fork are dialogs that share the offerer's leg. A leg's media is joined to one other
+// branches of a fork are dialogs that share the offerer's leg, and where the proxy made but one
+// offer for several phones, their legs share its ports too. A leg's media is joined to one other
 // leg at a time, its peer: the last that answered. Offers and answers first work out everything,
 // ports included, and then change the call: what fails before that has changed nothing. Flows are
 // always derived from the two legs of a dialog, so publishing them once more is harmless.
@@ -25,6 +26,7 @@
 #include "control/config.h"
 #include "control/event.h"
 #include "control/party_media.h"
+#include "control/past_flow.h"
 #include "control/realm.h"
 #include "control/request.h"
 #include "control/sdp.h"
@@ -114,7 +116,9 @@ class Call {
  private:
   struct LegMedia {
     PartyMedia said;
-    std::unique_ptr<HeldPorts> ports;
+    std::shared_ptr<HeldPorts> ports;  // by the branches that one offer has reached
+    // What they heard from this party before another branch had the media; null: nothing.
+    std::unique_ptr<std::array<PastFlow, 2>> past;
     // Latched, of RTP and RTCP, as told last; null: nothing was told.
     std::unique_ptr<std::array<std::optional<Endpoint>, 2>> told;
     std::chrono::system_clock::time_point created = std::chrono::system_clock::now();
@@ -143,6 +147,11 @@ class Call {
     [[nodiscard]] const PartyMedia& said(std::size_t index) const;
     [[nodiscard]] const HeldPorts* ports(std::size_t index) const;
     [[nodiscard]] std::optional<IpAddress> address() const;  // of its ports
+
+    // call_branch.cc
+    [[nodiscard]] bool shares_ports(const Leg& other) const;
+    [[nodiscard]] FlowReport heard(std::size_t index, std::size_t component, const FlowReport& flow,
+                                   PastFlow::Clock::time_point now) const;
     void take_over(std::vector<PartyMedia> news, const Request& request);
     // Null: it need not be known.
     [[nodiscard]] sdp::Origin* origin_for(const Request& request);
@@ -193,7 +202,7 @@ class Call {
   };
   // What an offer needs on top of what its dialog has.
   struct Staged {
-    std::vector<std::unique_ptr<HeldPorts>> from, to;  // by m= line
+    std::vector<std::shared_ptr<HeldPorts>> from, to;  // by m= line
   };
   // What a settled offer or answer tells its reader, by m= line.
   struct Told {
@@ -226,16 +235,27 @@ class Call {
   [[nodiscard]] Result<Staged> take_ports(const std::vector<PartyMedia>& said, const Leg& from,
                                           const Leg& to, Clock::time_point now) const;
   void signalled(const Request& request, Dialog& dialog, Clock::time_point now);
-  [[nodiscard]] bool comes_late(const Request& request, const Dialog& dialog,
-                                const Leg& reader) const;
   [[nodiscard]] bool has_answered(const Leg& leg) const;
   [[nodiscard]] Result<std::shared_ptr<Leg>> make_leg(std::string_view interface,
                                                       const std::optional<IpAddress>& local,
                                                       Family family) const;
 
+  // call_branch.cc
+  [[nodiscard]] Leg* user_of(const Leg& leg) const;
+  [[nodiscard]] bool starts_branch(const Request& request, const Dialog& answered) const;
+  [[nodiscard]] bool has_room_for_branch(const Leg& reader) const;
+  [[nodiscard]] Dialog branch_of(const Dialog& like, const Leg& reader,
+                                 const Request& request) const;
+  [[nodiscard]] bool comes_late(const Request& request, const Dialog& dialog,
+                                const Leg& reader) const;
+  void detach(Leg& leg);
+  void withdraw(Leg& leg);
+  void withdraw(Leg& leg, std::size_t index);
+
   // call_hold.cc
   static void take_hold(Dialog& dialog, const Leg& sender, const Request& request);
-  [[nodiscard]] bool let_go(std::size_t dialog, const Request& request, const Leg* from);
+  [[nodiscard]] bool let_go(std::size_t dialog, const Request& request, const Leg* from,
+                            Clock::time_point now);
   void drop_media(Dialog& dialog, std::size_t index);
 
   // call_trickle.cc
@@ -263,13 +283,11 @@ class Call {
 
   // call_flows.cc
   void join(Dialog& dialog);
-  void detach(Leg& leg);
   void rejoin(Leg& leg);
-  void end(std::size_t dialog);
+  void end(std::size_t dialog, Clock::time_point now);
   void drop_refused(Dialog& dialog);
   void give_back(const Dialog& dialog, Leg& leg, std::size_t index);
   [[nodiscard]] bool is_shared(const Dialog& dialog, const Leg& leg, std::size_t index) const;
-  void withdraw(const Leg& leg, std::size_t index);
   void publish(Dialog& dialog);
   void publish(Dialog& dialog, std::size_t index);
   [[nodiscard]] Side side(const Dialog& dialog, const Leg& leg, std::size_t index,

@@ -78,6 +78,7 @@ std::vector<event::Latched> Call::new_latches() {
   };
   for (const Dialog& dialog : dialogs_) {
     for (Leg* leg : {dialog.a.get(), dialog.b.get()}) {
+      if (leg->peer == nullptr) continue;
       for (std::size_t i = 0; i < leg->medias.size(); ++i) {
         if (leg->ports(i) == nullptr) continue;
         look(*leg, i, 0, leg->ports(i)->rtp());

@@ -20,13 +20,6 @@ bool removed(const PartyMedia& media) {
 
 }  // namespace
 
-void Call::withdraw(const Leg& leg, std::size_t index) {
-  if (const HeldPorts* ports = leg.ports(index)) {
-    dataplane_.withdraw(ports->rtp());
-    dataplane_.withdraw(ports->rtcp());
-  }
-}
-
 // The last answer wins: whom the two were joined to before is heard no more.
 void Call::join(Dialog& dialog) {
   Leg &a = *dialog.a, &b = *dialog.b;
@@ -39,46 +32,41 @@ void Call::join(Dialog& dialog) {
   publish(dialog);
 }
 
-void Call::detach(Leg& leg) {
-  Leg* peer = std::exchange(leg.peer, nullptr);
-  if (peer == nullptr) return;
-  peer->peer = nullptr;
-  for (std::size_t i = 0; i < peer->medias.size(); ++i) withdraw(*peer, i);
-}
-
 // A leg whose peer has gone is joined to another one that it has a dialog with, answered first.
 void Call::rejoin(Leg& leg) {
   Dialog* best = nullptr;
   for (Dialog& dialog : dialogs_) {
-    if (!dialog.joins(leg) || dialog.other(leg).peer != nullptr) continue;
+    if (!dialog.joins(leg) || user_of(dialog.other(leg)) != nullptr) continue;
     if (best == nullptr || dialog.answered || !best->answered) best = &dialog;
   }
   if (best != nullptr) return join(*best);
-  for (std::size_t i = 0; i < leg.medias.size(); ++i) withdraw(leg, i);
+  withdraw(leg);
 }
 
-void Call::end(std::size_t index) {
+// Ports that nobody is left to use go with the dialog.
+void Call::end(std::size_t index, Clock::time_point now) {
   const Dialog dialog = std::move(dialogs_[index]);
   dialogs_.erase(dialogs_.begin() + static_cast<std::ptrdiff_t>(index));
   if (!dialog.via_branch.empty()) {
     if (ended_branches_.size() == kMaxEndedBranches) ended_branches_.erase(ended_branches_.begin());
     ended_branches_.push_back(dialog.via_branch);
   }
-  if (dialog.is_joined()) dialog.a->peer = dialog.b->peer = nullptr;
-  if (dialog.a->peer == nullptr) rejoin(*dialog.a);
-  if (dialog.b->peer == nullptr) rejoin(*dialog.b);
-}
-
-// A provisional response that has been overtaken: it takes the media from nobody who has answered
-// finally (RFC 3261 section 13.2.2.4: forks may go on ringing for a while).
-bool Call::comes_late(const Request& request, const Dialog& dialog, const Leg& reader) const {
-  const bool provisional =
-      request.provisional || (request.sip_code != 0 && request.sip_code < kFinalResponse);
-  if (!provisional) return false;
-  return std::ranges::any_of(dialogs_, [&](const Dialog& other) {
-    if (!other.final || !other.joins(reader) || !other.is_joined()) return false;
-    return &other != &dialog || !other.other(reader).has(request.to_tag);
-  });
+  if (dialogs_.empty()) return;
+  const std::array<Leg*, 2> legs = {dialog.a.get(), dialog.b.get()};
+  if (dialog.is_joined()) {
+    for (Leg* leg : legs) leg->peer = nullptr;
+    // Before another branch has the media by the same ports.
+    for (Leg* leg : legs) {
+      for (std::size_t i = 0; i < leg->medias.size(); ++i) {
+        if (leg->medias[i].ports.use_count() > 1) withdraw(*leg, i);
+      }
+    }
+    // Who gets the media now could not be heard until now.
+    last_signal_ = std::max(last_signal_, now);
+  }
+  for (Leg* leg : legs) {
+    if (user_of(*leg) == nullptr) rejoin(*leg);
+  }
 }
 
 // A via-branch tells one branch of a fork. One that the call never had is that of another request
@@ -105,12 +93,12 @@ bool Call::remove(const Request& request, Clock::time_point now) {
     Dialog& dialog = dialogs_[i];
     if (!named(dialog)) continue;
     if (request.hold != Hold::none || request.media) {
-      found |= let_go(i, request, from.get());
+      found |= let_go(i, request, from.get(), now);
       continue;
     }
     found = true;
     if (due <= now) {
-      end(i);
+      end(i, now);
     } else {
       dialog.delete_at = std::min(dialog.delete_at.value_or(due), due);
     }
@@ -126,7 +114,10 @@ bool Call::is_shared(const Dialog& dialog, const Leg& leg, std::size_t index) co
 
 // Unless another dialog of a shared leg still uses the ports.
 void Call::give_back(const Dialog& dialog, Leg& leg, std::size_t index) {
-  if (index < leg.medias.size() && !is_shared(dialog, leg, index)) leg.medias[index].ports.reset();
+  if (leg.ports(index) == nullptr || is_shared(dialog, leg, index)) return;
+  if (leg.peer != nullptr) withdraw(leg, index);
+  leg.medias[index].ports.reset();
+  leg.medias[index].past.reset();
 }
 
 // Ports of a media that either side does not want go back.
@@ -337,7 +328,7 @@ Call::Verdict Call::check(Clock::time_point now) {
   };
   if (std::ranges::all_of(dialogs_, due)) return {End::deleted, now};
   for (std::size_t i = dialogs_.size(); i-- > 0;) {
-    if (due(dialogs_[i])) end(i);
+    if (due(dialogs_[i])) end(i, Clock::time_point(*dialogs_[i].delete_at));
   }
   Verdict verdict = ladder([&](bool expected_only) { return last_heard(expected_only, now); },
                            [&] { return last_heard_from_all(now); });

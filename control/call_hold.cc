@@ -23,7 +23,8 @@ void Call::take_hold(Dialog& dialog, const Leg& sender, const Request& request) 
 
 // Lets go of the medias that `request`, which names `from` first, is about; false if there are
 // none. The dialog ends with its last one.
-bool Call::let_go(std::size_t index, const Request& request, const Leg* from) {
+bool Call::let_go(std::size_t index, const Request& request, const Leg* from,
+                  Clock::time_point now) {
   Dialog& dialog = dialogs_[index];
   bool found = false, left = false;
   dialog.held.resize(std::max(dialog.a->medias.size(), dialog.b->medias.size()));
@@ -39,7 +40,7 @@ bool Call::let_go(std::size_t index, const Request& request, const Leg* from) {
     }
     left |= dialog.b->ports(i) != nullptr;
   }
-  if (found && !left) end(index);
+  if (found && !left) end(index, now);
   return found;
 }
 

@@ -74,8 +74,10 @@ MediaReport Call::report(const Leg& leg, std::size_t index) const {
   const HeldPorts* ports = leg.ports(index);
   if (ports == nullptr) return result;
   const bool muxed = std::ranges::any_of(dialogs_, [&](const Dialog& dialog) {
-    return dialog.joins(leg) && &dialog.other(leg) == leg.peer && dialog.muxes(leg, index);
+    if (!dialog.joins(leg) || !dialog.muxes(leg, index)) return false;
+    return leg.peer == nullptr || &dialog.other(leg) == leg.peer;
   });
+  const auto now = PastFlow::Clock::now();
   const auto add = [&](LocalPort local, std::size_t component) {
     result.streams.push_back(
         {.local = local,
@@ -83,7 +85,8 @@ MediaReport Call::report(const Leg& leg, std::size_t index) const {
          .advertised = said.components[component].advertised,
          .rtcp = component == 1,
          .rtcp_mux = muxed,
-         .flow = dataplane_.read(local)});
+         .flow = leg.heard(index, component,
+                           leg.peer != nullptr ? dataplane_.read(local) : FlowReport{}, now)});
   };
   add(ports->rtp(), 0);
   if (known.rtp && !muxed) add(ports->rtcp(), 1);

@@ -47,11 +47,11 @@ const IpAddress& Realm::advertised(const IpAddress& local) const {
   return interface.advertised.empty() ? local : interface.advertised.front();
 }
 
-std::unique_ptr<HeldPorts> HeldPorts::take(Realm& realm, Dataplane& dataplane,
+std::shared_ptr<HeldPorts> HeldPorts::take(Realm& realm, Dataplane& dataplane,
                                            PortPool::Clock::time_point now,
                                            const std::optional<IpAddress>& on) {
   auto pair = realm.pool.take(now, on);
-  return pair ? std::make_unique<HeldPorts>(dataplane, std::move(*pair)) : nullptr;
+  return pair ? std::make_shared<HeldPorts>(dataplane, std::move(*pair)) : nullptr;
 }
 
 HeldPorts::~HeldPorts() {

@@ -45,7 +45,7 @@ class HeldPorts {
   HeldPorts(Dataplane& dataplane, PortPair pair) : dataplane_(dataplane), pair_(std::move(pair)) {}
   // Of the address `on`, if that is given. Null: there are none left. `dataplane` must outlive the
   // result, as must the realm.
-  [[nodiscard]] static std::unique_ptr<HeldPorts> take(Realm& realm, Dataplane& dataplane,
+  [[nodiscard]] static std::shared_ptr<HeldPorts> take(Realm& realm, Dataplane& dataplane,
                                                        PortPool::Clock::time_point now,
                                                        const std::optional<IpAddress>& on);
   ~HeldPorts();

@@ -147,6 +147,7 @@ struct Request {
   bool pierce_nat = false;            // the sender is sent packets of our own until it is heard
   bool reset = false;                 // what was learned of the sender counts no more
   bool all = false;                   // block, ...: all parties
+  bool new_branch = false;            // answer: of another party than who has answered
 };
 
 // ---- what query, delete and statistics tell -------------------------------------------------

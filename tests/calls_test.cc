@@ -270,7 +270,7 @@ class Churn {
 
   void step() {
     static constexpr std::array kCallIds = {"one", "two", "three", "four", "five", "six"};
-    static constexpr std::array kTags = {"A", "B", "C"};
+    static constexpr std::array kTags = {"A", "B", "C", "D"};
     static constexpr std::array kBranches = {"", "", "b1", "b2"};
     Request request;
     request.call_id = kCallIds[dice(kCallIds.size())];
@@ -286,6 +286,9 @@ class Churn {
                       : roll < 95 ? Command::remove
                                   : Command::query;
     request.match_to_tag = dice(2) == 0;
+    request.new_branch = dice(4) == 0;
+    request.provisional = dice(8) == 0;
+    request.sip_code = dice(6) == 0 ? 200 : 0;
     if (dice(2) == 0) request.delete_delay = std::chrono::seconds(dice(3));
     std::ignore = calls_.handle(request, now_);
     now_ += std::chrono::milliseconds(dice(500));

@@ -62,8 +62,8 @@ TEST(NgRequest, KeysOfDialogsAndLatching) {
   }
   const std::string undone = offer("5:flagsl10:new-branch16:no-port-latchinge");
   EXPECT_EQ(parse(undone)->unknown, Strings{});
+  EXPECT_TRUE(parse(undone)->request.new_branch);
   EXPECT_EQ(parse(undone)->request.shortfall,
-            "new-branch: an answer has the ports of the offer that it answers; "
             "no-port-latching: a party's ports stay as long as its media");
 }
 

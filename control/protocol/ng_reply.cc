@@ -7,6 +7,7 @@
 #include <map>
 #include <utility>
 
+#include "control/past_flow.h"
 #include "control/protocol/bencode.h"
 #include "control/protocol/json.h"
 #include "control/protocol/ng.h"
@@ -199,7 +200,10 @@ void write(Writer& out, const CallReport& call) {
     for (const MediaReport& media : tag.medias) {
       for (const StreamReport& stream : media.streams) {
         (stream.rtcp ? rtcp : rtp).add(stream.flow);
-        if (const auto& quality = stream.flow.quality) qualities[quality->ssrc] = *quality;
+        if (const auto& quality = stream.flow.quality) {
+          QualityReport& told = qualities[quality->ssrc];
+          told = both(told, *quality);
+        }
         if (stream.rtcp || !stream.flow.ssrc) continue;
         Source& source = sources[*stream.flow.ssrc];
         source.sums.add(stream.flow);

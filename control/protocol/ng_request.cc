@@ -40,6 +40,7 @@ constexpr auto kFlags = std::to_array<Field<bool>>({
     {"pierce-nat", &Request::pierce_nat},
     {"reset", &Request::reset},
     {"all", &Request::all},
+    {"new-branch", &Request::new_branch},
 });
 constexpr auto kSupported = std::to_array<Field<bool>>({
     {"load-limit", &Request::supports_load_limit},

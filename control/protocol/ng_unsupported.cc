@@ -72,7 +72,6 @@ constexpr auto kFlags = std::to_array<Unsupported>({
 });
 
 constexpr auto kLeftUndone = std::to_array<Unsupported>({
-    {"new-branch", "new-branch: an answer has the ports of the offer that it answers"},
     {"no-port-latching", "no-port-latching: a party's ports stay as long as its media"},
 });
 

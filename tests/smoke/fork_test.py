@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One offer that rings at several phones: each that answers is a party, and the last has the media."""
+
+from smoke.bed import ATTACKER, Call, RelayCase
+from smoke.ng import Refused
+from smoke.phone import heard, receive
+
+
+class ForkTest(RelayCase):
+    def packets(self, call):
+        """By tag, what the relay has counted of its RTP."""
+        return {tag: told["medias"][0]["streams"][0]["stats"]["packets"]
+                for tag, told in call.query()["tags"].items()}
+
+    def assert_counted(self, call, expected):
+        self.assertEqual(self.packets(call), expected)
+        stats = call.query()
+        self.assertEqual(stats["totals"]["RTP"]["packets"], sum(expected.values()))
+        return stats
+
+    def test_phones_that_answer_one_offer_take_turns(self):
+        before = self.ng.statistics()["ports"]["used"]
+        caller, first = self.phones()
+        second = self.phone(self.bed.attacker, ATTACKER)
+        one = Call(self.ng, caller, first)
+        # The same call as the other phone sees it.
+        two = Call(self.ng, caller, second)
+        two.call_id, two.from_tag = one.call_id, one.from_tag
+        second.connect(one.offer(flags=["new-branch"]))
+        first_told = one.answer(flags=["new-branch"])
+        self.assert_open(one)
+        self.assert_both_ways(caller, first)
+        counts = self.packets(one)
+        self.assertGreaterEqual(counts[one.to_tag], 20)
+
+        two.answer(flags=["new-branch"])
+        self.assertEqual(caller.to[1], int(first_told.split("m=audio ")[1].split()[0]))
+        self.assert_open(two)
+        self.assert_both_ways(caller, second)
+        first.send()
+        self.assert_silent(receive(caller.rtp, 0.1), "the first phone is heard no more")
+        stats = one.query()
+        tags = stats["tags"]
+        self.assertEqual(tags[one.to_tag]["subscriptions"], [])
+        self.assertEqual(tags[two.to_tag]["subscriptions"],
+                         [{"tag": one.from_tag, "type": "offer/answer"}])
+        kept, now = (tags[tag]["medias"][0]["streams"][0] for tag in (one.to_tag, two.to_tag))
+        self.assertEqual(kept["stats"]["packets"], counts[one.to_tag])
+        self.assertEqual(kept["endpoint"]["address"], first.address)
+        self.assertEqual(kept["local port"], now["local port"])
+        self.assertEqual(now["endpoint"]["address"], second.address)
+        self.assertEqual(now["stats"]["errors"], 1, "the first phone's")
+        self.assertEqual(stats["SSRC"][str(first.ssrc)]["packets"], counts[one.to_tag])
+        self.assertEqual(stats["SSRC"][str(second.ssrc)]["packets"], now["stats"]["packets"])
+        self.assertEqual(stats["totals"]["RTP"]["packets"], sum(self.packets(one).values()))
+
+        two.delete(to_tag=two.to_tag, flags=["to-tag"], delete_delay=0)
+        self.assertEqual(set(self.packets(one)), {one.from_tag, one.to_tag})
+        counts = self.packets(one)
+        sent, got = heard(first, caller, 10)
+        self.assert_heard(sent, got, source=caller.to)
+        self.assert_heard(*heard(caller, first, 10), source=first.to)
+        counts = {tag: count + 10 for tag, count in counts.items()}
+        stats = self.assert_counted(one, counts)
+        self.assertEqual(stats["SSRC"][str(first.ssrc)]["packets"], counts[one.to_tag])
+        self.assertEqual(stats["SSRC"][str(first.ssrc)]["last RTP seq"] % 65536, first.sequence)
+
+        told = one.delete(delete_delay=0)
+        self.assertEqual(told["totals"]["RTP"]["packets"], sum(counts.values()))
+        with self.assertRaises(Refused):
+            one.query()
+        self.assertEqual(self.ng.statistics()["ports"]["used"], before)
