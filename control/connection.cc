@@ -18,6 +18,9 @@ thread_local std::array<char, 65536> chunk;
 // In Connection::news_: a thread is at work.
 constexpr std::uint32_t kBusy = 1U << 31;
 
+// What the kernel takes as a whole or not at all: a buffer of it (SKB_MAX_ALLOC and more).
+constexpr std::size_t kOnePiece = 32'768;
+
 }  // namespace
 
 std::string_view Connections::enter(const std::shared_ptr<Connection>& connection) {
@@ -77,9 +80,6 @@ Connection::Connection(std::uint64_t id, FileDescriptor socket, const Codec& cod
     : id_(id), socket_(std::move(socket)), codec_(codec), calls_(calls), connections_(connections) {
   socklen_t size = sizeof peer_;
   ::getsockopt(socket_.get(), SOL_SOCKET, SO_PEERCRED, &peer_, &size);
-  // Room for the longest reply beside some that are not read yet; the kernel caps it.
-  const int send_buffer = 1 << 20;
-  ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof send_buffer);
 }
 
 Connection::~Connection() { static_cast<void>(note_unfinished(false)); }
@@ -141,8 +141,15 @@ Connection::Turn Connection::keep(std::string_view input) {
   return Turn::ended;
 }
 
-// Answers whole requests at the front of `input` and takes them off, `left` at most.
 Connection::Turn Connection::serve(std::string_view& input, int& left) {
+  std::string replies;
+  const Turn turn = answer_all(input, left, replies);
+  return turn == Turn::ended || send(replies) ? turn : Turn::ended;
+}
+
+// Answers whole requests at the front of `input` and takes them off, `left` at most. What is not
+// sent when the connection goes on is in `replies`.
+Connection::Turn Connection::answer_all(std::string_view& input, int& left, std::string& replies) {
   for (;; --left) {
     // Line ends after a message belong to none.
     input.remove_prefix(std::min(input.find_first_not_of(" \t\r\n"), input.size()));
@@ -151,40 +158,61 @@ Connection::Turn Connection::serve(std::string_view& input, int& left) {
     const Extent frame = codec_.frame(input, first_);
     if (frame.state == Extent::State::incomplete) return Turn::starved;
     if (frame.state == Extent::State::malformed) {
-      if (send(codec_.refuse(input))) cut("malformed message");
+      if (send(replies.append(codec_.refuse(input)))) cut("malformed message");
       return Turn::ended;
     }
     first_ = false;
-    if (!answer(input.substr(0, frame.size))) return Turn::ended;
+    if (!answer(input.substr(0, frame.size), replies)) return Turn::ended;
     input.remove_prefix(frame.size);
     static_cast<void>(note_unfinished(false));
   }
 }
 
-bool Connection::answer(std::string_view message) {
-  const Answer answer = codec_.serve(
+// Its reply is sent, or stays with those before it until there are enough.
+bool Connection::answer(std::string_view message, std::string& replies) {
+  Answer answer = codec_.serve(
       message, {.calls = calls_, .now = Clock::now(), .max_reply = SIZE_MAX, .peer = {}});
   if (!answer.refused.empty()) {
     log_event(Level::warning, "control-refused",
               {{"pid", peer_.pid}, {"message", message}, {"reason", answer.refused}});
   }
-  if (!answer.reply.empty() && !send(answer.reply)) return false;
+  if (replies.empty()) {
+    replies = std::move(answer.reply);
+  } else {
+    replies += answer.reply;
+  }
+  if (!answer.close && replies.size() < kOnePiece) return true;
+  if (!send(std::exchange(replies, {}))) return false;
   if (answer.close) close();
   return !answer.close;
 }
 
-bool Connection::send(std::string_view reply) {
-  ssize_t n = 0;
-  do {
-    n = ::send(socket_.get(), reply.data(), reply.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-  } while (n < 0 && errno == EINTR);
-  if (n == static_cast<ssize_t>(reply.size())) return true;
-  if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
-    close();
-  } else {
-    cut("replies are not read");
+bool Connection::send(std::string_view replies) {
+  if (replies.size() > kOnePiece) make_room();
+  while (!replies.empty()) {
+    const ssize_t n =
+        ::send(socket_.get(), replies.data(), replies.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n > 0) replies.remove_prefix(static_cast<std::size_t>(n));
+    if (replies.empty() || (n < 0 && errno == EINTR)) continue;
+    if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
+      close();
+      return false;
+    }
+    if (roomy_) {
+      cut("replies are not read");
+      return false;
+    }
+    make_room();
   }
-  return false;
+  return true;
+}
+
+// For the longest reply beside some that are not read yet; the kernel caps it. Few connections ever
+// need that, and most last for one request.
+void Connection::make_room() {
+  if (std::exchange(roomy_, true)) return;
+  const int send_buffer = 1 << 20;
+  ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof send_buffer);
 }
 
 // False: the process must not have another one.

@@ -8,11 +8,12 @@
 // meanwhile, so that nobody ever waits. An idle client costs a descriptor and no buffer. At most
 // kTurn requests are served before the other connections get their turn, so that a flood of
 // requests delays nobody by more.
-// A reply leaves in one send() that never waits: a client that leaves its replies unread until the
-// socket is full is cut. Input that cannot be delimited is answered and the connection closed,
-// since what follows could be anything, even a request inside somebody's SDP.
-// A process may hold only a share of all connections, and few unfinished requests: one that leaks
-// or floods is stopped before the other proxies of the host notice.
+// A reply leaves in one send() that never waits, with those to the requests that came together: a
+// client that leaves its replies unread until the socket is full is cut. Input that cannot be
+// delimited is answered and the connection closed, since what follows could be anything, even a
+// request inside somebody's SDP. A process may hold only a share of all connections, and few
+// unfinished requests: one that leaks or floods is stopped before the other proxies of the host
+// notice.
 
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -95,6 +96,8 @@ class Connection {
   [[nodiscard]] int fd() const { return socket_.get(); }
   [[nodiscard]] const ucred& peer() const { return peer_; }
   [[nodiscard]] bool closed() const { return closed_; }
+  // Precondition: nobody else may be at work on it.
+  [[nodiscard]] bool has_served() const { return !first_; }
   [[nodiscard]] bool is_overdue(Clock::time_point now) const;
 
  private:
@@ -102,8 +105,10 @@ class Connection {
 
   [[nodiscard]] Turn work(std::uint32_t news);
   [[nodiscard]] Turn serve(std::string_view& input, int& left);
-  [[nodiscard]] bool answer(std::string_view message);
-  [[nodiscard]] bool send(std::string_view reply);
+  [[nodiscard]] Turn answer_all(std::string_view& input, int& left, std::string& replies);
+  [[nodiscard]] bool answer(std::string_view message, std::string& replies);
+  [[nodiscard]] bool send(std::string_view replies);
+  void make_room();
   [[nodiscard]] Turn keep(std::string_view input);
   [[nodiscard]] bool note_unfinished(bool unfinished);
   void cut(std::string_view why);
@@ -117,6 +122,7 @@ class Connection {
   std::atomic<std::uint32_t> news_ = 0;           // and whether somebody works on them
   std::atomic<bool> closed_ = false;              // the descriptor goes with the object
   bool first_ = true;                             // no message was served yet
+  bool roomy_ = false;                            // the socket holds many replies
   std::string buffer_;                            // what is not served yet
   std::atomic<Clock::rep> unfinished_since_ = 0;  // 0: there is no unfinished request
 };

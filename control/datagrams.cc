@@ -4,9 +4,12 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <exception>
+#include <memory>
+#include <span>
 #include <system_error>
 #include <utility>
 
@@ -19,8 +22,6 @@ namespace {
 using Clock = ReplyCache::Clock;
 
 constexpr std::size_t kMaxDatagram = 65'507;
-
-thread_local std::array<char, 65536> chunk;  // what was received last
 
 // Who sent a datagram.
 union Sender {
@@ -45,27 +46,74 @@ void tell_refused(const Endpoint& peer, std::string_view message, std::string_vi
 
 }  // namespace
 
+// What one thread has received, then what it sends back, each to where it came from.
+struct Datagrams::Batch {
+  static constexpr std::size_t kRoom = 65'536;  // of one datagram; pages are not used untouched
+
+  std::unique_ptr<char[]> chunks = std::make_unique_for_overwrite<char[]>(kBatch * kRoom);
+  std::array<Sender, kBatch> senders;
+  std::array<std::string, kBatch> replies;
+  std::array<iovec, kBatch> parts;
+  std::array<mmsghdr, kBatch> messages;
+
+  [[nodiscard]] char* chunk(std::size_t i) const { return chunks.get() + i * kRoom; }
+  void set(std::size_t to, std::size_t sender, std::span<char> bytes, socklen_t address) {
+    parts[to] = {.iov_base = bytes.data(), .iov_len = bytes.size()};
+    messages[to] = {};
+    messages[to].msg_hdr.msg_name = &senders[sender];
+    messages[to].msg_hdr.msg_namelen = address;
+    messages[to].msg_hdr.msg_iov = &parts[to];
+    messages[to].msg_hdr.msg_iovlen = 1;
+  }
+};
+
 bool Datagrams::receive() {
-  for (int i = 0; i < kTurn; ++i) {
-    Sender sender{};
-    socklen_t size = sizeof sender;
-    const ssize_t n = ::recvfrom(fd_, chunk.data(), chunk.size(), MSG_DONTWAIT, &sender.any, &size);
-    if (n < 0 && errno == EAGAIN) return false;
-    if (n < 0) continue;  // what was sent before could not be delivered, or a signal came
-    std::string reply;
+  thread_local Batch batch;
+  for (std::size_t i = 0; i < kTurn; ++i) {
+    // Fewer than there is room for are all: what comes later is told anew.
+    const std::size_t count = receive(batch);
+    if (count < kBatch) return false;
+  }
+  return true;
+}
+
+// How many came, or might have.
+std::size_t Datagrams::receive(Batch& batch) {
+  for (std::size_t i = 0; i < kBatch; ++i) {
+    batch.set(i, i, {batch.chunk(i), Batch::kRoom}, sizeof(Sender));
+  }
+  const int count = ::recvmmsg(fd_, batch.messages.data(), kBatch, MSG_DONTWAIT, nullptr);
+  if (count < 0 && errno == EAGAIN) return 0;
+  if (count < 0) return kBatch;  // what was sent before could not be delivered, or a signal came
+  std::size_t replies = 0;
+  for (std::size_t i = 0; std::cmp_less(i, count); ++i) {
+    const mmsghdr& message = batch.messages[i];
+    std::string& reply = batch.replies[i];
+    reply.clear();
     try {
-      reply = reply_to({chunk.data(), static_cast<std::size_t>(n)}, endpoint_of(sender));
+      reply = reply_to({batch.chunk(i), message.msg_len}, endpoint_of(batch.senders[i]));
     } catch (const std::exception& error) {
       log_event(Level::error, "control-exception", {{"reason", error.what()}});
     }
-    // What the kernel does not take is lost as any datagram may be; the proxy asks again.
-    if (!reply.empty() &&
-        ::sendto(fd_, reply.data(), reply.size(), MSG_DONTWAIT, &sender.any, size) < 0) {
+    // The message in front of this one, or this one, is done with.
+    if (!reply.empty()) batch.set(replies++, i, reply, message.msg_hdr.msg_namelen);
+  }
+  send(batch, replies);
+  return static_cast<std::size_t>(count);
+}
+
+// What the kernel does not take is lost as any datagram may be; the proxy asks again.
+void Datagrams::send(Batch& batch, std::size_t count) const {
+  for (std::size_t done = 0; done < count;) {
+    const int sent =
+        ::sendmmsg(fd_, &batch.messages[done], static_cast<unsigned>(count - done), MSG_DONTWAIT);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0) {
       log_event(Level::warning, "control-reply-lost",
                 {{"reason", std::generic_category().message(errno)}});
     }
+    done += static_cast<std::size_t>(std::max(sent, 1));
   }
-  return true;
 }
 
 // Empty: none is to be sent.

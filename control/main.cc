@@ -4,6 +4,7 @@
 // of [[control]] and [[notify]], then the data plane with its NICs. Everything lives in run() and
 // is destroyed in reverse order: the control side, calls, log, NICs, and last the sockets.
 
+#include <malloc.h>
 #include <sys/socket.h>
 
 #include <csignal>
@@ -175,6 +176,13 @@ int run(const Config& config) {
   return 0;
 }
 
+// One heap for all threads, since a call that one makes is changed and freed by others, and one
+// that grows by megabytes instead of pages: a heap of a thread's own grows by system calls.
+void share_heap() {
+  ::mallopt(M_ARENA_MAX, 1);
+  ::mallopt(M_TOP_PAD, 1 << 20);
+}
+
 int start(int argc, char** argv) {
   const auto options = parse_options(argc, argv);
   if (!options) {
@@ -196,6 +204,7 @@ int start(int argc, char** argv) {
 }  // namespace millrace
 
 int main(int argc, char** argv) {
+  millrace::share_heap();
   try {
     return millrace::start(argc, argv);
   } catch (const std::exception& error) {

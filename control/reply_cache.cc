@@ -43,13 +43,18 @@ void ReplyCache::store(const Endpoint& peer, std::string_view cookie, std::strin
   std::string key = make_key(peer, cookie);
   const std::lock_guard lock(mutex_);
   expire(now);
-  if (const auto found = by_key_.find(key); found != by_key_.end()) erase(found->second);
-  if (reply.size() >= limits_.bytes) return;
-  const auto entry = insert(std::move(key), now);
+  const auto found = by_key_.find(key);
+  if (reply.size() >= limits_.bytes) {
+    if (found != by_key_.end()) erase(found->second);
+    return;
+  }
+  const auto entry = found == by_key_.end() ? insert(std::move(key), now) : found->second;
   bytes_ -= entry->bytes();
   entry->reply = reply;
   entry->replied = true;
+  entry->expires = now + kLife;
   bytes_ += entry->bytes();
+  entries_.splice(entries_.end(), entries_, entry);
   fit();
 }
 

@@ -53,7 +53,12 @@ struct Server::Impl {
   std::atomic<bool> stopped = false, paused = false;
   std::atomic<std::uint64_t> peers_refused = 0, refused = 0;
   std::mutex mutex = {};
-  std::vector<std::shared_ptr<Connection>> again = {};  // those that wait for their turn
+  // To be told once more, when the others had their turn.
+  struct Waiting {
+    std::vector<std::shared_ptr<Connection>> served;  // a turn
+    std::vector<std::shared_ptr<Connection>> fresh;   // of one request, not watched yet
+    [[nodiscard]] bool empty() const { return served.empty() && fresh.empty(); }
+  } waiting = {};
 
   [[nodiscard]] bool watch(int operation, int fd, std::uint32_t events, std::uint64_t what) const {
     epoll_event event{.events = events, .data = {.u64 = what}};
@@ -68,7 +73,9 @@ struct Server::Impl {
   void accept(std::size_t index);
   void welcome(const Listener& listener, FileDescriptor socket);
   void tell(const std::shared_ptr<Connection>& connection, std::uint32_t news);
-  [[nodiscard]] std::vector<std::shared_ptr<Connection>> take_waiting();
+  void watch(const std::shared_ptr<Connection>& connection);
+  void settle(const std::shared_ptr<Connection>& connection);
+  [[nodiscard]] Waiting take_waiting();
 };
 
 Server::Server(const std::vector<Listener>& listeners, Calls& calls)
@@ -104,11 +111,12 @@ void Server::run() {
 void Server::run_once() {
   Impl& impl = *impl_;
   const auto waiting = impl.take_waiting();
-  std::array<epoll_event, kEvents> events;
+  std::array<epoll_event, kEvents> events{};
   const int count = ::epoll_wait(impl.epoll.get(), events.data(), static_cast<int>(events.size()),
                                  waiting.empty() ? -1 : 0);
   for (int i = 0; i < count; ++i) impl.handle(events[static_cast<std::size_t>(i)]);
-  for (const auto& connection : waiting) impl.tell(connection, Connection::kInput);
+  for (const auto& connection : waiting.served) impl.tell(connection, Connection::kInput);
+  for (const auto& connection : waiting.fresh) impl.settle(connection);
 }
 
 void Server::stop() {
@@ -116,9 +124,9 @@ void Server::stop() {
   static_cast<void>(::eventfd_write(impl_->stopper.get(), 1));
 }
 
-std::vector<std::shared_ptr<Connection>> Server::Impl::take_waiting() {
+Server::Impl::Waiting Server::Impl::take_waiting() {
   const std::lock_guard lock(mutex);
-  return std::exchange(again, {});
+  return std::exchange(waiting, {});
 }
 
 void Server::Impl::handle(const epoll_event& event) {
@@ -172,12 +180,24 @@ void Server::Impl::welcome(const Listener& listener, FileDescriptor socket) {
     return report(Level::warning, "control-refused", full);
   }
   if (log_enabled(Level::debug)) report(Level::debug, "control-connected", "");
-  // What is not there yet is told by an edge.
   tell(connection, Connection::kInput);
   if (connection->closed()) return;
+  if (!connection->has_served()) return watch(connection);
+  // Most clients close it now: who has done so by the next turn need not be watched at all.
+  const std::lock_guard lock(mutex);
+  waiting.fresh.push_back(connection);
+}
+
+// What is not there yet is told by an edge.
+void Server::Impl::watch(const std::shared_ptr<Connection>& connection) {
   if (!watch(EPOLL_CTL_ADD, connection->fd(), EPOLLIN | EPOLLRDHUP | EPOLLET, connection->id())) {
     connection->close();
   }
+}
+
+void Server::Impl::settle(const std::shared_ptr<Connection>& connection) {
+  tell(connection, Connection::kInput);
+  if (!connection->closed()) watch(connection);
 }
 
 // A request that fails in a way nobody foresaw costs its connection, not the live calls.
@@ -189,7 +209,7 @@ void Server::Impl::tell(const std::shared_ptr<Connection>& connection, std::uint
     return connection->close();
   }
   const std::lock_guard lock(mutex);
-  again.push_back(connection);
+  waiting.served.push_back(connection);
 }
 
 void Server::expire(Clock::time_point now) {

@@ -7,7 +7,6 @@
 // "RTP/AVP" and stand in the sixteen bytes of the object; a longer one is on the heap, without room
 // to grow.
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -24,12 +23,12 @@ class Text {
   Text(std::string_view text) {  // NOLINT(google-explicit-constructor)
     if (text.size() <= near_.size()) {
       near_size_ = static_cast<std::uint8_t>(text.size());
-      std::ranges::copy(text, near_.begin());
+      text.copy(near_.data(), text.size());
       return;
     }
     near_size_ = kFar;
     set_far({new char[text.size()], static_cast<std::uint32_t>(text.size())});
-    std::ranges::copy(text, far().begin);
+    text.copy(far().begin, text.size());
   }
   Text(const Text& other) : Text(std::string_view(other)) {}
   Text(Text&& other) noexcept

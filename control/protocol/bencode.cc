@@ -175,7 +175,7 @@ void Writer::string(std::string_view bytes) {
   append(kLongestNumber + 1 + bytes.size(), [&](char* at) {
     at = std::to_chars(at, at + kLongestNumber, bytes.size()).ptr;
     *at++ = ':';
-    return std::ranges::copy(bytes, at).out;
+    return at + bytes.copy(at, bytes.size());
   });
 }
 
