@@ -96,6 +96,32 @@ TEST(ReplyCache, BytesComeBackToNothing) {
   EXPECT_EQ(cache.bytes(), same.bytes());
 }
 
+TEST(ReplyCache, KeepsFindingTheLatestWhileOthersComeAndGo) {
+  constexpr int kEntries = 1500, kRequests = 20'000;
+  ReplyCache cache({.entries = kEntries, .bytes = 1 << 20});
+  const std::string small = "xxx", large(1 << 20, 'x');
+  for (int i = 0; i < kRequests; ++i) {
+    const std::string cookie = std::to_string(i * 7919);
+    ASSERT_EQ(cache.claim(kPeer, cookie, kStart).state, State::fresh);
+    // Some are never answered, or not so that it could be kept.
+    if (i % 5 != 0) cache.store(kPeer, cookie, i % 7 == 0 ? large : small, kStart);
+    const int back = i - (i * 31) % kEntries;
+    if (back < 0) continue;
+    const std::string earlier = std::to_string(back * 7919);
+    if (back % 5 == 0) {
+      ASSERT_EQ(cache.claim(kPeer, earlier, kStart).state, State::pending) << back << " of " << i;
+    } else if (back % 7 != 0) {
+      ASSERT_EQ(cache.claim(kPeer, earlier, kStart).state, State::replied) << back << " of " << i;
+    }
+  }
+  EXPECT_EQ(cache.entries(), static_cast<std::size_t>(kEntries));
+  ReplyCache empty;
+  const auto later = kStart + ReplyCache::kLife;
+  EXPECT_EQ(cache.claim(kPeer, "last", later).state, State::fresh);
+  EXPECT_EQ(empty.claim(kPeer, "last", later).state, State::fresh);
+  EXPECT_EQ(cache.bytes(), empty.bytes());
+}
+
 TEST(ReplyCache, EachRequestIsClaimedOnceByAllThreads) {
   ReplyCache cache;
   constexpr int kRequests = 2000;
