@@ -26,16 +26,16 @@ namespace millrace {
 
 inline constexpr std::size_t kBurst = 32;
 
-// Its fields are read once, into locals: stores into the packet could otherwise alias them.
 struct Arrival {
   rte_mbuf* packet;
   Slot* slot;
-  std::byte* ip;
+  std::byte* frame;
 
+  [[nodiscard]] std::byte* ip() const { return frame + kEtherSize; }
   [[nodiscard]] std::size_t length() const { return packet->data_len; }
   [[nodiscard]] std::span<std::byte> payload() const {
-    const std::size_t headers = udp_headers(family_of(ip));
-    return {ip - kEtherSize + headers, length() - headers};
+    const std::size_t headers = udp_headers(family_of(ip()));
+    return {frame + headers, length() - headers};
   }
   [[nodiscard]] SlotIndex index() const { return slot->seen.self; }
   // All the orders of its slot; false if a writer was in the way.
@@ -46,8 +46,8 @@ struct Arrival {
   }
   [[nodiscard]] bool is_heard(const OrderWords& words) const {
     if (!words.has(flow_flag::kSource)) return false;
-    return family_of(ip) == Family::ipv4 ? is_from<Family::ipv4>(words, ip)
-                                         : is_from<Family::ipv6>(words, ip);
+    return family_of(ip()) == Family::ipv4 ? is_from<Family::ipv4>(words, ip())
+                                           : is_from<Family::ipv6>(words, ip());
   }
 };
 
@@ -62,10 +62,10 @@ class Arrivals {
 
   [[nodiscard]] std::size_t size() const { return count_; }
   [[nodiscard]] std::span<const Arrival> all() const { return std::span(list_).first(count_); }
-  // Room for a burst.
+  [[nodiscard]] Arrival* begin() { return list_.data(); }
   [[nodiscard]] Arrival* end() { return list_.data() + count_; }
   void add(const Arrival& arrival) { list_[count_++] = arrival; }
-  void extend_to(const Arrival* end) { count_ = static_cast<std::size_t>(end - list_.data()); }
+  void end_at(const Arrival* end) { count_ = static_cast<std::size_t>(end - list_.data()); }
 
  private:
   std::size_t count_ = 0;
@@ -77,14 +77,13 @@ struct alignas(64) Exit {
   std::uint64_t mac_and_type;            // the NIC's MAC, then the ethertype of its family
   std::array<std::uint64_t, 2> address;  // as IpAddress::words()
   const NeighborTable* neighbors;
-  std::size_t nic;
+  TxBatch* batch;
 };
 
 template <Family In, Family Out>
 [[gnu::always_inline]] inline void send(const Arrival& arrival, const OrderWords& words,
-                                        const Exit& exit, NeighborWord next,
-                                        std::span<TxBatch> tx) {
-  std::byte* const ip = rewrite<In, Out>(arrival.ip, words, exit.address);
+                                        const Exit& exit, NeighborWord next) {
+  std::byte* const ip = rewrite<In, Out>(arrival.ip(), words, exit.address);
   store(ip - kEtherSize, next.raw());  // the tag that follows the MAC is overwritten
   store(ip - kEtherSize + 6, exit.mac_and_type);
 
@@ -97,7 +96,7 @@ template <Family In, Family Out>
   }
   // Marks of the receiving NIC do not concern the sending one.
   packet->ol_flags &= RTE_MBUF_F_EXTERNAL | RTE_MBUF_F_INDIRECT;
-  tx[exit.nic].push(packet, length);
+  exit.batch->push(packet, length);
 }
 
 // The packets of a burst that end here.

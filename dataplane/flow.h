@@ -182,19 +182,42 @@ class OrdersLock {
 
 inline constexpr std::uint64_t kKnownSender = 1ULL << 32;
 
+// What a stream's next usual packet is known by, as one word: the highest extended sequence number
+// above the beginning of its packets (stream.h). One added to the number carries into its cycles.
+class Latest {
+ public:
+  constexpr explicit Latest(std::uint64_t raw) : raw_(raw) {}
+  constexpr Latest(std::uint32_t sequence, std::uint16_t beginning)
+      : raw_(std::uint64_t{sequence} << 16 | beginning) {}
+  [[nodiscard]] constexpr std::uint64_t raw() const { return raw_; }
+  [[nodiscard]] constexpr std::uint32_t sequence() const {
+    return static_cast<std::uint32_t>(raw_ >> 16);
+  }
+  [[nodiscard]] constexpr std::uint16_t beginning() const {
+    return static_cast<std::uint16_t>(raw_);
+  }
+  [[nodiscard]] constexpr Latest next() const { return Latest(raw_ + (1U << 16)); }
+
+ private:
+  std::uint64_t raw_;
+};
+
 struct alignas(64) SeenLine {
   std::atomic<std::uint64_t> packets{0};
   std::atomic<std::uint64_t> bytes{0};
   std::atomic<std::uint64_t> last{0};  // Tsc of the last admitted packet
   // RFC 3550 A.1 and A.8; on an RTCP path only `sender`.
-  std::atomic<std::uint64_t> sender{0};   // kKnownSender and the SSRC; 0 = none yet
-  std::atomic<std::uint32_t> highest{0};  // extended sequence number
-  std::atomic<std::uint32_t> base{0};     // the first one
+  std::atomic<std::uint64_t> sender{0};  // kKnownSender and the SSRC; 0 = none yet
+  std::atomic<std::uint64_t> latest{0};  // Latest: the highest extended sequence number and more
+  std::atomic<std::uint32_t> base{0};    // the first extended sequence number
   std::atomic<std::uint32_t> bad_sequence{0};
   std::atomic<std::uint32_t> transit{0};
-  std::atomic<std::uint32_t> jitter{0};     // times 16
-  std::atomic<std::uint16_t> beginning{0};  // of its packets, see stream.h
+  std::atomic<std::uint32_t> jitter{0};  // times 16
   SlotIndex self;  // written once, at start-up: who only has the slot finds its record by it
+
+  [[nodiscard]] std::uint32_t highest() const {
+    return Latest(latest.load(std::memory_order_relaxed)).sequence();
+  }
 };
 static_assert(sizeof(SeenLine) == 64);
 

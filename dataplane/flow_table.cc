@@ -21,13 +21,12 @@ constexpr std::size_t kBlockBytes =
     FlowTable::kPorts * (sizeof(Slot) + sizeof(Record)) + FlowTable::kPorts / 2 * sizeof(Quality);
 
 void forget(SeenLine& seen) {
-  for (auto* word : {&seen.packets, &seen.bytes, &seen.last, &seen.sender}) {
+  for (auto* word : {&seen.packets, &seen.bytes, &seen.last, &seen.sender, &seen.latest}) {
     word->store(0, kRelaxed);
   }
-  for (auto* word : {&seen.highest, &seen.base, &seen.bad_sequence, &seen.transit, &seen.jitter}) {
+  for (auto* word : {&seen.base, &seen.bad_sequence, &seen.transit, &seen.jitter}) {
     word->store(0, kRelaxed);
   }
-  seen.beginning.store(0, kRelaxed);
 }
 
 void forget(Record& record) {
@@ -359,13 +358,14 @@ FlowReport FlowTable::read(LocalPort port, Tsc now) const {
   if (!orders->has(kRtp) || sender == 0) return report;
 
   report.ssrc = static_cast<std::uint32_t>(sender);
-  report.extended_highest_sequence = seen.highest.load(kRelaxed);
+  const Latest latest(seen.latest.load(kRelaxed));
+  report.extended_highest_sequence = latest.sequence();
   const std::uint32_t current = report.extended_highest_sequence - seen.base.load(kRelaxed) + 1;
   report.expected = rec.past_expected.load(kRelaxed) + current;
   report.lost = static_cast<std::int64_t>(report.expected -
                                           minus(report.packets, rec.not_received.load(kRelaxed)));
   report.jitter = seen.jitter.load(kRelaxed) >> 4;
-  report.payload_type = payload_type_of(seen.beginning.load(kRelaxed));
+  report.payload_type = payload_type_of(latest.beginning());
   return report;
 }
 

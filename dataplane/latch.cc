@@ -77,7 +77,7 @@ bool continues(const SeenLine& seen, const Evidence& evidence, Tsc now, std::uin
   if (!is_silent(seen, evidence, now, tsc_hz)) return false;
   if (evidence.kind == Evidence::Kind::rtcp) return true;
   if (evidence.kind != Evidence::Kind::rtp) return false;
-  const auto highest = static_cast<std::uint16_t>(seen.highest.load(kRelaxed));
+  const auto highest = static_cast<std::uint16_t>(seen.highest());
   const auto ahead = static_cast<std::uint16_t>(evidence.sequence - highest);
   return ahead >= 1 && ahead <= kRebindSequence;
 }

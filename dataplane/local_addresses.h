@@ -47,67 +47,61 @@ template <Family F>
 class LocalAddresses {
  public:
   using Key = AddressKey<F>;
+  struct Place {
+    Key key{};
+    Slot* slots = nullptr;  // of that address; null = nothing here
+  };
   // By value: a burst keeps it in registers.
   struct Index {
-    const Key* keys;
-    Slot* const* slots;  // of the address beside it; null = nothing here
+    const Place* places;
     std::size_t mask;
     unsigned shift;
 
     // Whether it is one of the addresses, and its slots. No key is found at the first place that is
-    // tried if there is nothing: keys_ has one there that belongs elsewhere.
+    // tried if there is nothing: that place has a key that belongs elsewhere.
     [[nodiscard, gnu::always_inline]] bool find(const Key& key, Slot*& found) const {
       std::size_t at = detail::hash(key) >> shift;
-      found = slots[at];
-      if (detail::same(keys[at], key)) [[likely]]
+      found = places[at].slots;
+      if (detail::same(places[at].key, key)) [[likely]]
         return true;
-      while (found != nullptr && !detail::same(keys[at], key)) {
+      while (found != nullptr && !detail::same(places[at].key, key)) {
         at = (at + 1) & mask;
-        found = slots[at];
+        found = places[at].slots;
       }
       return found != nullptr;
     }
   };
 
   LocalAddresses(std::span<Link* const> links, std::size_t nic, const FlowTable& flows) {
-    struct Own {
-      Key key;
-      Slot* slots;
-    };
-    std::vector<Own> all;
+    std::vector<Place> all;
     for (const Link* link : links) {
       for (std::size_t i = 0; link->nic == nic && i < link->addresses.size(); ++i) {
         const IpAddress& address = link->addresses[i].address;
         if (address.family() != F) continue;
         const MediaAddressId id{static_cast<std::uint16_t>(std::to_underlying(link->first) + i)};
-        Own own{.key = {}, .slots = flows.slots(id)};
+        Place own{.key = {}, .slots = flows.slots(id)};
         const std::span<const std::uint8_t> bytes(address.bytes());
         std::memcpy(&own.key, bytes.last(sizeof(Key)).data(), sizeof(Key));
         all.push_back(own);
       }
     }
     const std::size_t size = std::bit_ceil(2 * all.size() + 2);
-    keys_.resize(size);  // zero belongs to the first place,
-    keys_[0] = kElsewhere;
-    slots_.resize(size);
+    places_.resize(size);  // zero belongs to the first place,
+    places_[0].key = kElsewhere;
     shift_ = 32 - static_cast<unsigned>(std::countr_zero(size));
-    for (const Own& own : all) {
+    for (const Place& own : all) {
       std::size_t at = detail::hash(own.key) >> shift_;
-      while (slots_[at] != nullptr) at = (at + 1) % size;
-      keys_[at] = own.key;
-      slots_[at] = own.slots;
+      while (places_[at].slots != nullptr) at = (at + 1) % size;
+      places_[at] = own;
     }
   }
 
-  [[nodiscard]] Index index() const {
-    return {keys_.data(), slots_.data(), keys_.size() - 1, shift_};
-  }
+  [[nodiscard]] Index index() const { return {places_.data(), places_.size() - 1, shift_}; }
 
  private:
   static constexpr Key kElsewhere{1};  // and this to one in the upper half
 
-  std::vector<Key> keys_;
-  std::vector<Slot*> slots_;
+  std::vector<Place> places_;
   unsigned shift_;
 };
 

@@ -42,20 +42,22 @@ class Relay {
  public:
   static constexpr std::size_t kBurst = millrace::kBurst;
 
-  // One a worker. `links` in the order of their indexes. All outlive the relay.
-  Relay(FlowTable& flows, std::span<Link* const> links, Host& host, WorkerStats& stats);
+  // One a worker. `links` in the order of their indexes, `tx` has one batch a NIC. All outlive the
+  // relay.
+  Relay(FlowTable& flows, std::span<Link* const> links, Host& host, std::span<TxBatch> tx,
+        WorkerStats& stats);
   Relay(const Relay&) = delete;
   Relay& operator=(const Relay&) = delete;
   ~Relay();
 
-  // Packets received on a NIC. Preconditions: they are at most kBurst, and `tx` has one batch a
-  // NIC, each with room for all of them. Afterwards every packet is in a batch, freed or kept.
-  void burst(std::size_t nic, std::span<rte_mbuf*> rx, Tsc now, std::span<TxBatch> tx);
+  // Packets received on a NIC. Preconditions: they are at most kBurst, and each batch has room for
+  // all of them. Afterwards every packet is in a batch, freed or kept.
+  void burst(std::size_t nic, std::span<rte_mbuf*> rx, Tsc now);
 
   // Whether packets are kept; then this sends those that can be sent by now and drops those that
   // have waited for too long. Precondition: the batches are empty.
   [[nodiscard]] bool keeps() const { return !early_.empty(); }
-  void send_kept(Tsc now, std::span<TxBatch> tx);
+  void send_kept(Tsc now);
 
  private:
   // What arrives on one NIC, by family.
@@ -76,25 +78,28 @@ class Relay {
 
   // ---- relay.cc: a burst, and the usual packet ------------------------------------------------
   template <Family F>
-  [[nodiscard]] static bool arrive_padded(const Entrance<F>& entrance, Arrival& arrival);
+  struct PlainArrival;
   template <Family F>
-  [[nodiscard]] static rte_mbuf** arrive(const Entrance<F>& entrance,
-                                         std::span<rte_mbuf* const> packets, Arrivals& arrivals,
-                                         rte_mbuf** others);
+  static void arrive(const Entrance<F>& entrance, Arrivals& arrivals, Arrivals& others);
+  template <Family F>
+  static void sort_out(const Entrance<F>& entrance, Arrival* from, Arrivals& arrivals,
+                       Arrivals& others);
+  template <Family F>
+  [[nodiscard]] static bool find_padded(const PlainArrival<F>& usual, Arrival& arrival);
   template <Family F>
   [[nodiscard]] static std::optional<DropReason> arrive_closely(const Entrance<F>& entrance,
-                                                                rte_mbuf* packet,
+                                                                Arrival arrival,
                                                                 Arrivals& arrivals);
-  void look_closer(std::size_t nic, rte_mbuf* packet, Tsc now, TxBatch& tx, Arrivals& arrivals,
+  void look_closer(std::size_t nic, const Arrival& arrival, Tsc now, Arrivals& arrivals,
                    Drops& drops);
   template <Family In>
-  void forward(std::span<const Arrival> arrivals, Tsc now, std::span<TxBatch> tx, Drops& drops);
+  void forward(std::span<const Arrival> arrivals, Tsc now, Drops& drops);
   template <Family In, Family Out>
-  [[nodiscard]] bool forward_usual(const Arrival& arrival, Tsc now, std::span<TxBatch> tx);
-  void forward_across(const Arrival& arrival, Tsc now, std::span<TxBatch> tx, Drops& drops);
+  [[nodiscard]] bool forward_usual(Arrival arrival, Tsc now);
+  void forward_across(const Arrival& arrival, Tsc now, Drops& drops);
 
   // ---- relay_unusual.cc: any packet -----------------------------------------------------------
-  void forward_unusual(const Arrival& arrival, Tsc now, std::span<TxBatch> tx, Drops& drops);
+  void forward_unusual(const Arrival& arrival, Tsc now, Drops& drops);
   [[nodiscard]] std::expected<NeighborWord, DropReason> admit(const Arrival& arrival, Tsc now,
                                                               OrderWords& words);
   [[nodiscard]] std::optional<DropReason> stranger(const Arrival& arrival, const Datagram& datagram,
@@ -105,13 +110,13 @@ class Relay {
   [[nodiscard]] std::expected<NeighborWord, DropReason> next_hop(const Arrival& arrival,
                                                                  const OrderWords& words, Tsc now);
   [[nodiscard]] std::optional<DropReason> send_any(const Arrival& arrival, const OrderWords& words,
-                                                   NeighborWord next, std::span<TxBatch> tx);
+                                                   NeighborWord next);
   [[nodiscard]] bool keep(const Arrival& arrival, DropReason reason, Tsc now);
-  [[nodiscard]] std::optional<DropReason> send_late(const EarlyStun::Kept& kept, Tsc now,
-                                                    std::span<TxBatch> tx);
+  [[nodiscard]] std::optional<DropReason> send_late(const EarlyStun::Kept& kept, Tsc now);
 
   FlowTable& flows_;
   Host& host_;
+  std::span<TxBatch> tx_;
   WorkerStats& stats_;
   std::vector<Nic> nics_;
   std::vector<Exit> exits_;  // by media address

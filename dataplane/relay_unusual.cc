@@ -55,34 +55,34 @@ void Relay::note(const Arrival& arrival, const Content& content, const OrderWord
 
 // send() for any family on either side, or why it cannot be sent.
 std::optional<DropReason> Relay::send_any(const Arrival& arrival, const OrderWords& words,
-                                          NeighborWord next, std::span<TxBatch> tx) {
+                                          NeighborWord next) {
   const Exit& exit = exits_[words.exit()];
-  const bool from_v4 = family_of(arrival.ip) == Family::ipv4;
-  if (words.has(kMark)) mark(arrival.ip, words.flags >> kDscpShift);
+  const bool from_v4 = family_of(arrival.ip()) == Family::ipv4;
+  if (words.has(kMark)) mark(arrival.ip(), words.flags >> kDscpShift);
   if (!words.has(kBridge)) {
     if (from_v4) {
-      send<Family::ipv4, Family::ipv4>(arrival, words, exit, next, tx);
+      send<Family::ipv4, Family::ipv4>(arrival, words, exit, next);
     } else {
-      send<Family::ipv6, Family::ipv6>(arrival, words, exit, next, tx);
+      send<Family::ipv6, Family::ipv6>(arrival, words, exit, next);
     }
     return std::nullopt;
   }
   if (!from_v4) {
-    send<Family::ipv6, Family::ipv4>(arrival, words, exit, next, tx);
+    send<Family::ipv6, Family::ipv4>(arrival, words, exit, next);
     return std::nullopt;
   }
   if (arrival.length() > kLongestToIpv6 || arrival.packet->data_off < kIpv6Size - kIpv4Size) {
     return DropReason::mtu_exceeded;
   }
-  if (lacks_udp_checksum(arrival.ip)) add_udp_checksum(arrival.ip);
-  send<Family::ipv4, Family::ipv6>(arrival, words, exit, next, tx);
+  if (lacks_udp_checksum(arrival.ip())) add_udp_checksum(arrival.ip());
+  send<Family::ipv4, Family::ipv6>(arrival, words, exit, next);
   return std::nullopt;
 }
 
 // Any packet: latching, other protocols, treatment. With what it is to be sent, or why not.
 std::expected<NeighborWord, DropReason> Relay::admit(const Arrival& arrival, Tsc now,
                                                      OrderWords& words) {
-  const Datagram datagram{source_of(arrival.ip), arrival.payload()};
+  const Datagram datagram{source_of(arrival.ip()), arrival.payload()};
   if (!arrival.read_orders(words)) return std::unexpected(DropReason::slot_busy);
   if (words.has(kSplitOff)) return std::unexpected(DropReason::port_inactive);
   if (!arrival.is_heard(words)) {
@@ -116,11 +116,10 @@ std::expected<NeighborWord, DropReason> Relay::split_off(const Arrival& arrival,
   return next_hop(rtcp, words, now);
 }
 
-[[gnu::noinline]] void Relay::forward_unusual(const Arrival& arrival, Tsc now,
-                                              std::span<TxBatch> tx, Drops& drops) {
+[[gnu::noinline]] void Relay::forward_unusual(const Arrival& arrival, Tsc now, Drops& drops) {
   OrderWords words;
   const auto next = admit(arrival, now, words);
-  const auto reason = next ? send_any(arrival, words, *next, tx) : next.error();
+  const auto reason = next ? send_any(arrival, words, *next) : next.error();
   if (!reason) return;
   if (EarlyStun::waits_for(*reason) && keep(arrival, *reason, now)) {
     drops.pass_over();
@@ -138,23 +137,22 @@ bool Relay::keep(const Arrival& arrival, DropReason reason, Tsc now) {
 
 // Sends a packet that was kept, or tells why it cannot be sent (yet). Signalling may have given the
 // port to others meanwhile: its source must be who is heard there now.
-std::optional<DropReason> Relay::send_late(const EarlyStun::Kept& kept, Tsc now,
-                                           std::span<TxBatch> tx) {
-  std::byte* const ip = rte_pktmbuf_mtod_offset(kept.packet, std::byte*, kEtherSize);
-  const Arrival arrival{kept.packet, &flows_.slot(kept.slot), ip};
+std::optional<DropReason> Relay::send_late(const EarlyStun::Kept& kept, Tsc now) {
+  const Arrival arrival{kept.packet, &flows_.slot(kept.slot),
+                        rte_pktmbuf_mtod(kept.packet, std::byte*)};
   OrderWords words;
   if (!arrival.read_orders(words)) return kept.reason;
   if (words.has(kSplitOff)) return DropReason::port_inactive;
   if (!arrival.is_heard(words)) return DropReason::wrong_source;
   const auto next = next_hop(arrival, words, now);
-  return next ? send_any(arrival, words, *next, tx) : next.error();
+  return next ? send_any(arrival, words, *next) : next.error();
 }
 
-void Relay::send_kept(Tsc now, std::span<TxBatch> tx) {
+void Relay::send_kept(Tsc now) {
   static_assert(EarlyStun::kCapacity <= TxBatch::kCapacity);
-  const std::uint64_t before = bytes_in(tx);
+  const std::uint64_t before = bytes_in(tx_);
   early_.revisit(now, [&](EarlyStun::Kept& kept) {
-    const auto reason = send_late(kept, now, tx);
+    const auto reason = send_late(kept, now);
     if (!reason) {
       stats_.relayed.add(1);
       return false;
@@ -167,7 +165,7 @@ void Relay::send_kept(Tsc now, std::span<TxBatch> tx) {
     rte_pktmbuf_free(kept.packet);
     return false;
   });
-  stats_.relayed_bytes.add(bytes_in(tx) - before);
+  stats_.relayed_bytes.add(bytes_in(tx_) - before);
 }
 
 Relay::~Relay() {

@@ -172,8 +172,8 @@ template <Family In, Family Out>
   if constexpr (In != Out) ip = detail::exchange_header<In, Out>(ip);
   std::byte* const udp = ip + ip_size(Out);
   if constexpr (Out == Family::ipv4) {
+    store(ip + 12, words.destination[1]);  // lies behind four bytes, where the source comes now
     store(ip + 12, v4_of(own));
-    store(ip + 16, v4_of(words.destination));
   } else {
     store(ip + 8, own);
     store(ip + 24, words.destination);

@@ -53,6 +53,12 @@ struct RtpHeader {
 };
 static_assert(sizeof(RtpHeader) == 12);
 
+[[nodiscard]] inline std::uint32_t load_be32(const std::byte* from) {
+  std::uint32_t raw;
+  std::memcpy(&raw, from, sizeof raw);
+  return Be32::from_raw(raw).host();
+}
+
 // What the relay needs of a header, in host order.
 struct RtpFields {
   std::uint8_t payload_type = 0;

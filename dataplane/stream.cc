@@ -11,11 +11,11 @@ constexpr std::uint32_t kNoBadSequence = kSequenceModulus + 1;  // equals no seq
 void restart(SeenLine& seen, Record& record, RtpFields rtp, std::uint32_t arrival) {
   const std::uint64_t sender = seen.sender.load(kRelaxed);
   if (sender != 0) {
-    const std::uint32_t expected = seen.highest.load(kRelaxed) - seen.base.load(kRelaxed) + 1;
+    const std::uint32_t expected = seen.highest() - seen.base.load(kRelaxed) + 1;
     record.past_expected.fetch_add(expected, kRelaxed);
   }
   if (sender != (kKnownSender | rtp.ssrc)) seen.jitter.store(0, kRelaxed);
-  seen.highest.store(rtp.sequence, kRelaxed);
+  seen.latest.store(Latest(rtp.sequence, beginning_of(rtp.payload_type)).raw(), kRelaxed);
   seen.base.store(rtp.sequence, kRelaxed);
   seen.bad_sequence.store(kNoBadSequence, kRelaxed);
   seen.transit.store(arrival - rtp.timestamp, kRelaxed);
@@ -29,7 +29,7 @@ bool update_sequence(SeenLine& seen, Record& record, RtpFields rtp, std::uint32_
     restart(seen, record, rtp, arrival);
     return true;
   }
-  const auto highest = static_cast<std::uint16_t>(seen.highest.load(kRelaxed));
+  const auto highest = static_cast<std::uint16_t>(seen.highest());
   const auto ahead = static_cast<std::uint16_t>(rtp.sequence - highest);
   if (ahead > kSequenceModulus - kMaxMisorder) return true;  // late or twice
 
@@ -48,7 +48,7 @@ bool update_sequence(SeenLine& seen, Record& record, RtpFields rtp, std::uint32_
 void note_unusual(SeenLine& seen, Record& record, RtpFields rtp, std::uint64_t ticks,
                   std::uint32_t clock_rate) {
   const std::uint32_t arrival = arrival_of(ticks, clock_rate);
-  seen.beginning.store(beginning_of(rtp.payload_type), kRelaxed);
+  seen.latest.store(Latest(seen.highest(), beginning_of(rtp.payload_type)).raw(), kRelaxed);
   if (update_sequence(seen, record, rtp, arrival)) note_jitter(seen, rtp.timestamp, arrival);
 }
 

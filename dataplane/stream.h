@@ -51,30 +51,28 @@ inline constexpr std::uint16_t kMaxMisorder = 100;
   seen.last.store(ticks, kRelaxed);
 }
 
-// The first two bytes of a stream's usual packets, as on the wire but for the marker: version 2,
-// neither padding, extension nor CSRCs, and the payload type. Types that with a marker would be
-// RTCP's on a shared port (RFC 5761 section 4) have no usual packets: their version is left out.
-inline constexpr std::uint16_t kBeginning = 0x7fff;  // without the marker
+// The first two bytes of a stream's usual packets, but for the marker: version 2, neither padding,
+// extension nor CSRCs, and the payload type. Types that with a marker would be RTCP's on a shared
+// port (RFC 5761 section 4) have no usual packets: their version is left out.
+inline constexpr std::uint16_t kMarker = 0x80;
 [[nodiscard]] inline std::uint16_t beginning_of(std::uint8_t payload_type) {
   const bool shared = is_rtcp_type(std::byte{payload_type} | std::byte{0x80});
-  return static_cast<std::uint16_t>((shared ? 0 : 0x80) | payload_type << 8);
+  return static_cast<std::uint16_t>((shared ? 0 : 0x8000) | payload_type);
 }
 [[nodiscard]] inline std::uint8_t payload_type_of(std::uint16_t beginning) {
-  return static_cast<std::uint8_t>(beginning >> 8);
+  return static_cast<std::uint8_t>(beginning & 0x7f);
 }
-static_assert(std::endian::native == std::endian::little);
 
-// Whether a packet is the usual one: it begins as the stream's last one did, has its SSRC and the
-// next sequence number. `header` is as long as one of RTP, whatever it is.
+// Whether a packet is the usual one, which makes `latest` the stream's: it begins as the stream's
+// last one did, has its SSRC and the next sequence number. `header` is as long as one of RTP,
+// whatever it is.
 [[nodiscard, gnu::always_inline]] inline bool is_usual(const SeenLine& seen,
-                                                       const std::byte* header) {
-  constexpr auto kRelaxed = std::memory_order_relaxed;
-  std::uint16_t beginning;
-  std::memcpy(&beginning, header, sizeof beginning);
-  const RtpFields rtp = RtpFields::read(header);
-  return (beginning & kBeginning) == seen.beginning.load(kRelaxed) &&
-         rtp.ssrc == static_cast<std::uint32_t>(seen.sender.load(kRelaxed)) &&
-         rtp.sequence == static_cast<std::uint16_t>(seen.highest.load(kRelaxed) + 1);
+                                                       const std::byte* header, Latest latest) {
+  const std::uint32_t beginning_and_sequence = load_be32(header);
+  const std::uint32_t found = std::rotl(beginning_and_sequence, 16) & ~std::uint32_t{kMarker};
+  return found == static_cast<std::uint32_t>(latest.raw()) &&
+         load_be32(header + 8) ==
+             static_cast<std::uint32_t>(seen.sender.load(std::memory_order_relaxed));
 }
 
 // A.8, for a packet that is counted.
@@ -82,20 +80,19 @@ static_assert(std::endian::native == std::endian::little);
                                                std::uint32_t arrival) {
   constexpr auto kRelaxed = std::memory_order_relaxed;
   const std::uint32_t transit = arrival - timestamp;
-  const auto change = static_cast<std::int32_t>(transit - seen.transit.load(kRelaxed));
-  const auto distance =
-      change < 0 ? -static_cast<std::uint32_t>(change) : static_cast<std::uint32_t>(change);
+  const std::uint32_t change = transit - seen.transit.load(kRelaxed);
+  const auto sign = static_cast<std::uint32_t>(static_cast<std::int32_t>(change) >> 31);
+  const std::uint32_t distance = (change ^ sign) - sign;
   const std::uint32_t jitter = seen.jitter.load(kRelaxed);
   seen.transit.store(transit, kRelaxed);
   seen.jitter.store(jitter + distance - ((jitter + 8) >> 4), kRelaxed);
 }
 
-// The usual packet. The carry of the addition counts the cycles of the 16-bit number.
-[[gnu::always_inline]] inline void note_next(SeenLine& seen, const std::byte* header,
+// The usual packet.
+[[gnu::always_inline]] inline void note_next(SeenLine& seen, const std::byte* header, Latest latest,
                                              std::uint32_t arrival) {
-  constexpr auto kRelaxed = std::memory_order_relaxed;
-  seen.highest.store(seen.highest.load(kRelaxed) + 1, kRelaxed);
-  note_jitter(seen, RtpFields::read(header).timestamp, arrival);
+  seen.latest.store(latest.raw(), std::memory_order_relaxed);
+  note_jitter(seen, load_be32(header + 4), arrival);
 }
 
 // A packet of the known SSRC, next or a little further on. False, with nothing counted, if it is
@@ -103,11 +100,10 @@ static_assert(std::endian::native == std::endian::little);
 [[nodiscard]] inline bool note_usual(SeenLine& seen, RtpFields rtp, std::uint64_t ticks,
                                      std::uint32_t clock_rate) {
   constexpr auto kRelaxed = std::memory_order_relaxed;
-  seen.beginning.store(beginning_of(rtp.payload_type), kRelaxed);
-  const std::uint32_t highest = seen.highest.load(kRelaxed);
+  const std::uint32_t highest = seen.highest();
   const auto ahead = static_cast<std::uint16_t>(rtp.sequence - static_cast<std::uint16_t>(highest));
   if (seen.sender.load(kRelaxed) != (kKnownSender | rtp.ssrc) || ahead >= kMaxDropout) return false;
-  seen.highest.store(highest + ahead, kRelaxed);
+  seen.latest.store(Latest(highest + ahead, beginning_of(rtp.payload_type)).raw(), kRelaxed);
   note_jitter(seen, rtp.timestamp, arrival_of(ticks, clock_rate));
   return true;
 }

@@ -24,8 +24,8 @@ Worker::Worker(const Duty& duty, std::vector<EthPortId> ports, std::span<Link* c
       ports_(std::move(ports)),
       host_(links, pool, stats_, tsc_hz),
       pierce_(pierce),
-      relay_(flows, links, host_, stats_),
       tx_(ports_.size()),
+      relay_(flows, links, host_, tx_, stats_),
       hot_ticks_(tsc_hz / std::micro::den * static_cast<std::uint64_t>(kHot.count())) {}
 
 Worker::~Worker() {
@@ -74,7 +74,7 @@ bool Worker::poll(std::size_t nic) {
     stats_.idle_cycles.add(lap());
     return false;
   }
-  relay_.burst(nic, std::span(packets).first(count), now_, tx_);
+  relay_.burst(nic, std::span(packets).first(count), now_);
   flush();
   stats_.busy_cycles.add(lap());
   last_packet_ = now_;
@@ -90,7 +90,7 @@ void Worker::housekeep() {
 }
 
 void Worker::send_kept() {
-  relay_.send_kept(now_, tx_);
+  relay_.send_kept(now_);
   flush();
 }
 

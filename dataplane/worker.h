@@ -67,8 +67,8 @@ class Worker {
   std::vector<EthPortId> ports_;
   Host host_;
   Pierce& pierce_;
-  Relay relay_;
   std::vector<TxBatch> tx_;  // by NIC
+  Relay relay_;
   std::uint64_t hot_ticks_;
   Tsc now_;          // when the current poll began
   Tsc last_packet_;  // when packets came last

@@ -41,7 +41,7 @@ class Lane {
         share{0, kind.flows},
         pool_(make_pool(kInFlight)),
         host_(traffic.links(), pool_, stats_, rte_get_tsc_hz()),
-        relay_(traffic.table(), traffic.links(), host_, stats_),
+        relay_(traffic.table(), traffic.links(), host_, {&tx_, 1}, stats_),
         packets_(kInFlight) {
     allocate();
   }
@@ -59,7 +59,7 @@ class Lane {
   std::uint64_t lap(std::size_t burst) {
     const std::uint64_t start = rte_rdtsc_precise();
     for (std::size_t at = 0; at < packets_.size(); at += burst) {
-      relay_.burst(0, packets().subspan(at, burst), Tsc{rte_rdtsc()}, {&tx_, 1});
+      relay_.burst(0, packets().subspan(at, burst), Tsc{rte_rdtsc()});
       tx_.clear();
     }
     const std::uint64_t taken = rte_rdtsc_precise() - start;
@@ -80,8 +80,8 @@ class Lane {
   rte_mempool& pool_;
   WorkerStats stats_;
   Host host_;
-  Relay relay_;
   TxBatch tx_;
+  Relay relay_;
   std::vector<rte_mbuf*> packets_;
 };
 

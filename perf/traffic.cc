@@ -144,12 +144,12 @@ void Traffic::latch() {
   static rte_mempool& pool = make_pool(1);
   WorkerStats stats;
   Host host(links(), pool, stats, tsc_hz());
-  Relay relay(*table_, links(), host, stats);
   TxBatch tx;
+  Relay relay(*table_, links(), host, {&tx, 1}, stats);
   rte_mbuf* packet = rte_pktmbuf_alloc(&pool);
   for (std::size_t i = 0; i < kind_.flows; ++i) {
     fill(*packet, i);
-    relay.burst(0, {&packet, 1}, Tsc{rte_rdtsc()}, {&tx, 1});
+    relay.burst(0, {&packet, 1}, Tsc{rte_rdtsc()});
     if (tx.count != 1) throw std::logic_error("a flow did not latch");
     tx.clear();
   }

@@ -248,10 +248,10 @@ TEST(EarlyStun, IsFreedAtTheEnd) {
   std::array<Link*, 2> links{&lab.link(0), &lab.link(1)};
   std::array<TxBatch, 2> tx;
   {
-    Relay other(lab.flows, links, lab.host, lab.stats);
+    Relay other(lab.flows, links, lab.host, tx, lab.stats);
     std::array<rte_mbuf*, 1> rx{
         PacketLab::packet(ethernet(kMac0, kMacA, 0x0800, udp(kPartyA, kLocalA, check(1))))};
-    other.burst(0, rx, kStart, tx);
+    other.burst(0, rx, kStart);
     EXPECT_TRUE(other.keeps());
     EXPECT_EQ(buffers_used(), 1U);
   }

@@ -274,7 +274,7 @@ class PacketLab {
         links_{&link0_, &link1_},
         flows(links_, kHz, SlotMemory{recycle, give_back}),
         host(links_, Buffers::pool(), stats, kHz),
-        relay(flows, links_, host, stats) {
+        relay(flows, links_, host, tx_, stats) {
     introduce(0, kPartyA.address, kMacA);
     introduce(1, kPartyB.address, kMacB);
     introduce(0, kPartyA6.address, kMacA);
@@ -306,7 +306,7 @@ class PacketLab {
   }
 
   std::vector<Sent> burst(std::size_t i, std::vector<rte_mbuf*> packets, Tsc now) {
-    relay.burst(i, packets, now, tx_);
+    relay.burst(i, packets, now);
     return drain(tx_);
   }
   // One frame in: what came out, if anything.
@@ -320,7 +320,7 @@ class PacketLab {
     return drain(tx_);
   }
   std::vector<Sent> send_kept(Tsc now) {
-    relay.send_kept(now, tx_);
+    relay.send_kept(now);
     return drain(tx_);
   }
 

@@ -25,9 +25,9 @@ struct Stream {
     ++packets;
     if (!note_usual(seen, rtp, ticks, rate)) note_unusual(seen, record, rtp, ticks, rate);
   }
-  [[nodiscard]] std::uint32_t highest() const { return seen.highest; }
+  [[nodiscard]] std::uint32_t highest() const { return seen.highest(); }
   [[nodiscard]] std::uint64_t expected() const {
-    return record.past_expected + seen.highest - seen.base + 1;
+    return record.past_expected + seen.highest() - seen.base + 1;
   }
   [[nodiscard]] std::int64_t lost() const {
     return static_cast<std::int64_t>(expected() - (packets - record.not_received));
