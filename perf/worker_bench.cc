@@ -110,12 +110,13 @@ class Round {
 
 std::uint16_t open_port(std::deque<Round>& rounds) {
   std::vector<rte_ring*> rings;
-  for (Round& round : rounds) rings.push_back(round.ring);
+  rings.reserve(rounds.size());
+  for (const Round& round : rounds) rings.push_back(round.ring);
   const auto queues = static_cast<std::uint16_t>(rings.size());
   const int id = rte_eth_from_rings("loop", rings.data(), queues, rings.data(), queues, 0);
   if (id < 0) throw std::runtime_error("no net_ring port");
   const auto port = static_cast<std::uint16_t>(id);
-  rte_eth_conf conf{};
+  const rte_eth_conf conf{};
   bool ok = rte_eth_dev_configure(port, queues, queues, &conf) == 0;
   for (std::uint16_t queue = 0; queue < queues; ++queue) {
     ok = ok && rte_eth_rx_queue_setup(port, queue, 1024, 0, nullptr, &make_pool(1)) == 0 &&
@@ -131,7 +132,8 @@ class Loop {
   Loop() : traffic({.flows = worker_cores() * kFlowsEach}) {
     for (std::size_t i = 0; i < worker_cores(); ++i) rounds_.emplace_back(traffic, i);
     const EthPortId port{open_port(rounds_)};
-    for (std::uint16_t i = 0; i < worker_cores(); ++i) {
+    const auto workers = static_cast<std::uint16_t>(worker_cores());
+    for (std::uint16_t i = 0; i < workers; ++i) {
       workers_.emplace_back(Worker::Duty{.queue = i}, std::vector{port}, traffic.links(),
                             traffic.table(), pierce_, own_packets_, stop_, rte_get_tsc_hz());
     }
@@ -153,6 +155,7 @@ class Loop {
     stop_.store(true);
     rte_eal_mp_wait_lcore();
     std::vector<double> cycles;
+    cycles.reserve(count);
     for (std::size_t i = 0; i < count; ++i) cycles.push_back(rounds_[i].cycles_per_packet());
     return cycles;
   }
