@@ -62,6 +62,7 @@ class EventStream::Reader : public std::enable_shared_from_this<Reader> {
   void write() {
     writing_ = std::min(lines_.size(), kLinesAtOnce);
     std::vector<asio::const_buffer> pieces;
+    pieces.reserve(writing_);
     for (std::size_t i = 0; i < writing_; ++i) pieces.push_back(asio::buffer(*lines_[i]));
     asio::async_write(socket_, pieces,
                       [self = shared_from_this()](const asio::error_code& error, std::size_t size) {
@@ -77,6 +78,7 @@ class EventStream::Reader : public std::enable_shared_from_this<Reader> {
   }
   void close() {
     asio::error_code ignored;
+    // NOLINTNEXTLINE(bugprone-unused-return-value): whatever it says, the socket is closed
     static_cast<void>(socket_.close(ignored));
   }
 

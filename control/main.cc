@@ -57,6 +57,7 @@ class Control {
   }
   void run() {
     std::vector<std::jthread> threads;
+    threads.reserve(kControlThreads);
     for (int i = 0; i < kControlThreads; ++i) threads.emplace_back([this] { server_.run(); });
     keep_house();
     server_.stop();

@@ -81,8 +81,8 @@ void slots(benchmark::State& state) {
   const LocalAddresses<Family::ipv4> addresses(traffic.links(), 0, traffic.table());
   const auto index = addresses.index();
   measure(state, keys_of(traffic, flows), [&](std::span<const Key, kBurst> burst) {
-    std::array<const Slot*, kBurst>
-        found;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled below
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): filled below
+    std::array<const Slot*, kBurst> found;
     for (std::size_t i = 0; i < kBurst; ++i) {
       Slot* slots = nullptr;
       if (!index.find(burst[i].address, slots)) std::abort();
@@ -126,10 +126,10 @@ void hash(benchmark::State& state) {
     }
   }
   measure(state, keys_of(traffic, flows), [&](std::span<const Key, kBurst> burst) {
-    std::array<const void*, kBurst>
-        keys;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled below
-    std::array<void*, kBurst>
-        found;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled below
+    // NOLINTBEGIN(cppcoreguidelines-pro-type-member-init): filled below
+    std::array<const void*, kBurst> keys;
+    std::array<void*, kBurst> found;
+    // NOLINTEND(cppcoreguidelines-pro-type-member-init)
     for (std::size_t i = 0; i < kBurst; ++i) keys[i] = &burst[i];
     std::uint64_t hits = 0;
     rte_hash_lookup_bulk_data(table.get(), keys.data(), kBurst, &hits, found.data());

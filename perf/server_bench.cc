@@ -13,11 +13,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -53,9 +55,11 @@ class Echo {
   explicit Echo(const std::filesystem::path& path)
       : listening_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     const sockaddr_un address = address_of(path);
-    static_cast<void>(
-        ::bind(listening_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address));
-    static_cast<void>(::listen(listening_.get(), 16));
+    if (::bind(listening_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) !=
+            0 ||
+        ::listen(listening_.get(), 16) != 0) {
+      throw std::system_error(errno, std::generic_category(), "echo server");
+    }
     thread_ = std::jthread([this] {
       std::vector<char> buffer(65536);
       for (;;) {
@@ -116,8 +120,10 @@ class Client {
     const auto begin = Clock::now();
     if (!socket_.valid()) {
       socket_ = FileDescriptor(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-      static_cast<void>(
-          ::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address_), sizeof address_));
+      if (::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address_), sizeof address_) !=
+          0) {
+        throw std::system_error(errno, std::generic_category(), "connect");
+      }
     }
     static_cast<void>(::send(socket_.get(), request.data(), request.size(), MSG_NOSIGNAL));
     size_ = ::recv(socket_.get(), buffer_.data(), buffer_.size(), 0);
