@@ -51,10 +51,10 @@ struct Datagrams::Batch {
   static constexpr std::size_t kRoom = 65'536;  // of one datagram; pages are not used untouched
 
   std::unique_ptr<char[]> chunks = std::make_unique_for_overwrite<char[]>(kBatch * kRoom);
-  std::array<Sender, kBatch> senders;
+  std::array<Sender, kBatch> senders{};
   std::array<std::string, kBatch> replies;
-  std::array<iovec, kBatch> parts;
-  std::array<mmsghdr, kBatch> messages;
+  std::array<iovec, kBatch> parts{};
+  std::array<mmsghdr, kBatch> messages{};
 
   [[nodiscard]] char* chunk(std::size_t i) const { return chunks.get() + i * kRoom; }
   void set(std::size_t to, std::size_t sender, std::span<char> bytes, socklen_t address) {

@@ -180,8 +180,10 @@ int run(const Config& config) {
 // One heap for all threads, since a call that one makes is changed and freed by others, and one
 // that grows by megabytes instead of pages: a heap of a thread's own grows by system calls.
 void share_heap() {
+  // NOLINTBEGIN(concurrency-mt-unsafe): there is no other thread yet
   ::mallopt(M_ARENA_MAX, 1);
   ::mallopt(M_TOP_PAD, 1 << 20);
+  // NOLINTEND(concurrency-mt-unsafe)
 }
 
 int start(int argc, char** argv) {
