@@ -68,7 +68,7 @@ struct Datagrams::Batch {
 };
 
 bool Datagrams::receive() {
-  thread_local Batch batch;
+  static thread_local Batch batch;
   for (std::size_t i = 0; i < kTurn; ++i) {
     // Fewer than there is room for are all: what comes later is told anew.
     const std::size_t count = receive(batch);

@@ -43,16 +43,19 @@ FileDescriptor valid(int fd, const char* what) {
 }  // namespace
 
 struct Server::Impl {
+  Impl(const std::vector<Listener>& sockets, Calls& all_calls)
+      : listeners(sockets), calls(all_calls) {}
+
   const std::vector<Listener>& listeners;
   Calls& calls;
   FileDescriptor epoll = valid(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
   FileDescriptor stopper = valid(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd");
-  Connections connections = {};
-  std::map<std::size_t, Datagrams> datagrams = {};  // by listener
+  Connections connections;
+  std::map<std::size_t, Datagrams> datagrams;  // by listener
   std::atomic<std::uint64_t> next_id = kFirstConnection;
   std::atomic<bool> stopped = false, paused = false;
   std::atomic<std::uint64_t> peers_refused = 0, refused = 0;
-  std::mutex mutex = {};
+  std::mutex mutex;
   // To be told once more, when the others had their turn.
   struct Waiting {
     std::vector<std::shared_ptr<Connection>> served;  // a turn
@@ -79,7 +82,7 @@ struct Server::Impl {
 };
 
 Server::Server(const std::vector<Listener>& listeners, Calls& calls)
-    : impl_(new Impl{.listeners = listeners, .calls = calls}) {
+    : impl_(std::make_unique<Impl>(listeners, calls)) {
   if (!impl_->watch(EPOLL_CTL_ADD, impl_->stopper.get(), EPOLLIN, kStop)) {
     throw std::system_error(errno, std::generic_category(), "epoll_ctl");
   }
