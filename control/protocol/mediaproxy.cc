@@ -197,8 +197,8 @@ Extent frame(std::string_view input) {
   if (first != input.npos && management(next_line(rest))) {
     return {.state = Extent::State::complete, .size = first + 1};
   }
-  for (std::size_t end = first; end != input.npos && end < kMaxMessage;
-       end = input.find('\n', end + 1)) {
+  // npos is past any message.
+  for (std::size_t end = first; end < kMaxMessage; end = input.find('\n', end + 1)) {
     const std::string_view behind = input.substr(end + 1);
     const std::size_t blank = behind.starts_with('\n') ? 1 : behind.starts_with("\r\n") ? 2 : 0;
     if (blank == 0) continue;
