@@ -9,20 +9,22 @@ import results
 import stats
 
 TITLE = "Signalling beside rtpengine"
-METHOD = """millrace-load signals ng from core 0, to the relay on core 1: Millrace over its UNIX socket
-    with a new connection for each request, as the proxies' modules do, rtpengine over UDP, its only
-    way. A cycle is offer, answer, delete. Millrace's CPU is without its worker's, which naps on core
-    0 meanwhile. Latency is one request at a time, each followed by the same to a bare echo server on
-    the same cores. The two take turns."""
+METHOD = """millrace-load signals ng from core 0, to the relay on core 1. A cycle is offer, answer,
+    delete. The ratios are of both relays over UDP, rtpengine's only way, on the relay's loopback;
+    beside them stands Millrace over its UNIX socket, with a new connection for each request, as the
+    proxies' modules do, and with kept ones. Millrace's CPU is without its worker's, which naps on
+    core 0 meanwhile. Latency is one request at a time on the UNIX socket, each followed by the same
+    to a bare echo server on the same cores. Calls that stay are set up over UDP. All take turns."""
 BARS = ("11a", "11b", "11c", "12a", "12b", "12c", "13a", "13b")
-SECONDS = 140
+SECONDS = 190
 PAIRS = 3
 SLOTS_KB = 4 * 496 / 1024  # of the flow table, for the four ports of a call (31 MiB an address)
 
 
-def cycles(bed, section, side, outstanding):
+def cycles(bed, section, side, outstanding, over="udp"):
     with side(bed, section) as bench:
-        return bench.load("control", "--outstanding", outstanding, "--duration", 2, "--warm-up", 0.5)
+        return bench.load("control", "--outstanding", outstanding, "--duration", 2, "--warm-up", 0.5,
+                          over=over)
 
 
 def cpu_us(result):
@@ -44,11 +46,15 @@ def run(bed, section):
         section.compare(bar, rate)
         if outstanding == 8:
             section.compare("11a", cpu)
-        rows += [[f"cycles/s, {outstanding} outstanding", round(rate.a.median), round(rate.b.median)],
+        unix = [cycles(bed, section, signalling, outstanding, over) for over in ("unix", "kept")]
+        rows += [[f"cycles/s, {outstanding} outstanding", round(rate.a.median), round(rate.b.median),
+                  *(round(each["cycles_per_second"]) for each in unix)],
                  [f"CPU us a cycle, {outstanding} outstanding", round(cpu.b.median, 1),
-                  round(cpu.a.median, 1)]]
-        bed.step(0.3 * number)
-    section.tables.append(results.Table("Offer, answer, delete", ["", "Millrace", "rtpengine"], rows))
+                  round(cpu.a.median, 1), *(round(cpu_us(each), 1) for each in unix)]]
+        bed.step(0.35 * number)
+    section.tables.append(results.Table(
+        "Offer, answer, delete", ["", "Millrace", "rtpengine", "Millrace, UNIX, new connections",
+                                  "Millrace, UNIX, kept"], rows))
     latency(bed, section)
     bed.step(0.85)
     fill(bed, section)
@@ -89,7 +95,7 @@ def latency(bed, section):
 
 def fill(bed, section):
     with signalling(bed, section) as bench:
-        many = bench.load("fill", "--calls", 100_000, "--outstanding", 64)
+        many = bench.load("fill", "--calls", 100_000, "--outstanding", 64, over="udp")
     with relays.rtpengine(bed, section) as bench:
         few = bench.load("fill", "--calls", 2_000, "--outstanding", 8)
     grown = many["relay"]["resident_kb_per_call"]

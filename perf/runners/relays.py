@@ -18,6 +18,7 @@ import processes
 CALLER, CALLEE = "198.18.4.10", "198.18.4.11"
 ADDRESSES = [f"198.18.4.{host}" for host in range(100, 110)]
 RELAY = ADDRESSES[0]
+NG_UDP = "127.0.0.1:2223"  # in the relay's namespace
 PATIENCE = 240  # a relay with a backlog takes its time for each trial
 CORE, OTHER_CORE = 1, 0  # the relay's and the generator's
 CONFIG = """
@@ -34,6 +35,8 @@ addresses = {addresses}
 ports = [1024, 65535]
 [[control]]
 path = "{ng}"
+[[control]]
+udp = "{udp}"
 [timeouts]
 delete_delay = 0
 quarantine = 0
@@ -56,20 +59,22 @@ def use(bed):
 class Bench:
     """A relay on the wire, and the generator that faces it."""
 
-    def __init__(self, bed, section, phones, process, control):
+    def __init__(self, bed, section, phones, process, controls):
         self.bed, self.section, self.phones = bed, section, phones
-        self.process, self.control = process, control
+        self.process = process
+        self.controls = controls  # options of millrace-load, by what they speak over
 
-    def command(self, mode, *words):
+    def command(self, mode, *words, over=None):
+        control = self.controls[over or next(iter(self.controls))]
         return list(map(str, [
-            self.bed.build / "perf" / "millrace-load", mode, "--control", self.control, "--caller",
-            CALLER, "--callee", CALLEE, "--relay-pid", self.process.pid, "--cpu", OTHER_CORE, *words]))
+            self.bed.build / "perf" / "millrace-load", mode, *control, "--caller", CALLER,
+            "--callee", CALLEE, "--relay-pid", self.process.pid, "--cpu", OTHER_CORE, *words]))
 
-    def load(self, mode, *words):
+    def load(self, mode, *words, over=None):
         """millrace-load's result."""
         with tempfile.TemporaryDirectory(prefix="millrace-bench-") as folder:
             told = pathlib.Path(folder, "result.json")
-            command = self.command(mode, *words)
+            command = self.command(mode, *words, over=over)
             self.section.ran(*command)
             with self.phones:
                 done = subprocess.run([*command, "--json", told], text=True, capture_output=True,
@@ -90,6 +95,10 @@ def wire():
         cable(phones, "eth0", relay, "eth0")
         phones.ip(f"address add {CALLER}/24 dev eth0", f"address add {CALLEE}/24 dev eth0")
         yield phones, relay
+
+
+def over_udp(relay):
+    return ["--control", f"udp:{NG_UDP}", "--control-netns", relay.path]
 
 
 def answers(client, process, log):
@@ -116,7 +125,8 @@ def millrace(bed, section, media=True):
         config, ng = folder / "millrace.toml", folder / "ng.sock"
         cores = {"worker": CORE, "main": OTHER_CORE} if media else {"worker": OTHER_CORE, "main": CORE}
         addresses = json.dumps([f"{address}/24" for address in ADDRESSES])
-        config.write_text(CONFIG.format(addresses=addresses, ng=ng, nap=0 if media else 1000, **cores))
+        config.write_text(CONFIG.format(addresses=addresses, ng=ng, udp=NG_UDP,
+                                        nap=0 if media else 1000, **cores))
         command = [bed.build / "control" / "millrace", "--config", config]
         section.ran(*command)
         log = stack.enter_context(tempfile.TemporaryFile("w+"))
@@ -124,7 +134,9 @@ def millrace(bed, section, media=True):
             started = processes.running(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
             process = stack.enter_context(started)
         answers(UnixClient(ng), process, log)
-        yield Bench(bed, section, phones, process, f"unix:{ng}")
+        yield Bench(bed, section, phones, process, {
+            "unix": ["--control", f"unix:{ng}"],
+            "kept": ["--control", f"unix:{ng}", "--connections", "kept"], "udp": over_udp(space)})
 
 
 @contextlib.contextmanager
@@ -135,14 +147,14 @@ def rtpengine(bed, section):
         phones, space = stack.enter_context(wire())
         space.ip(f"address add {RELAY}/24 dev eth0")
         command = ["taskset", "-c", str(CORE), "rtpengine", "-f", "-E", "--no-fallback", "--table=-1",
-                   "-i", RELAY, f"--listen-ng={RELAY}:2223", "--num-threads=1", "--log-level=3",
+                   "-i", RELAY, f"--listen-ng={NG_UDP}", "--num-threads=1", "--log-level=3",
                    "--port-min=1024", "--port-max=65535", "--delete-delay=0"]
         section.ran(*command)
         log = stack.enter_context(tempfile.TemporaryFile("w+"))
         with space:
             process = stack.enter_context(processes.running(command, stdout=log, stderr=log,
                                                             stdin=subprocess.DEVNULL))
-        client = UdpClient(phones, 2223, address=RELAY)
+        client = UdpClient(space, int(NG_UDP.rpartition(":")[2]))
         stack.callback(client.close)
         answers(client, process, log)
-        yield Bench(bed, section, phones, process, f"udp:{RELAY}:2223")
+        yield Bench(bed, section, phones, process, {"udp": over_udp(space)})
