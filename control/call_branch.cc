@@ -67,7 +67,7 @@ Call::Dialog Call::branch_of(const Dialog& like, const Leg& reader, const Reques
   Dialog result;
   const bool by_callee = like.a.get() == &first;
   result.a = by_callee ? leg : like.a;
-  result.b = by_callee ? like.b : std::move(leg);
+  result.b = by_callee ? like.b : leg;
   result.mux = like.mux;
   result.via_branch = request.via_branch.empty() ? like.via_branch : Text(request.via_branch);
   return result;

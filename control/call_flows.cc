@@ -328,7 +328,8 @@ Call::Verdict Call::check(Clock::time_point now) {
   };
   if (std::ranges::all_of(dialogs_, due)) return {End::deleted, now};
   for (std::size_t i = dialogs_.size(); i-- > 0;) {
-    if (due(dialogs_[i])) end(i, Clock::time_point(*dialogs_[i].delete_at));
+    const auto delete_at = dialogs_[i].delete_at;
+    if (delete_at && *delete_at <= now) end(i, *delete_at);
   }
   Verdict verdict = ladder([&](bool expected_only) { return last_heard(expected_only, now); },
                            [&] { return last_heard_from_all(now); });
