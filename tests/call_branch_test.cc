@@ -7,7 +7,7 @@
 namespace millrace {
 namespace {
 
-using std::chrono_literals::operator""s;
+using namespace std::chrono_literals;
 
 constexpr const char* kC = "198.18.0.201";
 

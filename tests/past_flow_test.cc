@@ -6,8 +6,7 @@
 namespace millrace {
 namespace {
 
-using std::chrono_literals::operator""s;
-using std::chrono_literals::operator""us;
+using namespace std::chrono_literals;
 
 constexpr PastFlow::Clock::time_point kThen{100s};
 
