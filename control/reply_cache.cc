@@ -1,115 +1,83 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/reply_cache.h"
 
-#include <functional>
+#include <iterator>
 #include <utility>
 
 namespace millrace {
+namespace {
 
-std::size_t ReplyCache::Entry::bytes() const {
-  return sizeof(Entry) + 2 * sizeof(Place) + std::string_view(cookie).size() + reply.size();
+// The endpoint's eighteen bytes, then the cookie: no two pairs share a key.
+std::string make_key(const Endpoint& peer, std::string_view cookie) {
+  const std::uint16_t port = peer.port.number();
+  std::string key(peer.address.bytes().begin(), peer.address.bytes().end());
+  key += static_cast<char>(port >> 8);
+  key += static_cast<char>(port & 0xff);
+  key += cookie;
+  return key;
 }
 
-// Odd, unlike that of a free place.
-std::uint32_t ReplyCache::hash_of(const Endpoint& peer, std::string_view cookie) {
-  const auto words = peer.address.words();
-  const std::uint64_t mixed = std::hash<std::string_view>()(cookie) ^
-                              (words[0] ^ words[1] ^ peer.port.number()) * 0x9e3779b97f4a7c15ULL;
-  return static_cast<std::uint32_t>(mixed ^ mixed >> 32) | 1U;
+}  // namespace
+
+std::size_t ReplyCache::Entry::bytes() const {
+  constexpr std::size_t kIndex = 64;  // about what a node of the hash table takes
+  return sizeof(Entry) + kIndex + key.size() + reply.size();
 }
 
 ReplyCache::Lookup ReplyCache::claim(const Endpoint& peer, std::string_view cookie,
                                      Clock::time_point now) {
-  const std::uint32_t hash = hash_of(peer, cookie);
+  std::string key = make_key(peer, cookie);
   const std::lock_guard lock(mutex_);
   expire(now);
-  if (const Place* found = find(hash, peer, cookie)) {
-    const Entry& known = entry(*found);
-    return {known.replied ? State::replied : State::pending, known.reply};
+  if (const auto found = by_key_.find(key); found != by_key_.end()) {
+    const Entry& entry = *found->second;
+    return {entry.replied ? State::replied : State::pending, entry.reply};
   }
-  insert(hash, peer, cookie, now);
+  insert(std::move(key), now);
   fit();
   return {State::fresh, {}};
 }
 
 void ReplyCache::store(const Endpoint& peer, std::string_view cookie, std::string_view reply,
                        Clock::time_point now) {
-  const std::uint32_t hash = hash_of(peer, cookie);
+  std::string key = make_key(peer, cookie);
   const std::lock_guard lock(mutex_);
   expire(now);
-  Place* const found = find(hash, peer, cookie);
+  const auto found = by_key_.find(key);
   if (reply.size() >= limits_.bytes) {
-    // Its entry stays until it is the oldest one, but is not found any more.
-    if (found != nullptr) free(static_cast<std::size_t>(found - places_.data()));
+    if (found != by_key_.end()) erase(found->second);
     return;
   }
-  Entry& kept = found != nullptr ? entry(*found) : insert(hash, peer, cookie, now);
-  bytes_ -= kept.bytes();
-  kept.reply = reply;
-  kept.replied = true;
-  kept.expires = now + kLife;
-  bytes_ += kept.bytes();
+  const auto entry = found == by_key_.end() ? insert(std::move(key), now) : found->second;
+  bytes_ -= entry->bytes();
+  entry->reply = reply;
+  entry->replied = true;
+  entry->expires = now + kLife;
+  bytes_ += entry->bytes();
+  entries_.splice(entries_.end(), entries_, entry);
   fit();
 }
 
-ReplyCache::Place* ReplyCache::find(std::uint32_t hash, const Endpoint& peer,
-                                    std::string_view cookie) {
-  for (std::size_t i = home(hash); places_[i].hash != 0; i = after(i)) {
-    if (places_[i].hash != hash) continue;
-    const Entry& there = entry(places_[i]);
-    if (there.peer == peer && there.cookie == cookie) return &places_[i];
-  }
-  return nullptr;
+ReplyCache::Entries::iterator ReplyCache::insert(std::string key, Clock::time_point now) {
+  entries_.push_back({.key = std::move(key), .reply = {}, .expires = now + kLife});
+  const auto entry = std::prev(entries_.end());
+  by_key_.emplace(entry->key, entry);
+  bytes_ += entry->bytes();
+  return entry;
 }
 
-ReplyCache::Entry& ReplyCache::insert(std::uint32_t hash, const Endpoint& peer,
-                                      std::string_view cookie, Clock::time_point now) {
-  if (2 * (entries_.size() + 1) > places_.size()) {
-    const auto before = std::exchange(places_, std::vector<Place>(2 * places_.size()));
-    for (const Place& place : before) {
-      if (place.hash != 0) put(place);
-    }
-  }
-  put({hash, oldest_ + static_cast<std::uint32_t>(entries_.size())});
-  Entry& made = entries_.emplace_back(
-      Entry{.peer = peer, .cookie = cookie, .reply = {}, .expires = now + kLife, .hash = hash});
-  bytes_ += made.bytes();
-  return made;
-}
-
-void ReplyCache::put(Place place) {
-  std::size_t i = home(place.hash);
-  while (places_[i].hash != 0) i = after(i);
-  places_[i] = place;
-}
-
-// Closes the gap: what could stand there, or before, moves up.
-void ReplyCache::free(std::size_t hole) {
-  const std::size_t mask = places_.size() - 1;
-  for (std::size_t i = after(hole); places_[i].hash != 0; i = after(i)) {
-    if (((i - home(places_[i].hash)) & mask) < ((i - hole) & mask)) continue;
-    places_[hole] = places_[i];
-    hole = i;
-  }
-  places_[hole] = {};
-}
-
-void ReplyCache::erase_oldest() {
-  const Entry& gone = entries_.front();
-  bytes_ -= gone.bytes();
-  std::size_t i = home(gone.hash);
-  while (places_[i].hash != 0 && places_[i].number != oldest_) i = after(i);
-  if (places_[i].hash != 0) free(i);
-  entries_.pop_front();
-  ++oldest_;
+void ReplyCache::erase(Entries::iterator entry) {
+  bytes_ -= entry->bytes();
+  by_key_.erase(entry->key);
+  entries_.erase(entry);
 }
 
 void ReplyCache::expire(Clock::time_point now) {
-  while (!entries_.empty() && entries_.front().expires <= now) erase_oldest();
+  while (!entries_.empty() && entries_.front().expires <= now) erase(entries_.begin());
 }
 
 void ReplyCache::fit() {
-  while (entries_.size() > limits_.entries || bytes_ > limits_.bytes) erase_oldest();
+  while (entries_.size() > limits_.entries || bytes_ > limits_.bytes) erase(entries_.begin());
 }
 
 std::size_t ReplyCache::entries() const {

@@ -9,20 +9,16 @@
 // while the first is still being carried out is not to be answered: its reply is on its way.
 // Bounded in count and in bytes; at either bound the oldest entries go. Thread-safe; time is a
 // parameter and must not go back by much.
-// Entries stand in the order in which they came, each with a number, and are found by a table of
-// these (open addressing, linear probing): some 27,000 requests a second pass through, and nearly
-// none is ever asked for again.
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <mutex>
 #include <string>
 #include <string_view>
-#include <vector>
+#include <unordered_map>
 
-#include "control/text.h"
 #include "dataplane/net.h"
 
 namespace millrace {
@@ -60,45 +56,23 @@ class ReplyCache {
 
  private:
   struct Entry {
-    Endpoint peer;
-    Text cookie;
+    std::string key;
     std::string reply;
-    Clock::time_point expires;
-    std::uint32_t hash = 0;
     bool replied = false;
+    Clock::time_point expires;
     [[nodiscard]] std::size_t bytes() const;
   };
-  struct Place {
-    std::uint32_t hash = 0;  // 0: free
-    std::uint32_t number = 0;
-  };
+  using Entries = std::list<Entry>;
 
-  [[nodiscard]] static std::uint32_t hash_of(const Endpoint& peer, std::string_view cookie);
-  // Null: there is none.
-  [[nodiscard]] Place* find(std::uint32_t hash, const Endpoint& peer, std::string_view cookie);
-  [[nodiscard]] Entry& entry(const Place& place) { return entries_[place.number - oldest_]; }
-  Entry& insert(std::uint32_t hash, const Endpoint& peer, std::string_view cookie,
-                Clock::time_point now);
-  void put(Place place);
-  void free(std::size_t hole);
-  void erase_oldest();
+  Entries::iterator insert(std::string key, Clock::time_point now);
+  void erase(Entries::iterator entry);
   void expire(Clock::time_point now);
   void fit();
 
-  static constexpr std::size_t kPlaces = 1024;  // at first
-
-  [[nodiscard]] std::size_t home(std::uint32_t hash) const {
-    return hash >> 1 & (places_.size() - 1);
-  }
-  [[nodiscard]] std::size_t after(std::size_t place) const {
-    return (place + 1) & (places_.size() - 1);
-  }
-
   const Limits limits_;
   mutable std::mutex mutex_;
-  std::deque<Entry> entries_;           // oldest first
-  std::uint32_t oldest_ = 0;            // its number; others follow, round the end of numbers
-  std::vector<Place> places_{kPlaces};  // a power of two, twice as many as entries or more
+  Entries entries_;                                                 // oldest first
+  std::unordered_map<std::string_view, Entries::iterator> by_key_;  // views of Entry::key
   std::size_t bytes_ = 0;
 };
 
