@@ -141,15 +141,8 @@ Connection::Turn Connection::keep(std::string_view input) {
   return Turn::ended;
 }
 
+// Answers whole requests at the front of `input` and takes them off, `left` at most.
 Connection::Turn Connection::serve(std::string_view& input, int& left) {
-  std::string replies;
-  const Turn turn = answer_all(input, left, replies);
-  return turn == Turn::ended || send(replies) ? turn : Turn::ended;
-}
-
-// Answers whole requests at the front of `input` and takes them off, `left` at most. What is not
-// sent when the connection goes on is in `replies`.
-Connection::Turn Connection::answer_all(std::string_view& input, int& left, std::string& replies) {
   for (;; --left) {
     // Line ends after a message belong to none.
     input.remove_prefix(std::min(input.find_first_not_of(" \t\r\n"), input.size()));
@@ -158,42 +151,35 @@ Connection::Turn Connection::answer_all(std::string_view& input, int& left, std:
     const Extent frame = codec_.frame(input, first_);
     if (frame.state == Extent::State::incomplete) return Turn::starved;
     if (frame.state == Extent::State::malformed) {
-      if (send(replies.append(codec_.refuse(input)))) cut("malformed message");
+      if (send(codec_.refuse(input))) cut("malformed message");
       return Turn::ended;
     }
     first_ = false;
-    if (!answer(input.substr(0, frame.size), replies)) return Turn::ended;
+    if (!answer(input.substr(0, frame.size))) return Turn::ended;
     input.remove_prefix(frame.size);
     static_cast<void>(note_unfinished(false));
   }
 }
 
-// Its reply is sent, or stays with those before it until there are enough.
-bool Connection::answer(std::string_view message, std::string& replies) {
-  Answer answer = codec_.serve(
+bool Connection::answer(std::string_view message) {
+  const Answer answer = codec_.serve(
       message, {.calls = calls_, .now = Clock::now(), .max_reply = SIZE_MAX, .peer = {}});
   if (!answer.refused.empty()) {
     log_event(Level::warning, "control-refused",
               {{"pid", peer_.pid}, {"message", message}, {"reason", answer.refused}});
   }
-  if (replies.empty()) {
-    replies = std::move(answer.reply);
-  } else {
-    replies += answer.reply;
-  }
-  if (!answer.close && replies.size() < kOnePiece) return true;
-  if (!send(std::exchange(replies, {}))) return false;
+  if (!answer.reply.empty() && !send(answer.reply)) return false;
   if (answer.close) close();
   return !answer.close;
 }
 
-bool Connection::send(std::string_view replies) {
-  if (replies.size() > kOnePiece) make_room();
-  while (!replies.empty()) {
+bool Connection::send(std::string_view reply) {
+  if (reply.size() > kOnePiece) make_room();
+  while (!reply.empty()) {
     const ssize_t n =
-        ::send(socket_.get(), replies.data(), replies.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (n > 0) replies.remove_prefix(static_cast<std::size_t>(n));
-    if (replies.empty() || (n < 0 && errno == EINTR)) continue;
+        ::send(socket_.get(), reply.data(), reply.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n > 0) reply.remove_prefix(static_cast<std::size_t>(n));
+    if (reply.empty() || (n < 0 && errno == EINTR)) continue;
     if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
       close();
       return false;

@@ -8,12 +8,11 @@
 // meanwhile, so that nobody ever waits. An idle client costs a descriptor and no buffer. At most
 // kTurn requests are served before the other connections get their turn, so that a flood of
 // requests delays nobody by more.
-// A reply leaves in one send() that never waits, with those to the requests that came together: a
-// client that leaves its replies unread until the socket is full is cut. Input that cannot be
-// delimited is answered and the connection closed, since what follows could be anything, even a
-// request inside somebody's SDP. A process may hold only a share of all connections, and few
-// unfinished requests: one that leaks or floods is stopped before the other proxies of the host
-// notice.
+// A reply leaves in one send() that never waits: a client that leaves its replies unread until the
+// socket is full is cut. Input that cannot be delimited is answered and the connection closed,
+// since what follows could be anything, even a request inside somebody's SDP.
+// A process may hold only a share of all connections, and few unfinished requests: one that leaks
+// or floods is stopped before the other proxies of the host notice.
 
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -105,9 +104,8 @@ class Connection {
 
   [[nodiscard]] Turn work(std::uint32_t news);
   [[nodiscard]] Turn serve(std::string_view& input, int& left);
-  [[nodiscard]] Turn answer_all(std::string_view& input, int& left, std::string& replies);
-  [[nodiscard]] bool answer(std::string_view message, std::string& replies);
-  [[nodiscard]] bool send(std::string_view replies);
+  [[nodiscard]] bool answer(std::string_view message);
+  [[nodiscard]] bool send(std::string_view reply);
   void make_room();
   [[nodiscard]] Turn keep(std::string_view input);
   [[nodiscard]] bool note_unfinished(bool unfinished);
@@ -122,7 +120,7 @@ class Connection {
   std::atomic<std::uint32_t> news_ = 0;           // and whether somebody works on them
   std::atomic<bool> closed_ = false;              // the descriptor goes with the object
   bool first_ = true;                             // no message was served yet
-  bool roomy_ = false;                            // the socket holds many replies
+  bool roomy_ = false;                            // the socket holds the longest reply
   std::string buffer_;                            // what is not served yet
   std::atomic<Clock::rep> unfinished_since_ = 0;  // 0: there is no unfinished request
 };
