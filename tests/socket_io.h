@@ -5,6 +5,7 @@
 
 #include <sys/socket.h>
 
+#include <cerrno>
 #include <string>
 #include <string_view>
 
@@ -12,10 +13,11 @@
 
 namespace millrace {
 
-// One call of recv(); empty at the end of the connection.
+// One call of recv(); empty at the end of the connection. To wait in vain is a failure.
 inline std::string receive_once(int fd) {
   std::string buffer(1 << 20, '\0');
   const ssize_t n = ::recv(fd, buffer.data(), buffer.size(), 0);
+  EXPECT_FALSE(n < 0 && errno == EAGAIN) << "nothing came in time";
   buffer.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
   return buffer;
 }
