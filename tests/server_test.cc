@@ -26,9 +26,7 @@
 
 #include <gtest/gtest.h>
 
-#include "control/codecs.h"
 #include "control/connection.h"
-#include "control/datagrams.h"
 #include "control/process.h"
 #include "tests/socket_io.h"
 
@@ -131,11 +129,10 @@ path = "/unused"
     ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     return fd;
   }
-  [[nodiscard]] FileDescriptor connect_udp() const { return connect_udp(listeners_.at(1)); }
-  [[nodiscard]] static FileDescriptor connect_udp(const Listener& listener) {
+  [[nodiscard]] FileDescriptor connect_udp() const {
     sockaddr_in address{};
     socklen_t size = sizeof address;
-    ::getsockname(listener.fd(), reinterpret_cast<sockaddr*>(&address), &size);
+    ::getsockname(listeners_.at(1).fd(), reinterpret_cast<sockaddr*>(&address), &size);
     FileDescriptor fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     if (fd.get() < 0) throw std::system_error(errno, std::generic_category(), "socket");
     EXPECT_EQ(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), size), 0);
@@ -410,60 +407,10 @@ TEST_F(ServerTest, CutsOnlyConnectionsWhoseRequestIsOverdue) {
   expect_pong(finished.get());
 }
 
-TEST_F(ServerTest, UdpRepeatsTheReplyToARetransmission) {
-  const auto client = connect_udp();
-  const std::string request = "1_23_4 " + offer("udp");
-  send_all(client.get(), request);
-  const std::string reply = receive_once(client.get());
-  EXPECT_TRUE(reply.starts_with("1_23_4 d6:result2:ok3:sdp")) << reply;
-  send_all(client.get(), request);
-  EXPECT_EQ(receive_once(client.get()), reply);
-  EXPECT_EQ(offers(), 1U);
-  // Another proxy's cookie of the same text is another request.
-  const auto other = connect_udp();
-  send_all(other.get(), "1_23_4 " + std::string(kPing));
-  EXPECT_EQ(receive_once(other.get()), "1_23_4 " + std::string(kPong));
-}
-
-TEST_F(ServerTest, UdpIgnoresDatagramsWithoutCookie) {
-  const auto client = connect_udp();
-  send_all(client.get(), kPing);
-  send_all(client.get(), "nothing");
-  send_all(client.get(), "c " + std::string(kPing));
-  EXPECT_EQ(receive_once(client.get()), "c " + std::string(kPong));
-}
-
 TEST_F(ServerTest, UdpAnswersErrorsWithTheCookie) {
   const auto client = connect_udp();
   send_all(client.get(), "c7 " + std::string(kUnknown));
   EXPECT_EQ(receive_once(client.get()), "c7 " + std::string(kUnknownReply));
-}
-
-// Requests that have come together, among them some that get no answer: the replies go to whom
-// they are for, in order.
-TEST_F(ServerTest, UdpServesWhatHasComeInTurns) {
-  ControlSocket config;
-  config.udp = Endpoint{IpAddress::v4(127, 0, 0, 1), UdpPort(0)};
-  const auto listener = Listener::bind(config);
-  ASSERT_TRUE(listener);
-  Datagrams datagrams(listener->fd(), codec_of(ControlProtocol::ng), calls_);
-  const std::array clients = {connect_udp(*listener), connect_udp(*listener)};
-  constexpr std::size_t kAll = Datagrams::kTurn * Datagrams::kBatch + 1;
-  const auto cookie = [](std::size_t i) { return "c" + std::to_string(i) + " "; };
-  for (std::size_t i = 0; i < kAll; ++i) {
-    const bool unanswered = i % 5 == 0;
-    send_all(clients.at(i % 2).get(), (unanswered ? "" : cookie(i)) + std::string(kPing));
-  }
-  EXPECT_TRUE(datagrams.receive()) << "there is one more than a turn";
-  EXPECT_FALSE(datagrams.receive());
-  for (std::size_t i = 0; i < kAll; ++i) {
-    if (i % 5 == 0) continue;
-    EXPECT_EQ(receive_once(clients.at(i % 2).get()), cookie(i) + std::string(kPong));
-  }
-  for (const FileDescriptor& client : clients) {
-    char byte = 0;
-    EXPECT_EQ(::recv(client.get(), &byte, 1, MSG_DONTWAIT), -1);
-  }
 }
 
 }  // namespace
