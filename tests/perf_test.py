@@ -15,6 +15,7 @@ sys.dont_write_bytecode = True
 TOP = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TOP / "perf" / "runners"))
 
+import control
 import instructions
 import page
 import plots
@@ -23,6 +24,7 @@ import programs
 import results
 import screen
 import stats
+import veth
 import virtio
 
 
@@ -136,6 +138,21 @@ class Report(unittest.TestCase):
         self.assertEqual(rows["8a"][3], "skipped: no rtpengine")
         self.assertEqual(rows["13b"][3], "not run")
 
+    def test_a_bar_without_a_figure_says_why(self):
+        section = results.Section("veth", "", "", ("9", "10a"), status="measured")
+        section.unmeasured["9"] = "nothing came through"
+        told = {row[0]: row[3:] for row in results.verdicts([section])}
+        self.assertEqual(told["9"], ["", "nothing came through"])
+        self.assertEqual(told["10a"], ["", "measured"])
+        self.assertIn("nothing came through", page.render(results.as_json([section], {})))
+
+    def test_below_the_echo_server_is_no_figure(self):
+        section = results.Section("control", "", "", ("12a", "12b"))
+        control.tell(section, "12a", 9.5, "new connections")
+        control.tell(section, "12b", -3.0, "new connections")
+        self.assertEqual([figure.bar for figure in section.figures], ["12a"])
+        self.assertIn("3.0 us", section.unmeasured["12b"])
+
     def test_a_goal_is_met_at_its_edge(self):
         def verdict(bar, value):
             return results.Figure("", value, bar=bar).verdict()
@@ -169,6 +186,28 @@ class Report(unittest.TestCase):
     def test_numbers_are_short(self):
         self.assertEqual([plots.number(value) for value in (0.1234, 12.34, 1234, 12345, 1e6, 2.5e9)],
                          ["0.123", "12.3", "1,234", "12.3k", "1M", "2.5G"])
+
+
+class Veth(unittest.TestCase):
+    def test_the_highest_load_is_found_to_a_step_and_with_what_ends_it(self):
+        for end in (0, veth.STEP, 2000, 2249, veth.MOST):
+            tried = []
+
+            def trial(calls, end=end, tried=tried):
+                tried.append(calls)
+                return "relay" if calls > end else ""
+
+            self.assertEqual(veth.highest(trial), (end // veth.STEP * veth.STEP,
+                                                   "the search" if end == veth.MOST else "relay"))
+            self.assertEqual(len(tried), len(set(tried)))
+
+    def test_a_load_is_carried_if_it_was_sent_and_arrived(self):
+        result = {"generator": {"kept_up": True}, "sent_pps": 995, "offered_pps": 1000,
+                  "caller_to_callee": {"lost": 0}, "callee_to_caller": {"lost": veth.ALLOWED}}
+        self.assertEqual(veth.trouble(result), "")
+        self.assertEqual(veth.trouble(result | {"caller_to_callee": {"lost": 1}}), "relay")
+        self.assertEqual(veth.trouble(result | {"sent_pps": 989}), "generator")
+        self.assertEqual(veth.trouble(result | {"generator": {"kept_up": False}}), "generator")
 
 
 class Screen(unittest.TestCase):

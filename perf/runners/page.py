@@ -48,6 +48,8 @@ def section(part):
             rows.append([figure["bar"], figure["title"], figure["goal"], told.text(),
                          figure["spread"], figure["verdict"], figure["note"]])
         out.append(table(["bar", "figure", "goal", "measured", "spread", "verdict", "limit"], rows))
+    if part["unmeasured"]:
+        out.append(table(["bar", "no figure, because"], part["unmeasured"].items()))
     out += [plots.draw(plot) for plot in part["plots"]]
     out += [table(each["columns"], each["rows"], each["title"]) for each in part["tables"]]
     if part["conditions"]:

@@ -81,6 +81,7 @@ class Section:
     commands: list = dataclasses.field(default_factory=list)
     conditions: dict = dataclasses.field(default_factory=dict)
     figures: list = dataclasses.field(default_factory=list)
+    unmeasured: dict = dataclasses.field(default_factory=dict)  # bar: why it has no figure
     tables: list = dataclasses.field(default_factory=list)
     plots: list = dataclasses.field(default_factory=list)
     seconds: float = 0
@@ -101,7 +102,8 @@ class Section:
 def verdicts(sections):
     """Rows [bar, what, goal, measured, verdict] of all bars, those that were not measured too."""
     found = {figure.bar: figure for section in sections for figure in section.figures if figure.bar}
-    why = {bar: section.status for section in sections for bar in section.bars}
+    why = {bar: section.unmeasured.get(bar, section.status) for section in sections
+           for bar in section.bars}
     rows = []
     for bar, (what, operator, goal) in GOALS.items():
         figure = found.get(bar)
