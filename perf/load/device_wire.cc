@@ -73,6 +73,7 @@ struct DeviceWire::Impl {
 
   [[nodiscard]] Result<void> open_ports(const DataplaneConfig& dataplane);
   [[nodiscard]] std::optional<MacAddress> next_hop(Link& link, const IpAddress& to);
+  [[nodiscard]] Endpoint endpoint(WirePort port) const;
   [[nodiscard]] bool address(const Waiting& waiting);
   void send(std::size_t nic);
   void send_own();
@@ -145,11 +146,13 @@ Result<void> DeviceWire::Impl::open_ports(const DataplaneConfig& dataplane) {
   return {};
 }
 
-Endpoint DeviceWire::endpoint(WirePort port) const {
-  const DeviceSide& side = impl_->config.sides[index(port.party)];
+Endpoint DeviceWire::Impl::endpoint(WirePort port) const {
+  const DeviceSide& side = config.sides[index(port.party)];
   return {side.address.address, UdpPort(static_cast<std::uint16_t>(
                                     side.first.number() + 2 * port.number + (port.rtcp ? 1 : 0)))};
 }
+
+Endpoint DeviceWire::endpoint(WirePort port) const { return impl_->endpoint(port); }
 
 std::string DeviceWire::trouble() const {
   if (!impl_->unresolved) return {};
@@ -192,13 +195,8 @@ bool DeviceWire::Impl::address(const Waiting& each) {
   const auto mac = next_hop(link, each.to.address);
   unresolved = !mac;
   if (!mac) return false;
-  const DeviceSide& side = config.sides[index(each.of.from.party)];
-  const Endpoint from{
-      side.address.address,
-      UdpPort(static_cast<std::uint16_t>(side.first.number() + 2 * each.of.from.number +
-                                         (each.of.from.rtcp ? 1 : 0)))};
-  write_datagram(rte_pktmbuf_mtod(each.packet, std::byte*), {link.mac, *mac}, from, each.to,
-                 each.of.size);
+  write_datagram(rte_pktmbuf_mtod(each.packet, std::byte*), {link.mac, *mac},
+                 endpoint(each.of.from), each.to, each.of.size);
   return true;
 }
 
