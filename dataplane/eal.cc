@@ -259,9 +259,9 @@ std::vector<std::string> eal_arguments(const DataplaneConfig& config) {
       "--main-lcore",    "0",        "--no-telemetry",
       "--log-level=*:4", "-m",       std::to_string(config.memory_mb)};
   // Nothing shared, so that no second process can attach; DPDK 22.11 refuses --in-memory
-  // together with --no-huge.
+  // together with --no-huge. Huge pages are in one file: a vhost end of virtio-user maps 8 at most.
   if (config.hugepages) {
-    arguments.emplace_back("--in-memory");
+    arguments.insert(arguments.end(), {"--in-memory", "--single-file-segments"});
   } else {
     arguments.insert(arguments.end(), {"--no-huge", "--no-shconf"});
   }

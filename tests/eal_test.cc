@@ -153,7 +153,8 @@ TEST(EalArguments, ShareNothing) {
   EXPECT_THAT(eal_arguments(config), IsSupersetOf({"--no-huge", "--no-shconf", "--no-telemetry"}));
   EXPECT_THAT(eal_arguments(config), Not(Contains("--in-memory")));
   config.hugepages = true;
-  EXPECT_THAT(eal_arguments(config), Contains("--in-memory"));
+  EXPECT_THAT(eal_arguments(config),
+              AllOf(Contains("--in-memory"), Contains("--single-file-segments")));
   EXPECT_THAT(eal_arguments(config), Not(Contains("--no-huge")));
   EXPECT_THAT(eal_arguments(config),
               Contains("--file-prefix=millrace-" + std::to_string(getpid())));

@@ -33,7 +33,6 @@ main_core = 0
 hugepages = true
 memory_mb = 256
 mbufs = 16384
-eal = ["--single-file-segments"]
 [[interface]]
 name = "public"
 device = "net_virtio_user0,path={wire},queue_size=1024"

@@ -11,9 +11,10 @@ import tempfile
 import time
 import unittest
 
-from smoke.bed import CALLER, RelayCase
+from smoke.bed import CALLER, Case, RelayCase
 from smoke.netns import Namespace, cable
 from smoke.ng import UdpClient
+from smoke.realm_test import CALLER6, REALMS, RealmBed
 from smoke.relay import BUILD, SLOWNESS, UDP_PORT
 
 PROGRAM = BUILD / "perf" / "millrace-load"
@@ -48,6 +49,15 @@ class Generator:
 
 class LoadCase:
     """What both relays are put to."""
+
+    def on_device(self, space, relay, device, *more):
+        told = self.measure(space, "run", "--control", f"unix:{relay.socket}", "--device", device,
+                            "--caller", "198.18.0.12/24", "--callee", "198.18.0.13/24",
+                            "--warm-up", 1, "--duration", 2, "--calls", CALLS,
+                            "--rtcp-interval", 0.5, "--max-loss", 0, "--nap-us", 500, *more,
+                            spoilt=self.late)
+        self.assert_all_heard(told)
+        return told
 
     def measure(self, space, *words, status=0, spoilt=lambda result: False):
         """Once more if this machine's other work has spoilt it."""
@@ -151,13 +161,10 @@ class MillraceTest(LoadCase, RelayCase):
 
     def test_voice_on_a_device(self):
         """Where the kernel has another address: it leaves the generator's to it."""
-        told = self.measure(self.bed.attacker, *self.words("run")[:3],
-                            "--device", "net_af_packet0,iface=eth0", "--caller", "198.18.0.12/24",
-                            "--callee", "198.18.0.13/24", "--warm-up", 1, "--duration", 2,
-                            "--calls", CALLS, "--rtcp-interval", 0.5, "--max-loss", 0,
-                            "--nap-us", 500, spoilt=self.late)
-        self.assert_all_heard(told)
-        self.assertEqual(told["conditions"]["device"], "net_af_packet0,iface=eth0")
+        for device in ("net_af_packet0,iface=eth0", "net_af_xdp0,iface=eth0,force_copy=1"):
+            with self.subTest(device):
+                told = self.on_device(self.bed.attacker, self.relay, device)
+                self.assertEqual(told["conditions"]["device"], device)
 
     def test_calls_come_and_go(self):
         told = self.measure(self.bed.caller, *self.words("churn"), "--calls", 5, "--cps", 20,
@@ -241,6 +248,52 @@ class MillraceTest(LoadCase, RelayCase):
 
 
 @unittest.skipUnless(shutil.which("rtpengine"), "no rtpengine (Debian package rtpengine-daemon)")
+class DirectTest(LoadCase, Case):
+    """Generator and relay share memory, with no kernel between them."""
+
+    def test_memif(self):
+        with tempfile.TemporaryDirectory() as folder:
+            wire = f"socket={folder}/memif.sock,socket-abstract=no"
+            relay = self.new_relay(
+                {"interface": {"device": f"net_memif0,role=server,{wire}"}}).start()
+            self.on_device(self.bed.caller, relay, f"net_memif0,role=client,{wire}")
+            relay.check_stop()
+
+    def reserve(self, pages):
+        """That many more huge pages of 2 MB, for virtio-user; given back."""
+        reserved = pathlib.Path("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages")
+        before = reserved.read_text()
+        try:
+            reserved.write_text(str(int(before) + pages))
+        except OSError as error:
+            self.skipTest(f"huge pages cannot be reserved: {error}")
+        self.addCleanup(reserved.write_text, before)
+        if int(reserved.read_text()) < int(before) + pages:
+            self.skipTest(f"the kernel has no {pages} huge pages free")
+
+    def test_vhost(self):
+        self.reserve(96)
+        with tempfile.TemporaryDirectory() as folder:
+            wire = f"{folder}/vhost.sock"
+            relay = self.new_relay({"interface": {"device": f"net_vhost0,iface={wire}"}}).start()
+            self.on_device(self.bed.caller, relay, f"net_virtio_user0,path={wire},queue_size=1024",
+                           "--hugepages")
+            relay.check_stop()
+
+
+class RealmLoadTest(LoadCase, RelayCase):
+    make_bed = RealmBed
+    settings = {"interface": REALMS}
+
+    def test_voice_over_ipv6(self):
+        told = self.measure(self.bed.caller, "run", "--control", f"unix:{self.relay.socket}",
+                            "--caller", CALLER6, "--callee", CALLER6, "--direction",
+                            "public,guests", "--calls", CALLS, "--duration", 2, "--warm-up", 1,
+                            "--rtcp-interval", 0.5, "--max-loss", 0, "--nap-us", 500,
+                            spoilt=self.late)
+        self.assert_all_heard(told)
+
+
 class RtpengineTest(LoadCase, unittest.TestCase):
     NEAR, FAR, RELAY = "198.18.4.10", "198.18.4.11", "198.18.4.2"
 
