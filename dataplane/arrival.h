@@ -15,6 +15,7 @@
 
 #include <rte_mbuf.h>
 
+#include "dataplane/bytes.h"
 #include "dataplane/flow.h"
 #include "dataplane/frame.h"
 #include "dataplane/neighbor.h"

@@ -11,8 +11,9 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
+
+#include "dataplane/bytes.h"
 
 namespace millrace {
 
@@ -27,15 +28,9 @@ namespace millrace {
 [[nodiscard]] inline std::uint16_t ones_sum(std::span<const std::byte> bytes) {
   std::uint64_t sum = 0;
   for (; bytes.size() >= 2; bytes = bytes.subspan(2)) {
-    std::uint16_t word;
-    std::memcpy(&word, bytes.data(), 2);
-    sum += word;
+    sum += load<std::uint16_t>(bytes.data());
   }
-  if (!bytes.empty()) {
-    std::uint16_t word = 0;
-    std::memcpy(&word, bytes.data(), 1);
-    sum += word;
-  }
+  if (!bytes.empty()) sum += load<std::uint8_t>(bytes.data());
   return fold(sum);
 }
 
@@ -46,11 +41,10 @@ namespace millrace {
 
 // The sum of an IPv4 header without options, not folded: the carries out of 64 bits are added in.
 [[nodiscard]] inline std::uint64_t ipv4_sum(const std::byte* header) {
-  std::uint64_t first, second, sum;
-  std::uint32_t third;
-  std::memcpy(&first, header, sizeof first);
-  std::memcpy(&second, header + 8, sizeof second);
-  std::memcpy(&third, header + 16, sizeof third);
+  const auto first = load<std::uint64_t>(header);
+  const auto second = load<std::uint64_t>(header + 8);
+  const auto third = load<std::uint32_t>(header + 16);
+  std::uint64_t sum = 0;
   const bool one = __builtin_add_overflow(first, second, &sum);
   const bool two = __builtin_add_overflow(sum, std::uint64_t{third} + one, &sum);
   return sum + two;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/datagram.h"
 
+#include <algorithm>
 #include <cstdint>
 
+#include "dataplane/bytes.h"
 #include "dataplane/frame.h"
 #include "dataplane/message.h"
-#include "dataplane/rewrite.h"
 
 namespace millrace {
 
@@ -38,8 +39,8 @@ std::size_t write_datagram(std::byte* frame, const Macs& macs, const Endpoint& f
     header.payload_len = Be16(length).raw();
     header.proto = IPPROTO_UDP;
     header.hop_limits = kOwnTtl;
-    std::memcpy(header.src_addr, from.address.bytes().data(), sizeof header.src_addr);
-    std::memcpy(header.dst_addr, to.address.bytes().data(), sizeof header.dst_addr);
+    std::ranges::copy(from.address.bytes(), header.src_addr);
+    std::ranges::copy(to.address.bytes(), header.dst_addr);
     store(ip, header);
     datagram.dgram_cksum = rte_ipv6_udptcp_cksum(&header, udp);
   }

@@ -17,7 +17,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 
 #include <rte_byteorder.h>
@@ -25,6 +24,7 @@
 #include <rte_ip.h>
 #include <rte_udp.h>
 
+#include "dataplane/bytes.h"
 #include "dataplane/checksum.h"
 #include "dataplane/net.h"
 #include "dataplane/rtp.h"
@@ -47,20 +47,9 @@ inline constexpr std::size_t kUdpHeaders = udp_headers(Family::ipv4);
 inline constexpr std::size_t kUdp6Headers = udp_headers(Family::ipv6);
 static_assert(kUdpHeaders == 42 && kUdp6Headers == 62);
 
-template <typename T>
-[[nodiscard]] T load(const std::byte* from) {
-  T value{};
-  std::memcpy(&value, from, sizeof value);
-  return value;
-}
-
-[[nodiscard]] inline std::uint16_t load_be16(const std::byte* from) {
-  return Be16::from_raw(load<std::uint16_t>(from)).host();
-}
-
 // Of a UDP header: together in one load.
 [[nodiscard]] inline std::uint32_t destination_and_length(const std::byte* udp) {
-  return Be32::from_raw(load<std::uint32_t>(udp + 2)).host();
+  return load_be32(udp + 2);
 }
 [[nodiscard]] inline std::uint16_t destination_port(const std::byte* udp) {
   return static_cast<std::uint16_t>(destination_and_length(udp) >> 16);

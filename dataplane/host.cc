@@ -3,12 +3,12 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 
 #include <rte_arp.h>
 #include <rte_icmp.h>
 #include <rte_mbuf.h>
 
+#include "dataplane/bytes.h"
 #include "dataplane/checksum.h"
 #include "dataplane/frame.h"
 #include "dataplane/message.h"
@@ -35,8 +35,8 @@ void write_arp(std::byte* frame, std::uint16_t operation, const MacAddress& from
   arp.arp_plen = sizeof(rte_be32_t);
   arp.arp_opcode = rte_cpu_to_be_16(operation);
   arp.arp_data = {to_ether(from), sender.as_v4().raw(), to_ether(target_mac), target.as_v4().raw()};
-  std::memcpy(frame, &ether, sizeof ether);
-  std::memcpy(frame + kEtherSize, &arp, sizeof arp);
+  store(frame, ether);
+  store(frame + kEtherSize, arp);
 }
 
 }  // namespace
@@ -120,24 +120,24 @@ std::optional<DropReason> Host::icmp(std::size_t nic, rte_mbuf& packet, Tsc now,
 
   const auto before = load<std::uint16_t>(message.data());  // type and code
   echo.icmp_type = RTE_IP_ICMP_ECHO_REPLY;
-  std::memcpy(message.data(), &echo, sizeof echo);
+  store(message.data(), echo);
   const auto after = load<std::uint16_t>(message.data());
   echo.icmp_cksum = updated_checksum(echo.icmp_cksum, fold(word_delta(before, after)));
-  std::memcpy(message.data(), &echo, sizeof echo);
+  store(message.data(), echo);
 
   const rte_be32_t own = header.dst_addr;
   header.dst_addr = header.src_addr;
   header.src_addr = own;
   header.time_to_live = kOwnTtl;
   header.hdr_checksum = 0;
-  std::memcpy(ip, &header, sizeof header);
+  store(ip, header);
   header.hdr_checksum = checksum({ip, kIpv4Size});
-  std::memcpy(ip, &header, sizeof header);
+  store(ip, header);
 
   auto ether = load<rte_ether_hdr>(frame);
   ether.dst_addr = ether.src_addr;
   ether.src_addr = to_ether(link->mac);
-  std::memcpy(frame, &ether, sizeof ether);
+  store(frame, ether);
   const std::size_t length = kEtherSize + kIpv4Size + message.size();
   set_length(packet, length);
   tx.push(&packet, length);

@@ -9,6 +9,7 @@
 
 #include <rte_mbuf.h>
 
+#include "dataplane/bytes.h"
 #include "dataplane/checksum.h"
 #include "dataplane/frame.h"
 #include "dataplane/host.h"
@@ -41,10 +42,6 @@ IpAddress address_at(const std::byte* at) {
 
 MacAddress mac_at(const std::byte* at) { return {load<std::array<std::uint8_t, 6>>(at)}; }
 
-void put(std::byte* to, const IpAddress& address) {
-  std::memcpy(to, address.bytes().data(), address.bytes().size());
-}
-
 // The sum over the pseudo-header and the message: all ones if the checksum in it is right.
 std::uint16_t message_sum(const std::byte* ip) {
   const std::uint16_t length = load_be16(ip + 4);
@@ -58,24 +55,23 @@ std::size_t write_message(std::byte* frame, const MacAddress& to_mac, const MacA
                           std::uint32_t flags, const IpAddress& target) {
   const rte_ether_hdr ether{to_ether(to_mac), to_ether(from_mac), RTE_BE16(RTE_ETHER_TYPE_IPV6)};
   std::memset(frame, 0, kNdFrame);
-  std::memcpy(frame, &ether, sizeof ether);
+  store(frame, ether);
   std::byte* const ip = frame + kEtherSize;
   ip[0] = std::byte{0x60};
   ip[5] = std::byte{kNdSize + kOptionSize};
   ip[6] = std::byte{IPPROTO_ICMPV6};
   ip[7] = kFromThisLink;
-  put(ip + 8, from);
-  put(ip + 24, to);
+  store(ip + 8, from.bytes());
+  store(ip + 24, to.bytes());
   std::byte* const message = ip + kIpv6Size;
   message[0] = type;
   message[4] = static_cast<std::byte>(flags >> 24);
-  put(message + 8, target);
+  store(message + 8, target.bytes());
   std::byte* const option = message + kNdSize;
   option[0] = type == kNeighborSolicitation ? kSourceMac : kTargetMac;
   option[1] = std::byte{1};  // in units of eight bytes
-  std::memcpy(option + 2, from_mac.bytes.data(), from_mac.bytes.size());
-  const auto sum = static_cast<std::uint16_t>(~message_sum(ip));
-  std::memcpy(message + 2, &sum, sizeof sum);
+  store(option + 2, from_mac.bytes);
+  store(message + 2, static_cast<std::uint16_t>(~message_sum(ip)));
   return kNdFrame;
 }
 
@@ -185,16 +181,15 @@ std::optional<DropReason> Host::echo6(std::size_t nic, rte_mbuf& packet, Tsc now
   // The addresses change places, which leaves the sum as it is.
   const auto before = load<std::uint16_t>(message);
   message[0] = kEchoReply;
-  const std::uint16_t sum = updated_checksum(
-      load<std::uint16_t>(message + 2), fold(word_delta(before, load<std::uint16_t>(message))));
-  std::memcpy(message + 2, &sum, sizeof sum);
+  store(message + 2, updated_checksum(load<std::uint16_t>(message + 2),
+                                      fold(word_delta(before, load<std::uint16_t>(message)))));
   std::swap_ranges(ip + 8, ip + 24, ip + 24);
   ip[7] = std::byte{kOwnTtl};
 
   auto ether = load<rte_ether_hdr>(frame);
   ether.dst_addr = ether.src_addr;
   ether.src_addr = to_ether(link->mac);
-  std::memcpy(frame, &ether, sizeof ether);
+  store(frame, ether);
   const std::size_t length = kEtherSize + kIpv6Size + load_be16(ip + 4);
   set_length(packet, length);
   tx.push(&packet, length);

@@ -8,12 +8,12 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "dataplane/bytes.h"
 #include "dataplane/flow_table.h"
 #include "dataplane/link.h"
 #include "dataplane/net.h"
@@ -79,10 +79,8 @@ class LocalAddresses {
         const IpAddress& address = link->addresses[i].address;
         if (address.family() != F) continue;
         const MediaAddressId id{static_cast<std::uint16_t>(std::to_underlying(link->first) + i)};
-        Place own{.key = {}, .slots = flows.slots(id)};
-        const std::span<const std::uint8_t> bytes(address.bytes());
-        std::memcpy(&own.key, bytes.last(sizeof(Key)).data(), sizeof(Key));
-        all.push_back(own);
+        const auto bytes = std::as_bytes(std::span(address.bytes()));
+        all.push_back({.key = load<Key>(bytes.last(sizeof(Key)).data()), .slots = flows.slots(id)});
       }
     }
     const std::size_t size = std::bit_ceil(2 * all.size() + 2);

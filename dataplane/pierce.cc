@@ -2,11 +2,11 @@
 #include "dataplane/pierce.h"
 
 #include <bit>
-#include <cstring>
 #include <utility>
 
 #include <rte_mbuf.h>
 
+#include "dataplane/bytes.h"
 #include "dataplane/datagram.h"
 #include "dataplane/frame.h"
 #include "dataplane/message.h"

@@ -4,9 +4,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstring>
 
-#include "dataplane/net.h"
+#include "dataplane/bytes.h"
 
 namespace millrace {
 namespace {
@@ -20,9 +19,7 @@ constexpr std::uint64_t kMicro = 1'000'000;
 constexpr std::uint64_t kLongestTrip = 30 * kMicro;  // beyond that a report tells nonsense
 
 std::uint32_t word_at(std::span<const std::byte> bytes, std::size_t at) {
-  std::uint32_t raw;
-  std::memcpy(&raw, bytes.data() + at, sizeof raw);
-  return Be32::from_raw(raw).host();
+  return load_be32(bytes.data() + at);
 }
 
 std::uint64_t micros(std::uint64_t ticks, std::uint64_t tsc_hz) {

@@ -7,6 +7,7 @@
 #include <rte_mbuf.h>
 #include <rte_prefetch.h>
 
+#include "dataplane/bytes.h"
 #include "dataplane/rewrite.h"
 #include "dataplane/stream.h"
 

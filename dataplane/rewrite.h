@@ -14,8 +14,8 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 
+#include "dataplane/bytes.h"
 #include "dataplane/checksum.h"
 #include "dataplane/flow.h"
 #include "dataplane/frame.h"
@@ -50,11 +50,6 @@ static_assert(std::endian::native == std::endian::little);
 
 [[nodiscard]] constexpr std::uint32_t v4_of(const std::array<std::uint64_t, 2>& address) {
   return static_cast<std::uint32_t>(address[1] >> 32);
-}
-
-template <typename T>
-void store(std::byte* to, T value) {
-  std::memcpy(to, &value, sizeof value);
 }
 
 // What a packet needs that arrives by IP of family `In` and leaves by `Out`.
@@ -94,7 +89,7 @@ template <Family In>
   const Family family = family_of(ip);
   const UdpPort port(load_be16(ip + ip_size(family)));
   if (family == Family::ipv4) {
-    return {IpAddress::v4(Be32::from_raw(load<std::uint32_t>(ip + 12))), port};
+    return {IpAddress::v4(load<Be32>(ip + 12)), port};
   }
   return {IpAddress::v6(load<std::array<std::uint8_t, 16>>(ip + 8)), port};
 }
@@ -110,7 +105,7 @@ inline void mark(std::byte* ip, std::uint32_t dscp) {
   } else {
     const std::uint32_t before = load_be16(ip);
     const auto after = static_cast<std::uint16_t>((before & 0xf03f) | dscp << 6);
-    store(ip, Be16(after).raw());
+    store(ip, Be16(after));
   }
 }
 
@@ -144,8 +139,8 @@ template <Family In, Family Out>
     const std::uint16_t length = load_be16(ip + 2);
     const std::byte ttl = ip[8];
     ip -= kIpv6Size - kIpv4Size;
-    store(ip, Be32(0x6000'0000 | service << 20).raw());
-    store(ip + 4, Be16(static_cast<std::uint16_t>(length - kIpv4Size)).raw());
+    store(ip, Be32(0x6000'0000 | service << 20));
+    store(ip + 4, Be16(static_cast<std::uint16_t>(length - kIpv4Size)));
     ip[6] = std::byte{IPPROTO_UDP};
     ip[7] = ttl;
   } else {
@@ -153,9 +148,9 @@ template <Family In, Family Out>
     const std::uint16_t length = load_be16(ip + 4);
     const std::byte limit = ip[7];
     ip += kIpv6Size - kIpv4Size;
-    store(ip, Be16(static_cast<std::uint16_t>(0x4500 | service)).raw());
-    store(ip + 2, Be16(static_cast<std::uint16_t>(length + kIpv4Size)).raw());
-    store(ip + 4, Be32(0x4000).raw());  // no identification, don't fragment
+    store(ip, Be16(static_cast<std::uint16_t>(0x4500 | service)));
+    store(ip + 2, Be16(static_cast<std::uint16_t>(length + kIpv4Size)));
+    store(ip + 4, Be32(0x4000));  // no identification, don't fragment
     ip[8] = limit;
     ip[9] = std::byte{IPPROTO_UDP};
   }

@@ -10,10 +10,10 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <optional>
 #include <span>
 
+#include "dataplane/bytes.h"
 #include "dataplane/net.h"
 
 namespace millrace {
@@ -53,12 +53,6 @@ struct RtpHeader {
 };
 static_assert(sizeof(RtpHeader) == 12);
 
-[[nodiscard]] inline std::uint32_t load_be32(const std::byte* from) {
-  std::uint32_t raw;
-  std::memcpy(&raw, from, sizeof raw);
-  return Be32::from_raw(raw).host();
-}
-
 // What the relay needs of a header, in host order.
 struct RtpFields {
   std::uint8_t payload_type = 0;
@@ -68,11 +62,7 @@ struct RtpFields {
 
   // Precondition: a header lies there.
   [[nodiscard]] static RtpFields read(const std::byte* header) {
-    RtpHeader raw;
-    std::memcpy(&raw.type, header + 1, 1);
-    std::memcpy(&raw.sequence, header + 2, 2);
-    std::memcpy(&raw.timestamp, header + 4, 4);
-    std::memcpy(&raw.ssrc, header + 8, 4);
+    const auto raw = load<RtpHeader>(header);
     return {raw.payload_type(), raw.sequence.host(), raw.timestamp.host(), raw.ssrc.host()};
   }
 };
@@ -80,16 +70,13 @@ struct RtpFields {
 // The header of a well-formed RTP packet: its CSRC list, extension and padding fit the datagram.
 [[nodiscard]] inline std::optional<RtpFields> parse_rtp(std::span<const std::byte> datagram,
                                                         bool encrypted) {
-  RtpHeader header;
-  if (datagram.size() < sizeof header) return std::nullopt;
-  std::memcpy(&header, datagram.data(), sizeof header);
+  if (datagram.size() < sizeof(RtpHeader)) return std::nullopt;
+  const auto header = load<RtpHeader>(datagram.data());
   if (header.version() != 2) return std::nullopt;
   std::size_t length = sizeof header + std::size_t{4} * header.csrcs();
   if (header.extended()) {
     if (datagram.size() < length + 4) return std::nullopt;
-    std::uint16_t words;
-    std::memcpy(&words, datagram.data() + length + 2, 2);
-    length += 4 + std::size_t{4} * Be16::from_raw(words).host();
+    length += 4 + std::size_t{4} * load_be16(datagram.data() + length + 2);
   }
   if (datagram.size() < length) return std::nullopt;
   if (header.padded() && !encrypted) {
@@ -120,9 +107,8 @@ static_assert(sizeof(RtcpHeader) == 8);
 // its parts must add up to the datagram, and only the last may be padded (RFC 3550 A.2).
 [[nodiscard]] inline std::optional<RtcpHeader> parse_rtcp(std::span<const std::byte> datagram,
                                                           bool encrypted) {
-  RtcpHeader first;
-  if (datagram.size() < sizeof first) return std::nullopt;
-  std::memcpy(&first, datagram.data(), sizeof first);
+  if (datagram.size() < sizeof(RtcpHeader)) return std::nullopt;
+  const auto first = load<RtcpHeader>(datagram.data());
   if (first.version() != 2 || !is_known_rtcp(first.type) || first.size() < sizeof first ||
       first.size() > datagram.size()) {
     return std::nullopt;
@@ -131,10 +117,8 @@ static_assert(sizeof(RtcpHeader) == 8);
 
   while (!datagram.empty()) {
     // A part may be as short as four bytes (BYE without sources).
-    std::uint32_t word;
-    if (datagram.size() < sizeof word) return std::nullopt;
-    std::memcpy(&word, datagram.data(), sizeof word);
-    const std::uint32_t head = Be32::from_raw(word).host();
+    if (datagram.size() < sizeof(Be32)) return std::nullopt;
+    const std::uint32_t head = load_be32(datagram.data());
     const std::size_t size = std::size_t{4} * ((head & 0xffff) + 1);
     const bool last = size == datagram.size();
     if (head >> 30 != 2 || size > datagram.size()) return std::nullopt;
@@ -154,9 +138,7 @@ static_assert(sizeof(RtcpHeader) == 8);
   if (datagram.empty() || protocol_of(datagram[0]) != Protocol::dtls) return false;
   if (std::to_integer<unsigned>(datagram[0]) >= 32) return true;
   if (datagram.size() < kHeader || datagram[1] != std::byte{0xfe}) return false;
-  const std::size_t length =
-      std::to_integer<std::size_t>(datagram[11]) << 8 | std::to_integer<std::size_t>(datagram[12]);
-  return length <= datagram.size() - kHeader;
+  return load_be16(datagram.data() + 11) <= datagram.size() - kHeader;
 }
 
 }  // namespace millrace

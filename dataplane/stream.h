@@ -13,9 +13,9 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <optional>
 
+#include "dataplane/bytes.h"
 #include "dataplane/flow.h"
 #include "dataplane/rtp.h"
 

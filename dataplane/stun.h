@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <span>
 
+#include "dataplane/bytes.h"
+
 namespace millrace {
 
 // RFC 8489 section 5: two zero bits, a length that is a multiple of four and is that of what
@@ -14,12 +16,11 @@ namespace millrace {
 // are not recognised.
 [[nodiscard]] inline bool is_stun(std::span<const std::byte> datagram) {
   constexpr std::size_t kHeader = 20;
+  constexpr std::uint32_t kCookie = 0x2112a442;
   if (datagram.size() < kHeader || (datagram[0] & std::byte{0xc0}) != std::byte{0}) return false;
-  const std::size_t length =
-      std::to_integer<std::size_t>(datagram[2]) << 8 | std::to_integer<std::size_t>(datagram[3]);
-  return length % 4 == 0 && length == datagram.size() - kHeader && datagram[4] == std::byte{0x21} &&
-         datagram[5] == std::byte{0x12} && datagram[6] == std::byte{0xa4} &&
-         datagram[7] == std::byte{0x42};
+  const std::size_t length = load_be16(datagram.data() + 2);
+  return length % 4 == 0 && length == datagram.size() - kHeader &&
+         load_be32(datagram.data() + 4) == kCookie;
 }
 
 }  // namespace millrace

@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "dataplane/bytes.h"
 #include "dataplane/checksum.h"
 
 namespace millrace {
@@ -22,14 +23,9 @@ bool is_dropped(const Record& record, std::uint8_t payload_type) {
 
 // The samples of a well-formed RTP packet: without its header, extension and padding.
 std::span<std::byte> samples(std::span<std::byte> packet) {
-  RtpHeader header;
-  std::memcpy(&header, packet.data(), sizeof header);
+  const auto header = load<RtpHeader>(packet.data());
   std::size_t start = sizeof header + std::size_t{4} * header.csrcs();
-  if (header.extended()) {
-    std::uint16_t words;
-    std::memcpy(&words, packet.data() + start + 2, sizeof words);
-    start += 4 + std::size_t{4} * Be16::from_raw(words).host();
-  }
+  if (header.extended()) start += 4 + std::size_t{4} * load_be16(packet.data() + start + 2);
   const auto padding = header.padded() ? std::to_integer<std::size_t>(packet.back()) : 0;
   return packet.subspan(start, packet.size() - start - padding);
 }
@@ -41,10 +37,8 @@ void silence(std::span<std::byte> packet, std::byte code) {
   const std::span<std::byte> to = samples(packet);
   const std::uint16_t before = ones_sum(to);
   std::memset(to.data(), std::to_integer<int>(code), to.size());
-  std::uint16_t sum;
-  std::memcpy(&sum, checksum, sizeof sum);
-  sum = updated_udp_checksum(sum, fold(word_delta(before, ones_sum(to))));
-  std::memcpy(checksum, &sum, sizeof sum);
+  store(checksum, updated_udp_checksum(load<std::uint16_t>(checksum),
+                                       fold(word_delta(before, ones_sum(to)))));
 }
 
 }  // namespace
