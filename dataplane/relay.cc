@@ -52,6 +52,19 @@ void trim(rte_mbuf* packet, const std::byte* frame) {
   packet->data_len = static_cast<std::uint16_t>(length);
 }
 
+// No NIC that is set up as it should be spreads a frame over several buffers.
+[[gnu::noinline]] void set_chains_aside(Arrivals& arrivals, Arrivals& others) {
+  Arrival* to = arrivals.begin();
+  for (const Arrival& arrival : arrivals.all()) {
+    if (arrival.packet->nb_segs == 1) {
+      *to++ = arrival;
+    } else {
+      others.add({arrival.packet, nullptr, arrival.frame});
+    }
+  }
+  arrivals.end_at(to);
+}
+
 }  // namespace
 
 Relay::Relay(FlowTable& flows, std::span<Link* const> links, Host& host, std::span<TxBatch> tx,
@@ -132,15 +145,14 @@ template <Family In>
 }
 
 // What the first pass asks of each: whether it is a plain datagram to us, in a frame of that
-// length.
+// length. Precondition: the frame lies in one buffer.
 template <Family F>
 struct Relay::PlainArrival {
   PlainDatagram<F> plain;
   typename LocalAddresses<F>::Index local;
 
   [[gnu::always_inline]] bool find(Arrival& arrival, std::size_t length) const {
-    return arrival.packet->nb_segs == 1 &&
-           plain.matches({arrival.frame, length}, checksum_verified(arrival.packet)) &&
+    return plain.matches({arrival.frame, length}, checksum_verified(arrival.packet)) &&
            find_slot<F>(local, arrival.frame, arrival.slot);
   }
 };
@@ -227,7 +239,8 @@ void Relay::look_closer(std::size_t nic, const Arrival& arrival, Tsc now, Arriva
 
 void Relay::burst(std::size_t nic, std::span<rte_mbuf*> rx, Tsc now) {
   Arrivals first, second, others, brief;
-  std::uint64_t bytes = 0;
+  std::uint32_t bytes = 0;
+  std::uint16_t segments = 1;  // 1 if each has one
   Arrival* to = first.begin();
 #pragma GCC unroll 4
   for (rte_mbuf* packet : rx) {
@@ -235,11 +248,14 @@ void Relay::burst(std::size_t nic, std::span<rte_mbuf*> rx, Tsc now) {
     to->frame = rte_pktmbuf_mtod(packet, std::byte*);
     rte_prefetch0(to->frame);
     bytes += packet->pkt_len;
+    segments |= packet->nb_segs;
     ++to;
   }
   first.end_at(to);
+  if (segments != 1) [[unlikely]]
+    set_chains_aside(first, others);
   // The family of the first packet is likely to be that of all.
-  const bool v6_first = !rx.empty() && begins_as_ipv6(*first.begin());
+  const bool v6_first = first.size() != 0 && begins_as_ipv6(*first.begin());
   Arrivals& v4 = v6_first ? second : first;
   Arrivals& v6 = v6_first ? first : second;
   if (v6_first) {

@@ -105,7 +105,7 @@ TEST(Relay, EveryStrictPrefixOfAFrameIsDropped) {
   }
 }
 
-// ---- bursts ----------------------------------------------------------------------------------
+// ---- forwarding ------------------------------------------------------------------------------
 
 TEST(Relay, ForwardsBothWaysFromTheFirstPacketOn) {
   PacketLab lab;
@@ -123,46 +123,6 @@ TEST(Relay, ForwardsBothWaysFromTheFirstPacketOn) {
   EXPECT_EQ(destination_of(to_a->frame), kPartyA);
   EXPECT_EQ(lab.stats.relayed.value(), 2U);
   EXPECT_EQ(lab.dropped(), 0U);
-}
-
-TEST(Relay, MixedBurstKeepsOrderAndCountsEverything) {
-  PacketLab lab;
-  lab.flows.publish(path_ab(), kStart);
-  std::vector<rte_mbuf*> rx;
-  std::uint64_t bytes = 0;
-  for (std::uint16_t i = 0; i < Relay::kBurst; ++i) {
-    Bytes frame = ethernet(kMac0, kMacA, 0x0800, udp(kPartyA, kLocalA, rtp({.sequence = i})));
-    if (i % 4 == 1) frame[0] = std::byte{0x04};  // not ours
-    if (i % 4 == 2) put16(frame, 36, 1);         // no flow there, no checksum
-    if (i % 4 == 3) frame.resize(30);
-    bytes += frame.size();
-    rx.push_back(PacketLab::packet(frame));
-  }
-  const std::vector<Sent> sent = lab.burst(0, rx, kStart);
-  ASSERT_EQ(sent.size(), 8U);
-  for (std::size_t i = 0; i < sent.size(); ++i) EXPECT_EQ(get16(sent[i].frame, 44), 4 * i);
-  EXPECT_EQ(lab.stats.rx_packets.value(), 32U);
-  EXPECT_EQ(lab.stats.rx_bytes.value(), bytes);
-  EXPECT_EQ(lab.stats.relayed.value(), 8U);
-  EXPECT_EQ(lab.dropped(DropReason::wrong_mac), 8U);
-  EXPECT_EQ(lab.dropped(DropReason::port_inactive), 8U);
-  EXPECT_EQ(lab.dropped(DropReason::frame_truncated), 8U);
-}
-
-TEST(Relay, EmptyBurstIsNothing) {
-  PacketLab lab;
-  EXPECT_TRUE(lab.burst(0, {}, kStart).empty());
-  EXPECT_EQ(lab.stats.rx_packets.value(), 0U);
-}
-
-TEST(Relay, PacketsOfSeveralSegmentsAreNamed) {
-  PacketLab lab;
-  lab.flows.publish(path_ab(), kStart);
-  rte_mbuf* const head =
-      PacketLab::packet(ethernet(kMac0, kMacA, 0x0800, udp(kPartyA, kLocalA, rtp({}))));
-  ASSERT_EQ(rte_pktmbuf_chain(head, PacketLab::packet(Bytes(10))), 0);
-  EXPECT_TRUE(lab.burst(0, {head}, kStart).empty());
-  EXPECT_EQ(lab.dropped(DropReason::multi_segment), 1U);
 }
 
 TEST(Relay, TheNicsWordOnTheChecksumIsTaken) {
@@ -307,31 +267,6 @@ TEST(Relay, ABufferWithoutHeadroomIsTooShort) {
   EXPECT_EQ(lab.flows.read(kPortA, kStart).forwarded, 1U);
 }
 
-TEST(Relay, FamiliesMixInOneBurst) {
-  PacketLab lab;
-  Path first = path_ab(Family::ipv4, Family::ipv6);
-  Path second = path_ab(Family::ipv6, Family::ipv4);
-  first.b.local.port = UdpPort(31000);
-  second.b.local.port = UdpPort(31000);
-  lab.flows.publish(first, kStart);
-  lab.flows.publish(second, kStart);
-  std::vector<rte_mbuf*> rx;
-  for (std::uint16_t i = 0; i < Relay::kBurst; ++i) {
-    const Bytes payload = rtp({.sequence = i});
-    rx.push_back(PacketLab::packet(
-        i % 2 == 0 ? ethernet(kMac0, kMacA, 0x0800, udp(kPartyA, kLocalA, payload))
-                   : ethernet(kMac0, kMacA, 0x86dd, udp(kPartyA6, kLocalA6, payload))));
-  }
-  const std::vector<Sent> sent = lab.burst(0, rx, kStart);
-  ASSERT_EQ(sent.size(), Relay::kBurst);
-  for (std::size_t i = 0; i < sent.size(); ++i) {
-    const bool from_v4 = i < Relay::kBurst / 2;  // each family keeps its order
-    EXPECT_EQ(get16(sent[i].frame, 12), from_v4 ? 0x86dd : 0x0800);
-    EXPECT_EQ(get16(sent[i].frame, from_v4 ? 64 : 44), from_v4 ? 2 * i : 2 * i - 31) << i;
-  }
-  EXPECT_EQ(lab.stats.relayed.value(), Relay::kBurst);
-}
-
 // ---- statistics ------------------------------------------------------------------------------
 
 TEST(Relay, ReportsWhatAFlowHasSeen) {
@@ -397,25 +332,6 @@ TEST(Relay, DropTableIsOne) {
     for (std::size_t k = 0; k < i; ++k) EXPECT_NE(kDropReasons[i].name, kDropReasons[k].name);
   }
   EXPECT_EQ(kDropReasons[std::to_underlying(DropReason::tx_full)].name, "tx_full");
-}
-
-TEST(Relay, PaddedPacketsKeepTheirTurn) {
-  PacketLab lab;
-  lab.flows.publish(path_ab(), kStart);
-  std::vector<rte_mbuf*> packets;
-  for (std::uint16_t i = 0; i < 6; ++i) {
-    Bytes frame =
-        ethernet(kMac0, kMacA, 0x0800,
-                 udp(kPartyA, kLocalA, rtp({.sequence = i, .payload = i % 2 == 0 ? 160U : 4U})));
-    if (frame.size() < 60) frame.resize(60);
-    packets.push_back(PacketLab::packet(frame));
-  }
-  const auto sent = lab.burst(0, packets, kStart);
-  ASSERT_EQ(sent.size(), 6U);
-  for (std::uint16_t i = 0; i < 6; ++i) {
-    EXPECT_EQ(get16(sent[i].frame, 44), i);
-    EXPECT_EQ(sent[i].frame.size(), i % 2 == 0 ? 214U : 58U);
-  }
 }
 
 TEST(Relay, ZeroIsNobodysAddress) {
