@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The workers' loop on net_ring: a NIC whose queues are rings, so that what a worker sends it
+// The workers' loop on net_ring: a NIC whose queues are one ring, so that what a worker sends it
 // receives next, 8,192 packets of 1,000 flows going round on each.
 //
 //   one       a worker
-//   two       two workers, each with its own queue and flows
+//   two       two workers, each with its own NIC and flows
+//   apart     one in each of two processes at the same time: what the machine makes of two cores
+//             where nothing is shared at all
 //   changes   a worker, while another thread publishes and withdraws 10,000 times a second
 //
 // A relayed packet is addressed to a party, so each must become a party's packet again before it
@@ -11,12 +13,23 @@
 // ring. A lap is timed from the end of that to its next beginning, polls and all. The median lap
 // counts: when the machine takes the core away, that is not the worker's doing.
 
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
+#include <cstdio>
 #include <deque>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <system_error>
 #include <thread>
+#include <vector>
 
 #include <benchmark/benchmark.h>
 #include <rte_cycles.h>
@@ -43,7 +56,7 @@ constexpr std::chrono::microseconds kChangePeriod{500};
 constexpr int kChangesAPeriod = 5;  // 10,000 a second
 
 // One queue of the NIC and the packets that go round on it.
-class Round {
+class alignas(64) Round {
  public:
   Round(Traffic& traffic, std::size_t number)
       : traffic_(traffic), share_{number * kFlowsEach, kFlowsEach} {
@@ -108,33 +121,29 @@ class Round {
   std::vector<std::uint64_t> laps_;
 };
 
-std::uint16_t open_port(std::deque<Round>& rounds) {
-  std::vector<rte_ring*> rings;
-  rings.reserve(rounds.size());
-  for (const Round& round : rounds) rings.push_back(round.ring);
-  const auto queues = static_cast<std::uint16_t>(rings.size());
-  const int id = rte_eth_from_rings("loop", rings.data(), queues, rings.data(), queues, 0);
+// A port of its own for each: queues of one net_ring port have their counters on the same line.
+EthPortId open_port(Round& round, std::size_t number) {
+  const std::string name = "loop" + std::to_string(number);
+  const int id = rte_eth_from_rings(name.c_str(), &round.ring, 1, &round.ring, 1, 0);
   if (id < 0) throw std::runtime_error("no net_ring port");
   const auto port = static_cast<std::uint16_t>(id);
   const rte_eth_conf conf{};
-  bool ok = rte_eth_dev_configure(port, queues, queues, &conf) == 0;
-  for (std::uint16_t queue = 0; queue < queues; ++queue) {
-    ok = ok && rte_eth_rx_queue_setup(port, queue, 1024, 0, nullptr, &make_pool(1)) == 0 &&
-         rte_eth_tx_queue_setup(port, queue, 1024, 0, nullptr) == 0 &&
-         rte_eth_add_rx_callback(port, queue, Round::received, &rounds[queue]) != nullptr;
+  if (rte_eth_dev_configure(port, 1, 1, &conf) != 0 ||
+      rte_eth_rx_queue_setup(port, 0, 1024, 0, nullptr, &make_pool(1)) != 0 ||
+      rte_eth_tx_queue_setup(port, 0, 1024, 0, nullptr) != 0 ||
+      rte_eth_add_rx_callback(port, 0, Round::received, &round) == nullptr ||
+      rte_eth_dev_start(port) != 0) {
+    throw std::runtime_error("the net_ring port is no good");
   }
-  if (!ok || rte_eth_dev_start(port) != 0) throw std::runtime_error("the net_ring port is no good");
-  return port;
+  return EthPortId{port};
 }
 
 class Loop {
  public:
   Loop() : traffic({.flows = worker_cores() * kFlowsEach}) {
-    for (std::size_t i = 0; i < worker_cores(); ++i) rounds_.emplace_back(traffic, i);
-    const EthPortId port{open_port(rounds_)};
-    const auto workers = static_cast<std::uint16_t>(worker_cores());
-    for (std::uint16_t i = 0; i < workers; ++i) {
-      workers_.emplace_back(Worker::Duty{.queue = i}, std::vector{port}, traffic.links(),
+    for (std::size_t i = 0; i < worker_cores(); ++i) {
+      Round& round = rounds_.emplace_back(traffic, i);
+      workers_.emplace_back(Worker::Duty{}, std::vector{open_port(round, i)}, traffic.links(),
                             traffic.table(), pierce_, own_packets_, stop_, rte_get_tsc_hz());
     }
   }
@@ -143,11 +152,11 @@ class Loop {
     return loop;
   }
 
-  // Has the first `count` workers run while `meanwhile` does: the cycles per packet of each.
+  // Has workers `first` to `last` run while `meanwhile` does: the cycles per packet of each.
   template <typename F>
-  std::vector<double> run(std::size_t count, F&& meanwhile) {
+  std::vector<double> run(unsigned first, unsigned last, F&& meanwhile) {
     stop_.store(false);
-    for (unsigned i = 0; i < count; ++i) {
+    for (unsigned i = first; i <= last; ++i) {
       rounds_[i].begin();
       if (!workers_[i].launch(lcore_of_worker(i))) std::abort();
     }
@@ -155,8 +164,7 @@ class Loop {
     stop_.store(true);
     rte_eal_mp_wait_lcore();
     std::vector<double> cycles;
-    cycles.reserve(count);
-    for (std::size_t i = 0; i < count; ++i) cycles.push_back(rounds_[i].cycles_per_packet());
+    for (unsigned i = first; i <= last; ++i) cycles.push_back(rounds_[i].cycles_per_packet());
     return cycles;
   }
   [[nodiscard]] bool complete() const {
@@ -177,6 +185,62 @@ class Loop {
 };
 
 void rest() { std::this_thread::sleep_for(kWindow); }
+
+// This program once more, with its own EAL, flows and packets: its second worker runs when it is
+// asked to. Made before EAL starts; ends when this one does.
+class Twin {
+ public:
+  Twin() {
+    std::array<int, 2> ends{};
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) fail();
+    pid_ = fork();
+    if (pid_ < 0) fail();
+    const std::size_t own = pid_ == 0 ? 1 : 0;
+    wire_ = ends.at(own);
+    close(ends.at(1 - own));
+    if (pid_ == 0) serve();
+  }
+  static Twin& get() {
+    static Twin twin;
+    return twin;
+  }
+  Twin(const Twin&) = delete;
+  Twin& operator=(const Twin&) = delete;
+  ~Twin() {
+    close(wire_);
+    waitpid(pid_, nullptr, 0);
+  }
+
+  // Has it run for so long; answer() is to be asked for before the next time.
+  void run(std::chrono::milliseconds window) { send(window); }
+  // Its cycles per packet, when it has done so; 0 if there is nothing to tell.
+  [[nodiscard]] double answer() {
+    double cycles = 0;
+    if (read(wire_, &cycles, sizeof cycles) != sizeof cycles) {
+      throw std::runtime_error("the other process has ended");
+    }
+    return cycles;
+  }
+
+ private:
+  [[noreturn]] static void fail() { throw std::system_error(errno, std::generic_category()); }
+  template <typename T>
+  void send(const T& value) const {
+    if (write(wire_, &value, sizeof value) != sizeof value) fail();
+  }
+  [[noreturn]] void serve() const {
+    std::chrono::milliseconds window{};
+    while (read(wire_, &window, sizeof window) == sizeof window) {
+      Loop& loop = Loop::get();
+      const auto cycles = loop.run(1, 1, [&] { std::this_thread::sleep_for(window); });
+      send(loop.complete() ? cycles.front() : 0.0);
+    }
+    _exit(0);
+  }
+
+  pid_t pid_ = 0;
+  int wire_ = -1;
+};
 
 // New paths come, old ones go, one in five is a re-offer of a call whose media flows.
 void change_flows() {
@@ -207,29 +271,58 @@ void change_flows() {
   }
 }
 
-void worker(benchmark::State& state, std::size_t count, void (*meanwhile)()) {
-  if (count > worker_cores()) return state.SkipWithError("needs two cores");
-  Loop& loop = Loop::get();
-  const auto hz = static_cast<double>(rte_get_tsc_hz());
+void tell(benchmark::State& state, std::span<const double> cycles_per_packet) {
   double cycles = 0;
   double rate = 0;
-  for ([[maybe_unused]] auto _ : state) {
-    for (const double each : loop.run(count, meanwhile)) {
-      cycles += each / static_cast<double>(count);
-      rate += hz / each;
-    }
-    state.SetIterationTime(std::chrono::duration<double>(kWindow).count());
+  for (const double each : cycles_per_packet) {
+    cycles += each / static_cast<double>(cycles_per_packet.size());
+    rate += static_cast<double>(rte_get_tsc_hz()) / each;
   }
-  if (!loop.complete()) state.SkipWithError("packets were dropped");
-  state.counters["cycles/packet"] = cycles / static_cast<double>(state.iterations());
-  state.counters["packets/s"] = rate / static_cast<double>(state.iterations());
+  if (!Loop::get().complete()) state.SkipWithError("packets were dropped");
+  state.SetIterationTime(std::chrono::duration<double>(kWindow).count());
+  state.counters["cycles/packet"] = cycles;
+  state.counters["packets/s"] = rate;
 }
+
+void worker(benchmark::State& state, unsigned count, void (*meanwhile)()) {
+  if (count > worker_cores()) return state.SkipWithError("needs two cores");
+  for ([[maybe_unused]] auto _ : state) tell(state, Loop::get().run(0, count - 1, meanwhile));
+}
+
+void apart(benchmark::State& state) {
+  if (worker_cores() < 2) return state.SkipWithError("needs two cores");
+  Loop& loop = Loop::get();
+  Twin& twin = Twin::get();
+  twin.run({});  // it is there then
+  (void)twin.answer();
+  for ([[maybe_unused]] auto _ : state) {
+    twin.run(kWindow);
+    const double own = loop.run(0, 0, rest).front();
+    const double other = twin.answer();
+    if (other == 0) {
+      state.SkipWithError("packets of the other process were dropped");
+      break;
+    }
+    tell(state, std::array{own, other});
+  }
+}
+
+// Each repetition is one window: cases take turns.
 void windows(benchmark::internal::Benchmark* bench) { bench->Iterations(1)->UseManualTime(); }
 BENCHMARK_CAPTURE(worker, one, 1, rest)->Apply(windows);
 BENCHMARK_CAPTURE(worker, two, 2, rest)->Apply(windows);
+BENCHMARK(apart)->Name("worker/apart")->Apply(windows);
 BENCHMARK_CAPTURE(worker, changes, 1, change_flows)->Apply(windows);
 
 }  // namespace
 }  // namespace millrace::perf
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) try {
+  (void)millrace::perf::Twin::get();
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  benchmark::RunSpecifiedBenchmarks();
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "worker_bench: %s\n", error.what());
+  return 1;
+}
