@@ -70,7 +70,7 @@ class Arrivals {
 
  private:
   std::size_t count_ = 0;
-  std::array<Arrival, kBurst> list_;
+  std::array<Arrival, kBurst + 1> list_;  // end() may be written to
 };
 
 // How to leave from a media address.

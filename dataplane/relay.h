@@ -93,7 +93,7 @@ class Relay {
   void look_closer(std::size_t nic, const Arrival& arrival, Tsc now, Arrivals& arrivals,
                    Drops& drops);
   template <Family In>
-  void forward(std::span<const Arrival> arrivals, Tsc now, Drops& drops);
+  void forward(Arrivals& arrivals, Tsc now, Drops& drops);
   template <Family In, Family Out>
   [[nodiscard]] bool forward_usual(Arrival arrival, Tsc now);
   void forward_across(const Arrival& arrival, Tsc now, Drops& drops);
