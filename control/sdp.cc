@@ -81,7 +81,9 @@ Result<std::vector<Line>> split(std::string_view body) {
     return fail("line " + std::to_string(lines + 1) + ": a body of more than " +
                 std::to_string(kMaxBody) + " bytes; shorten it");
   }
+  constexpr std::size_t kUsual = 32;
   std::vector<Line> lines;
+  lines.reserve(kUsual);
   while (!body.empty()) {
     const std::size_t end = body.find('\n');
     const std::size_t size = end == body.npos ? body.size() : end;

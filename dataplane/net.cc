@@ -10,7 +10,7 @@ namespace {
 
 // Whether `address`, in host order, lies in network/length.
 constexpr bool in(std::uint32_t address, std::uint32_t network, unsigned length) {
-  return ((address ^ network) >> (32 - length)) == 0;
+  return (std::uint64_t{address ^ network} >> (32 - length)) == 0;
 }
 
 constexpr bool v4_sendable(std::uint32_t a) {
@@ -29,12 +29,12 @@ constexpr std::uint32_t load_be32(const std::uint8_t* bytes) {
 struct Bits {
   std::uint64_t high, low;
 };
+constexpr std::uint64_t host_order(std::uint64_t word) {
+  return std::endian::native == std::endian::little ? std::byteswap(word) : word;
+}
 Bits bits_of(const IpAddress& address) {
-  const auto& bytes = address.bytes();
-  const auto half = [&](std::size_t at) {
-    return static_cast<std::uint64_t>(load_be32(&bytes[at])) << 32 | load_be32(&bytes[at + 4]);
-  };
-  return {half(0), half(8)};
+  const auto [high, low] = address.words();
+  return {host_order(high), host_order(low)};
 }
 // Those that a network leaves to its hosts.
 Bits host_bits(const Prefix& network) {
@@ -43,6 +43,8 @@ Bits host_bits(const Prefix& network) {
   const auto ones = [](unsigned count) { return count >= 64 ? ~0ULL : (1ULL << count) - 1; };
   return {bits > 64 ? ones(bits - 64) : 0, ones(bits)};
 }
+
+constexpr char digit(unsigned value) { return static_cast<char>('0' + value); }
 
 bool starts_with(const std::array<std::uint8_t, 16>& bytes,
                  std::initializer_list<std::uint8_t> prefix) {
@@ -119,8 +121,11 @@ std::string IpAddress::text() const {
   if (!is_v4()) return inet_ntop(AF_INET6, bytes_.data(), buffer, sizeof buffer);
   char* end = buffer;
   for (std::size_t i = 12; i < 16; ++i) {
+    const unsigned byte = bytes_[i];
     if (i > 12) *end++ = '.';
-    end = std::to_chars(end, std::end(buffer), bytes_[i]).ptr;
+    if (byte >= 100) *end++ = digit(byte / 100);
+    if (byte >= 10) *end++ = digit(byte / 10 % 10);
+    *end++ = digit(byte % 10);
   }
   return {buffer, end};
 }
@@ -159,15 +164,16 @@ Result<Prefix> Prefix::parse(std::string_view text) {
 
 bool Prefix::contains(const IpAddress& other) const {
   if (other.is_v4() != address.is_v4()) return false;
+  if (address.is_v4()) return in(other.as_v4().host(), address.as_v4().host(), length);
   const Bits network = bits_of(address), asked = bits_of(other), hosts = host_bits(*this);
   return ((network.high ^ asked.high) & ~hosts.high) == 0 &&
          ((network.low ^ asked.low) & ~hosts.low) == 0;
 }
 
 bool Prefix::reserves(const IpAddress& other) const {
-  const Bits hosts = host_bits(*this);
-  if (hosts.low < 2 || !contains(other)) return false;
-  const Bits asked = bits_of(other);
+  if (!contains(other)) return false;
+  const Bits hosts = host_bits(*this), asked = bits_of(other);
+  if (hosts.low < 2) return false;
   const bool zeros = ((asked.high & hosts.high) | (asked.low & hosts.low)) == 0;
   // There is no broadcast in IPv6.
   return zeros || (address.is_v4() && (asked.low & hosts.low) == hosts.low);

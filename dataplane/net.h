@@ -180,7 +180,11 @@ class IpAddress {
   [[nodiscard]] bool is_sendable() const;
 
   [[nodiscard]] std::string text() const;
-  friend constexpr bool operator==(const IpAddress&, const IpAddress&) = default;
+  friend constexpr bool operator==(const IpAddress& a, const IpAddress& b) {
+    const auto [a_first, a_second] = a.words();
+    const auto [b_first, b_second] = b.words();
+    return ((a_first ^ b_first) | (a_second ^ b_second)) == 0;
+  }
   friend constexpr auto operator<=>(const IpAddress&, const IpAddress&) = default;
 
  private:

@@ -13,23 +13,24 @@ namespace {
 
 using State = Extent::State;
 
-constexpr std::size_t kLongestNumber = std::numeric_limits<std::int64_t>::digits10 + 2;
-
 constexpr Extent kIncomplete{State::incomplete};
 constexpr Extent kMalformed{State::malformed};
+
+constexpr std::size_t kLongestNumber = std::numeric_limits<std::int64_t>::digits10 + 2;
 
 constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 // LENGTH ':' BYTES, without leading zeros. Precondition: `in` starts with a digit.
 Extent scan_string(std::string_view in, std::size_t limit) {
+  constexpr std::size_t kMost = SIZE_MAX / 10 - 9;  // one more digit, and it still is a number
+  const std::size_t most = std::min(limit, kMost);
   std::size_t length = 0;
   std::size_t digits = 0;
   for (; digits < in.size() && is_digit(in[digits]); ++digits) {
-    if (digits > 0 && in[0] == '0') return kMalformed;
-    const auto digit = static_cast<std::size_t>(in[digits] - '0');
-    if (digit > limit || length > (limit - digit) / 10) return kMalformed;
-    length = length * 10 + digit;
+    length = length * 10 + static_cast<std::size_t>(in[digits] - '0');
+    if (length > most) return kMalformed;
   }
+  if (digits > 1 && in[0] == '0') return kMalformed;
   if (digits >= limit || length > limit - digits - 1) return kMalformed;
   if (digits == in.size()) return kIncomplete;
   if (in[digits] != ':') return kMalformed;
@@ -79,6 +80,17 @@ class Nesting {
 };
 static_assert(kMaxDepth <= 32);
 
+// Of values that scan() found complete.
+std::size_t size_of_first(std::string_view values) {
+  if (!is_digit(values.front())) return scan(values).size;
+  std::size_t length = 0;
+  std::size_t digits = 0;
+  for (; values[digits] != ':'; ++digits) {
+    length = length * 10 + static_cast<std::size_t>(values[digits] - '0');
+  }
+  return digits + 1 + length;
+}
+
 }  // namespace
 
 Extent scan(std::string_view buffer, std::size_t limit) {
@@ -115,30 +127,6 @@ std::optional<Value> Value::read(std::string_view bytes) {
   return Value(bytes);
 }
 
-Value::Kind Value::kind() const {
-  switch (bytes_.front()) {
-    case 'd':
-      return Kind::dictionary;
-    case 'l':
-      return Kind::list;
-    case 'i':
-      return Kind::integer;
-    default:
-      return Kind::string;
-  }
-}
-
-std::optional<std::string_view> Value::text() const {
-  switch (kind()) {
-    case Kind::string:
-      return bytes_.substr(bytes_.find(':') + 1);
-    case Kind::integer:
-      return bytes_.substr(1, bytes_.size() - 2);
-    default:
-      return std::nullopt;
-  }
-}
-
 std::optional<std::int64_t> Value::integer() const {
   const auto digits = text();
   return digits ? decimal<std::int64_t>(*digits) : std::nullopt;
@@ -153,52 +141,43 @@ Items::Items(Value container) {
 
 std::optional<Value> Items::next() {
   if (rest_.empty()) return std::nullopt;
-  const Extent extent = is_digit(rest_.front()) ? scan_string(rest_, rest_.size()) : scan(rest_);
-  const Value item(rest_.substr(0, extent.size));
+  const Value item(rest_.substr(0, size_of_first(rest_)));
   rest_.remove_prefix(item.bytes_.size());
   return item;
 }
 
-Entries::Entries(Value dictionary) {
-  if (dictionary.kind() == Value::Kind::dictionary) items_.emplace(dictionary);
-}
+Entries::Entries(Value dictionary)
+    : items_(dictionary.kind() == Value::Kind::dictionary ? dictionary : Value("le")) {}
 
 std::optional<Entry> Entries::next() {
-  if (!items_) return std::nullopt;
-  const auto key = items_->next();
-  const auto value = items_->next();
-  if (!key || !value) return std::nullopt;
-  return Entry{key->text().value_or(""), *value};
+  const auto key = items_.next();
+  if (!key) return std::nullopt;
+  return Entry{key->string(), *items_.next()};
 }
 
 void Writer::string(std::string_view bytes) {
-  append(kLongestNumber + 1 + bytes.size(), [&](char* at) {
-    at = std::to_chars(at, at + kLongestNumber, bytes.size()).ptr;
-    *at++ = ':';
-    return at + bytes.copy(at, bytes.size());
-  });
+  char* at = room(kLongestNumber + 1 + bytes.size());
+  at = std::to_chars(at, at + kLongestNumber, bytes.size()).ptr;
+  *at++ = ':';
+  written_to(at + bytes.copy(at, bytes.size()));
 }
 
 void Writer::integer(std::int64_t value) {
-  append(kLongestNumber + 2, [&](char* at) {
-    *at++ = 'i';
-    at = std::to_chars(at, at + kLongestNumber, value).ptr;
-    *at++ = 'e';
-    return at;
-  });
+  char* at = room(kLongestNumber + 2);
+  *at++ = 'i';
+  at = std::to_chars(at, at + kLongestNumber, value).ptr;
+  *at++ = 'e';
+  written_to(at);
 }
 
-// `write` is given room for so many bytes at most, and tells where those that it wrote end.
-void Writer::append(std::size_t most, auto write) {
-  const std::size_t before = out_.size();
-  out_.resize_and_overwrite(before + most, [&](char* text, std::size_t) {
-    return static_cast<std::size_t>(write(text + before) - text);
-  });
+void Writer::grow(std::size_t bytes) {
+  out_.resize(std::max(2 * out_.size(), size_ + bytes));
+  out_.resize(out_.capacity());
 }
 
-void Writer::entry(std::string_view key, std::uint64_t value) {
+void Writer::integer(std::uint64_t value) {
   constexpr std::uint64_t kMost = std::numeric_limits<std::int64_t>::max();
-  entry(key, static_cast<std::int64_t>(value < kMost ? value : kMost));
+  integer(static_cast<std::int64_t>(value < kMost ? value : kMost));
 }
 
 }  // namespace millrace::bencode

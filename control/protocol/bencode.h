@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -34,15 +35,42 @@ class Value {
   // The one value that `bytes` consist of; nothing if they are anything else.
   [[nodiscard]] static std::optional<Value> read(std::string_view bytes);
 
-  [[nodiscard]] Kind kind() const;
+  [[nodiscard]] Kind kind() const {
+    switch (bytes_.front()) {
+      case 'd':
+        return Kind::dictionary;
+      case 'l':
+        return Kind::list;
+      case 'i':
+        return Kind::integer;
+      default:
+        return Kind::string;
+    }
+  }
   // A string's bytes, or an integer's digits: peers write numbers either way. Else nothing.
-  [[nodiscard]] std::optional<std::string_view> text() const;
+  [[nodiscard]] std::optional<std::string_view> text() const {
+    switch (kind()) {
+      case Kind::string:
+        return string();
+      case Kind::integer:
+        return bytes_.substr(1, bytes_.size() - 2);
+      default:
+        return std::nullopt;
+    }
+  }
   // An integer, or a string that is a whole decimal number. Else nothing.
   [[nodiscard]] std::optional<std::int64_t> integer() const;
 
  private:
   friend class Items;
+  friend class Entries;
   explicit Value(std::string_view bytes) : bytes_(bytes) {}
+  // Precondition: it is one.
+  [[nodiscard]] std::string_view string() const {
+    std::size_t colon = 1;
+    while (bytes_[colon] != ':') ++colon;
+    return bytes_.substr(colon + 1);
+  }
   std::string_view bytes_;  // exactly one value that scan() found complete
 };
 
@@ -67,35 +95,65 @@ class Entries {
   [[nodiscard]] std::optional<Entry> next();
 
  private:
-  std::optional<Items> items_;
+  Items items_;
 };
 
 // Appends values in the order of the calls. Precondition of a well-formed result: what is opened
 // is closed, and each value within a dictionary follows its key.
+// A reply has hundreds of values, most of them literals: those are written in place.
 class Writer {
  public:
   // Appends to what there is.
-  explicit Writer(std::string begin = {}) : out_(std::move(begin)) {}
+  explicit Writer(std::string begin = {}) : out_(std::move(begin)), size_(out_.size()) {
+    out_.resize(out_.capacity());
+  }
 
-  void dictionary() { out_ += 'd'; }
-  void list() { out_ += 'l'; }
-  void end() { out_ += 'e'; }
+  void dictionary() { mark('d'); }
+  void list() { mark('l'); }
+  void end() { mark('e'); }
   void string(std::string_view bytes);
+  template <std::size_t N>
+  void string(const char (&literal)[N]) {
+    constexpr std::size_t kSize = N - 1;
+    static_assert(kSize < 100);
+    char* at = room(3 + kSize);
+    if constexpr (kSize >= 10) *at++ = '0' + kSize / 10;
+    *at++ = '0' + kSize % 10;
+    *at++ = ':';
+    std::memcpy(at, literal, kSize);
+    written_to(at + kSize);
+  }
   void integer(std::int64_t value);
-
-  void entry(std::string_view key, std::string_view value) { string(key), string(value); }
-  void entry(std::string_view key, std::int64_t value) { string(key), integer(value); }
   // A counter; past the range of a signed number it stays at the end of it.
-  void entry(std::string_view key, std::uint64_t value);
-  void dictionary(std::string_view key) { string(key), dictionary(); }
-  void list(std::string_view key) { string(key), list(); }
+  void integer(std::uint64_t value);
 
-  [[nodiscard]] std::string take() && { return std::move(out_); }
+  // Keys are texts, and so are values that are no numbers.
+  void entry(const auto& key, std::string_view value) { string(key), string(value); }
+  void entry(const auto& key, std::int64_t value) { string(key), integer(value); }
+  void entry(const auto& key, std::uint64_t value) { string(key), integer(value); }
+  void dictionary(const auto& key) { string(key), dictionary(); }
+  void list(const auto& key) { string(key), list(); }
+
+  [[nodiscard]] std::string take() && {
+    out_.resize(size_);
+    return std::move(out_);
+  }
 
  private:
-  void append(std::size_t most, auto write);
+  // Room for so many bytes behind what is written.
+  [[nodiscard]] char* room(std::size_t bytes) {
+    if (out_.size() - size_ < bytes) grow(bytes);
+    return out_.data() + size_;
+  }
+  void grow(std::size_t bytes);
+  void written_to(const char* end) { size_ = static_cast<std::size_t>(end - out_.data()); }
+  void mark(char c) {
+    *room(1) = c;
+    ++size_;
+  }
 
-  std::string out_;
+  std::string out_;   // as long as it has room,
+  std::size_t size_;  // of which so much is written
 };
 
 }  // namespace millrace::bencode

@@ -189,10 +189,15 @@ Expected Reader::command(Value value) {
 
 Expected Reader::received_from(Value value) {
   constexpr std::string_view kExpected = "IP4 or IP6, and an IP address";
-  const auto parts = texts(value);
-  if (!parts || parts->size() != 2) return kExpected;
-  if (!same(parts->at(0), "ip4") && !same(parts->at(0), "ip6")) return kExpected;
-  request_.received_from = address(parts->at(1));
+  std::array<std::string_view, 2> parts;
+  std::size_t count = 0;
+  const bool texts = for_each_text(value, [&](std::string_view text) {
+    if (count < parts.size()) parts[count] = text;
+    ++count;
+  });
+  if (!texts || count != parts.size()) return kExpected;
+  if (!same(parts[0], "ip4") && !same(parts[0], "ip6")) return kExpected;
+  request_.received_from = address(parts[1]);
   return request_.received_from ? Expected() : kExpected;
 }
 

@@ -147,10 +147,8 @@ bool SdpKeys::flag(std::string_view name) {
 }
 
 Expected SdpKeys::replace(Value value) {
-  const auto names = texts(value);
-  if (!names) return "a list of strings";
-  for (const std::string_view name : *names) replace_word(name);
-  return {};
+  const auto each = [&](std::string_view name) { replace_word(name); };
+  return for_each_text(value, each) ? Expected() : "a list of strings";
 }
 
 void SdpKeys::replace_word(std::string_view name) {
@@ -224,10 +222,8 @@ Expected SdpKeys::transport_protocol(Value value) {
 }
 
 Expected SdpKeys::rtcp_mux(Value value) {
-  const auto names = texts(value);
-  if (!names) return "a list of strings";
-  for (const std::string_view name : *names) mux_word(name);
-  return {};
+  const auto each = [&](std::string_view name) { mux_word(name); };
+  return for_each_text(value, each) ? Expected() : "a list of strings";
 }
 
 void SdpKeys::mux_word(std::string_view name) {
@@ -246,10 +242,8 @@ void SdpKeys::mux_word(std::string_view name) {
 }
 
 Expected SdpKeys::bundle(Value value) {
-  const auto names = texts(value);
-  if (!names) return "a list of strings";
-  for (const std::string_view name : *names) bundle_word(name);
-  return {};
+  const auto each = [&](std::string_view name) { bundle_word(name); };
+  return for_each_text(value, each) ? Expected() : "a list of strings";
 }
 
 void SdpKeys::bundle_word(std::string_view name) {

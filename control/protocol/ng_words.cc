@@ -6,31 +6,16 @@ namespace {
 
 constexpr std::string_view kSpace = " \t\r\n";
 
+}  // namespace
+
 std::string_view trim(std::string_view text) {
   text.remove_prefix(std::min(text.find_first_not_of(kSpace), text.size()));
   return text.substr(0, text.find_last_not_of(kSpace) + 1);
 }
 
-}  // namespace
-
 std::optional<std::vector<std::string_view>> texts(bencode::Value value) {
   std::vector<std::string_view> found;
-  if (auto text = value.text()) {
-    for (;;) {
-      const std::size_t comma = std::min(text->find(','), text->size());
-      const std::string_view part = trim(text->substr(0, comma));
-      if (!part.empty()) found.push_back(part);
-      if (comma == text->size()) return found;
-      text->remove_prefix(comma + 1);
-    }
-  }
-  if (value.kind() != bencode::Value::Kind::list) return std::nullopt;
-  bencode::Items items(value);
-  while (const auto item = items.next()) {
-    const auto text = item->text();
-    if (!text) return std::nullopt;
-    found.push_back(*text);
-  }
+  if (!for_each_text(value, [&](std::string_view text) { found.push_back(text); })) return {};
   return found;
 }
 

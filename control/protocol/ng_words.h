@@ -23,7 +23,7 @@ constexpr char fold(char c) { return c == ' ' || c == '_' ? '-' : lower(c); }
 
 // `name` as it came against a name as it is written here: lower case, hyphens.
 constexpr bool same(std::string_view name, std::string_view folded) {
-  return std::ranges::equal(name, folded, {}, fold);
+  return name == folded || std::ranges::equal(name, folded, {}, fold);
 }
 
 template <std::size_t N>
@@ -45,7 +45,30 @@ T* find(Owner& owner, std::string_view name, const std::array<Field<T, Owner>, N
   return field == fields.end() ? nullptr : &(owner.*field->member);
 }
 
-// The texts of a list, or the parts of a text between commas; nothing if it is neither.
+[[nodiscard]] std::string_view trim(std::string_view text);
+
+// Gives `take` the texts of a list, or the parts of a text between commas; false if it is neither,
+// maybe after some.
+template <typename Take>
+[[nodiscard]] bool for_each_text(bencode::Value value, Take&& take) {
+  if (auto text = value.text()) {
+    for (;;) {
+      const std::size_t comma = std::min(text->find(','), text->size());
+      const std::string_view part = trim(text->substr(0, comma));
+      if (!part.empty()) take(part);
+      if (comma == text->size()) return true;
+      text->remove_prefix(comma + 1);
+    }
+  }
+  if (value.kind() != bencode::Value::Kind::list) return false;
+  bencode::Items items(value);
+  while (const auto item = items.next()) {
+    const auto text = item->text();
+    if (!text) return false;
+    take(*text);
+  }
+  return true;
+}
 [[nodiscard]] std::optional<std::vector<std::string_view>> texts(bencode::Value value);
 
 // An address as proxies write it: IPv6 with or without brackets.
