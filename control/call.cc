@@ -14,6 +14,8 @@ namespace {
 using State = PartyMedia::State;
 
 constexpr std::size_t kMaxMetadata = 4096;
+// By how many tags one party may have answered: more than any fork has phones.
+constexpr std::size_t kMaxTags = 128;
 
 // The family of the party's media, before it has a realm.
 Family family_of(const Request& request, const sdp::Session& session) {
@@ -34,6 +36,10 @@ PartyMedia unchanged(PartyMedia said) {
 
 bool Call::Leg::has(std::string_view tag) const {
   return std::ranges::any_of(tags, [&](const Text& own) { return own == tag; });
+}
+
+bool Call::Leg::has_room_for(std::string_view tag) const {
+  return tags.size() < kMaxTags || has(tag);
 }
 
 void Call::Leg::add(std::string_view tag) {
@@ -363,6 +369,10 @@ Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Sessio
   const bool starts = starts_branch(request, *dialog), has_room = has_room_for_branch(reader);
   if (starts && has_room) dialog = &branch.emplace(branch_of(*dialog, reader, request));
   Leg& sender = dialog->other(reader);
+  if (!sender.has_room_for(request.to_tag)) {
+    return fail("The party has answered by " + std::to_string(kMaxTags) +
+                " to-tags already; end the call, or answer by a tag that it has");
+  }
   auto said = describe_all(request, session, sender, &reader);
   if (!said) return std::unexpected(said.error());
   // A media that was not offered is told port 0, or its party would go on without the relay.

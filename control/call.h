@@ -143,18 +143,20 @@ class Call {
     Leg* peer = nullptr;
 
     [[nodiscard]] bool has(std::string_view tag) const;
+    [[nodiscard]] bool has_room_for(std::string_view tag) const;
     void add(std::string_view tag);
     [[nodiscard]] const PartyMedia& said(std::size_t index) const;
     [[nodiscard]] const HeldPorts* ports(std::size_t index) const;
     [[nodiscard]] std::optional<IpAddress> address() const;  // of its ports
 
+    void take_over(std::vector<PartyMedia> news, const Request& request);
+    // Null: it need not be known.
+    [[nodiscard]] sdp::Origin* origin_for(const Request& request);
+
     // call_branch.cc
     [[nodiscard]] bool shares_ports(const Leg& other) const;
     [[nodiscard]] FlowReport heard(std::size_t index, std::size_t component, const FlowReport& flow,
                                    PastFlow::Clock::time_point now) const;
-    void take_over(std::vector<PartyMedia> news, const Request& request);
-    // Null: it need not be known.
-    [[nodiscard]] sdp::Origin* origin_for(const Request& request);
   };
   // Who holds a media (request.h).
   struct Held {

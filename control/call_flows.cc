@@ -323,13 +323,14 @@ Call::Clock::time_point Call::may_end() const {
 }
 
 Call::Verdict Call::check(Clock::time_point now) {
-  const auto due = [&](const Dialog& dialog) {
-    return dialog.delete_at && *dialog.delete_at <= now;
+  const auto due = [](const Dialog& dialog) {
+    return dialog.delete_at.value_or(Clock::time_point::max());
   };
-  if (std::ranges::all_of(dialogs_, due)) return {End::deleted, now};
+  if (std::ranges::all_of(dialogs_, [&](auto time) { return time <= now; }, due)) {
+    return {End::deleted, now};
+  }
   for (std::size_t i = dialogs_.size(); i-- > 0;) {
-    const auto delete_at = dialogs_[i].delete_at;
-    if (delete_at && *delete_at <= now) end(i, *delete_at);
+    if (const auto time = due(dialogs_[i]); time <= now) end(i, time);
   }
   Verdict verdict = ladder([&](bool expected_only) { return last_heard(expected_only, now); },
                            [&] { return last_heard_from_all(now); });

@@ -322,5 +322,24 @@ TEST_F(CallBranchTest, BranchesAreLimited) {
   expect_media(endpoint(kC, 6000));
 }
 
+// Answers by ever new to-tags, without a word of branches, are one party's.
+TEST_F(CallBranchTest, NamesOfAPartyAreLimited) {
+  establish();
+  for (int i = 1; i < 128; ++i) {
+    Request another = answer(audio(kC, 6000));
+    another.to_tag = keep("C" + std::to_string(i));
+    ASSERT_TRUE(std::holds_alternative<reply::Sdp>(handle(another))) << i;
+  }
+  Request past = answer(audio(kC, 7000));
+  past.to_tag = "past";
+  EXPECT_EQ(std::get<reply::Failure>(handle(past)).reason,
+            "The party has answered by 128 to-tags already; end the call, or answer by a tag that "
+            "it has");
+  expect_media(endpoint(kC, 6000));
+  past.to_tag = "C127";
+  EXPECT_TRUE(std::holds_alternative<reply::Sdp>(handle(past)));
+  expect_media(endpoint(kC, 7000));
+}
+
 }  // namespace
 }  // namespace millrace

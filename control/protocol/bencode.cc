@@ -151,8 +151,9 @@ Entries::Entries(Value dictionary)
 
 std::optional<Entry> Entries::next() {
   const auto key = items_.next();
-  if (!key) return std::nullopt;
-  return Entry{key->string(), *items_.next()};
+  const auto value = items_.next();
+  if (!key || !value) return std::nullopt;
+  return Entry{key->string(), *value};
 }
 
 void Writer::string(std::string_view bytes) {
