@@ -20,6 +20,8 @@ CallReport Call::report() const {
   result.last_signal = last_signal_at_;
   result.reported = std::chrono::system_clock::now();
   std::vector<const Leg*> seen;
+  seen.reserve(2 * dialogs_.size());
+  result.tags.reserve(2 * dialogs_.size());
   for (const Dialog& dialog : dialogs_) {
     for (const Leg* leg : {dialog.a.get(), dialog.b.get()}) {
       if (std::ranges::find(seen, leg) != seen.end()) continue;
@@ -48,6 +50,7 @@ TagReport Call::report(const Leg& leg) const {
   result.label = leg.label;
   result.created = leg.created;
   if (leg.peer != nullptr && !leg.peer->tags.empty()) result.peer_tag = leg.peer->tags.back();
+  result.medias.reserve(leg.medias.size());
   for (std::size_t i = 0; i < leg.medias.size(); ++i) result.medias.push_back(report(leg, i));
   return result;
 }
@@ -78,6 +81,7 @@ MediaReport Call::report(const Leg& leg, std::size_t index) const {
     return leg.peer == nullptr || &dialog.other(leg) == leg.peer;
   });
   const auto now = PastFlow::Clock::now();
+  result.streams.reserve(2);
   const auto add = [&](LocalPort local, std::size_t component) {
     result.streams.push_back(
         {.local = local,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <cassert>
+#include <initializer_list>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "control/sdp.h"
@@ -15,8 +17,9 @@ bool is_ice(std::string_view name) {
          name.starts_with("ice-");
 }
 
-std::string address_text(const IpAddress& address) {
-  return (address.is_v4() ? "IN IP4 " : "IN IP6 ") + address.text();
+// What stands before an address.
+std::string_view net_type(const IpAddress& address) {
+  return address.is_v4() ? "IN IP4 " : "IN IP6 ";
 }
 
 IpAddress unspecified(Family family) {
@@ -88,10 +91,14 @@ class Writer {
   }
 
   // A line ends as it did; one that had no ending gets one when another follows.
-  void write(std::string_view text, std::string_view ending) {
+  void write(std::initializer_list<std::string_view> parts, std::string_view ending) {
     if (!out_.empty() && out_.back() != '\n') out_ += newline_;
-    out_ += text;
+    for (const std::string_view part : parts) out_ += part;
     out_ += ending;
+  }
+  void write(std::string_view text, std::string_view ending) { write({text}, ending); }
+  void write_connection(const IpAddress& address, std::string_view ending) {
+    write({"c=", net_type(address), address.text()}, ending);
   }
   void copy(const Line& line) { write(line.text, line.ending); }
 
@@ -100,12 +107,12 @@ class Writer {
     switch (line.text[0]) {
       case 'c':
         old_connection_ = line.text;
-        if (connection_) return write("c=" + address_text(*connection_), line.ending);
+        if (connection_) return write_connection(*connection_, line.ending);
         break;
       case 'o':
-        if (rewrite_.origin) {
-          const std::string kept(line.text.substr(0, 2 + origin_address(value)));
-          return write(kept + address_text(*rewrite_.origin), line.ending);
+        if (const auto& origin = rewrite_.origin) {
+          const std::string_view kept = line.text.substr(0, 2 + origin_address(value));
+          return write({kept, net_type(*origin), origin->text()}, line.ending);
         }
         break;
       case 's':
@@ -149,7 +156,7 @@ class Writer {
     if (session_.medias[k].own_connection || fate(k) == Fate::rejected) return;
     if (fate(k) == Fate::relayed) {
       if (session_.own_connection && connection(k) == connection_) return;
-      return write("c=" + address_text(connection(k)), ending);
+      return write_connection(connection(k), ending);
     }
     if (connection_ && !old_connection_.empty()) write(old_connection_, ending);
   }
@@ -159,11 +166,10 @@ class Writer {
     const bool rejected = fate(k) == Fate::rejected;
     switch (line.text[0]) {
       case 'm':
-        return write(media_line(k, line.text), line.ending);
+        return write_media_head(k, line);
       case 'c': {
         const Family old = media.connection.value_or(IpAddress::v4(0, 0, 0, 0)).family();
-        const IpAddress address = rejected ? unspecified(old) : connection(k);
-        return write("c=" + address_text(address), line.ending);
+        return write_connection(rejected ? unspecified(old) : connection(k), line.ending);
       }
       case 'a': {
         const Attribute a = attribute(line.text.substr(2));
@@ -206,20 +212,23 @@ class Writer {
     return sends ? "a=sendonly" : "a=inactive";
   }
 
-  [[nodiscard]] std::string media_line(std::size_t k, std::string_view text) const {
-    Fields fields(text.substr(2));
+  // The line m= itself.
+  void write_media_head(std::size_t k, const Line& line) {
+    Fields fields(line.text.substr(2));
     fields.next();
     const std::string_view old_port = fields.next();
-    const auto before = static_cast<std::size_t>(old_port.data() - text.data());
+    const auto before = static_cast<std::size_t>(old_port.data() - line.text.data());
     const UdpPort port = fate(k) == Fate::rejected ? UdpPort(0) : rewrite_.medias[k].port;
-    std::string out(text.substr(0, before));
-    out += std::to_string(port.number());
-    const std::string_view protocol = rewrite_.medias[k].protocol;
+    std::string_view space, protocol = rewrite_.medias[k].protocol;
     if (!protocol.empty() && fate(k) == Fate::relayed) {
       fields.next();
-      out.append(1, ' ').append(protocol);
+      space = " ";
+    } else {
+      protocol = {};
     }
-    return out += fields.rest();
+    write({line.text.substr(0, before), std::to_string(port.number()), space, protocol,
+           fields.rest()},
+          line.ending);
   }
 
   // RFC 3605: told whenever RTCP is not at port + 1; RFC 5761: a=rtcp-mux tells that it is at port.
@@ -241,7 +250,8 @@ class Writer {
     if (!with_address) return out;
     const bool held = media.held_by_address && media.rtcp.address.is_unspecified() &&
                       !rewrite_.replace_zero_address;
-    return out += " " + address_text(held ? unspecified(to.address.family()) : to.address);
+    const IpAddress address = held ? unspecified(to.address.family()) : to.address;
+    return out.append(" ").append(net_type(address)) += address.text();
   }
 
   // Whether the relay is a candidate of this media.

@@ -35,8 +35,9 @@ class Text {
       : near_(other.near_), near_size_(std::exchange(other.near_size_, std::uint8_t{0})) {}
   Text& operator=(const Text& other) { return *this = Text(other); }
   Text& operator=(Text&& other) noexcept {
-    std::swap(near_, other.near_);
-    std::swap(near_size_, other.near_size_);
+    // As a whole: std::swap() goes byte by byte.
+    other.near_ = std::exchange(near_, other.near_);
+    other.near_size_ = std::exchange(near_size_, other.near_size_);
     return *this;
   }
   ~Text() {

@@ -133,7 +133,8 @@ Frame frame(std::string_view buffer) {
 std::expected<Message, std::string> parse(std::string_view bytes) {
   const auto envelope = open(bytes);
   if (!envelope) return std::unexpected("");
-  Message message;
+  std::expected<Message, std::string> result;
+  Message& message = *result;
   message.cookie = envelope->cookie;
   const auto refuse = [&](std::string reason) {
     return std::unexpected(
@@ -147,7 +148,7 @@ std::expected<Message, std::string> parse(std::string_view bytes) {
   if (auto done = read_request(*flags, *content, message.request, message.unknown); !done) {
     return refuse(std::move(done.error().message));
   }
-  return message;
+  return result;
 }
 
 Answer serve(std::string_view bytes, const Exchange& exchange) {
