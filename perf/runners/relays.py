@@ -16,6 +16,10 @@ import time
 import processes
 
 CALLER, CALLEE = "198.18.4.10", "198.18.4.11"
+# What the phones are on: the kernel's sockets, or the veth itself, for more packets than these take.
+SOCKETS = ["--caller", CALLER, "--callee", CALLEE]
+DEVICE = ["--device", "net_af_xdp0,iface=eth0,force_copy=1", "--caller", f"{CALLER}/24",
+          "--callee", f"{CALLEE}/24"]
 ADDRESSES = [f"198.18.4.{host}" for host in range(100, 110)]
 RELAY = ADDRESSES[0]
 NG_UDP = "127.0.0.1:2223"  # in the relay's namespace
@@ -64,17 +68,17 @@ class Bench:
         self.process = process
         self.controls = controls  # options of millrace-load, by what they speak over
 
-    def command(self, mode, *words, over=None):
+    def command(self, mode, *words, over=None, wire=SOCKETS):
         control = self.controls[over or next(iter(self.controls))]
         return list(map(str, [
-            self.bed.build / "perf" / "millrace-load", mode, *control, "--caller", CALLER,
-            "--callee", CALLEE, "--relay-pid", self.process.pid, "--cpu", OTHER_CORE, *words]))
+            self.bed.build / "perf" / "millrace-load", mode, *control, *wire,
+            "--relay-pid", self.process.pid, "--cpu", OTHER_CORE, *words]))
 
-    def load(self, mode, *words, over=None):
+    def load(self, mode, *words, over=None, wire=SOCKETS):
         """millrace-load's result."""
         with tempfile.TemporaryDirectory(prefix="millrace-bench-") as folder:
             told = pathlib.Path(folder, "result.json")
-            command = self.command(mode, *words, over=over)
+            command = self.command(mode, *words, over=over, wire=wire)
             self.section.ran(*command)
             with self.phones:
                 done = subprocess.run([*command, "--json", told], text=True, capture_output=True,

@@ -1,23 +1,25 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Bars 8 to 10: media on veth, beside rtpengine."""
 
-import processes
 import relays
 import results
 import stats
 
 TITLE = "Media beside rtpengine, on the same veth"
-METHOD = """millrace-load on core 0 plays both phones of G.711 calls on kernel sockets; the relay has
-    core 1: Millrace with one polling worker on net_af_xdp (copy mode), rtpengine without its kernel
-    module, one thread. CPU is the relay's own by the kernel's count, for Millrace the worker's busy
-    cycles: a polling worker takes its whole core whatever it does. Delay is one direction through
-    the relay, from before the send call to the kernel's receive stamp. The two take turns."""
+METHOD = """millrace-load on core 0 plays both phones of G.711 calls; the relay has core 1: Millrace
+    with one polling worker on net_af_xdp (copy mode), rtpengine without its kernel module, one
+    thread. CPU is the relay's own by the kernel's count, for Millrace the worker's busy cycles: a
+    polling worker takes its whole core whatever it does. Delay is one direction through the relay,
+    at 1,000 calls from before the send call to the kernel's receive stamp. For the highest load and
+    the flood the phones are on net_af_xdp too, as kernel sockets end before the relay does, and
+    delay ends at their poll. The two relays take turns."""
 BARS = ("8a", "8b", "8c", "9", "10a", "10b")
 SECONDS = 200
 PAIRS = 3
 CALLS = 1000  # 100,000 packets a second
-MOST = 6000  # the generator ends at about as many
+MOST = 8000  # the device ends at about as many
 STEP = 250
+FACTOR, OVERLOAD = 16, 4  # of the flood's pace; of the peak, to be called one
 ALLOWED = 20  # packets of a trial
 SENT = 0.99  # of the offered load, for the generator to have kept up
 NO_LIMIT, USABLE_US = float("inf"), 1000
@@ -31,10 +33,11 @@ def cpu_us(result):
     return result["relay"]["cpu_s_per_million_packets"]
 
 
-def carry(bed, section, side, calls, seconds):
+def carry(bed, section, side, calls, seconds, wire=relays.SOCKETS):
     """Of a relay that carried nothing before."""
     with side(bed, section) as bench:
-        return bench.load("run", "--calls", calls, "--duration", seconds, "--rtcp-interval", 0)
+        return bench.load("run", "--calls", calls, "--duration", seconds, "--rtcp-interval", 0,
+                          wire=wire)
 
 
 def trouble(result):
@@ -65,7 +68,7 @@ def search(bed, section, side):
 
     def trial(calls, limit):
         if calls not in known:
-            known[calls] = carry(bed, section, side, calls, 1.5)
+            known[calls] = carry(bed, section, side, calls, 1.5, relays.DEVICE)
         late = known[calls]["delay_us"]["p50"] > limit
         return trouble(known[calls]) or ("its delay" if late else "")
 
@@ -132,23 +135,28 @@ def overload(bed, section, peak):
     for name, side in (("Millrace", relays.millrace), ("rtpengine", relays.rtpengine)):
         with side(bed, section) as bench:
             told = bench.load("overload", "--calls", CALLS, "--duration", 3, "--flood", 2, "--factor",
-                              8, "--rtcp-interval", 0)["overload"]
+                              FACTOR, "--rtcp-interval", 0, wire=relays.DEVICE)["overload"]
         rows.append([name, *(round(told[phase][key]) for phase, key in (
             ("before", "goodput_pps"), ("flood", "sent_pps"), ("flood", "goodput_pps"),
             ("after", "goodput_pps"))), told["recovery_s"]])
         if name == "Millrace":
             flood = told["flood"]
-            if peak:
-                section.figures.append(results.Figure(
-                    results.GOALS["10a"][0], flood["goodput_pps"] / peak, "", "10a", "one run",
-                    f"the generator's own end: {flood['sent_pps'] / peak:.1f} x the peak was sent"))
-            else:
+            if not peak:
                 section.unmeasured["10a"] = "Millrace carried no load without loss: no peak"
+            elif flood["sent_pps"] < OVERLOAD * peak:
+                section.unmeasured["10a"] = (
+                    f"the generator ends at {flood['sent_pps'] / peak:.1f} x the peak; "
+                    f"{flood['goodput_pps'] / flood['sent_pps']:.1%} of that came through")
+            else:
+                section.figures.append(results.Figure(
+                    results.GOALS["10a"][0], flood["goodput_pps"] / peak, "", "10a", "one run"))
             if told["recovery_s"] is not None:
-                section.figures.append(results.Figure(results.GOALS["10b"][0], told["recovery_s"], "s",
-                                                      "10b", "one run"))
+                section.figures.append(results.Figure(
+                    results.GOALS["10b"][0], told["recovery_s"], "s", "10b", "one run",
+                    f"the flood was {flood['sent_pps'] / CALLS / 100:.1f} times the pace"))
             else:
                 section.unmeasured["10b"] = "it did not recover within the run"
     section.tables.append(results.Table(
-        "A flood of 2 s at 8 times the pace", ["", "before, pps", "flood sent, pps",
-                                               "flood relayed, pps", "after, pps", "recovery, s"], rows))
+        f"A flood of 2 s at {FACTOR} times the pace, or what the generator can",
+        ["", "before, pps", "flood sent, pps", "flood relayed, pps", "after, pps", "recovery, s"],
+        rows))
