@@ -23,7 +23,7 @@
 #include <string_view>
 #include <variant>
 
-#include "control/config.h"
+#include "control/config/config.h"
 
 namespace millrace {
 

@@ -16,14 +16,14 @@
 #include <asio/steady_timer.hpp>
 #include <fmt/format.h>
 
-#include "control/calls.h"
-#include "control/config.h"
-#include "control/listener.h"
+#include "control/call/calls.h"
+#include "control/config/config.h"
 #include "control/log.h"
-#include "control/notify.h"
+#include "control/notify/notify.h"
 #include "control/options.h"
 #include "control/process.h"
-#include "control/server.h"
+#include "control/server/listener.h"
+#include "control/server/server.h"
 #include "dataplane/dataplane.h"
 
 namespace millrace {

@@ -8,7 +8,7 @@
 #include <optional>
 #include <string>
 
-#include "control/config.h"
+#include "control/config/config.h"
 
 namespace millrace {
 

@@ -20,7 +20,7 @@
 
 #include <fmt/format.h>
 
-#include "control/file_descriptor.h"
+#include "dataplane/base/file_descriptor.h"
 
 namespace millrace {
 

@@ -11,13 +11,13 @@
 #include <rte_cycles.h>
 #include <rte_malloc.h>
 
-#include "dataplane/eal.h"
-#include "dataplane/ethdev.h"
-#include "dataplane/flow_table.h"
-#include "dataplane/link.h"
-#include "dataplane/pierce.h"
+#include "dataplane/device/eal.h"
+#include "dataplane/device/ethdev.h"
+#include "dataplane/device/worker.h"
+#include "dataplane/flow/flow_table.h"
+#include "dataplane/host/link.h"
+#include "dataplane/relay/pierce.h"
 #include "dataplane/stats.h"
-#include "dataplane/worker.h"
 
 namespace millrace {
 namespace {

@@ -27,7 +27,7 @@
 #include <string_view>
 #include <vector>
 
-#include "dataplane/net.h"
+#include "dataplane/base/net.h"
 
 namespace millrace {
 

@@ -13,8 +13,8 @@
 #include <variant>
 #include <vector>
 
-#include "control/protocol/bencode.h"
-#include "control/protocol/ng.h"
+#include "control/protocol/ng/bencode.h"
+#include "control/protocol/ng/ng.h"
 #include "perf/control_bench.h"
 
 namespace millrace {

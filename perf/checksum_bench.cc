@@ -8,7 +8,7 @@
 
 #include <benchmark/benchmark.h>
 
-#include "dataplane/checksum.h"
+#include "dataplane/wire/checksum.h"
 
 namespace millrace {
 namespace {

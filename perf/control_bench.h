@@ -14,8 +14,8 @@
 
 #include <benchmark/benchmark.h>
 
-#include "control/calls.h"
-#include "control/config.h"
+#include "control/call/calls.h"
+#include "control/config/config.h"
 #include "perf/allocations.h"
 
 namespace millrace::bench {

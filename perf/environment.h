@@ -11,7 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "dataplane/flow_table.h"
+#include "dataplane/flow/flow_table.h"
 
 struct rte_mempool;
 

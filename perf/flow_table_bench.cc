@@ -20,7 +20,7 @@
 #include <rte_hash_crc.h>
 #include <rte_prefetch.h>
 
-#include "dataplane/local_addresses.h"
+#include "dataplane/relay/local_addresses.h"
 #include "perf/environment.h"
 #include "perf/traffic.h"
 

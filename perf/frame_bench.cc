@@ -11,7 +11,7 @@
 #include <rte_cycles.h>
 #include <rte_mbuf.h>
 
-#include "dataplane/frame.h"
+#include "dataplane/wire/frame.h"
 #include "perf/environment.h"
 #include "perf/traffic.h"
 

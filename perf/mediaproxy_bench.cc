@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "control/protocol/mediaproxy.h"
+#include "control/protocol/mediaproxy/mediaproxy.h"
 #include "perf/control_bench.h"
 #include "tests/data.h"
 

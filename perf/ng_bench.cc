@@ -5,8 +5,8 @@
 #include <string>
 #include <utility>
 
-#include "control/protocol/json.h"
-#include "control/protocol/ng.h"
+#include "control/protocol/ng/json.h"
+#include "control/protocol/ng/ng.h"
 #include "perf/control_bench.h"
 #include "tests/data.h"
 

@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "control/port_pool.h"
+#include "control/ports/port_pool.h"
 #include "perf/control_bench.h"
 
 namespace millrace {

@@ -20,7 +20,7 @@
 #include <rte_cycles.h>
 #include <rte_mbuf.h>
 
-#include "dataplane/relay.h"
+#include "dataplane/relay/relay.h"
 #include "perf/environment.h"
 #include "perf/traffic.h"
 

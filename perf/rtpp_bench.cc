@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "control/protocol/rtpp.h"
+#include "control/protocol/rtpp/rtpp.h"
 #include "perf/control_bench.h"
 
 namespace millrace::rtpp {

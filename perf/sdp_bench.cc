@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "control/sdp.h"
+#include "control/sdp/sdp.h"
 #include "perf/control_bench.h"
 #include "tests/data.h"
 

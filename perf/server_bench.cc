@@ -23,10 +23,10 @@
 #include <thread>
 #include <vector>
 
-#include "control/file_descriptor.h"
-#include "control/listener.h"
-#include "control/protocol/bencode.h"
-#include "control/server.h"
+#include "control/protocol/ng/bencode.h"
+#include "control/server/listener.h"
+#include "control/server/server.h"
+#include "dataplane/base/file_descriptor.h"
 #include "perf/control_bench.h"
 
 namespace millrace {

@@ -9,11 +9,11 @@
 #include <rte_cycles.h>
 #include <rte_mbuf.h>
 
-#include "dataplane/checksum.h"
-#include "dataplane/frame.h"
-#include "dataplane/host.h"
-#include "dataplane/relay.h"
-#include "dataplane/rtp.h"
+#include "dataplane/host/host.h"
+#include "dataplane/relay/relay.h"
+#include "dataplane/wire/checksum.h"
+#include "dataplane/wire/frame.h"
+#include "dataplane/wire/rtp.h"
 #include "perf/environment.h"
 
 namespace millrace::perf {

@@ -17,8 +17,8 @@
 #include <span>
 #include <vector>
 
-#include "dataplane/flow_table.h"
-#include "dataplane/link.h"
+#include "dataplane/flow/flow_table.h"
+#include "dataplane/host/link.h"
 #include "dataplane/tsc.h"
 
 struct rte_mbuf;

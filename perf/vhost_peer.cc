@@ -24,10 +24,10 @@
 #include <rte_launch.h>
 #include <rte_mbuf.h>
 
-#include "dataplane/checksum.h"
-#include "dataplane/ethdev.h"
-#include "dataplane/frame.h"
-#include "dataplane/rtp.h"
+#include "dataplane/device/ethdev.h"
+#include "dataplane/wire/checksum.h"
+#include "dataplane/wire/frame.h"
+#include "dataplane/wire/rtp.h"
 #include "perf/environment.h"
 
 namespace millrace::perf {

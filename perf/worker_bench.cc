@@ -39,8 +39,8 @@
 #include <rte_mbuf.h>
 #include <rte_ring.h>
 
-#include "dataplane/pierce.h"
-#include "dataplane/worker.h"
+#include "dataplane/device/worker.h"
+#include "dataplane/relay/pierce.h"
 #include "perf/environment.h"
 #include "perf/traffic.h"
 

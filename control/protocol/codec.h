@@ -13,9 +13,9 @@
 #include <string>
 #include <string_view>
 
-#include "control/calls.h"
+#include "control/call/calls.h"
 #include "control/protocol/extent.h"
-#include "dataplane/net.h"
+#include "dataplane/base/net.h"
 
 namespace millrace {
 

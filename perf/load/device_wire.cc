@@ -12,14 +12,14 @@
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 
-#include "dataplane/datagram.h"
-#include "dataplane/eal.h"
-#include "dataplane/ethdev.h"
-#include "dataplane/frame.h"
-#include "dataplane/host.h"
-#include "dataplane/link.h"
-#include "dataplane/message.h"
-#include "dataplane/rewrite.h"
+#include "dataplane/device/eal.h"
+#include "dataplane/device/ethdev.h"
+#include "dataplane/host/host.h"
+#include "dataplane/host/link.h"
+#include "dataplane/relay/rewrite.h"
+#include "dataplane/wire/datagram.h"
+#include "dataplane/wire/ether.h"
+#include "dataplane/wire/frame.h"
 
 namespace millrace::loadgen {
 namespace {

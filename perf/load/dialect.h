@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "control/protocol/extent.h"
-#include "dataplane/net.h"
+#include "dataplane/base/net.h"
 #include "perf/load/phones.h"
 #include "perf/load/shape.h"
 

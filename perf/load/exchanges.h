@@ -17,7 +17,7 @@
 #include <string_view>
 #include <vector>
 
-#include "control/file_descriptor.h"
+#include "dataplane/base/file_descriptor.h"
 #include "perf/load/dialect.h"
 
 namespace millrace::loadgen {

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "control/file_descriptor.h"
+#include "dataplane/base/file_descriptor.h"
 #include "perf/load/wire.h"
 
 namespace millrace::loadgen {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // rtpengine's ng protocol, as Kamailio's and OpenSIPS' rtpengine modules write it.
 
-#include "control/protocol/bencode.h"
-#include "control/protocol/ng.h"
-#include "control/sdp.h"
+#include "control/protocol/ng/bencode.h"
+#include "control/protocol/ng/ng.h"
+#include "control/sdp/sdp.h"
 #include "perf/load/dialect.h"
 
 namespace millrace::loadgen {

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "dataplane/net.h"
+#include "dataplane/base/net.h"
 #include "perf/load/exchanges.h"
 #include "perf/load/shape.h"
 

@@ -6,8 +6,8 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "dataplane/quality.h"
-#include "dataplane/rtp.h"
+#include "dataplane/flow/quality.h"
+#include "dataplane/wire/rtp.h"
 #include "perf/load/rtcp.h"
 
 namespace millrace::loadgen {

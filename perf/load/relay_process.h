@@ -10,7 +10,7 @@
 #include <map>
 #include <string>
 
-#include "dataplane/net.h"
+#include "dataplane/base/net.h"
 
 namespace millrace::loadgen {
 

@@ -4,7 +4,7 @@
 #include <chrono>
 #include <cstring>
 
-#include "dataplane/net.h"
+#include "dataplane/base/net.h"
 
 namespace millrace::loadgen {
 namespace {

@@ -9,7 +9,7 @@
 
 #include <cstring>
 
-#include "dataplane/net.h"
+#include "dataplane/base/net.h"
 
 namespace millrace::loadgen {
 

@@ -16,7 +16,7 @@
 #include <span>
 #include <string>
 
-#include "dataplane/net.h"
+#include "dataplane/base/net.h"
 
 namespace millrace::loadgen {
 

@@ -2,7 +2,7 @@
 // A buffer of bencode: what scan() calls complete can be read to its last leaf, and writing it
 // again gives the same bytes, since each value has one form only.
 
-#include "control/protocol/bencode.h"
+#include "control/protocol/ng/bencode.h"
 #include "tests/fuzz/check.h"
 
 namespace {

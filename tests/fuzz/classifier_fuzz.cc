@@ -11,10 +11,10 @@
 
 #include <rte_mbuf.h>
 
-#include "dataplane/checksum.h"
-#include "dataplane/frame.h"
-#include "dataplane/host.h"
-#include "dataplane/link.h"
+#include "dataplane/host/host.h"
+#include "dataplane/host/link.h"
+#include "dataplane/wire/checksum.h"
+#include "dataplane/wire/frame.h"
 #include "tests/fuzz/check.h"
 
 namespace {

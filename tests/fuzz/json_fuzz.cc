@@ -2,8 +2,8 @@
 // A buffer of JSON: its transcript is bencode and comes back as JSON that says the same; read as an
 // ng message it gives a Request or an error reply in JSON.
 
-#include "control/protocol/json.h"
-#include "control/protocol/ng.h"
+#include "control/protocol/ng/json.h"
+#include "control/protocol/ng/ng.h"
 #include "tests/fuzz/check.h"
 
 using namespace millrace;

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "control/protocol/mediaproxy.h"
+#include "control/protocol/mediaproxy/mediaproxy.h"
 #include "tests/fuzz/check.h"
 
 namespace {

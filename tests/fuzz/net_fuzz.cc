@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "dataplane/net.h"
+#include "dataplane/base/net.h"
 #include "tests/fuzz/check.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -2,7 +2,7 @@
 // A stream buffer of the ng protocol, either encoding: what frame() calls complete parses to a
 // Request whose views lie where they should, or to an error reply that is itself a whole message.
 
-#include "control/protocol/ng.h"
+#include "control/protocol/ng/ng.h"
 #include "tests/fuzz/check.h"
 
 namespace {

@@ -9,9 +9,9 @@
 #include <span>
 #include <vector>
 
-#include "dataplane/content.h"
-#include "dataplane/quality.h"
-#include "dataplane/treatment.h"
+#include "dataplane/flow/quality.h"
+#include "dataplane/relay/content.h"
+#include "dataplane/relay/treatment.h"
 #include "tests/fuzz/check.h"
 
 namespace {

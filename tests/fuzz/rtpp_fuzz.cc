@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "control/protocol/rtpp.h"
+#include "control/protocol/rtpp/rtpp.h"
 #include "tests/fuzz/check.h"
 
 namespace {

@@ -2,8 +2,8 @@
 // A body from a SIP message: what parse() accepts, rewrite() turns into a body that parse() accepts
 // too, that says what was asked, and that a second rewrite() leaves as it is.
 
-#include "control/sdp_edits.h"
-#include "control/sdp_fragment.h"
+#include "control/sdp/sdp_edits.h"
+#include "control/sdp/sdp_fragment.h"
 #include "tests/fuzz/check.h"
 
 namespace {

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Who holds the medias of rtpproxy's sessions, where two proxies may share one relay: a media ends
+// when all have let go of it.
+
+#include <algorithm>
+
+#include "control/call/call.h"
+
+namespace millrace {
+
+void Call::take_hold(Dialog& dialog, const Leg& sender, const Request& request) {
+  if (request.hold == Hold::none) return;
+  for (const NamedMedia& media : request.medias) {
+    if (dialog.held.size() < media.index) dialog.held.resize(media.index);
+    Held& held = dialog.held[media.index - 1];
+    if (request.hold == Hold::weak) {
+      (dialog.a.get() == &sender ? held.by_a : held.by_b) = true;
+    } else if (request.command == Command::offer) {
+      held.strongly = true;
+    }
+  }
+}
+
+// Lets go of the medias that `request`, which names `from` first, is about; false if there are
+// none. The dialog ends with its last one.
+bool Call::let_go(std::size_t index, const Request& request, const Leg* from,
+                  Clock::time_point now) {
+  Dialog& dialog = dialogs_[index];
+  bool found = false, left = false;
+  dialog.held.resize(std::max(dialog.a->medias.size(), dialog.b->medias.size()));
+  for (std::size_t i = 0; i < dialog.held.size(); ++i) {
+    if (dialog.a->ports(i) == nullptr || dialog.b->ports(i) == nullptr) continue;
+    Held& held = dialog.held[i];
+    if (!request.media || *request.media == i + 1) {
+      found = true;
+      (request.hold != Hold::weak ? held.strongly
+       : dialog.a.get() == from   ? held.by_b
+                                  : held.by_a) = false;
+      if (!held.any()) drop_media(dialog, i);
+    }
+    left |= dialog.b->ports(i) != nullptr;
+  }
+  if (found && !left) end(index, now);
+  return found;
+}
+
+// What another dialog of a shared leg still uses stays with that leg.
+void Call::drop_media(Dialog& dialog, std::size_t index) {
+  for (Leg* leg : {dialog.a.get(), dialog.b.get()}) {
+    if (leg->peer != nullptr && dialog.joins(*leg->peer)) withdraw(*leg, index);
+    if (is_shared(dialog, *leg, index)) continue;
+    leg->medias[index].said.state = PartyMedia::State::refused;
+  }
+  give_back(dialog, *dialog.b, index);
+  give_back(dialog, *dialog.a, index);
+}
+
+}  // namespace millrace

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <algorithm>
+#include <utility>
+
+#include "control/call/call.h"
+#include "control/command/shortfall.h"
+#include "control/sdp/sdp_edits.h"
+
+namespace millrace {
+namespace {
+
+IpAddress printed(const Request& request, const Realm& realm, const IpAddress& local) {
+  return request.media_address.value_or(realm.advertised(local));
+}
+
+sdp::Ice ice(IceHandling handling) {
+  switch (handling) {
+    case IceHandling::remove:
+      return sdp::Ice::remove;
+    case IceHandling::relay_only:
+      return sdp::Ice::relay_only;
+    case IceHandling::add:
+    case IceHandling::force:
+      break;
+  }
+  return sdp::Ice::add;
+}
+
+// What the proxy asks of ICE that only an ICE agent could do.
+std::string ice_shortfall(const Request& request, const sdp::Session& session) {
+  const bool without = std::ranges::any_of(session.medias, [](const sdp::Media& media) {
+    return media.relayable && media.port != UdpPort() && media.ice_ufrag.empty();
+  });
+  if (request.ice != IceHandling::force || !without) return {};
+  return "ICE=force: the SDP has media without ICE, and the relay does not speak ICE for it";
+}
+
+// Agents of ICE check RTCP where their own party has it.
+std::string mux_shortfall(const Request& request, const sdp::Session& session,
+                          const std::vector<sdp::MediaRewrite>& medias) {
+  if (request.ice == IceHandling::remove) return {};
+  for (std::size_t i = 0; i < session.medias.size(); ++i) {
+    const sdp::Media& media = session.medias[i];
+    const bool as_said = medias[i].rtcp_mux.value_or(media.rtcp_mux) == media.rtcp_mux;
+    if (!media.ice_ufrag.empty() && !as_said) {
+      return "rtcp-mux: one party multiplexes RTCP and the other does not, which their ICE agents "
+             "cannot check; ICE=remove lets the relay split it";
+    }
+  }
+  return {};
+}
+
+sdp::RtcpAttribute rtcp_attribute(const sdp::Edits& edits) {
+  if (edits.no_rtcp_attribute) return sdp::RtcpAttribute::never;
+  return edits.full_rtcp_attribute ? sdp::RtcpAttribute::full : sdp::RtcpAttribute::needed;
+}
+
+std::string print_sdp(const Request& request, const sdp::Session& session, const Realm& realm,
+                      std::vector<sdp::MediaRewrite> medias, sdp::Origin* origin) {
+  sdp::Rewrite rewrite;
+  rewrite.medias = std::move(medias);
+  rewrite.replace_session_name = request.replace_session_name;
+  rewrite.ice = ice(request.ice);
+  rewrite.prefer_relay = request.prefer_relay;
+  if (request.replace_origin) {
+    const auto relayed = std::ranges::find_if(
+        rewrite.medias, [](const sdp::MediaRewrite& media) { return media.port != UdpPort(); });
+    rewrite.origin = relayed != rewrite.medias.end()
+                         ? relayed->address
+                         : printed(request, realm, realm.interface.addresses.front());
+  }
+  rewrite.rtcp = rtcp_attribute(request.edits);
+  rewrite.replace_zero_address = request.edits.replace_zero_address;
+  std::string body = sdp::rewrite(session, rewrite);
+  const sdp::Edits& edits = request.edits;
+  if (!edits.lines.empty()) body = sdp::edit_lines(body, edits.lines);
+  if (origin != nullptr) {
+    body = sdp::keep_origin(std::move(body), *origin, edits.origin);
+  }
+  return body;
+}
+
+// In the order of Request::medias; without any, of all that are relayed.
+reply::Endpoints print_endpoints(const Request& request, const Realm& realm,
+                                 const std::vector<sdp::MediaRewrite>& medias,
+                                 std::string warning) {
+  reply::Endpoints result{{}, std::move(warning)};
+  const Endpoint rejected = {printed(request, realm, realm.interface.addresses.front()), UdpPort()};
+  const auto add = [&](std::size_t i) {
+    const bool relayed = i < medias.size() && medias[i].port != UdpPort();
+    result.endpoints.push_back(relayed ? Endpoint{medias[i].address, medias[i].port} : rejected);
+  };
+  for (const NamedMedia& named : request.medias) add(named.index - 1);
+  for (std::size_t i = 0; request.medias.empty() && i < medias.size(); ++i) add(i);
+  return result;
+}
+
+}  // namespace
+
+sdp::MediaRewrite Call::told(const Request& request, const Realm& realm, const PartyMedia& said,
+                             const HeldPorts* ports, bool rtcp_mux, bool one_port) {
+  sdp::MediaRewrite result;
+  const bool live = said.state == PartyMedia::State::live;
+  result.untouched = said.state == PartyMedia::State::untouched || (live && said.ice_concluded);
+  if (result.untouched || ports == nullptr) return result;
+  result.address = printed(request, realm, ports->address());
+  result.port = ports->rtp().port;
+  result.rtcp = one_port ? result.port : result.port.next();
+  if (live && said.rtp) result.rtcp_mux = rtcp_mux;
+  const std::string& protocol = request.edits.protocol;
+  if (said.rtp && protocol != "accept") result.protocol = protocol;
+  return result;
+}
+
+Reply Call::print(const Request& request, const sdp::Session& session, Told told) {
+  if (request.sdp.empty()) {
+    return print_endpoints(request, told.realm, told.medias, std::move(told.shortfall));
+  }
+  add_sentence(told.shortfall, ice_shortfall(request, session));
+  add_sentence(told.shortfall, mux_shortfall(request, session, told.medias));
+  return reply::Sdp{print_sdp(request, session, told.realm, std::move(told.medias), told.origin),
+                    std::move(told.shortfall)};
+}
+
+// A party stays where its first offer has put it. Proxies that give all messages the same flags
+// name the two in the order of that offer, whoever sends now.
+std::string Call::misplaced(const Request& request, const Leg& sender, const Leg& reader) {
+  const std::string &from = sender.realm->interface.name, &to = reader.realm->interface.name;
+  if (request.from_interface == to && request.to_interface == from) return {};
+  std::string result;
+  const auto look = [&](std::string_view asked, const Leg& leg, std::string_view party) {
+    const std::string& at = leg.realm->interface.name;
+    if (asked.empty() || asked == at) return;
+    add_sentence(result, "direction: the " + std::string(party) + " stays on interface '" + at +
+                             "', where its first offer put it; '" + std::string(asked) +
+                             "' is not used");
+  };
+  look(request.from_interface, sender, "sender");
+  look(request.to_interface, reader, "receiver");
+  return result;
+}
+
+}  // namespace millrace

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <algorithm>
+#include <utility>
+
+#include "control/call/call.h"
+
+namespace millrace {
+
+CallReport Call::report() const {
+  CallReport result;
+  result.call_id = id_;
+  result.from_tag = from_tag_;
+  result.username = username_;
+  result.from_uri = from_uri_;
+  result.to_uri = to_uri_;
+  result.metadata = metadata_;
+  result.media_timeout = media_timeout_.value_or(timeouts_.media);
+  result.created = created_at_;
+  result.answered = answered_at_;
+  result.last_signal = last_signal_at_;
+  result.reported = std::chrono::system_clock::now();
+  std::vector<const Leg*> seen;
+  seen.reserve(2 * dialogs_.size());
+  result.tags.reserve(2 * dialogs_.size());
+  for (const Dialog& dialog : dialogs_) {
+    for (const Leg* leg : {dialog.a.get(), dialog.b.get()}) {
+      if (std::ranges::find(seen, leg) != seen.end()) continue;
+      seen.push_back(leg);
+      result.tags.push_back(report(*leg));
+    }
+  }
+  return result;
+}
+
+void Call::count_streams(std::map<std::string, std::uint64_t>& by_type) const {
+  for (const Dialog& dialog : dialogs_) {
+    const Leg& leg = *dialog.a;
+    if (leg.peer != dialog.b.get()) continue;
+    for (std::size_t i = 0; i < leg.medias.size(); ++i) {
+      if (leg.ports(i) != nullptr) ++by_type[std::string(leg.said(i).type)];
+    }
+  }
+}
+
+TagReport Call::report(const Leg& leg) const {
+  TagReport result;
+  if (!leg.tags.empty()) result.tag = leg.tags.back();
+  result.via_branch = leg.via_branch;
+  result.user_agent = leg.user_agent;
+  result.label = leg.label;
+  result.created = leg.created;
+  if (leg.peer != nullptr && !leg.peer->tags.empty()) result.peer_tag = leg.peer->tags.back();
+  result.medias.reserve(leg.medias.size());
+  for (std::size_t i = 0; i < leg.medias.size(); ++i) result.medias.push_back(report(leg, i));
+  return result;
+}
+
+MediaReport Call::report(const Leg& leg, std::size_t index) const {
+  const PartyMedia& said = leg.said(index);
+  // Before it answers, a party's media is known from what it was offered.
+  const bool absent = said.state == PartyMedia::State::absent && leg.peer != nullptr;
+  const PartyMedia& known = absent ? leg.peer->said(index) : said;
+  MediaReport result;
+  result.index = static_cast<unsigned>(index + 1);
+  if (index < leg.medias.size()) result.created = leg.medias[index].created;
+  result.type = known.type;
+  result.protocol = known.protocol;
+  result.codec = known.codec;
+  result.clock_hz = known.clock_hz;
+  result.live = known.state == PartyMedia::State::live;
+  result.sends = result.live && said.sends;
+  result.receives = result.live && said.receives && !said.held;
+  result.hints = said.hints;
+  result.blocked = restraint_.blocked || leg.restraint.blocked;
+  result.silenced = restraint_.silenced || leg.restraint.silenced;
+  result.dtmf_blocked = restraint_.dtmf_blocked || leg.restraint.dtmf_blocked;
+  const HeldPorts* ports = leg.ports(index);
+  if (ports == nullptr) return result;
+  const bool muxed = std::ranges::any_of(dialogs_, [&](const Dialog& dialog) {
+    if (!dialog.joins(leg) || !dialog.muxes(leg, index)) return false;
+    return leg.peer == nullptr || &dialog.other(leg) == leg.peer;
+  });
+  const auto now = PastFlow::Clock::now();
+  result.streams.reserve(2);
+  const auto add = [&](LocalPort local, std::size_t component) {
+    result.streams.push_back(
+        {.local = local,
+         .local_endpoint = {leg.realm->advertised(ports->address()), local.port},
+         .advertised = said.components[component].advertised,
+         .rtcp = component == 1,
+         .rtcp_mux = muxed,
+         .flow = leg.heard(index, component,
+                           leg.peer != nullptr ? dataplane_.read(local) : FlowReport{}, now)});
+  };
+  add(ports->rtp(), 0);
+  if (known.rtp && !muxed) add(ports->rtcp(), 1);
+  return result;
+}
+
+}  // namespace millrace

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// All calls: the one place where offers and answers become flows (call.h tells what a call is).
+//
+// Theory of operation. Calls live in a concurrent hash map by Call-ID (oneTBB) and are independent:
+// every request finds its call, lets go of the map and locks that call only. A schedule holds each
+// call once, at the earliest time it could end, so that a timer that looks once a second touches
+// only calls that are due; a call whose media flows is looked at about once a minute.
+// A call that is over is marked gone and leaves the map under its own lock: who still waits for it
+// finds it gone and looks again. handle() never blocks on the data plane, on a log or on the
+// network.
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+
+#include "control/command/request.h"
+#include "control/config/config.h"
+#include "control/notify/event.h"
+#include "dataplane/dataplane.h"
+
+namespace millrace {
+
+class Calls {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // `config` and `dataplane` must outlive it.
+  Calls(const Config& config, Dataplane& dataplane);
+  ~Calls();  // withdraws everything
+  Calls(const Calls&) = delete;
+  Calls& operator=(const Calls&) = delete;
+
+  // From now on tells what happens, under a call's lock: `outlet` must not block. Before the first
+  // request.
+  void tell_events(EventOutlet outlet);
+
+  // Carries out one request. Thread-safe; never throws for what a request holds.
+  [[nodiscard]] Reply handle(const Request& request, Clock::time_point now);
+
+  // Ends calls by their timeouts and carries out delayed deletes; call it once a second.
+  void expire(Clock::time_point now);
+
+  // New calls are refused ("load limit") from now on; existing ones go on.
+  void drain();
+  // Ends all calls, whose proxies do not know, and takes no new ones.
+  void end_all();
+
+  [[nodiscard]] const Config& config() const;
+  [[nodiscard]] StatisticsReport statistics(Clock::time_point now) const;
+
+  // Visits every call.
+  [[nodiscard]] SummaryReport summary() const;
+  static constexpr std::chrono::seconds kSpeedPeriod{15};
+  [[nodiscard]] std::uint64_t sessions() const;  // calls now
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace millrace

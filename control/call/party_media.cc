@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/call/party_media.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace millrace {
+namespace {
+
+using State = PartyMedia::State;
+
+// An endpoint that moved; or one that is behind a NAT whose outside moved.
+bool has_moved(const PartyMedia::Component& now, const PartyMedia::Component& before,
+               bool other_source) {
+  return now.advertised != before.advertised || (!now.routable && other_source);
+}
+
+// `source` is where the party's signalling came from.
+bool routable(const IpAddress& address, const Realm& realm,
+              const std::optional<IpAddress>& source) {
+  if (!realm.admits(address) || address.family() != realm.family) return false;
+  return !address.is_private() || realm.on_link(address) || !source || source == address;
+}
+
+// One media description under judgement.
+struct Judge {
+  const sdp::Session& session;
+  std::size_t index;
+  const Request& request;
+  const Realm& realm;
+  const Realms& realms;
+
+  // Where the SIP message came from, if media could come from there too. A proxy may name itself
+  // (127.0.0.1) for a request that it made.
+  [[nodiscard]] std::optional<IpAddress> source() const {
+    const auto& from = request.received_from;
+    if (!from || !realm.admits(*from) || from->family() != realm.family || realms.is_own(*from)) {
+      return std::nullopt;
+    }
+    return from;
+  }
+
+  [[nodiscard]] bool routable(const IpAddress& address) const {
+    return millrace::routable(address, realm, source());
+  }
+
+  [[nodiscard]] std::unexpected<Error> refuse(const IpAddress& address, std::string why) const {
+    const std::string place =
+        index < session.media_starts.size()
+            ? "m= in line " + std::to_string(session.media_starts[index] + 1) + " of the SDP"
+            : "media " + std::to_string(index + 1);
+    return fail("Media address " + address.text() + " (" + place + ") " + std::move(why));
+  }
+
+  [[nodiscard]] Result<void> check(const IpAddress& address) const {
+    if (!address.is_sendable() || realm.reserves(address)) {
+      return refuse(address,
+                    "cannot be sent to: it is loopback, link-local, multicast, broadcast or "
+                    "reserved; name an address that the relay can reach");
+    }
+    if (realms.is_own(address)) {
+      return refuse(address, "is the relay's own: it must not send to itself");
+    }
+    if (address.family() != realm.family) {
+      return refuse(address, "is of another family than this party's port on interface '" +
+                                 realm.interface.name + "'; name its interface by `direction`");
+    }
+    if (!realm.peers.admits(address)) {
+      return refuse(address, "is no peer of interface '" + realm.interface.name +
+                                 "': its `allow` and `deny` do not admit it");
+    }
+    return {};
+  }
+
+  [[nodiscard]] Result<PartyMedia::Component> component(Endpoint endpoint) const {
+    PartyMedia::Component result;
+    if (request.sip_source_address && request.received_from) {
+      endpoint.address = *request.received_from;
+    }
+    // "a=rtcp:9 IN IP4 0.0.0.0" is a browser's way to name none.
+    if (endpoint.port.number() == 0 || endpoint.address.is_unspecified()) return result;
+    if (const auto ok = check(endpoint.address); !ok) return std::unexpected(ok.error());
+    result.advertised = endpoint;
+    result.routable = request.asymmetric || routable(endpoint.address);
+    return result;
+  }
+
+  [[nodiscard]] std::vector<IpAddress> hints(const PartyMedia& media,
+                                             const PartyMedia& before) const {
+    std::vector<IpAddress> result;
+    const auto add = [&](const std::optional<IpAddress>& address) {
+      if (address && std::ranges::find(result, *address) == result.end()) {
+        result.push_back(*address);
+      }
+    };
+    add(source());
+    for (const auto& part : media.components) {
+      if (const auto remote = part.remote()) add(remote->address);
+    }
+    for (const IpAddress& candidate : session.medias[index].candidates) {
+      if (routable(candidate) && !realms.is_own(candidate)) add(candidate);
+    }
+    // Candidates may come in several SDPs (RFC 8840).
+    const bool same_ice = !media.ice_ufrag.empty() && media.ice_ufrag == before.ice_ufrag;
+    if (same_ice && !media.components[0].moved) {
+      for (const IpAddress& hint : before.hints) add(hint);
+    }
+    return result;
+  }
+
+  // Whether the SDP says how ICE has ended.
+  [[nodiscard]] bool concluded(const PartyMedia* offered) const {
+    const sdp::Media& media = session.medias[index];
+    if (request.ice == IceHandling::remove || request.ice == IceHandling::relay_only) return false;
+    if (offered != nullptr) return offered->ice_concluded;
+    return !media.ice_ufrag.empty() && !media.remote_candidates.empty();
+  }
+
+  // Whether ICE has ended with a path around the relay, by this SDP or by one before.
+  [[nodiscard]] bool direct(const PartyMedia& media, const PartyMedia& before,
+                            const PartyMedia* offered) const {
+    if (!media.ice_concluded || media.held) {
+      return before.ice_direct && media.ice_ufrag == before.ice_ufrag;
+    }
+    if (offered != nullptr) return offered->ice_direct;
+    const sdp::Media& said = session.medias[index];
+    return !realms.is_own(said.connection.value_or(IpAddress())) &&
+           std::ranges::none_of(said.remote_candidates,
+                                [&](const IpAddress& a) { return realms.is_own(a); });
+  }
+
+  [[nodiscard]] Result<void> components(PartyMedia& media, const PartyMedia& before) const {
+    const sdp::Media& said = session.medias[index];
+    for (const auto& [at, endpoint] :
+         {std::pair{0U, Endpoint{said.connection.value_or(IpAddress()), said.port}},
+          std::pair{1U, said.rtcp}}) {
+      if (before.state == State::live && !said.ice_ufrag.empty() &&
+          realms.is_own(endpoint.address)) {
+        media.components[at] = before.components[at];
+        media.components[at].moved = false;
+        continue;
+      }
+      auto part = component(endpoint);
+      if (!part) return std::unexpected(part.error());
+      part->moved =
+          before.state == State::live &&
+          has_moved(*part, before.components[at], before.signalled_from != media.signalled_from);
+      media.components[at] = *part;
+    }
+    return {};
+  }
+};
+
+State state_of(const sdp::Media& media) {
+  if (media.port.number() == 0) return media.bundle_only ? State::bundled : State::refused;
+  return media.relayable ? State::live : State::untouched;
+}
+
+}  // namespace
+
+Result<PartyMedia> describe(const sdp::Session& session, std::size_t index, const Request& request,
+                            const Realm& realm, const Realms& realms, const PartyMedia& before,
+                            const PartyMedia* offered) {
+  const Judge judge{session, index, request, realm, realms};
+  const sdp::Media& media = session.medias[index];
+  PartyMedia result;
+  result.state = state_of(media);
+  result.type = media.type;
+  result.protocol = media.protocol;
+  result.codec = media.codec;
+  result.mid = media.mid;
+  result.clock_hz = media.clock_hz;
+  result.payload_types = media.payload_types;
+  if (session.bundle && media.rtp) {
+    for (const sdp::Media& each : session.medias) result.payload_types |= each.payload_types;
+  }
+  result.dtmf_types = media.dtmf_types;
+  result.rtp = media.rtp;
+  result.rtcp_mux = media.rtcp_mux;
+  result.sends =
+      media.direction == sdp::Direction::sendrecv || media.direction == sdp::Direction::sendonly;
+  result.receives =
+      media.direction == sdp::Direction::sendrecv || media.direction == sdp::Direction::recvonly;
+  result.signalled_from = judge.source();
+  if (result.state != State::live) return result;
+
+  const bool around = request.ice == IceHandling::add || request.ice == IceHandling::force;
+  if (around) result.ice_ufrag = media.ice_ufrag;
+  result.ice_concluded = judge.concluded(offered);
+  // Media that went around a relay which knows nothing of it goes on to do so.
+  if (result.ice_concluded && before.state != State::live) {
+    result.state = State::untouched;
+    return result;
+  }
+  const bool unnamed = media.held_by_address && !request.sip_source_address;
+  if (unnamed || result.ice_concluded) {
+    // A hold says nothing of where the party is; with ICE it is none (RFC 8840).
+    result.held = unnamed && media.candidates.empty();
+    result.components = before.components;
+    for (auto& part : result.components) part.moved = false;
+  } else if (auto ok = judge.components(result, before); !ok) {
+    return std::unexpected(ok.error());
+  }
+  result.ice_direct = judge.direct(result, before, offered);
+  result.hints = judge.hints(result, before);
+  return result;
+}
+
+std::size_t add_candidates(PartyMedia& media, const sdp::FragmentMedia& news, const Realm& realm,
+                           const Realms& realms) {
+  const bool other =
+      !news.ufrag.empty() && !media.ice_ufrag.empty() && news.ufrag != media.ice_ufrag;
+  if (media.state != State::live || other) return 0;
+  std::size_t added = 0;
+  for (const IpAddress& address : news.candidates) {
+    if (media.hints.size() == kMaxHints) break;
+    if (!routable(address, realm, media.signalled_from) || realms.is_own(address) ||
+        std::ranges::find(media.hints, address) != media.hints.end()) {
+      continue;
+    }
+    media.hints.push_back(address);
+    ++added;
+  }
+  return added;
+}
+
+}  // namespace millrace

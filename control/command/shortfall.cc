@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/command/shortfall.h"
+
+#include <variant>
+
+#include "control/log.h"
+
+namespace millrace {
+
+void add_sentence(std::string& to, std::string_view more) {
+  if (!to.empty() && !more.empty()) to += "; ";
+  to += more;
+}
+
+void tell_shortfall(const Request& request, Reply& reply, std::string_view more) {
+  auto* const sdp = std::get_if<reply::Sdp>(&reply);
+  auto* const endpoints = std::get_if<reply::Endpoints>(&reply);
+  if (sdp == nullptr && endpoints == nullptr) return;
+  std::string& warning = sdp != nullptr ? sdp->warning : endpoints->warning;
+  add_sentence(warning, request.shortfall);
+  add_sentence(warning, more);
+  if (warning.empty()) return;
+  log_event(Level::warning, "not-as-asked", {{"call-id", request.call_id}, {"reason", warning}});
+}
+
+}  // namespace millrace

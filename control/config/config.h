@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// What the operator decides: the values of one TOML file (configs/carrier.toml lists every key).
+//
+// Values only; read_config() turns a file into them and refuses what is unknown, of the wrong type
+// or out of range, with line, column, what is wrong and what would be right. Nothing here touches
+// a device.
+
+#include <sys/un.h>
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dataplane/base/net.h"
+#include "dataplane/dataplane.h"
+
+namespace millrace {
+
+// An interface as the control side sees it; its device side is in DataplaneConfig::interfaces, at
+// the same index.
+struct Interface {
+  std::string name;
+  std::vector<IpAddress> addresses;  // media addresses
+  std::vector<MediaAddressId> ids;   // theirs in the data plane, in the same order
+  // Printed in SDP in place of the address of their family (1:1 NAT, cloud); one of each at most.
+  std::vector<IpAddress> advertised;
+  UdpPort port_min{30000};
+  UdpPort port_max{40000};  // inclusive
+  Latching latching = Latching::restricted;
+};
+
+// The longest path that a UNIX socket can have.
+inline constexpr std::size_t kMaxSocketPath = sizeof(sockaddr_un{}.sun_path) - 1;
+
+enum class ControlProtocol : std::uint8_t { ng, rtpp, mediaproxy };
+
+struct ControlSocket {
+  ControlProtocol protocol = ControlProtocol::ng;
+  std::string path;                // UNIX stream socket, or
+  std::optional<Endpoint> udp;     // loopback UDP
+  unsigned mode = 0660;            // of the socket file
+  std::string owner;               // "user" or "user:group"; empty = as started
+  std::vector<std::string> peers;  // users that may connect, beside root and our own; empty = all
+};
+
+enum class NotifyType : std::uint8_t { kamailio, opensips, events };
+
+// Who is told what happens to calls.
+struct Notify {
+  NotifyType type = NotifyType::events;
+  std::string proxy;  // kamailio, opensips: the proxy's own datagram socket
+  ControlSocket own;  // events: where readers connect; else where the proxy's replies come to
+};
+
+// Zero = never, where a timeout may be off.
+struct Timeouts {
+  std::chrono::seconds media{60};     // no packets on a stream that should have them
+  std::chrono::seconds party{0};      // one party, once heard, is silent; the other talks on
+  std::chrono::seconds silent{3600};  // on hold
+  std::chrono::seconds offer{180};    // offered, never answered
+  std::chrono::seconds final{0};      // age of the whole call
+  std::chrono::seconds delete_delay{30};
+  std::chrono::seconds quarantine{60};  // a freed port rests
+};
+
+struct Limits {
+  std::uint32_t calls = 0;  // 0 = as many as ports allow
+};
+
+enum class LogFormat : std::uint8_t { text, json };
+
+struct Log {
+  std::string level = "info";
+  LogFormat format = LogFormat::text;
+  std::uint32_t lines_per_second = 1000;  // past it: dropped, counted, and told once a second
+};
+
+struct Config {
+  DataplaneConfig dataplane;
+  std::vector<Interface> interfaces;
+  std::vector<ControlSocket> control;
+  std::vector<Notify> notify;
+  Timeouts timeouts;
+  Limits limits;
+  Log log;
+};
+
+[[nodiscard]] Result<Config> read_config(const std::filesystem::path& file);
+// As read_config, from text; `name` stands for the file in messages.
+[[nodiscard]] Result<Config> parse_config(std::string_view text, std::string_view name);
+
+}  // namespace millrace

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/config/config_control.h"
+
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace millrace {
+
+namespace {
+
+void read_udp(const toml::node& node, ControlSocket& socket) {
+  const auto endpoint = Endpoint::parse(TomlReader::string(node, "udp"));
+  if (!endpoint) {
+    refuse(node, fmt::format(R"(udp: {}; write "127.0.0.1:2223" or "[::1]:2223")",
+                             endpoint.error().message));
+  }
+  if (!endpoint->address.is_loopback()) {
+    refuse(node, fmt::format("udp {} is not a loopback address, and the control protocols have "
+                             "no authentication; write \"127.0.0.1:{}\"",
+                             endpoint->text(), endpoint->port.number()));
+  }
+  socket.udp = *endpoint;
+}
+
+void read_path(const toml::node& node, ControlSocket& socket) {
+  socket.path = TomlReader::string(node, "path");
+  if (!names_socket_file(socket.path)) {
+    refuse(node,
+           "path must be the absolute path of a socket file; write \"/run/millrace/ng.sock\"");
+  }
+  if (socket.path.size() > kMaxSocketPath) {
+    refuse(node, fmt::format("path has {} bytes, but a UNIX socket's has {} at most; write a "
+                             "shorter one, e.g. \"/run/millrace/ng.sock\"",
+                             socket.path.size(), kMaxSocketPath));
+  }
+  if (socket.path.find_first_of(":=") != std::string::npos) {
+    refuse(node,
+           "path contains ':' or '=', which proxy modules take for a port or a "
+           "weight; write a path without them");
+  }
+}
+
+void read_peers(const TomlReader& reader, ControlSocket& socket) {
+  const toml::node* node = reader.find("peers");
+  if (node == nullptr) return;
+  constexpr std::string_view kExample = R"(peers = ["kamailio"])";
+  const toml::array& array = TomlReader::array(*node, "peers", kExample);
+  if (array.empty()) {
+    refuse(*node, fmt::format("peers is empty, so it would let in nobody; write {}, or remove it "
+                              "to leave it to the socket's mode",
+                              kExample));
+  }
+  for (const toml::node& element : array) {
+    socket.peers.push_back(TomlReader::string(element, "peer"));
+  }
+}
+
+}  // namespace
+
+bool names_socket_file(std::string_view path) {
+  return path.starts_with('/') && !path.ends_with('/');
+}
+
+void read_mode(const TomlReader& reader, ControlSocket& socket) {
+  const toml::node* node = reader.find("mode");
+  if (node == nullptr) return;
+  if (node->is_integer() && (node->as_integer()->flags() & toml::value_flags::format_as_octal) ==
+                                toml::value_flags::none) {
+    refuse(*node, "mode is not octal; write 0o660");
+  }
+  socket.mode = TomlReader::integer(*node, "mode", 0, 0777);
+}
+
+void read_control(const toml::table& table, std::vector<ControlSocket>& sockets) {
+  const TomlReader reader(table, "[[control]]",
+                          {"protocol", "path", "udp", "mode", "owner", "peers"});
+  ControlSocket socket;
+  reader.read("protocol", socket.protocol,
+              {{"ng", ControlProtocol::ng},
+               {"rtpp", ControlProtocol::rtpp},
+               {"mediaproxy", ControlProtocol::mediaproxy}});
+  const toml::node* path = reader.find("path");
+  const toml::node* udp = reader.find("udp");
+  if ((path == nullptr) == (udp == nullptr)) {
+    refuse(table, fmt::format("[[control]] has {} path and udp; write one of path = "
+                              "\"/run/millrace/ng.sock\" and udp = \"127.0.0.1:2223\"",
+                              path == nullptr ? "neither" : "both"));
+  }
+  if (udp != nullptr && socket.protocol == ControlProtocol::mediaproxy) {
+    refuse(*udp,
+           "this protocol is spoken on UNIX sockets only; write path = "
+           "\"/run/millrace/mediaproxy.sock\"");
+  }
+  if (path != nullptr) read_path(*path, socket);
+  if (udp != nullptr) read_udp(*udp, socket);
+  for (const std::string_view key : {"mode", "owner", "peers"}) {
+    if (udp != nullptr && reader.find(key) != nullptr) {
+      refuse(*reader.find(key), fmt::format("{} is for socket files; remove it beside udp", key));
+    }
+  }
+  read_mode(reader, socket);
+  reader.read("owner", socket.owner);
+  read_peers(reader, socket);
+  for (const ControlSocket& other : sockets) {
+    if (other.path == socket.path && other.udp == socket.udp) {
+      refuse(path != nullptr ? *path : *udp, "this control socket is listed twice; list it once");
+    }
+  }
+  sockets.push_back(std::move(socket));
+}
+
+}  // namespace millrace

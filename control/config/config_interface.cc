@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/config/config_interface.h"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace millrace {
+namespace {
+
+// A PCI address with or without its domain: "0000:3b:00.0".
+bool is_pci_address(std::string_view device) {
+  if (device.size() == 7) return is_pci_address(fmt::format("0000:{}", device));
+  constexpr std::string_view kForm = "hhhh:hh:hh.o";
+  return std::ranges::equal(device, kForm, [](char c, char form) {
+    if (form == 'h') return std::string_view("0123456789abcdefABCDEF").contains(c);
+    return form == 'o' ? c >= '0' && c <= '7' : c == form;
+  });
+}
+
+std::string read_device(const TomlReader& reader) {
+  const toml::node& node = reader.require("device", R"(device = "0000:3b:00.0")");
+  std::string device = TomlReader::string(node, "device");
+  if (!is_pci_address(device) && !device.starts_with("net_")) {
+    refuse(node, fmt::format("device '{0}' is neither a PCI address nor a DPDK virtual device; for "
+                             "the kernel's interface {0} write \"net_af_packet0,iface={0}\"",
+                             device));
+  }
+  return device;
+}
+
+// What no two interfaces may share unless they mean to: the PCI address or the virtual device's
+// name, and the kernel interface that a virtual device works on.
+bool same_device(std::string_view a, std::string_view b) {
+  const auto iface = [](std::string_view device) {
+    const std::size_t at = device.find(",iface=");
+    return at == std::string_view::npos ? ""
+                                        : device.substr(at + 7, device.find(',', at + 7) - at - 7);
+  };
+  return a.substr(0, a.find(',')) == b.substr(0, b.find(',')) ||
+         (!iface(a).empty() && iface(a) == iface(b));
+}
+
+void read_names(const TomlReader& reader, const Config& config, InterfaceConfig& device) {
+  const toml::node& name = reader.require("name", R"(name = "public")");
+  device.name = TomlReader::string(name, "name");
+  device.device = read_device(reader);
+  for (const InterfaceConfig& other : config.dataplane.interfaces) {
+    if (other.name == device.name) {
+      refuse(name, fmt::format("interface name '{}' is taken; names must differ", device.name));
+    }
+    if (other.device != device.device && same_device(other.device, device.device)) {
+      refuse(*reader.find("device"),
+             fmt::format("device is interface '{}' already, as '{}'; to share it write the same, "
+                         "else choose another device (virtual ones are numbered: net_af_packet1)",
+                         other.name, other.device));
+    }
+  }
+}
+
+// The values of a key that is one text or an array of them.
+template <typename Take>
+void for_each_text(const TomlReader& reader, std::string_view key, std::string_view example,
+                   Take&& take) {
+  const toml::node* node = reader.find(key);
+  if (node == nullptr) return;
+  if (node->is_string()) return take(*node);
+  for (const toml::node& element : TomlReader::array(*node, key, example)) take(element);
+}
+
+bool has_family(const InterfaceConfig& config, Family family) {
+  return std::ranges::any_of(config.addresses,
+                             [&](const Prefix& own) { return own.address.family() == family; });
+}
+
+// Refuses a second one of its family.
+void append(const toml::node& node, std::string_view what, const IpAddress& address,
+            std::vector<IpAddress>& list) {
+  for (const IpAddress& other : list) {
+    if (other.family() == address.family()) {
+      refuse(node, fmt::format("{} {} is the second of its family; write one for IPv4 and one for "
+                               "IPv6 at most",
+                               what, address.text()));
+    }
+  }
+  list.push_back(address);
+}
+
+void check_media_address(const toml::node& node, const Prefix& prefix) {
+  const IpAddress& address = prefix.address;
+  if (!address.is_sendable()) {
+    refuse(node, fmt::format("{} cannot be a media address; write a unicast address that phones or "
+                             "peers can send to",
+                             address.text()));
+  }
+  if (!prefix.reserves(address)) return;
+  const bool broadcast = address.is_v4() && (address.as_v4().host() & 1) != 0;
+  refuse(node, fmt::format("{} is the {} address of its network; write a host's address with the "
+                           "network's length, e.g. {}",
+                           prefix.text(), broadcast ? "broadcast" : "network",
+                           address.is_v4() ? "192.0.2.1/24" : "2001:db8::1/64"));
+}
+
+void read_gateways(const TomlReader& reader, InterfaceConfig& config) {
+  const auto read = [&](const toml::node& node) {
+    const IpAddress gateway = parsed(node, IpAddress::parse, "gateway");
+    const auto is_own = [&](const Prefix& own) { return own.address == gateway; };
+    const auto on_link = [&](const Prefix& own) { return own.contains(gateway); };
+    if (std::ranges::any_of(config.addresses, is_own)) {
+      refuse(node, fmt::format("gateway {} is the interface's own address; write the router's",
+                               gateway.text()));
+    }
+    // IPv6 routers are known by their link-local addresses.
+    const bool link_local =
+        gateway.is_link_local() && !gateway.is_v4() && has_family(config, Family::ipv6);
+    if (!link_local && std::ranges::none_of(config.addresses, on_link)) {
+      refuse(node,
+             fmt::format("gateway {} is in none of the interface's networks; write an on-link "
+                         "router or correct the prefix length",
+                         gateway.text()));
+    }
+    append(node, "gateway", gateway, config.gateways);
+  };
+  for_each_text(reader, "gateway", R"(gateway = ["192.0.2.254", "fe80::1"])", read);
+}
+
+void read_advertised(const TomlReader& reader, Interface& interface) {
+  const auto read = [&](const toml::node& node) {
+    const IpAddress advertised = parsed(node, IpAddress::parse, "advertised");
+    if (!advertised.is_sendable()) {
+      refuse(node, fmt::format("{} cannot be advertised; write the public address that is "
+                               "translated to this interface's",
+                               advertised.text()));
+    }
+    if (std::ranges::count(interface.addresses, advertised.family(), &IpAddress::family) != 1) {
+      refuse(node,
+             "advertised stands for exactly one address of its own family; write one "
+             "[[interface]] for each translated address");
+    }
+    append(node, "advertised", advertised, interface.advertised);
+  };
+  for_each_text(reader, "advertised", R"(advertised = ["203.0.113.10", "2001:db8::10"])", read);
+}
+
+// Prefixes, or "private" for all of kPrivateNetworks.
+void read_prefixes(const TomlReader& reader, std::string_view key, std::vector<Prefix>& list) {
+  const std::string example = fmt::format(R"({} = ["192.0.2.0/24", "private"])", key);
+  const auto read = [&](const toml::node& node) {
+    if (node.is_string() && **node.as_string() == "private") {
+      list.insert(list.end(), kPrivateNetworks.begin(), kPrivateNetworks.end());
+    } else {
+      list.push_back(parsed(node, Prefix::parse, key));
+    }
+  };
+  for_each_text(reader, key, example, read);
+}
+
+void read_ports(const TomlReader& reader, Interface& interface) {
+  const toml::node* node = reader.find("ports");
+  if (node == nullptr) return;
+  const toml::array& range = TomlReader::array(*node, "ports", "ports = [30000, 40000]");
+  if (range.size() != 2) {
+    refuse(*node, fmt::format("ports has {} elements; write the lowest and the highest port: "
+                              "ports = [30000, 40000]",
+                              range.size()));
+  }
+  const auto lowest = TomlReader::integer(*range.get(0), "lowest port", 1024, 65535);
+  const auto highest = TomlReader::integer(*range.get(1), "highest port", 1024, 65535);
+  if ((lowest + 1) / 2 * 2 + 1 > highest) {
+    refuse(*node, fmt::format("ports {} to {} hold no pair of an even port and the odd one above "
+                              "it; write a wider range, e.g. [30000, 40000]",
+                              lowest, highest));
+  }
+  interface.port_min = UdpPort(static_cast<std::uint16_t>(lowest));
+  interface.port_max = UdpPort(static_cast<std::uint16_t>(highest));
+}
+
+void read_addresses(const TomlReader& reader, InterfaceConfig& device, Interface& interface,
+                    std::map<IpAddress, std::string>& owner_of) {
+  constexpr std::string_view kExample = R"(addresses = ["192.0.2.1/24"])";
+  const toml::node& addresses = reader.require("addresses", kExample);
+  const toml::array& array = TomlReader::array(addresses, "addresses", kExample);
+  if (array.empty()) refuse(addresses, fmt::format("addresses is empty; write {}", kExample));
+  for (const toml::node& element : array) {
+    const Prefix prefix = parsed(element, Prefix::parse, "address");
+    check_media_address(element, prefix);
+    const auto id = static_cast<MediaAddressId>(owner_of.size());
+    const auto [owner, is_new] = owner_of.emplace(prefix.address, device.name);
+    if (!is_new) {
+      refuse(element, fmt::format("address {} is already on interface '{}'; each address may occur "
+                                  "once",
+                                  prefix.address.text(), owner->second));
+    }
+    device.addresses.push_back(prefix);
+    interface.addresses.push_back(prefix.address);
+    interface.ids.push_back(id);
+  }
+}
+
+}  // namespace
+
+void read_interface(const toml::table& table, Config& config,
+                    std::map<IpAddress, std::string>& owner_of) {
+  const TomlReader reader(table, "[[interface]]",
+                          {"name", "device", "addresses", "gateway", "advertised", "ports",
+                           "latching", "allow", "deny"});
+  InterfaceConfig device;
+  Interface interface;
+  read_names(reader, config, device);
+  interface.name = device.name;
+  read_addresses(reader, device, interface, owner_of);
+  read_gateways(reader, device);
+  read_advertised(reader, interface);
+  read_ports(reader, interface);
+  read_prefixes(reader, "allow", device.peers.allow);
+  read_prefixes(reader, "deny", device.peers.deny);
+  reader.read(
+      "latching", interface.latching,
+      {{"restricted", Latching::restricted}, {"open", Latching::open}, {"off", Latching::off}});
+  config.dataplane.interfaces.push_back(std::move(device));
+  config.interfaces.push_back(std::move(interface));
+}
+
+}  // namespace millrace

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/notify/notification.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace millrace::notification {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using std::chrono::system_clock;
+
+std::string text(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string request(std::uint64_t id, std::string_view method, Json params) {
+  return text({{"jsonrpc", "2.0"}, {"id", id}, {"method", method}, {"params", std::move(params)}});
+}
+
+std::string text(system_clock::time_point time) {
+  const auto micros =
+      std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count();
+  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:06}Z", fmt::gmtime(system_clock::to_time_t(time)),
+                     micros % 1'000'000);
+}
+
+Json text(const std::optional<Endpoint>& endpoint) {
+  return endpoint ? Json(endpoint->text()) : Json(nullptr);
+}
+
+Json json(const StreamReport& stream, const MediaReport& media) {
+  const FlowReport& flow = stream.flow;
+  Json out = {{"kind", stream.rtcp ? "rtcp" : "rtp"},
+              {"local", stream.local_endpoint.text()},
+              {"advertised", text(stream.advertised)},
+              {"latched", text(flow.latched)},
+              {"packets", flow.packets},
+              {"bytes", flow.bytes},
+              {"forwarded", flow.forwarded},
+              {"refused", flow.refused},
+              {"malformed", flow.malformed}};
+  if (flow.ssrc) {
+    out["ssrc"] = *flow.ssrc;
+    out["payload-type"] = flow.payload_type;
+    out["expected"] = flow.expected;
+    out["lost"] = flow.lost;
+    out["jitter-ms"] = media.jitter_ms(flow);
+  }
+  return out;
+}
+
+Json json(const MediaReport& media) {
+  Json streams = Json::array();
+  for (const StreamReport& stream : media.streams) streams.push_back(json(stream, media));
+  return {{"index", media.index},         {"type", media.type},   {"protocol", media.protocol},
+          {"codec", media.codec},         {"sends", media.sends}, {"receives", media.receives},
+          {"streams", std::move(streams)}};
+}
+
+Json json(const TagReport& tag) {
+  Json medias = Json::array();
+  for (const MediaReport& media : tag.medias) medias.push_back(json(media));
+  return {{"tag", tag.tag}, {"peer", tag.peer_tag}, {"medias", std::move(medias)}};
+}
+
+// What each kind of event says beside its name, time and call.
+struct Details {
+  Json& out;
+  system_clock::time_point time;
+
+  void operator()(const event::Start&) const {}
+  void operator()(const event::Answer&) const {}
+  void operator()(const event::Hold&) const {}
+  void operator()(const event::Resume&) const {}
+  void operator()(const event::Latched& latched) const {
+    out["tag"] = latched.tag;
+    out["media"] = latched.media;
+    out["kind"] = latched.rtcp ? "rtcp" : "rtp";
+    out["local"] = latched.local.text();
+    out["source"] = latched.source.text();
+  }
+  void operator()(const event::Timeout& timeout) const { out["reason"] = timeout.reason; }
+  void operator()(const event::End& end) const {
+    const CallReport& call = end.report;
+    const auto seconds = [&](system_clock::time_point since) {
+      const auto length = std::chrono::duration_cast<std::chrono::milliseconds>(time - since);
+      return static_cast<double>(std::max<std::int64_t>(length.count(), 0)) / 1000;
+    };
+    out["reason"] = end.reason;
+    out["created"] = text(call.created);
+    out["answered"] = call.answered ? Json(text(*call.answered)) : Json(nullptr);
+    out["duration"] = call.answered ? seconds(*call.answered) : 0.0;
+    if (!end.dialog_id.empty()) out["dialog-id"] = end.dialog_id;
+    Json parties = Json::array();
+    for (const TagReport& tag : call.tags) parties.push_back(json(tag));
+    out["parties"] = std::move(parties);
+  }
+};
+
+constexpr std::array<std::string_view, 7> kNames = {"start",  "answer",  "latched", "hold",
+                                                    "resume", "timeout", "end"};
+static_assert(kNames.size() == std::variant_size_v<decltype(Event::what)>);
+
+}  // namespace
+
+std::string kamailio(std::uint64_t id, std::string_view call_id, const event::End::Dialog& dialog) {
+  return request(id, "dlg.terminate_dlg", Json::array({call_id, dialog.from_tag, dialog.to_tag}));
+}
+
+std::string opensips(std::uint64_t id, std::string_view dialog) {
+  return request(id, "dlg_end_dlg", Json::array({dialog}));
+}
+
+std::optional<Answer> parse_answer(std::string_view datagram) {
+  const Json answer = Json::parse(datagram, nullptr, false);
+  if (!answer.is_object()) return std::nullopt;
+  const auto id = answer.find("id");
+  if (id == answer.end() || !id->is_number_unsigned()) return std::nullopt;
+  Answer result{.id = id->get<std::uint64_t>(), .error = {}};
+  if (const auto error = answer.find("error"); error != answer.end()) {
+    const auto message = error->is_object() ? error->find("message") : error->end();
+    const bool told = error->is_object() && message != error->end() && message->is_string();
+    result.error = told ? message->get<std::string>() : text(*error);
+  } else if (!answer.contains("result")) {
+    return std::nullopt;
+  }
+  return result;
+}
+
+bool is_one_line(std::string_view text) {
+  return text.find_first_of(std::string_view("\r\n\0", 3)) == std::string_view::npos;
+}
+
+std::optional<std::string> rtpproxy(std::string_view tag) {
+  if (!is_one_line(tag)) return std::nullopt;
+  return std::string(tag) + '\n';
+}
+
+std::string line(const Event& event) {
+  Json out = {{"event", kNames.at(event.what.index())},
+              {"time", text(event.time)},
+              {"call-id", event.call_id},
+              {"from-tag", event.from_tag},
+              {"to-tag", event.to_tag}};
+  std::visit(Details{out, event.time}, event.what);
+  return text(out) + '\n';
+}
+
+}  // namespace millrace::notification

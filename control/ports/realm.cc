@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/ports/realm.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+namespace millrace {
+namespace {
+
+Interface of_family(const Interface& all, Family family) {
+  Interface result = all;
+  std::erase_if(result.advertised, [&](const IpAddress& a) { return a.family() != family; });
+  result.addresses.clear();
+  result.ids.clear();
+  for (std::size_t i = 0; i < all.addresses.size(); ++i) {
+    if (all.addresses[i].family() != family) continue;
+    result.addresses.push_back(all.addresses[i]);
+    result.ids.push_back(all.ids[i]);
+  }
+  return result;
+}
+
+}  // namespace
+
+Realm::Realm(const Interface& settings, const InterfaceConfig& device, Family which,
+             std::chrono::seconds quarantine)
+    : interface(of_family(settings, which)),
+      networks(networks_of(device.addresses)),
+      peers(device.peers),
+      family(which),
+      pool(interface, quarantine) {}
+
+bool Realm::on_link(const IpAddress& address) const {
+  return std::ranges::any_of(networks, [&](const Prefix& p) { return p.contains(address); });
+}
+
+bool Realm::admits(const IpAddress& address) const {
+  return address.is_sendable() && !reserves(address) && peers.admits(address);
+}
+
+bool Realm::reserves(const IpAddress& address) const {
+  return std::ranges::any_of(networks, [&](const Prefix& p) { return p.reserves(address); });
+}
+
+const IpAddress& Realm::advertised(const IpAddress& local) const {
+  return interface.advertised.empty() ? local : interface.advertised.front();
+}
+
+std::shared_ptr<HeldPorts> HeldPorts::take(Realm& realm, Dataplane& dataplane,
+                                           PortPool::Clock::time_point now,
+                                           const std::optional<IpAddress>& on) {
+  auto pair = realm.pool.take(now, on);
+  return pair ? std::make_shared<HeldPorts>(dataplane, std::move(*pair)) : nullptr;
+}
+
+HeldPorts::~HeldPorts() {
+  dataplane_.withdraw(rtp());
+  dataplane_.withdraw(rtcp());
+}
+
+Realms::Realms(const Config& config) {
+  for (std::size_t i = 0; i < config.interfaces.size(); ++i) {
+    for (const Family family : {Family::ipv4, Family::ipv6}) {
+      auto realm = std::make_unique<Realm>(config.interfaces[i], config.dataplane.interfaces.at(i),
+                                           family, config.timeouts.quarantine);
+      const Interface& interface = realm->interface;
+      if (interface.addresses.empty()) continue;
+      own_.insert(own_.end(), interface.addresses.begin(), interface.addresses.end());
+      own_.insert(own_.end(), interface.advertised.begin(), interface.advertised.end());
+      realms_.push_back(std::move(realm));
+    }
+  }
+  std::ranges::sort(own_);
+}
+
+Result<Realm*> Realms::find(std::string_view name, Family family) const {
+  const auto called = [&](const auto& realm) {
+    return name.empty() || realm->interface.name == name;
+  };
+  for (const auto& realm : realms_) {
+    if (called(realm) && realm->family == family) return realm.get();
+  }
+  if (name.empty() || std::ranges::any_of(realms_, called)) {
+    return fail((name.empty() ? "No interface" : "Interface '" + std::string(name) + "'") +
+                " has " + (name.empty() ? "an " : "no ") + std::string(name_of(family)) +
+                " media address");
+  }
+  std::string names;
+  for (const auto& realm : realms_) {
+    if (!names.ends_with("'" + realm->interface.name + "'")) {
+      names += " '" + realm->interface.name + "'";
+    }
+  }
+  return fail("Unknown interface '" + std::string(name.substr(0, 64)) + "'; configured:" + names);
+}
+
+Realm* Realms::with(const IpAddress& address) const {
+  for (const auto& realm : realms_) {
+    if (std::ranges::find(realm->interface.addresses, address) != realm->interface.addresses.end())
+      return realm.get();
+  }
+  return nullptr;
+}
+
+bool Realms::is_own(const IpAddress& address) const {
+  if (std::ranges::binary_search(own_, address)) return true;
+  const std::optional<IpAddress> inside = address.v4_inside();
+  return inside && std::ranges::binary_search(own_, *inside);
+}
+
+void Realms::advance(PortPool::Clock::time_point now) {
+  for (const auto& realm : realms_) realm->pool.advance(now);
+}
+
+std::uint64_t Realms::ports_used() const {
+  std::uint64_t sum = 0;
+  for (const auto& realm : realms_) sum += realm->pool.used();
+  return sum;
+}
+
+std::uint64_t Realms::ports_free() const {
+  std::uint64_t sum = 0;
+  for (const auto& realm : realms_) sum += realm->pool.free();
+  return sum;
+}
+
+}  // namespace millrace

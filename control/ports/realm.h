@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// Where media enters: one realm for each interface and address family.
+//
+// A party of a call is attached to one realm for good: its ports come from there, and whether an
+// address of its SDP can be reached is judged from there. Ports that a party holds are HeldPorts:
+// when they go, the flows that use them end first, then the pair goes to quarantine, so neither a
+// flow nor a port can be left behind.
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "control/config/config.h"
+#include "control/ports/port_pool.h"
+#include "dataplane/dataplane.h"
+
+namespace millrace {
+
+struct Realm {
+  Realm(const Interface& settings, const InterfaceConfig& device, Family family,
+        std::chrono::seconds quarantine);
+
+  [[nodiscard]] bool on_link(const IpAddress& address) const;
+  // Whether media is exchanged with it: it can be sent to, is a host's and admitted by the policy.
+  [[nodiscard]] bool admits(const IpAddress& address) const;
+  // Whether it is the network or broadcast address of one of the networks.
+  [[nodiscard]] bool reserves(const IpAddress& address) const;
+  // What is printed in SDP for a port on `local`.
+  [[nodiscard]] const IpAddress& advertised(const IpAddress& local) const;
+
+  Interface interface;  // with what is of this family only
+  std::vector<Prefix> networks;
+  PeerPolicy peers;
+  Family family;
+  PortPool pool;
+};
+
+class HeldPorts {
+ public:
+  HeldPorts(Dataplane& dataplane, PortPair pair) : dataplane_(dataplane), pair_(std::move(pair)) {}
+  // Of the address `on`, if that is given. Null: there are none left. `dataplane` must outlive the
+  // result, as must the realm.
+  [[nodiscard]] static std::shared_ptr<HeldPorts> take(Realm& realm, Dataplane& dataplane,
+                                                       PortPool::Clock::time_point now,
+                                                       const std::optional<IpAddress>& on);
+  ~HeldPorts();
+  HeldPorts(const HeldPorts&) = delete;
+  HeldPorts& operator=(const HeldPorts&) = delete;
+
+  [[nodiscard]] LocalPort rtp() const { return pair_.rtp(); }
+  [[nodiscard]] LocalPort rtcp() const { return pair_.rtcp(); }
+  [[nodiscard]] const IpAddress& address() const { return pair_.address(); }
+
+ private:
+  Dataplane& dataplane_;
+  PortPair pair_;
+};
+
+class Realms {
+ public:
+  explicit Realms(const Config& config);
+
+  // The realm of the interface `name`, or of the first interface if it is empty, that has
+  // addresses of `family`.
+  [[nodiscard]] Result<Realm*> find(std::string_view name, Family family) const;
+  // The realm that has this media address; null: none.
+  [[nodiscard]] Realm* with(const IpAddress& address) const;
+  // A media address of ours, or one that stands for it in SDP; also inside an IPv6 address.
+  [[nodiscard]] bool is_own(const IpAddress& address) const;
+
+  // Lets rested ports go free; call it once a second.
+  void advance(PortPool::Clock::time_point now);
+  [[nodiscard]] std::uint64_t ports_used() const;
+  [[nodiscard]] std::uint64_t ports_free() const;
+
+ private:
+  std::vector<std::unique_ptr<Realm>> realms_;  // in the order of the configuration, IPv4 first
+  std::vector<IpAddress> own_;                  // media addresses and those in SDP, sorted
+};
+
+}  // namespace millrace

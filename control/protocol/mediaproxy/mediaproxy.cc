@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/protocol/mediaproxy/mediaproxy.h"
+
+#include <algorithm>
+#include <array>
+#include <bitset>
+#include <optional>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+#include "control/log.h"
+
+namespace millrace::mediaproxy {
+namespace {
+
+using Command = Message::Command;
+
+constexpr std::array<std::pair<std::string_view, Command>, 5> kManagement = {
+    {{"summary", Command::summary},
+     {"sessions", Command::sessions},
+     {"version", Command::version},
+     {"quit", Command::quit},
+     {"exit", Command::quit}}};
+
+// The headers of an update that none may lack; a remove needs the first one.
+constexpr std::array<std::string_view, 4> kNeeded = {"call_id", "from_tag", "type", "cseq"};
+using Seen = std::bitset<kNeeded.size()>;
+
+constexpr std::string_view kError = "error\r\n";
+
+std::optional<Command> management(std::string_view line) {
+  const auto* found =
+      std::ranges::find(kManagement, line, [](const auto& row) { return row.first; });
+  return found == kManagement.end() ? std::nullopt : std::optional(found->second);
+}
+
+// Takes the first line off, without its ending.
+std::string_view next_line(std::string_view& text) {
+  const std::size_t end = text.find('\n');
+  std::string_view line = text.substr(0, end);
+  text.remove_prefix(end == text.npos ? text.size() : end + 1);
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  return line;
+}
+
+std::string quote(std::string_view text) {
+  std::string out = "'";
+  for (const char c : text.substr(0, 64)) out += c >= ' ' && c <= '~' ? c : '?';
+  return out += text.size() > 64 ? "...'" : "'";
+}
+
+// The last field of `text`, behind a colon, which is taken off with it.
+std::string_view last_field(std::string_view& text) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == text.npos) return std::exchange(text, {});
+  const std::string_view field = text.substr(colon + 1);
+  text = text.substr(0, colon);
+  return field;
+}
+
+// type:address:port:direction[:ice=yes|no]; the address may have colons itself.
+Result<NamedMedia> read_stream(std::string_view text) {
+  const auto wrong = [all = text](std::string_view what) {
+    return fail("media: " + quote(all) + ": " + std::string(what) +
+                "; write audio:192.0.2.1:4000:sendrecv:ice=no");
+  };
+  NamedMedia media;
+  const std::size_t colon = text.find(':');
+  media.type = text.substr(0, colon);
+  if (colon == text.npos || media.type.empty()) return wrong("no media type");
+  text.remove_prefix(colon + 1);
+  std::string_view direction = last_field(text);
+  if (direction.starts_with("ice=")) {
+    media.ice = direction == "ice=yes";
+    direction = last_field(text);
+  }
+  const auto port = decimal<std::uint16_t>(last_field(text));
+  const auto address = IpAddress::parse(text);
+  if (!port) return wrong("not a port");
+  if (!address) return wrong("not an IP address");
+  media.endpoint = {*address, UdpPort(*port)};
+  media.sends = direction != "recvonly" && direction != "inactive";
+  media.receives = direction != "sendonly" && direction != "inactive";
+  return media;
+}
+
+Result<void> read_media(std::string_view list, Request& request) {
+  while (!list.empty()) {
+    const std::size_t comma = list.find(',');
+    auto media = read_stream(list.substr(0, comma));
+    if (!media) return std::unexpected(media.error());
+    media->index = static_cast<unsigned>(request.medias.size() + 1);
+    if (media->index > kMaxStreams) {
+      return fail("media: more than " + std::to_string(kMaxStreams) + " streams");
+    }
+    request.medias.push_back(*media);
+    list.remove_prefix(comma == list.npos ? list.size() : comma + 1);
+  }
+  return {};
+}
+
+// An address that only helps: what cannot be read is told once, and done without.
+std::optional<IpAddress> hint(std::string_view name, std::string_view text) {
+  if (text.empty()) return std::nullopt;
+  if (auto address = IpAddress::parse(text)) return *address;
+  log_name_once("address-ignored", std::string(name) + ": " + quote(text));
+  return std::nullopt;
+}
+
+// Where the SIP message came from and, where known, which of the host's addresses it came to:
+// `source`, `source_local`, or a JSON object with signaling_ip, destination_ip and username.
+void read_signaling(std::string_view text, Message& message) {
+  Request& request = message.request;
+  if (!text.starts_with('{')) {
+    const std::size_t bar = text.find('_');
+    request.received_from = hint("signaling_ip", text.substr(0, bar));
+    if (bar != text.npos) request.from_local = hint("signaling_ip", text.substr(bar + 1));
+    return;
+  }
+  const auto json = nlohmann::json::parse(text, nullptr, false);
+  if (!json.is_object()) {
+    log_name_once("address-ignored", "signaling_ip: " + quote(text));
+    return;
+  }
+  const auto member = [&](const char* name) -> std::string {
+    const auto found = json.find(name);
+    return found != json.end() && found->is_string() ? found->get<std::string>() : "";
+  };
+  request.received_from = hint("signaling_ip", member("signaling_ip"));
+  request.from_local = hint("destination_ip", member("destination_ip"));
+  message.username = std::make_unique<std::string>(member("username"));
+  request.username = *message.username;
+}
+
+Result<void> read_header(std::string_view name, std::string_view value, Message& message) {
+  Request& request = message.request;
+  if (name == "call_id") {
+    request.call_id = value;
+  } else if (name == "from_tag") {
+    request.from_tag = value;
+  } else if (name == "to_tag") {
+    request.to_tag = value;
+  } else if (name == "from_uri") {
+    request.from_uri = value;
+  } else if (name == "to_uri") {
+    request.to_uri = value;
+  } else if (name == "user_agent") {
+    request.user_agent = value;
+  } else if (name == "dialog_id") {
+    request.dialog_id = value;
+  } else if (name == "signaling_ip") {
+    read_signaling(value, message);
+  } else if (name == "media_relay") {
+    request.to_local = hint("media_relay", value);
+  } else if (name == "media") {
+    request.medias.clear();
+    return read_media(value, request);
+  } else if (name == "cseq") {
+    const auto cseq = decimal<std::uint32_t>(value);
+    if (!cseq) return fail("cseq: " + quote(value) + " is not a number");
+    request.cseq = *cseq;
+  } else if (name == "type") {
+    if (value != "request" && value != "reply") {
+      return fail("type: " + quote(value) + "; write request or reply");
+    }
+    request.by_reply = value == "reply";
+  } else {
+    log_name_once("unknown-key-ignored", name);
+  }
+  return {};
+}
+
+Result<void> read_headers(std::string_view text, Message& message, Seen& seen) {
+  while (!text.empty()) {
+    const std::string_view line = next_line(text);
+    if (line.empty()) continue;
+    const std::size_t colon = line.find(':');
+    if (colon == line.npos) return fail(quote(line) + " is no header; write name: value");
+    const std::string_view name = line.substr(0, colon);
+    std::string_view value = line.substr(colon + 1);
+    value.remove_prefix(std::min(value.find_first_not_of(' '), value.size()));
+    if (value.empty()) continue;
+    if (auto ok = read_header(name, value, message); !ok) return ok;
+    const auto* const needed = std::ranges::find(kNeeded, name);
+    if (needed != kNeeded.end()) seen.set(static_cast<std::size_t>(needed - kNeeded.begin()));
+  }
+  return {};
+}
+
+}  // namespace
+
+Extent frame(std::string_view input) {
+  constexpr Extent kMalformed = {.state = Extent::State::malformed, .size = 0};
+  std::string_view rest = input;
+  const std::size_t first = input.find('\n');
+  if (first != input.npos && management(next_line(rest))) {
+    return {.state = Extent::State::complete, .size = first + 1};
+  }
+  // npos is past any message.
+  for (std::size_t end = first; end < kMaxMessage; end = input.find('\n', end + 1)) {
+    const std::string_view behind = input.substr(end + 1);
+    const std::size_t blank = behind.starts_with('\n') ? 1 : behind.starts_with("\r\n") ? 2 : 0;
+    if (blank == 0) continue;
+    const std::size_t size = end + 1 + blank;
+    return size > kMaxMessage ? kMalformed : Extent{Extent::State::complete, size};
+  }
+  return input.size() >= kMaxMessage ? kMalformed : Extent{};
+}
+
+Result<Message> parse(std::string_view bytes) {
+  Message message;
+  std::string_view rest = bytes;
+  const std::string_view command = next_line(rest);
+  if (const auto known = management(command)) {
+    message.command = *known;
+    return message;
+  }
+  Request& request = message.request;
+  if (command == "update") {
+    request.command = millrace::Command::update;
+    request.all_medias = true;
+  } else if (command == "remove") {
+    message.command = Command::remove;
+    request.command = millrace::Command::remove;
+    request.delete_delay = std::chrono::seconds(0);
+    request.fast = true;
+  } else {
+    return fail(quote(command) + " is no command; write update or remove");
+  }
+  Seen seen;
+  if (auto ok = read_headers(rest, message, seen); !ok) return std::unexpected(ok.error());
+  if (!request.from_local) request.from_local = request.to_local;
+  const std::size_t needed = message.command == Command::remove ? 1 : kNeeded.size();
+  for (std::size_t i = 0; i < needed; ++i) {
+    if (!seen[i]) return fail("no header " + std::string(kNeeded[i]) + ' ');
+  }
+  return message;
+}
+
+std::string encode(const Reply& reply) {
+  const auto* told = std::get_if<reply::Endpoints>(&reply);
+  if (told == nullptr || told->endpoints.empty()) return std::string(kError);
+  std::string line = told->endpoints.front().address.text();
+  for (const Endpoint& each : told->endpoints) line += ' ' + std::to_string(each.port.number());
+  return line += "\r\n";
+}
+
+namespace {
+
+// A session goes by the tag of either party.
+void remove(Request request, const Exchange& exchange) {
+  const Reply reply = exchange.calls.handle(request, exchange.now);
+  const auto* ended = std::get_if<reply::Deleted>(&reply);
+  if (ended != nullptr && ended->warning.empty()) return;
+  if (request.to_tag.empty()) return;
+  std::swap(request.from_tag, request.to_tag);
+  static_cast<void>(exchange.calls.handle(request, exchange.now));
+}
+
+}  // namespace
+
+Answer serve(std::string_view bytes, const Exchange& exchange) {
+  const auto message = parse(bytes);
+  if (!message) return {.reply = std::string(kError), .refused = message.error().message};
+  Answer answer;
+  switch (message->command) {
+    case Command::update:
+      answer.reply = encode(exchange.calls.handle(message->request, exchange.now));
+      break;
+    case Command::remove:
+      remove(message->request, exchange);
+      answer.reply = "removed\r\n";  // also what had gone before: the proxy wants it gone
+      break;
+    case Command::summary:
+      answer.reply = summary(exchange);
+      break;
+    case Command::sessions:
+      answer.reply = sessions(exchange);
+      break;
+    case Command::version:
+      answer.reply = MILLRACE_VERSION "\r\n";
+      break;
+    case Command::quit:
+      answer.close = true;
+      break;
+  }
+  return answer;
+}
+
+std::string refuse(std::string_view /*input*/) { return std::string(kError); }
+
+}  // namespace millrace::mediaproxy

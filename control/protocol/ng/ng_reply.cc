@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The replies of the ng protocol, in rtpengine's layout: keys verbatim, what this relay does not
+// have left out. Always written as bencode; JSON is transcribed from it.
+
+#include <algorithm>
+#include <initializer_list>
+#include <map>
+#include <utility>
+
+#include "control/call/past_flow.h"
+#include "control/protocol/ng/bencode.h"
+#include "control/protocol/ng/json.h"
+#include "control/protocol/ng/ng.h"
+
+namespace millrace::ng {
+namespace {
+
+using bencode::Writer;
+using std::chrono::system_clock;
+
+std::int64_t seconds(system_clock::time_point time) {
+  return std::chrono::floor<std::chrono::seconds>(time.time_since_epoch()).count();
+}
+
+std::int64_t seconds_ago(system_clock::time_point now, std::chrono::nanoseconds age) {
+  return seconds(now - std::chrono::duration_cast<system_clock::duration>(age));
+}
+
+struct Counted {
+  std::string_view key;
+  std::uint64_t count;
+};
+void write(Writer& out, std::string_view key, std::initializer_list<Counted> entries) {
+  out.dictionary(key);
+  for (const auto& [name, count] : entries) out.entry(name, count);
+  out.end();
+}
+
+struct Sums {
+  std::uint64_t packets = 0, bytes = 0, errors = 0;
+
+  void add(const FlowReport& flow) {
+    packets += flow.packets;
+    bytes += flow.bytes;
+    errors += flow.refused + flow.malformed;
+  }
+};
+
+void write(Writer& out, std::string_view key, const Sums& sums) {
+  write(out, key, {{"packets", sums.packets}, {"bytes", sums.bytes}, {"errors", sums.errors}});
+}
+
+// An unknown endpoint is 0.0.0.0 port 0, as readers expect the key.
+void write(Writer& out, std::string_view key, const std::optional<Endpoint>& endpoint) {
+  const Endpoint e = endpoint.value_or(Endpoint{IpAddress::v4(0, 0, 0, 0), UdpPort(0)});
+  out.dictionary(key);
+  out.entry("family", name_of(e.address.family()));
+  out.entry("address", e.address.text());
+  out.entry("port", std::int64_t{e.port.number()});
+  out.end();
+}
+
+void write(Writer& out, const StreamReport& stream, system_clock::time_point now) {
+  const FlowReport& flow = stream.flow;
+  const std::int64_t last_packet = flow.idle ? seconds_ago(now, *flow.idle) : 0;
+  out.dictionary();
+  out.entry("local port", std::int64_t{stream.local_endpoint.port.number()});
+  out.entry("local address", stream.local_endpoint.address.text());
+  out.entry("family", name_of(stream.local_endpoint.address.family()));
+  write(out, "endpoint", flow.latched ? flow.latched : stream.advertised);
+  write(out, "advertised endpoint", stream.advertised);
+  out.entry("last packet", last_packet);
+  out.entry("last user packet", last_packet);
+  if (flow.latched_for) out.entry("latched at", seconds_ago(now, *flow.latched_for));
+  if (flow.destination) write(out, "sent to", flow.destination);
+  if (flow.stranger) write(out, "last refused", flow.stranger);
+  if (flow.ssrc) out.entry("SSRC", std::int64_t{*flow.ssrc});
+  out.list("flags");
+  if (!stream.rtcp) out.string("RTP");
+  if (stream.rtcp || stream.rtcp_mux) out.string("RTCP");
+  if (stream.advertised) out.string("filled");
+  if (flow.latched) out.string("confirmed");
+  if (flow.pierce) out.string("pierce NAT");
+  out.end();
+  Sums sums;
+  sums.add(flow);
+  write(out, "stats", sums);
+  out.entry("forwarded", flow.forwarded);
+  out.dictionary("drops");
+  for (std::size_t i = 0; i < flow.drops.size(); ++i) {
+    const std::uint64_t count = flow.drops[i];
+    if (count != 0) out.entry(Dataplane::flow_drop_reasons()[i].name, count);
+  }
+  out.end();
+  out.end();
+}
+
+// The flags are the relay's view, as with rtpengine: it receives what the party sends.
+void write(Writer& out, const MediaReport& media, system_clock::time_point now) {
+  out.dictionary();
+  out.entry("index", std::int64_t{media.index});
+  out.entry("type", media.type);
+  out.entry("protocol", media.protocol);
+  if (!media.codec.empty()) out.entry("codec", media.codec);
+  out.list("streams");
+  for (const StreamReport& stream : media.streams) write(out, stream, now);
+  out.end();
+  out.list("flags");
+  if (media.live) out.string("initialized");
+  if (media.receives) out.string("send");
+  if (media.sends) out.string("recv");
+  if (std::ranges::any_of(media.streams, &StreamReport::rtcp_mux)) out.string("rtcp-mux");
+  if (media.blocked) out.string("blocked");
+  if (media.silenced) out.string("silenced");
+  if (media.dtmf_blocked) out.string("DTMF blocked");
+  out.end();
+  out.list("may be heard from");
+  for (const IpAddress& hint : media.hints) out.string(hint.text());
+  out.end();
+  out.end();
+}
+
+// Who a tag sends its media to, and gets media from: its peer, both ways.
+void write_peer(Writer& out, std::string_view key, const std::string& peer) {
+  out.list(key);
+  if (!peer.empty()) {
+    out.dictionary();
+    out.entry("tag", peer);
+    out.entry("type", "offer/answer");
+    out.end();
+  }
+  out.end();
+}
+
+// A branch that has not answered yet has no tag: it goes by its via-branch.
+void write(Writer& out, const TagReport& tag, system_clock::time_point now) {
+  out.dictionary(tag.tag.empty() ? tag.via_branch : tag.tag);
+  out.entry("tag", tag.tag);
+  if (!tag.via_branch.empty()) out.entry("via-branch", tag.via_branch);
+  if (!tag.label.empty()) out.entry("label", tag.label);
+  out.entry("created", seconds(tag.created));
+  write_peer(out, "subscriptions", tag.peer_tag);
+  write_peer(out, "subscribers", tag.peer_tag);
+  out.list("medias");
+  for (const MediaReport& media : tag.medias) write(out, media, now);
+  out.end();
+  out.end();
+}
+
+// All RTP sources of a call by SSRC; two parties may have drawn the same one.
+struct Source {
+  Sums sums;
+  std::uint32_t last_sequence = 0;
+  std::int64_t lost = 0;
+  std::uint64_t jitter_ms = 0;
+  std::optional<QualityReport> quality;  // as the party says that receives it
+};
+
+// In rtpengine's units: tenths of MOS, percent, milliseconds, microseconds.
+void write(Writer& out, std::string_view key, const QualitySample& sample, Counted last) {
+  write(out, key,
+        {{"MOS", sample.mos_tenths},
+         {"round-trip time", static_cast<std::uint64_t>(sample.round_trip.count())},
+         {"round-trip time leg", static_cast<std::uint64_t>(sample.leg.count())},
+         {"jitter", sample.jitter_ms},
+         {"packet loss", sample.loss_percent},
+         last});
+}
+
+void write_sources(Writer& out, const std::map<std::uint32_t, Source>& sources,
+                   system_clock::time_point now) {
+  out.dictionary("SSRC");
+  for (const auto& [ssrc, source] : sources) {
+    out.dictionary(std::to_string(ssrc));
+    out.entry("packets", source.sums.packets);
+    out.entry("bytes", source.sums.bytes);
+    out.entry("last RTP seq", std::int64_t{source.last_sequence});
+    out.entry("cumulative loss", source.lost);
+    out.entry("jitter", source.jitter_ms);
+    if (source.quality) {
+      const auto& [ssrc_told, samples, average, lowest, highest] = *source.quality;
+      const auto at = [&](const QualitySample& sample) {
+        return static_cast<std::uint64_t>(seconds_ago(now, sample.age));
+      };
+      write(out, "average MOS", average, {"samples", samples});
+      write(out, "lowest MOS", lowest, {"reported at", at(lowest)});
+      write(out, "highest MOS", highest, {"reported at", at(highest)});
+    }
+    out.end();
+  }
+  out.end();
+}
+
+void write(Writer& out, const CallReport& call) {
+  Sums rtp;
+  Sums rtcp;
+  std::map<std::uint32_t, Source> sources;
+  std::map<std::uint32_t, QualityReport> qualities;
+  for (const TagReport& tag : call.tags) {
+    for (const MediaReport& media : tag.medias) {
+      for (const StreamReport& stream : media.streams) {
+        (stream.rtcp ? rtcp : rtp).add(stream.flow);
+        if (const auto& quality = stream.flow.quality) {
+          QualityReport& told = qualities[quality->ssrc];
+          told = both(told, *quality);
+        }
+        if (stream.rtcp || !stream.flow.ssrc) continue;
+        Source& source = sources[*stream.flow.ssrc];
+        source.sums.add(stream.flow);
+        source.last_sequence = stream.flow.extended_highest_sequence;
+        source.lost += stream.flow.lost;
+        source.jitter_ms = media.jitter_ms(stream.flow);
+      }
+    }
+  }
+  for (auto& [ssrc, source] : sources) {
+    if (const auto told = qualities.find(ssrc); told != qualities.end()) {
+      source.quality = told->second;
+    }
+  }
+  const auto created =
+      std::chrono::floor<std::chrono::microseconds>(call.created.time_since_epoch()).count();
+  out.entry("created", seconds(call.created));
+  out.entry("created_us", std::int64_t{created - seconds(call.created) * 1'000'000});
+  out.entry("created_ts", std::int64_t{created});
+  out.entry("last signal", seconds(call.last_signal));
+  out.entry("last redis update", std::int64_t{0});
+  if (!call.metadata.empty()) out.entry("metadata", call.metadata);
+  write_sources(out, sources, call.reported);
+  out.dictionary("tags");
+  for (const TagReport& tag : call.tags) write(out, tag, call.reported);
+  out.end();
+  out.dictionary("totals");
+  write(out, "RTP", rtp);
+  write(out, "RTCP", rtcp);
+  out.end();
+}
+
+// What happened on each core, and who is next to us: where to look when there is no audio.
+void write(Writer& out, const DataplaneReport& dataplane) {
+  out.list("workers");
+  for (const WorkerReport& worker : dataplane.workers) {
+    out.dictionary();
+    out.entry("core", std::uint64_t{worker.core});
+    out.entry("received", worker.rx_packets);
+    out.entry("sent", worker.tx_packets);
+    out.entry("relayed", worker.relayed);
+    out.entry("pierced", worker.pierced);
+    out.entry("busy cycles", worker.busy_cycles);
+    out.entry("idle cycles", worker.idle_cycles);
+    out.entry("cycles per second", worker.cycles_per_second);
+    out.list("bursts");
+    for (const std::uint64_t polls : worker.bursts) out.integer(static_cast<std::int64_t>(polls));
+    out.end();
+    out.dictionary("drops");
+    for (std::size_t i = 0; i < worker.drops.size(); ++i) {
+      if (worker.drops[i] != 0) out.entry(Dataplane::drop_reasons()[i].name, worker.drops[i]);
+    }
+    out.end();
+    out.end();
+  }
+  out.end();
+  out.list("neighbors");
+  for (const NeighborReport& neighbor : dataplane.neighbors) {
+    out.dictionary();
+    out.entry("interface", neighbor.interface);
+    out.entry("address", neighbor.address.text());
+    out.entry("mac", neighbor.mac ? neighbor.mac->text() : "unresolved");
+    out.end();
+  }
+  out.end();
+  out.dictionary("buffers");
+  out.entry("free", std::uint64_t{dataplane.mbufs_free});
+  out.entry("all", std::uint64_t{dataplane.mbufs});
+  out.end();
+}
+
+void write(Writer& out, const StatisticsReport& s) {
+  out.dictionary("statistics");
+  write(out, "currentstatistics",
+        {{"sessionsown", s.sessions},
+         {"sessionsforeign", 0},
+         {"sessionstotal", s.sessions},
+         {"transcodedmedia", 0}});
+  out.dictionary("totalstatistics");
+  out.entry("uptime", std::to_string(s.uptime.count()));
+  for (const auto& [key, count] :
+       std::initializer_list<Counted>{{"managedsessions", s.sessions_total},
+                                      {"rejectedsessions", s.sessions_rejected},
+                                      {"timeoutsessions", s.timeouts},
+                                      {"silenttimeoutsessions", s.silent_timeouts},
+                                      {"finaltimeoutsessions", s.final_timeouts},
+                                      {"offertimeoutsessions", s.offer_timeouts},
+                                      {"regularterminatedsessions", s.deleted},
+                                      {"icedirectsessions", s.ice_direct},
+                                      {"relayedpackets", s.packets},
+                                      {"relayedbytes", s.bytes},
+                                      {"relayedpacketerrors", s.packet_errors}}) {
+    out.entry(key, count);
+  }
+  out.end();
+  write(out, "controlstatistics",
+        {{"totalpingcount", s.pings},
+         {"totaloffercount", s.offers},
+         {"totalanswercount", s.answers},
+         {"totaldeletecount", s.deletes},
+         {"totalquerycount", s.queries},
+         {"totallistcount", s.lists},
+         {"totalerrorcount", s.errors}});
+  write(out, "ports", {{"used", s.ports_used}, {"free", s.ports_free}});
+  write(out, s.dataplane);
+  out.end();
+}
+
+// The entries of each kind of reply, from `result` on.
+struct Entries {
+  Writer& out;
+
+  void operator()(const reply::Pong&) const { out.entry("result", "pong"); }
+  void operator()(const reply::Done& done) const {
+    out.entry("result", "ok");
+    if (!done.warning.empty()) out.entry("warning", done.warning);
+  }
+  void operator()(const reply::Sdp& sdp) const {
+    out.entry("result", "ok");
+    out.entry("sdp", sdp.body);
+    if (!sdp.warning.empty()) out.entry("warning", sdp.warning);
+  }
+  // Never asked for here: an ng offer or answer brings its SDP.
+  void operator()(const reply::Endpoints&) const { (*this)(reply::Failure{"No SDP body"}); }
+  void operator()(const reply::Query& query) const {
+    out.entry("result", "ok");
+    write(out, query.call);
+  }
+  void operator()(const reply::Deleted& deleted) const {
+    out.entry("result", "ok");
+    if (!deleted.warning.empty()) out.entry("warning", deleted.warning);
+    if (deleted.call) write(out, *deleted.call);
+  }
+  void operator()(const reply::List& list) const {
+    out.entry("result", "ok");
+    out.list("calls");
+    for (const std::string& call_id : list.call_ids) out.string(call_id);
+    out.end();
+  }
+  void operator()(const reply::Statistics& statistics) const {
+    out.entry("result", "ok");
+    write(out, statistics.report);
+  }
+  void operator()(const reply::Failure& failure) const {
+    out.entry("result", "error");
+    out.entry("error-reason", failure.reason);
+  }
+  void operator()(const reply::LoadLimit& refused) const {
+    out.entry("result", "load limit");
+    out.entry("message", refused.message);
+  }
+};
+
+// What stands in front of a reply, with room for the reply.
+std::string head(std::string_view cookie) {
+  constexpr std::size_t kUsual = 2048;  // bytes
+  std::string written;
+  written.reserve(kUsual);
+  written += cookie;
+  if (!cookie.empty()) written += ' ';
+  return written;
+}
+
+}  // namespace
+
+std::string encode(std::string_view cookie, Encoding encoding, const Reply& reply) {
+  Writer writer(encoding == Encoding::json ? std::string() : head(cookie));
+  writer.dictionary();
+  std::visit(Entries{writer}, reply);
+  writer.end();
+  std::string written = std::move(writer).take();
+  if (encoding == Encoding::json) return head(cookie) + json::from_bencode(written);
+  return written;
+}
+
+}  // namespace millrace::ng

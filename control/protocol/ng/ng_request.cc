@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/protocol/ng/ng_request.h"
+
+#include <utility>
+
+#include "control/command/shortfall.h"
+#include "control/protocol/ng/ng_sdp_keys.h"
+#include "control/protocol/ng/ng_unsupported.h"
+#include "control/protocol/ng/ng_words.h"
+
+namespace millrace::ng {
+namespace {
+
+using bencode::Value;
+
+// ---- names ----------------------------------------------------------------------------------
+
+constexpr auto kTexts = std::to_array<Field<std::string_view>>({
+    {"call-id", &Request::call_id},
+    {"from-tag", &Request::from_tag},
+    {"to-tag", &Request::to_tag},
+    {"via-branch", &Request::via_branch},
+    {"sdp", &Request::sdp},
+    {"from-interface", &Request::from_interface},
+    {"to-interface", &Request::to_interface},
+    {"label", &Request::label},
+    {"from-label", &Request::label},
+    {"metadata", &Request::metadata},
+});
+constexpr auto kFlags = std::to_array<Field<bool>>({
+    {"sip-source-address", &Request::sip_source_address},
+    {"asymmetric", &Request::asymmetric},
+    {"to-tag", &Request::match_to_tag},
+    {"fatal", &Request::fatal},
+    {"fast", &Request::fast},
+    {"provisional", &Request::provisional},
+    {"fragment", &Request::fragment},
+    {"media-handover", &Request::media_handover},
+    {"nat-wait", &Request::nat_wait},
+    {"pierce-nat", &Request::pierce_nat},
+    {"reset", &Request::reset},
+    {"all", &Request::all},
+    {"new-branch", &Request::new_branch},
+});
+constexpr auto kSupported = std::to_array<Field<bool>>({
+    {"load-limit", &Request::supports_load_limit},
+});
+
+// What asks for nothing else than is done anyway, or concerns the proxy or the operator only.
+constexpr auto kSilentKeys = std::to_array<std::string_view>({
+    "sip-message-type",
+    "to-label",
+    "set-label",
+    "rtpp-flags",
+});
+constexpr auto kSilentFlags = std::to_array<std::string_view>({
+    "trust-address",
+    "symmetric",
+    "port-latching",
+    "strict-source",
+    "trickle-ice",
+    "directional",
+    "unidirectional",
+    "no-redis-update",
+    "debug",
+});
+
+struct CommandName {
+  std::string_view name;
+  Command command;
+};
+constexpr auto kCommands = std::to_array<CommandName>({
+    {"ping", Command::ping},
+    {"offer", Command::offer},
+    {"answer", Command::answer},
+    {"delete", Command::remove},
+    {"query", Command::query},
+    {"list", Command::list},
+    {"statistics", Command::statistics},
+    {"block media", Command::block_media},
+    {"unblock media", Command::unblock_media},
+    {"silence media", Command::silence_media},
+    {"unsilence media", Command::unsilence_media},
+    {"block DTMF", Command::block_dtmf},
+    {"unblock DTMF", Command::unblock_dtmf},
+});
+
+// ---- a dictionary to a Request --------------------------------------------------------------
+
+// Fills the Request from one key after the other.
+class Reader {
+ public:
+  Reader(Request& request, std::vector<std::string>& unknown)
+      : request_(request), unknown_(unknown) {}
+
+  void key(std::string_view name, Value value);
+  // Why the request cannot be carried out, in rtpengine's words where it has some.
+  [[nodiscard]] std::optional<std::string> refusal() const;
+
+ private:
+  // Each returns what its value should have been, if it is not that.
+  using Read = Expected (Reader::*)(Value);
+  // Who reads a key that is more than a text; null if nobody does.
+  static Read special(std::string_view name);
+
+  Expected command(Value value);
+  Expected received_from(Value value);
+  Expected direction(Value value);
+  Expected media_address(Value value);
+  Expected tos(Value value);
+  Expected delete_delay(Value value);
+  Expected limit(Value value);
+  Expected flags(Value value);
+  Expected supports(Value value);
+  Expected address_family(Value value);
+  Expected party_address(Value value);
+  Expected sip_code(Value value);
+  Expected all(Value value);
+
+  Request& request_;
+  Unknown unknown_;
+  SdpKeys sdp_keys_{request_, unknown_};
+  std::optional<std::string_view> command_name_;
+  bool command_known_ = false;
+  std::string unsupported_;  // why the first thing asked for that is not done here is not
+  std::string malformed_;    // the first value that is not what it should be
+};
+
+Reader::Read Reader::special(std::string_view name) {
+  struct Special {
+    std::string_view name;
+    Read read;
+  };
+  static constexpr auto kSpecial = std::to_array<Special>({
+      {"command", &Reader::command},
+      {"received-from", &Reader::received_from},
+      {"direction", &Reader::direction},
+      {"media-address", &Reader::media_address},
+      {"tos", &Reader::tos},
+      {"delete-delay", &Reader::delete_delay},
+      {"limit", &Reader::limit},
+      {"flags", &Reader::flags},
+      {"supports", &Reader::supports},
+      {"address-family", &Reader::address_family},
+      {"address", &Reader::party_address},
+      {"sip-code", &Reader::sip_code},
+      {"all", &Reader::all},
+  });
+  const auto found =
+      std::ranges::find_if(kSpecial, [&](const Special& s) { return same(name, s.name); });
+  return found == kSpecial.end() ? nullptr : found->read;
+}
+
+void Reader::key(std::string_view name, Value value) {
+  Expected expected;
+  if (std::string_view* const field = find(request_, name, kTexts)) {
+    const auto text = value.text();
+    if (text) *field = *text;
+    if (!text) expected = "a string";
+  } else if (const Read read = special(name)) {
+    expected = (this->*read)(value);
+  } else if (auto why = unsupported_key(name, value)) {
+    if (unsupported_.empty()) unsupported_ = std::move(*why);
+  } else if (!sdp_keys_.key(name, value, expected) && !among(name, kSilentKeys)) {
+    unknown_.add(name);
+  }
+  if (expected && malformed_.empty()) {
+    malformed_ = "Invalid value of key \"" + std::string(name) + "\": expected ";
+    malformed_ += *expected;
+  }
+}
+
+std::optional<std::string> Reader::refusal() const {
+  if (!command_name_) return "Dictionary contains no key \"command\"";
+  if (auto why = unsupported_command(*command_name_)) return why;
+  if (!command_known_) return "Unrecognized command";
+  if (!malformed_.empty()) return malformed_;
+  if (!unsupported_.empty()) return unsupported_;
+  return std::nullopt;
+}
+
+Expected Reader::command(Value value) {
+  command_name_ = value.text().value_or("");
+  const auto known = std::ranges::find(kCommands, *command_name_, &CommandName::name);
+  command_known_ = known != kCommands.end();
+  if (command_known_) request_.command = known->command;
+  return {};
+}
+
+Expected Reader::received_from(Value value) {
+  constexpr std::string_view kExpected = "IP4 or IP6, and an IP address";
+  std::array<std::string_view, 2> parts;
+  std::size_t count = 0;
+  const bool texts = for_each_text(value, [&](std::string_view text) {
+    if (count < parts.size()) parts[count] = text;
+    ++count;
+  });
+  if (!texts || count != parts.size()) return kExpected;
+  if (!same(parts[0], "ip4") && !same(parts[0], "ip6")) return kExpected;
+  request_.received_from = address(parts[1]);
+  return request_.received_from ? Expected() : kExpected;
+}
+
+Expected Reader::direction(Value value) {
+  const auto names = texts(value);
+  if (!names || names->size() > 2) return "the names of two interfaces";
+  request_.from_interface = !names->empty() ? names->at(0) : std::string_view();
+  request_.to_interface = names->size() == 2 ? names->at(1) : std::string_view();
+  return {};
+}
+
+Expected Reader::media_address(Value value) {
+  request_.media_address = address(value.text().value_or(""));
+  return request_.media_address ? Expected() : "an IP address";
+}
+
+// Negative and 256 and above: the packet's own DSCP stays, as without this key.
+Expected Reader::tos(Value value) {
+  const auto tos = value.integer();
+  if (!tos) return "an integer";
+  request_.dscp.reset();
+  if (*tos >= 0 && *tos < 256) request_.dscp = static_cast<std::uint8_t>(*tos >> 2);
+  return {};
+}
+
+// Negative: the configured delay, as without this key.
+Expected Reader::delete_delay(Value value) {
+  constexpr std::int64_t kLongest = 86'400;
+  const auto seconds = value.integer();
+  if (!seconds || *seconds > kLongest) return "seconds, 86400 at most";
+  request_.delete_delay.reset();
+  if (*seconds >= 0) request_.delete_delay = std::chrono::seconds(*seconds);
+  return {};
+}
+
+Expected Reader::limit(Value value) {
+  const auto limit = value.integer();
+  if (!limit || !std::in_range<std::uint32_t>(*limit)) return "how many calls to list";
+  request_.limit = static_cast<std::uint32_t>(*limit);
+  return {};
+}
+
+Expected Reader::flags(Value value) {
+  const auto names = texts(value);
+  if (!names) return "a list of strings";
+  for (const std::string_view name : *names) {
+    if (bool* const flag = find(request_, name, kFlags)) {
+      *flag = true;
+    } else if (const auto why_not = left_undone(name)) {
+      add_sentence(request_.shortfall, *why_not);
+    } else if (auto why = unsupported_flag(name)) {
+      if (unsupported_.empty()) unsupported_ = std::move(*why);
+    } else if (!sdp_keys_.flag(name) && !among(name, kSilentFlags)) {
+      unknown_.add(name);
+    }
+  }
+  return {};
+}
+
+Expected Reader::supports(Value value) {
+  const auto names = texts(value);
+  if (!names) return "a list of strings";
+  for (const std::string_view name : *names) {
+    if (bool* const flag = find(request_, name, kSupported)) *flag = true;
+  }
+  return {};
+}
+
+Expected Reader::address_family(Value value) {
+  const auto text = value.text();
+  if (!text) return "a string";
+  if (same(*text, "ip4")) request_.address_family = Family::ipv4;
+  if (same(*text, "ip6")) request_.address_family = Family::ipv6;
+  if (!request_.address_family) unknown_.add("address-family", *text);
+  return {};
+}
+
+Expected Reader::party_address(Value value) {
+  request_.address = address(value.text().value_or(""));
+  return request_.address ? Expected() : "an IP address";
+}
+
+Expected Reader::sip_code(Value value) {
+  const auto code = value.integer();
+  if (!code || *code < 0 || *code > 699) return "a SIP response code";
+  request_.sip_code = static_cast<unsigned>(*code);
+  return {};
+}
+
+// Narrower choices than all parties concern media flows that this relay does not have.
+Expected Reader::all(Value value) {
+  const auto text = value.text();
+  if (!text) return "a string";
+  request_.all = same(*text, "all");
+  if (!request_.all) unknown_.add("all", *text);
+  return {};
+}
+
+}  // namespace
+
+Result<void> read_request(std::optional<Value> flags, Value dictionary, Request& request,
+                          std::vector<std::string>& unknown) {
+  Reader reader(request, unknown);
+  if (flags) {
+    bencode::Entries entries(*flags);
+    while (const auto entry = entries.next()) reader.key(entry->key, entry->value);
+  }
+  bencode::Entries entries(dictionary);
+  while (const auto entry = entries.next()) reader.key(entry->key, entry->value);
+  if (auto reason = reader.refusal()) return fail(std::move(*reason));
+  return {};
+}
+
+}  // namespace millrace::ng

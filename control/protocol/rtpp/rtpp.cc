@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/protocol/rtpp/rtpp.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace millrace::rtpp {
+namespace {
+
+using State = Extent::State;
+
+// The version that V tells, and what of the later extensions works here. Not among them:
+// re-packetization 20071116, copying 20071218, automatic bridging 20090810, load 20140323, connect
+// time 20140617, new ports 20150330, the newer counters 20150420 and after, stopping a recording
+// 20200226.
+constexpr std::string_view kVersion = "20040107";
+constexpr std::array<std::string_view, 11> kFeatures = {
+    kVersion,
+    "20050322",  // many streams
+    "20060704",  // VF
+    "20080403",  // Q
+    "20081102",  // codecs in U and L
+    "20081224",  // notification of timeouts
+    "20141004",  // G
+    "20150617",  // %%CC_SELF%%
+    "20191015",  // &&
+    "20260306",  // L{label}
+    "20260308",  // U && L
+};
+
+// How many calls I names, and how many X takes from the list at a time.
+constexpr std::uint32_t kListed = 100;
+constexpr std::uint32_t kRemovedAtOnce = 1024;
+
+Request about(millrace::Command command, std::uint32_t limit = 0) {
+  Request request;
+  request.command = command;
+  request.limit = limit;
+  return request;
+}
+
+std::vector<std::string> list(const Exchange& exchange, const Request& request) {
+  Reply reply = exchange.calls.handle(request, exchange.now);
+  auto* const found = std::get_if<reply::List>(&reply);
+  return found != nullptr ? std::move(found->call_ids) : std::vector<std::string>();
+}
+
+// At once and without a report: a proxy that says D has no use for either.
+bool remove(Request request, const Exchange& exchange) {
+  request.command = millrace::Command::remove;
+  request.delete_delay = std::chrono::seconds(0);
+  request.fast = true;
+  const Reply reply = exchange.calls.handle(request, exchange.now);
+  const auto* const deleted = std::get_if<reply::Deleted>(&reply);
+  return deleted != nullptr && deleted->warning.empty();
+}
+
+// Whoever holds them.
+void remove_all(const Exchange& exchange) {
+  Request ours = about(millrace::Command::list, kRemovedAtOnce);
+  ours.hold = Hold::strong;
+  for (bool some = true; some;) {
+    some = false;
+    for (const std::string& id : list(exchange, ours)) {
+      Request request = about(millrace::Command::remove);
+      request.call_id = id;
+      some |= remove(request, exchange);
+    }
+  }
+}
+
+using Text = std::expected<std::string, Refusal>;
+
+std::expected<CallReport, Refusal> find(const Command& command, const Exchange& exchange) {
+  Request request = command.request;
+  request.command = millrace::Command::query;
+  Reply reply = exchange.calls.handle(request, exchange.now);
+  auto* const found = std::get_if<reply::Query>(&reply);
+  if (found == nullptr) return std::unexpected(Refusal::unknown_session);
+  return std::move(found->call);
+}
+
+Text query(const Command& command, const Exchange& exchange) {
+  const auto call = find(command, exchange);
+  if (!call) return std::unexpected(call.error());
+  return print_query(command, *call);
+}
+
+// Commands on media that this relay does not make: a session that is not there comes first.
+Text decline(const Command& command, Refusal refusal, const Exchange& exchange) {
+  const auto call = find(command, exchange);
+  return std::unexpected(call ? refusal : call.error());
+}
+
+Text carry_out(const Command& command, const Exchange& exchange) {
+  switch (command.verb) {
+    case Verb::version:
+      return std::string(kVersion);
+    case Verb::feature:
+      return std::string(has_feature(command.names[0]) ? "1" : "0");
+    case Verb::update:
+    case Verb::lookup:
+      return print_port(exchange.calls.handle(command.request, exchange.now), command.verb);
+    case Verb::remove:
+      if (!remove(command.request, exchange)) return std::unexpected(Refusal::unknown_session);
+      return "0";
+    case Verb::query:
+      return query(command, exchange);
+    case Verb::info:
+      return print_info(command, exchange.calls.statistics(exchange.now),
+                        command.brief ? std::vector<std::string>()
+                                      : list(exchange, about(millrace::Command::list, kListed)));
+    case Verb::statistics:
+      return print_statistics(command, exchange.calls.statistics(exchange.now));
+    case Verb::remove_all:
+      remove_all(exchange);
+      return "0";
+    case Verb::play:
+    case Verb::stop_play:
+      return decline(command, Refusal::player, exchange);
+    case Verb::record:
+    case Verb::stop_record:
+    case Verb::copy:
+      return decline(command, Refusal::copy, exchange);
+    case Verb::set:
+      return "0";
+  }
+  return std::unexpected(Refusal::unknown_command);
+}
+
+bool succeeded(const Text& done) { return done && *done != "0" && !done->starts_with('E'); }
+
+// What sub-commands add to the reply, up to the first one that fails. Success without a text of its
+// own is told by silence where no text follows, as rtpproxy does.
+std::string carry_out_subcommands(const Command& command, const Exchange& exchange) {
+  std::string text, silence;
+  for (const Command& next : command.then) {
+    const Text done = carry_out(next, exchange);
+    if (done && next.verb != Verb::lookup) {
+      silence += " && 0";
+      continue;
+    }
+    text += std::exchange(silence, {}) + " && " + (succeeded(done) ? *done : "-1");
+    if (!succeeded(done)) break;
+  }
+  return text;
+}
+
+}  // namespace
+
+Extent frame(std::string_view input, bool first) {
+  const std::size_t newline = input.substr(0, kMaxCommand).find('\n');
+  if (newline != std::string_view::npos) return {State::complete, newline + 1};
+  if (input.size() > kMaxCommand) return {State::malformed};
+  return first ? Extent{State::complete, input.size()} : Extent{State::incomplete};
+}
+
+bool has_feature(std::string_view date) {
+  return std::ranges::find(kFeatures, date) != kFeatures.end();
+}
+
+Answer serve(std::string_view message, const Exchange& exchange) {
+  const bool by_datagram = exchange.peer.has_value();
+  const std::string_view name = by_datagram ? cookie(message) : std::string_view();
+  const std::string prefix = name.empty() ? std::string() : std::string(name) + ' ';
+  std::string_view text = message;
+  if (by_datagram) text.remove_prefix(text.find(name) + name.size());
+
+  const auto command = parse(text, exchange.calls.config(), exchange.peer);
+  Text done = command ? carry_out(*command, exchange) : std::unexpected(command.error());
+  const bool may_be_long =
+      command && (command->verb == Verb::info || command->verb == Verb::statistics);
+  if (done && !may_be_long && prefix.size() + done->size() + 1 > kMaxReply) {
+    done = std::unexpected(Refusal::reply_too_big);
+  }
+  if (succeeded(done) && command) *done += carry_out_subcommands(*command, exchange);
+  return {.reply = prefix + (done ? *done : print(done.error())) + '\n',
+          .close = !by_datagram && !message.ends_with('\n'),
+          .refused = command ? "" : print(command.error())};
+}
+
+std::string refuse(std::string_view) { return print(Refusal::empty) + '\n'; }
+
+std::string_view cookie(std::string_view datagram) {
+  constexpr std::string_view kSpace = " \t\r\n";
+  datagram.remove_prefix(std::min(datagram.find_first_not_of(kSpace), datagram.size()));
+  datagram = datagram.substr(0, datagram.find_first_of(kSpace));
+  return datagram.size() <= kMaxCookie ? datagram : std::string_view();
+}
+
+}  // namespace millrace::rtpp

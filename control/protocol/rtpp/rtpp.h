@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// rtpproxy's control protocol: one line of words in, one short line out.
+//
+// A command is `VERB[modifiers] argument ...`, in upper or lower case. It names one media of a
+// call, not an SDP: U (update) is the offer of the party `from_tag`, L (lookup) the answer of
+// `to_tag`; both are told a port. `;N` after a tag is the media's number, `;BRANCH` after a call-id
+// the via-branch. Sub-commands follow after `&&`. Errors are rtpproxy's numbers, which proxies log.
+// The transport decides the form. A datagram starts with a cookie, which the reply repeats. On a
+// stream a command ends with its line; but what a proxy's `unix:` socket sends has no end at all:
+// the first bytes of a connection, if they hold no newline, are one command, and the connection is
+// closed after its reply. The modules read a reply of 255 bytes at most, with one read().
+
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "control/command/request.h"
+#include "control/config/config.h"
+#include "control/protocol/codec.h"
+
+namespace millrace::rtpp {
+
+inline constexpr std::size_t kMaxCommand = 8192;
+inline constexpr std::size_t kMaxCookie = 128;
+inline constexpr std::size_t kMaxReply = 255;  // with the cookie; but for I and G
+
+// The error numbers.
+enum class Refusal : std::uint8_t {
+  unknown_command = 0,
+  argument_count = 1,
+  modifiers = 2,  // where there may be none
+  subcommand = 3,
+  empty = 5,
+  record_modifier = 7,
+  delete_modifier = 8,
+  statistics_modifier = 9,
+  tag_encoding = 10,
+  external = 11,  // E without a second interface
+  internal = 12,
+  packet_time = 13,
+  codecs = 14,
+  local_address = 15,
+  remote_address = 16,
+  play_count = 17,
+  info_modifier = 18,
+  query_modifier = 19,
+  reply_too_big = 26,
+  unknown_local = 31,
+  unresolved_remote = 32,
+  no_local_for_remote = 33,
+  unknown_modifier = 35,
+  invalid_address = 37,
+  unknown_session = 50,
+  player = 60,
+  query = 62,
+  copy = 65,
+  statistics = 68,
+  no_ports = 72,
+  overload = 98,
+  draining = 99,
+};
+
+enum class Verb : std::uint8_t {
+  version,
+  feature,
+  update,
+  lookup,
+  remove,
+  query,
+  info,
+  statistics,
+  remove_all,
+  play,
+  stop_play,
+  record,
+  stop_record,
+  copy,
+  set,  // sub-command S; what it says is in the request of the command before it
+};
+
+struct Command {
+  Verb verb = Verb::version;
+  Request request;                      // if it names a call; views into the command, or `owned`
+  std::optional<unsigned> media;        // that the first tag names
+  std::vector<std::string_view> names;  // of statistics; feature: its date
+  bool verbose = false;                 // query, statistics: with names
+  bool brief = false, load = false;     // info
+  std::vector<Command> then;            // its sub-commands: remove, lookup, copy, set
+  std::vector<std::string> owned;       // what had to be unquoted
+};
+
+// Where the first command in `input` ends (codec.h).
+[[nodiscard]] Extent frame(std::string_view input, bool first);
+
+// One command without its cookie. `peer` is who sent it, if by UDP.
+[[nodiscard]] std::expected<Command, Refusal> parse(std::string_view text, const Config& config,
+                                                    const std::optional<IpAddress>& peer);
+
+// What works here, by rtpproxy's dates.
+[[nodiscard]] bool has_feature(std::string_view date);
+
+// The text of a reply, without cookie and newline.
+[[nodiscard]] std::string print(Refusal refusal);
+[[nodiscard]] std::string print_port(const Reply& reply, Verb verb);
+[[nodiscard]] std::expected<std::string, Refusal> print_query(const Command& command,
+                                                              const CallReport& call);
+[[nodiscard]] std::string print_info(const Command& command, const StatisticsReport& report,
+                                     const std::vector<std::string>& call_ids);
+[[nodiscard]] std::expected<std::string, Refusal> print_statistics(const Command& command,
+                                                                   const StatisticsReport& report);
+
+// The codec's row (codec.h).
+[[nodiscard]] Answer serve(std::string_view message, const Exchange& exchange);
+[[nodiscard]] std::string refuse(std::string_view input);
+[[nodiscard]] std::string_view cookie(std::string_view datagram);
+
+}  // namespace millrace::rtpp

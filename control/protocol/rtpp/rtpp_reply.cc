@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The replies of the rtpproxy protocol, without cookie and newline.
+
+#include <algorithm>
+#include <array>
+#include <numeric>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "control/protocol/rtpp/rtpp.h"
+
+namespace millrace::rtpp {
+namespace {
+
+using Counters = std::vector<std::pair<std::string_view, std::uint64_t>>;
+
+// "1 2 3", or "a=1 b=2 c=3"; nothing if a name is asked for that is not there.
+std::optional<std::string> print_counters(const Command& command, const Counters& all,
+                                          std::size_t by_default) {
+  std::string text;
+  const auto add = [&](std::string_view name, std::uint64_t value) {
+    if (!text.empty()) text += ' ';
+    text += command.verbose ? fmt::format("{}={}", name, value) : fmt::format("{}", value);
+  };
+  if (command.names.empty()) {
+    for (std::size_t i = 0; i < by_default; ++i) add(all[i].first, all[i].second);
+  }
+  for (const std::string_view name : command.names) {
+    const auto found = std::ranges::find(all, name, &Counters::value_type::first);
+    if (found == all.end()) return std::nullopt;
+    add(name, found->second);
+  }
+  return text;
+}
+
+std::uint64_t received(const DataplaneReport& dataplane) {
+  std::uint64_t packets = 0;
+  for (const WorkerReport& worker : dataplane.workers) packets += worker.rx_packets;
+  return packets;
+}
+
+const StreamReport* rtp_stream(const CallReport& call, std::string_view tag, unsigned media) {
+  const auto party = std::ranges::find(call.tags, tag, &TagReport::tag);
+  if (party == call.tags.end()) return nullptr;
+  for (const MediaReport& each : party->medias) {
+    if (each.index != media) continue;
+    const auto stream = std::ranges::find(each.streams, false, &StreamReport::rtcp);
+    return stream == each.streams.end() ? nullptr : &*stream;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+std::string print(Refusal refusal) { return fmt::format("E{}", std::to_underlying(refusal)); }
+
+std::string print_port(const Reply& reply, Verb verb) {
+  if (const auto* const told = std::get_if<reply::Endpoints>(&reply)) {
+    if (told->endpoints.empty() || told->endpoints[0].port == UdpPort()) return "0";
+    const Endpoint& at = told->endpoints[0];
+    return fmt::format("{} {}{}", at.port.number(), at.address.text(),
+                       at.address.is_v4() ? "" : " 6");
+  }
+  if (const auto* const full = std::get_if<reply::LoadLimit>(&reply)) {
+    return print(full->draining ? Refusal::draining : Refusal::overload);
+  }
+  const auto* const failure = std::get_if<reply::Failure>(&reply);
+  if (failure == nullptr) return print(Refusal::invalid_address);
+  if (failure->reason == reason::kOutOfPorts) return print(Refusal::no_ports);
+  const bool unknown =
+      failure->reason == reason::kUnknownCall || failure->reason == reason::kNoDialog;
+  return verb == Verb::lookup && unknown ? "0" : print(Refusal::invalid_address);
+}
+
+std::expected<std::string, Refusal> print_query(const Command& command, const CallReport& call) {
+  const std::string_view tag = command.request.from_tag;
+  const unsigned media = command.media.value_or(1);
+  const StreamReport* const own = rtp_stream(call, tag, media);
+  if (own == nullptr) return std::unexpected(Refusal::unknown_session);
+  const auto party = std::ranges::find(call.tags, tag, &TagReport::tag);
+  const StreamReport* const other = rtp_stream(call, party->peer_tag, media);
+  const FlowReport silent;
+  const FlowReport& a = own->flow;
+  const FlowReport& o = other != nullptr ? other->flow : silent;
+
+  // As long as nothing has come, the time runs from the last signalling.
+  std::chrono::nanoseconds idle = call.reported - call.last_signal;
+  for (const FlowReport* flow : {&a, &o}) {
+    if (flow->idle) idle = std::min(idle, *flow->idle);
+  }
+  const auto left = std::chrono::ceil<std::chrono::seconds>(call.media_timeout - idle);
+  const auto at_least_0 = [](std::int64_t count) {
+    return static_cast<std::uint64_t>(std::max(count, std::int64_t{0}));
+  };
+  const Counters counters = {
+      {"ttl", at_least_0(left.count())},
+      {"npkts_ina", a.packets},
+      {"npkts_ino", o.packets},
+      {"nrelayed", a.forwarded + o.forwarded},
+      {"ndropped", a.refused + a.malformed + o.refused + o.malformed},
+      {"rtpa_nsent", a.expected},
+      {"rtpa_nrcvd", at_least_0(static_cast<std::int64_t>(a.expected) - a.lost)},
+      {"rtpa_nlost", at_least_0(a.lost)},
+      {"rtpa_perrs", a.malformed},
+  };
+  auto text = print_counters(command, counters, 5);
+  if (!text) return std::unexpected(Refusal::query);
+  return std::move(*text);
+}
+
+std::string print_info(const Command& command, const StatisticsReport& report,
+                       const std::vector<std::string>& call_ids) {
+  std::string text = fmt::format(
+      "sessions created: {}\nactive sessions: {}\nactive streams: {}\npackets received: {}\n"
+      "packets transmitted: {}",
+      report.sessions_total, report.sessions, report.ports_used / 2, received(report.dataplane),
+      report.packets);
+  if (command.load) {
+    std::uint64_t busy = 0, all = 0;
+    for (const WorkerReport& worker : report.dataplane.workers) {
+      busy += worker.busy_cycles;
+      all += worker.busy_cycles + worker.idle_cycles;
+    }
+    text += fmt::format("\naverage load: {:f}",
+                        all == 0 ? 0.0 : static_cast<double>(busy) / static_cast<double>(all));
+  }
+  for (const std::string& id : call_ids) text += "\n" + id;
+  return text;
+}
+
+std::expected<std::string, Refusal> print_statistics(const Command& command,
+                                                     const StatisticsReport& report) {
+  const Counters counters = {
+      {"nsess_created", report.sessions_total},
+      {"nsess_destroyed", report.sessions_total - std::min(report.sessions, report.sessions_total)},
+      {"nsess_timeout", report.timeouts + report.silent_timeouts + report.offer_timeouts},
+      {"npkts_rcvd", received(report.dataplane)},
+      {"npkts_relayed", report.packets},
+      {"npkts_discard", report.packet_errors},
+      {"ncmds_rcvd", report.offers + report.answers + report.deletes + report.queries +
+                         report.lists + report.pings},
+      {"ncmds_errs", report.errors},
+  };
+  auto text = print_counters(command, counters, counters.size());
+  if (!text) return std::unexpected(Refusal::statistics);
+  return std::move(*text);
+}
+
+}  // namespace millrace::rtpp

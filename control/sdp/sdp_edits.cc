@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/sdp/sdp_edits.h"
+
+#include <algorithm>
+#include <random>
+
+#include "control/sdp/sdp_text.h"
+
+namespace millrace::sdp {
+namespace {
+
+// One line with its ending.
+std::string_view take_line(std::string_view& body) {
+  const std::size_t end = body.find('\n');
+  const std::string_view line = body.substr(0, end == body.npos ? end : end + 1);
+  body.remove_prefix(line.size());
+  return line;
+}
+
+std::string_view text_of(std::string_view line) {
+  if (line.ends_with('\n')) line.remove_suffix(1);
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  return line;
+}
+
+bool names(const std::string& pattern, std::string_view attribute) {
+  if (pattern.empty() || !attribute.starts_with(pattern)) return false;
+  return attribute.size() == pattern.size() || pattern.back() == ':' ||
+         attribute[pattern.size()] == ':' || attribute[pattern.size()] == ' ';
+}
+
+const std::string& loop_mark() {
+  static const std::string mark = [] {
+    std::random_device random;
+    return "millrace:" + std::to_string(std::uint64_t{random()} << 32 | random());
+  }();
+  return mark;
+}
+
+// The lines of one section after the other.
+class Editor {
+ public:
+  Editor(std::string_view body, const LineEdits& edits) : body_(body), edits_(edits) {
+    for (std::string_view rest = body; !rest.empty();) note_mid(text_of(take_line(rest)));
+  }
+
+  std::string run() && {
+    std::string_view rest = body_;
+    while (!rest.empty()) {
+      const std::string_view line = take_line(rest);
+      const std::string_view text = text_of(line);
+      // Empty lines at the end belong to no section.
+      if (text.empty() && rest.find_first_not_of("\r\n") == rest.npos) {
+        finish();
+        write(line);
+        while (!rest.empty()) write(take_line(rest));
+        return std::move(out_);
+      }
+      if (text.starts_with("m=")) start(text);
+      ending_ = line.substr(text.size());
+      if (text.starts_with("a=")) {
+        attribute(text.substr(2));
+      } else {
+        write(line);
+      }
+    }
+    finish();
+    return std::move(out_);
+  }
+
+ private:
+  void note_mid(std::string_view text) {
+    if (text.starts_with("a=mid:")) mids_.emplace_back(text.substr(6));
+  }
+
+  [[nodiscard]] bool here(const AttributeEdits& edits) const {
+    using Where = AttributeEdits::Where;
+    if (edits.where == Where::everywhere) return true;
+    if (edits.where == Where::session) return !in_media_;
+    return in_media_ && (edits.type.empty() || edits.type == type_);
+  }
+
+  void start(std::string_view text) {
+    finish();
+    in_media_ = true;
+    type_ = text.substr(2, text.find(' ') - 2);
+    ++index_;
+    has_mid_ = false;
+    present_.clear();
+  }
+
+  void attribute(std::string_view value) {
+    for (const AttributeEdits& edits : edits_.attributes) {
+      if (!here(edits)) continue;
+      for (const auto& [from, to] : edits.substitute) {
+        if (value == from) return write_attribute(to);
+      }
+      if (std::ranges::any_of(edits.remove, [&](const auto& r) { return names(r, value); })) return;
+    }
+    write_attribute(value);
+  }
+
+  void write_attribute(std::string_view value) {
+    has_mid_ |= value.starts_with("mid:");
+    present_.emplace_back(value);
+    write("a=" + std::string(value) + std::string(ending_));
+  }
+
+  // What is added stands at the end of its section.
+  void finish() {
+    const auto add = [&](const std::string& line) {
+      if (std::ranges::find(present_, line) == present_.end()) write_attribute(line);
+    };
+    for (const AttributeEdits& edits : edits_.attributes) {
+      if (here(edits)) std::ranges::for_each(edits.add, add);
+    }
+    if (!in_media_ && edits_.loop_mark) add(loop_mark());
+    if (in_media_ && edits_.generate_mid && !has_mid_) write_attribute("mid:" + new_mid());
+  }
+
+  std::string new_mid() {
+    std::string mid = std::to_string(index_);
+    while (std::ranges::find(mids_, mid) != mids_.end()) mid += '_';
+    mids_.push_back(mid);
+    return mid;
+  }
+
+  // A line ends as it did; one that had no ending gets one when another follows.
+  void write(std::string_view line) {
+    if (!out_.empty() && out_.back() != '\n')
+      out_ += body_.find("\r\n") < body_.size() ? "\r\n" : "\n";
+    out_ += line;
+  }
+
+  std::string_view body_;
+  const LineEdits& edits_;
+  std::vector<std::string> mids_;  // of all sections
+  bool in_media_ = false, has_mid_ = false;
+  unsigned index_ = 0;  // of the media, from 1 on
+  std::string_view type_;
+  std::string_view ending_;           // of the section's last line
+  std::vector<std::string> present_;  // attributes of the section so far
+  std::string out_;
+};
+
+}  // namespace
+
+std::string edit_lines(std::string_view body, const LineEdits& edits) {
+  return Editor(body, edits).run();
+}
+
+bool has_looped(std::string_view body) {
+  return body.find("\na=" + loop_mark()) != std::string_view::npos;
+}
+
+std::string keep_origin(std::string body, Origin& origin, const OriginEdits& edits) {
+  const std::size_t begin = body.find("\no=");
+  if (begin == body.npos) return body;
+  const std::size_t from = begin + 3;
+  const std::size_t end = std::min(body.find_first_of("\r\n", from), body.size());
+  const std::string_view value(body.data() + from, end - from);
+  const std::size_t address = origin_address(value);
+  Fields fields(value.substr(0, address));
+  std::string user(fields.next()), id(fields.next());
+  const auto read = decimal<std::uint64_t>(fields.next());
+  if (!read || !fields.at_end()) return body;
+  std::uint64_t version = *read;
+  std::string content = body.substr(0, from) + body.substr(end);
+
+  const bool first = origin.id.empty();
+  if (!first && edits.user) user = origin.user;
+  if (!first && edits.id) id = origin.id;
+  const bool grows = edits.increment || (edits.version && content != origin.content);
+  if (!first && (edits.version || edits.increment)) version = origin.version + (grows ? 1 : 0);
+  body.replace(from, address, user + ' ' + id + ' ' + std::to_string(version) + ' ');
+  origin = {std::move(user), std::move(id), version, std::move(content)};
+  return body;
+}
+
+bool interchangeable(std::string_view protocol, std::string_view other) {
+  const auto profile = [](std::string_view text) {
+    if (text.ends_with('F') || text.ends_with('f')) text.remove_suffix(1);
+    return text;
+  };
+  return same(profile(protocol), profile(other));
+}
+
+Result<void> check(const Session& session, const Edits& edits) {
+  if (edits.protocol.empty() || edits.protocol == "accept") return {};
+  for (const Media& media : session.medias) {
+    if (!media.rtp || media.port == UdpPort(0) || interchangeable(media.protocol, edits.protocol)) {
+      continue;
+    }
+    return fail("transport-protocol " + edits.protocol + " for media over " +
+                std::string(media.protocol) +
+                ": this relay neither encrypts nor decrypts; leave the key out");
+  }
+  return {};
+}
+
+Result<void> check_bundle(const Session& session, const Edits& edits) {
+  const auto live = std::ranges::count_if(
+      session.medias, [](const Media& media) { return media.rtp && media.port != UdpPort(0); });
+  if (!edits.require_bundle || session.bundle || live < 2) return {};
+  return fail(
+      "bundle: the SDP has no a=group:BUNDLE, and this relay cannot make one stream of several "
+      "medias; leave `require` out");
+}
+
+void adjust(Session& session, const Edits& edits) {
+  for (Media& media : session.medias) {
+    if (edits.no_bundle) media.bundle_only = false;
+    const auto& types = edits.remove_medias;
+    if (std::ranges::find(types, media.type) == types.end()) continue;
+    media.port = UdpPort(0);
+    media.bundle_only = false;
+  }
+}
+
+std::string bundle_shortfall(const Session& session, const Edits& edits) {
+  if (edits.no_bundle && std::ranges::any_of(session.medias, &Media::bundle_only)) {
+    return "bundle: without a=group:BUNDLE, bundle-only media is rejected";
+  }
+  const bool missing = edits.offer_bundle && !session.bundle && session.medias.size() > 1;
+  return missing ? "bundle: the SDP has no a=group:BUNDLE, and goes without" : "";
+}
+
+}  // namespace millrace::sdp

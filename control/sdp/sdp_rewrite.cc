@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <cassert>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "control/sdp/sdp.h"
+#include "control/sdp/sdp_text.h"
+
+namespace millrace::sdp {
+namespace {
+
+// RFC 8839, and what its predecessors and RFC 8840 added.
+bool is_ice(std::string_view name) {
+  return name == "candidate" || name == "remote-candidates" || name == "end-of-candidates" ||
+         name.starts_with("ice-");
+}
+
+// What stands before an address.
+std::string_view net_type(const IpAddress& address) {
+  return address.is_v4() ? "IN IP4 " : "IN IP6 ";
+}
+
+IpAddress unspecified(Family family) {
+  return family == Family::ipv4 ? IpAddress::v4(0, 0, 0, 0) : IpAddress();
+}
+
+// RFC 8445 section 5.1.2.1, with the least type preference there is, or one above a host's own, and
+// so that the sum still is a priority.
+std::uint32_t candidate_priority(unsigned component, bool preferred) {
+  const std::uint32_t type = preferred ? 127 : 0;
+  return type << 24 | 65535U << 8 | (256 - component);
+}
+
+// The same for all candidates of one address (RFC 8445 section 5.1.1.3).
+std::string foundation(const IpAddress& address) {
+  const auto [first, second] = address.words();
+  return "R" + std::to_string(address.is_v4() ? address.as_v4().host() : first ^ second);
+}
+
+class Writer {
+ public:
+  Writer(const Session& session, const Rewrite& rewrite)
+      : session_(session), rewrite_(rewrite), text_lines_(text_lines(session.lines)) {
+    newline_ = session.lines.empty() ? "\r\n" : session.lines.front().ending;
+    connection_ = session_connection();
+  }
+
+  std::string run() && {
+    std::size_t size = 0;
+    for (const Line& line : session_.lines) size += line.text.size() + line.ending.size();
+    out_.reserve(size + 64 * (session_.medias.size() + 1));
+    const std::size_t head = session_.medias.empty() ? text_lines_ : session_.media_starts[0];
+    for (std::size_t i = 0; i < head; ++i) write_session_line(session_.lines[i]);
+    for (std::size_t k = 0; k < session_.medias.size(); ++k) write_media(k);
+    for (std::size_t i = text_lines_; i < session_.lines.size(); ++i) copy(session_.lines[i]);
+    return std::move(out_);
+  }
+
+ private:
+  enum class Fate : std::uint8_t { relayed, rejected, untouched };
+  // What a media has got by now.
+  struct Written {
+    bool rtcp = false, rtcp_mux = false, candidates = false, direction = false;
+  };
+
+  [[nodiscard]] Fate fate(std::size_t k) const {
+    const Media& media = session_.medias[k];
+    if (rewrite_.medias[k].untouched) return Fate::untouched;
+    const bool was_rejected = media.port == UdpPort(0) && !media.bundle_only;
+    return was_rejected || rewrite_.medias[k].port == UdpPort(0) ? Fate::rejected : Fate::relayed;
+  }
+
+  // What c= says of a relayed media.
+  [[nodiscard]] IpAddress connection(std::size_t k) const {
+    const IpAddress& address = rewrite_.medias[k].address;
+    const bool held = session_.medias[k].held_by_address && !rewrite_.replace_zero_address;
+    return held ? unspecified(address.family()) : address;
+  }
+
+  // What the session's c= says; unset: as it is.
+  [[nodiscard]] std::optional<IpAddress> session_connection() const {
+    std::optional<IpAddress> first;
+    for (std::size_t k = 0; k < session_.medias.size(); ++k) {
+      if (fate(k) != Fate::relayed) continue;
+      if (!session_.medias[k].own_connection) return connection(k);
+      if (!first) first = connection(k);
+    }
+    return first;
+  }
+
+  // A line ends as it did; one that had no ending gets one when another follows.
+  void write(std::initializer_list<std::string_view> parts, std::string_view ending) {
+    if (!out_.empty() && out_.back() != '\n') out_ += newline_;
+    for (const std::string_view part : parts) out_ += part;
+    out_ += ending;
+  }
+  void write(std::string_view text, std::string_view ending) { write({text}, ending); }
+  void write_connection(const IpAddress& address, std::string_view ending) {
+    write({"c=", net_type(address), address.text()}, ending);
+  }
+  void copy(const Line& line) { write(line.text, line.ending); }
+
+  void write_session_line(const Line& line) {
+    const std::string_view value = line.text.substr(2);
+    switch (line.text[0]) {
+      case 'c':
+        old_connection_ = line.text;
+        if (connection_) return write_connection(*connection_, line.ending);
+        break;
+      case 'o':
+        if (const auto& origin = rewrite_.origin) {
+          const std::string_view kept = line.text.substr(0, 2 + origin_address(value));
+          return write({kept, net_type(*origin), origin->text()}, line.ending);
+        }
+        break;
+      case 's':
+        if (rewrite_.replace_session_name) return write("s=-", line.ending);
+        break;
+      case 'a':
+        if (rewrite_.ice == Ice::remove && is_ice(attribute(value).name)) return;
+        break;
+      default:
+        break;
+    }
+    copy(line);
+  }
+
+  void write_media(std::size_t k) {
+    const std::size_t begin = session_.media_starts[k];
+    const std::size_t end =
+        k + 1 < session_.medias.size() ? session_.media_starts[k + 1] : text_lines_;
+    const bool title = begin + 1 < end && session_.lines[begin + 1].text.starts_with("i=");
+    Written written;
+    for (std::size_t i = begin; i < end; ++i) {
+      const Line& line = session_.lines[i];
+      if (fate(k) == Fate::untouched)
+        copy(line);
+      else
+        write_media_line(k, line, written);
+      // RFC 8866 section 9: m=, i=, c=, ...
+      if (i == begin + (title ? 1 : 0)) write_added_connection(k, line.ending);
+    }
+    if (fate(k) != Fate::relayed) return;
+    const std::string_view ending = session_.lines[end - 1].ending;
+    if (!written.rtcp && needs_rtcp(k)) {
+      write(rtcp_line(k, rewrite_.rtcp == RtcpAttribute::full), ending);
+    }
+    if (!written.rtcp_mux && rewrite_.medias[k].rtcp_mux == true) write("a=rtcp-mux", ending);
+    if (!written.candidates && is_candidate(k)) write_candidates(k, ending);
+    if (!written.direction && demoted(k)) write(held_direction(k), ending);
+  }
+
+  void write_added_connection(std::size_t k, std::string_view ending) {
+    if (session_.medias[k].own_connection || fate(k) == Fate::rejected) return;
+    if (fate(k) == Fate::relayed) {
+      if (session_.own_connection && connection(k) == connection_) return;
+      return write_connection(connection(k), ending);
+    }
+    if (connection_ && !old_connection_.empty()) write(old_connection_, ending);
+  }
+
+  void write_media_line(std::size_t k, const Line& line, Written& written) {
+    const Media& media = session_.medias[k];
+    const bool rejected = fate(k) == Fate::rejected;
+    switch (line.text[0]) {
+      case 'm':
+        return write_media_head(k, line);
+      case 'c': {
+        const Family old = media.connection.value_or(IpAddress::v4(0, 0, 0, 0)).family();
+        return write_connection(rejected ? unspecified(old) : connection(k), line.ending);
+      }
+      case 'a': {
+        const Attribute a = attribute(line.text.substr(2));
+        if (rewrite_.ice == Ice::remove && is_ice(a.name)) return;
+        if (is_candidate(k) && (a.name == "candidate" || a.name == "end-of-candidates")) {
+          if (!written.candidates) write_candidates(k, line.ending);
+          written.candidates = true;
+          if (a.name == "candidate" && !stays(k, a.value)) return;
+        }
+        if (demoted(k) && direction_named(a.name)) {
+          written.direction = true;
+          return write(held_direction(k), line.ending);
+        }
+        if (!rejected && (a.name == "rtcp-mux" || a.name == "rtcp-mux-only")) {
+          if (rewrite_.medias[k].rtcp_mux == false) return;
+          written.rtcp_mux |= a.name == "rtcp-mux";
+        }
+        if (a.name != "rtcp" || !media.rtp) break;
+        if (rejected || rewrite_.rtcp == RtcpAttribute::never) return;
+        written.rtcp = true;
+        Fields fields(a.value);
+        fields.next();
+        const bool full = rewrite_.rtcp == RtcpAttribute::full || !fields.at_end();
+        return write(rtcp_line(k, full), line.ending);
+      }
+      default:
+        break;
+    }
+    copy(line);
+  }
+
+  // Whether a direction says what the address of the hold said.
+  [[nodiscard]] bool demoted(std::size_t k) const {
+    return fate(k) == Fate::relayed && session_.medias[k].held_by_address &&
+           rewrite_.replace_zero_address;
+  }
+  [[nodiscard]] std::string_view held_direction(std::size_t k) const {
+    const Direction direction = session_.medias[k].direction;
+    const bool sends = direction == Direction::sendrecv || direction == Direction::sendonly;
+    return sends ? "a=sendonly" : "a=inactive";
+  }
+
+  // The line m= itself.
+  void write_media_head(std::size_t k, const Line& line) {
+    Fields fields(line.text.substr(2));
+    fields.next();
+    const std::string_view old_port = fields.next();
+    const auto before = static_cast<std::size_t>(old_port.data() - line.text.data());
+    const UdpPort port = fate(k) == Fate::rejected ? UdpPort(0) : rewrite_.medias[k].port;
+    std::string_view space, protocol = rewrite_.medias[k].protocol;
+    if (!protocol.empty() && fate(k) == Fate::relayed) {
+      fields.next();
+      space = " ";
+    } else {
+      protocol = {};
+    }
+    write({line.text.substr(0, before), std::to_string(port.number()), space, protocol,
+           fields.rest()},
+          line.ending);
+  }
+
+  // RFC 3605: told whenever RTCP is not at port + 1; RFC 5761: a=rtcp-mux tells that it is at port.
+  [[nodiscard]] bool needs_rtcp(std::size_t k) const {
+    const MediaRewrite& to = rewrite_.medias[k];
+    if (!session_.medias[k].rtp || rewrite_.rtcp == RtcpAttribute::never) return false;
+    if (rewrite_.rtcp == RtcpAttribute::full) return true;
+    if (to.rtcp == to.port.next()) return false;
+    return to.rtcp != to.port || !says_mux(k);
+  }
+  [[nodiscard]] bool says_mux(std::size_t k) const {
+    return rewrite_.medias[k].rtcp_mux.value_or(session_.medias[k].rtcp_mux);
+  }
+
+  [[nodiscard]] std::string rtcp_line(std::size_t k, bool with_address) const {
+    const Media& media = session_.medias[k];
+    const MediaRewrite& to = rewrite_.medias[k];
+    std::string out = "a=rtcp:" + std::to_string(to.rtcp.number());
+    if (!with_address) return out;
+    const bool held = media.held_by_address && media.rtcp.address.is_unspecified() &&
+                      !rewrite_.replace_zero_address;
+    const IpAddress address = held ? unspecified(to.address.family()) : to.address;
+    return out.append(" ").append(net_type(address)) += address.text();
+  }
+
+  // Whether the relay is a candidate of this media.
+  [[nodiscard]] bool is_candidate(std::size_t k) const {
+    return fate(k) == Fate::relayed && !session_.medias[k].ice_ufrag.empty() &&
+           (rewrite_.ice == Ice::add || rewrite_.ice == Ice::relay_only);
+  }
+
+  // Related addresses are for diagnosis, and nobody's here (RFC 8839 section 5.1).
+  void write_candidates(std::size_t k, std::string_view ending) {
+    if (ending.empty()) ending = newline_;
+    const Media& media = session_.medias[k];
+    const MediaRewrite& to = rewrite_.medias[k];
+    const std::string_view related = to.address.is_v4() ? "0.0.0.0" : "::";
+    const auto add = [&](unsigned component, UdpPort port) {
+      std::string line = "a=candidate:" + foundation(to.address) + ' ' + std::to_string(component);
+      line += " UDP " + std::to_string(candidate_priority(component, rewrite_.prefer_relay));
+      line += ' ' + to.address.text() + ' ' + std::to_string(port.number());
+      write(line.append(" typ relay raddr ").append(related).append(" rport 9"), ending);
+    };
+    add(1, to.port);
+    const bool apart = media.rtp && to.rtcp != to.port;
+    const bool unsaid = media.candidates.empty() && !says_mux(k);
+    if (apart && (media.rtcp_candidates || unsaid)) add(2, to.rtcp);
+  }
+
+  // A candidate of the party's own: not the relay's, from when this SDP came by before.
+  [[nodiscard]] bool stays(std::size_t k, std::string_view value) const {
+    if (rewrite_.ice == Ice::relay_only) return false;
+    const MediaRewrite& to = rewrite_.medias[k];
+    const std::optional<Candidate> c = candidate(value);
+    return !c || c->type != "relay" || c->address != to.address ||
+           (c->port != to.port && c->port != to.rtcp);
+  }
+
+  const Session& session_;
+  const Rewrite& rewrite_;
+  std::size_t text_lines_;
+  std::string_view newline_;
+  std::optional<IpAddress> connection_;  // the session's new one
+  std::string_view old_connection_;      // the session's c= line as it was
+  std::string out_;
+};
+
+}  // namespace
+
+std::string rewrite(const Session& session, const Rewrite& rewrite) {
+  assert(rewrite.medias.size() == session.medias.size());
+  return Writer(session, rewrite).run();
+}
+
+}  // namespace millrace::sdp

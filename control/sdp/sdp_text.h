@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// The text of SDP lines, for its reader (sdp.cc) and its writers (sdp_rewrite.cc, sdp_codecs.cc,
+// sdp_edits.cc) alone: all must see the same fields in a line, or a writer would replace what the
+// reader did not read.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "control/sdp/sdp.h"
+
+namespace millrace::sdp {
+
+inline bool same(std::string_view a, std::string_view b) {
+  return std::ranges::equal(a, b, {}, lower, lower);
+}
+
+inline std::optional<Direction> direction_named(std::string_view name) {
+  if (name == "sendrecv") return Direction::sendrecv;
+  if (name == "sendonly") return Direction::sendonly;
+  if (name == "recvonly") return Direction::recvonly;
+  if (name == "inactive") return Direction::inactive;
+  return std::nullopt;
+}
+
+// What a payload type means without a=rtpmap, "PCMU/8000"; empty: nothing (RFC 3551 section 6).
+[[nodiscard]] std::string_view static_codec(std::uint32_t payload_type);
+
+// The fields of a value, separated by spaces.
+class Fields {
+ public:
+  explicit Fields(std::string_view text) : rest_(text) {}
+  // The next field; empty when there is none.
+  std::string_view next() {
+    rest_.remove_prefix(std::min(rest_.find_first_not_of(' '), rest_.size()));
+    const std::string_view field = rest_.substr(0, rest_.find(' '));
+    rest_.remove_prefix(field.size());
+    return field;
+  }
+  [[nodiscard]] bool at_end() const { return rest_.find_first_not_of(' ') == rest_.npos; }
+  [[nodiscard]] std::string_view rest() const { return rest_; }
+
+ private:
+  std::string_view rest_;
+};
+
+struct Attribute {
+  std::string_view name, value;
+};
+
+inline Attribute attribute(std::string_view value) {
+  const std::size_t colon = value.find(':');
+  if (colon == value.npos) return {value, {}};
+  return {value.substr(0, colon), value.substr(colon + 1)};
+}
+
+// How many lines there are before the empty ones at the end.
+inline std::size_t text_lines(const std::vector<Line>& lines) {
+  std::size_t count = lines.size();
+  while (count > 0 && lines[count - 1].text.empty()) --count;
+  return count;
+}
+
+// Where the last three fields of o= begin. What stands before them some senders get wrong (a user
+// name with spaces, or none), and it is none of a relay's business.
+inline std::size_t origin_address(std::string_view value) {
+  for (int field = 0; field < 3; ++field) {
+    while (value.ends_with(' ')) value.remove_suffix(1);
+    while (!value.empty() && !value.ends_with(' ')) value.remove_suffix(1);
+  }
+  return value.size();
+}
+
+// candidate:<foundation> <component> UDP <priority> <address> <port> typ <type> ... (RFC 8839
+// section 5.1); nothing if it is over another transport, names a host or cannot be read.
+struct Candidate {
+  std::uint32_t component = 1;
+  IpAddress address;
+  UdpPort port;
+  std::string_view type;
+};
+
+inline std::optional<Candidate> candidate(std::string_view value) {
+  Fields fields(value);
+  const std::string_view foundation = fields.next();
+  const auto component = decimal<std::uint32_t>(fields.next(), 256);
+  const bool udp = same(fields.next(), "UDP");
+  const std::string_view priority = fields.next();
+  const Result<IpAddress> address = IpAddress::parse(fields.next());
+  const auto port = decimal<std::uint16_t>(fields.next());
+  if (foundation.empty() || !component || *component == 0 || !udp || priority.empty()) return {};
+  if (!address || !port) return {};
+  fields.next();
+  return Candidate{*component, *address, UdpPort(*port), fields.next()};
+}
+
+// The addresses of one media's candidates, no repeats, for who wants to be heard from there. Those
+// that NATs and relays gave come before a host's own and drive them out.
+class CandidateList {
+ public:
+  void add(const Candidate& candidate) {
+    if (candidate.address.is_unspecified() ||
+        std::ranges::find(addresses_, candidate.address) != addresses_.end()) {
+      return;
+    }
+    const bool host = same(candidate.type, "host");
+    const std::size_t at = host ? addresses_.size() : reflexive_;
+    if (at == kMaxCandidates) return;
+    if (addresses_.size() == kMaxCandidates) addresses_.pop_back();
+    addresses_.insert(addresses_.begin() + static_cast<std::ptrdiff_t>(at), candidate.address);
+    if (!host) ++reflexive_;
+  }
+  // Leaves none.
+  [[nodiscard]] std::vector<IpAddress> take() {
+    reflexive_ = 0;
+    return std::exchange(addresses_, {});
+  }
+
+ private:
+  std::vector<IpAddress> addresses_;
+  std::size_t reflexive_ = 0;  // that are no host's own
+};
+
+}  // namespace millrace::sdp

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/server/codecs.h"
+
+#include "control/protocol/mediaproxy/mediaproxy.h"
+#include "control/protocol/ng/ng.h"
+#include "control/protocol/rtpp/rtpp.h"
+
+namespace millrace {
+
+const Codec& codec_of(ControlProtocol protocol) {
+  static constexpr Codec kNg = {
+      .frame = [](std::string_view input, bool) { return ng::frame(input); },
+      .serve = ng::serve,
+      .refuse = ng::refuse,
+      .cookie = ng::cookie};
+  static constexpr Codec kRtpp = {
+      .frame = rtpp::frame, .serve = rtpp::serve, .refuse = rtpp::refuse, .cookie = rtpp::cookie};
+  static constexpr Codec kMediaproxy = {
+      .frame = [](std::string_view input, bool) { return mediaproxy::frame(input); },
+      .serve = mediaproxy::serve,
+      .refuse = mediaproxy::refuse,
+      .cookie = nullptr};
+  switch (protocol) {
+    case ControlProtocol::mediaproxy:
+      return kMediaproxy;
+    case ControlProtocol::ng:
+      return kNg;
+    case ControlProtocol::rtpp:
+      return kRtpp;
+  }
+  return kNg;
+}
+
+}  // namespace millrace

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/server/connection.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <utility>
+
+#include "control/log.h"
+
+namespace millrace {
+
+namespace {
+
+// What was received last, until it is served.
+thread_local std::array<char, 65536> chunk;
+
+// In Connection::news_: a thread is at work.
+constexpr std::uint32_t kBusy = 1U << 31;
+
+// What the kernel takes as a whole or not at all: a buffer of it (SKB_MAX_ALLOC and more).
+constexpr std::size_t kOnePiece = 32'768;
+
+}  // namespace
+
+std::string_view Connections::enter(const std::shared_ptr<Connection>& connection) {
+  const std::lock_guard lock(mutex_);
+  const pid_t process = connection->peer().pid;
+  if (connections_.size() >= kMaxConnections) return "too many connections";
+  Share& share = shares_[process];
+  if (process != 0 && share.connections >= kMaxPerProcess) {
+    return "too many connections of one process";
+  }
+  ++share.connections;
+  connections_.emplace(connection->id(), connection);
+  return {};
+}
+
+std::shared_ptr<Connection> Connections::find(std::uint64_t id) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = connections_.find(id);
+  return found == connections_.end() ? nullptr : found->second;
+}
+
+void Connections::leave(const Connection& connection) {
+  const std::lock_guard lock(mutex_);
+  if (connections_.erase(connection.id()) == 0) return;
+  const auto share = shares_.find(connection.peer().pid);
+  if (--share->second.connections == 0) shares_.erase(share);
+}
+
+bool Connections::begin_unfinished(pid_t process) {
+  const std::lock_guard lock(mutex_);
+  Share& share = shares_[process];
+  if (process != 0 && share.unfinished >= kMaxUnfinished) return false;
+  ++share.unfinished;
+  return true;
+}
+
+void Connections::end_unfinished(pid_t process) {
+  const std::lock_guard lock(mutex_);
+  --shares_[process].unfinished;
+}
+
+std::vector<std::shared_ptr<Connection>> Connections::all() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::shared_ptr<Connection>> all;
+  all.reserve(connections_.size());
+  for (const auto& [id, connection] : connections_) all.push_back(connection);
+  return all;
+}
+
+std::size_t Connections::count() const {
+  const std::lock_guard lock(mutex_);
+  return connections_.size();
+}
+
+Connection::Connection(std::uint64_t id, FileDescriptor socket, const Codec& codec, Calls& calls,
+                       Connections& connections)
+    : id_(id), socket_(std::move(socket)), codec_(codec), calls_(calls), connections_(connections) {
+  socklen_t size = sizeof peer_;
+  ::getsockopt(socket_.get(), SOL_SOCKET, SO_PEERCRED, &peer_, &size);
+}
+
+Connection::~Connection() { static_cast<void>(note_unfinished(false)); }
+
+// Who finds nobody at work does the work, until there is no more.
+bool Connection::tell(std::uint32_t news) {
+  if ((news_.fetch_or(news | kBusy) & kBusy) != 0) return false;
+  bool again = false;
+  for (std::uint32_t idle = kBusy; !news_.compare_exchange_strong(idle, 0); idle = kBusy) {
+    const Turn turn = work(news_.exchange(kBusy));
+    again = turn == Turn::spent;
+  }
+  return again;
+}
+
+bool Connection::is_overdue(Clock::time_point now) const {
+  const auto since = Clock::time_point(Clock::duration(unfinished_since_.load()));
+  return since != Clock::time_point() && now - since >= kRequestTime;
+}
+
+// Serves what there is and what comes, a turn of it. The edge that tells of more input comes only
+// after all has been read: a read that fills less than the chunk has taken all.
+Connection::Turn Connection::work(std::uint32_t news) {
+  if (closed_) return Turn::ended;
+  if ((news & kOverdue) != 0) {
+    cut("request not finished in time");
+    return Turn::ended;
+  }
+  std::string_view input = buffer_;
+  int left = kTurn;
+  for (bool drained = false;;) {
+    const Turn turn = serve(input, left);
+    if (turn == Turn::spent) buffer_ = std::string(input);
+    if (turn != Turn::starved) return turn;
+    if (drained) return keep(input);
+    const ssize_t n = ::recv(socket_.get(), chunk.data(), chunk.size(), MSG_DONTWAIT);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) return keep(input);
+    if (n <= 0) {
+      close();
+      return Turn::ended;
+    }
+    const std::string_view fresh(chunk.data(), static_cast<std::size_t>(n));
+    drained = fresh.size() < chunk.size() && (news & kHangup) == 0;
+    if (input.empty()) {
+      input = fresh;
+    } else {
+      buffer_ = std::string(input).append(fresh);
+      input = buffer_;
+    }
+  }
+}
+
+// What is not served yet stays for the next time.
+Connection::Turn Connection::keep(std::string_view input) {
+  buffer_ = std::string(input);
+  if (note_unfinished(!buffer_.empty())) return Turn::starved;
+  cut("too many unfinished requests of one process");
+  return Turn::ended;
+}
+
+// Answers whole requests at the front of `input` and takes them off, `left` at most.
+Connection::Turn Connection::serve(std::string_view& input, int& left) {
+  for (;; --left) {
+    // Line ends after a message belong to none.
+    input.remove_prefix(std::min(input.find_first_not_of(" \t\r\n"), input.size()));
+    if (input.empty()) return Turn::starved;
+    if (left == 0) return Turn::spent;
+    const Extent frame = codec_.frame(input, first_);
+    if (frame.state == Extent::State::incomplete) return Turn::starved;
+    if (frame.state == Extent::State::malformed) {
+      if (send(codec_.refuse(input))) cut("malformed message");
+      return Turn::ended;
+    }
+    first_ = false;
+    if (!answer(input.substr(0, frame.size))) return Turn::ended;
+    input.remove_prefix(frame.size);
+    static_cast<void>(note_unfinished(false));
+  }
+}
+
+bool Connection::answer(std::string_view message) {
+  const Answer answer = codec_.serve(
+      message, {.calls = calls_, .now = Clock::now(), .max_reply = SIZE_MAX, .peer = {}});
+  if (!answer.refused.empty()) {
+    log_event(Level::warning, "control-refused",
+              {{"pid", peer_.pid}, {"message", message}, {"reason", answer.refused}});
+  }
+  if (!answer.reply.empty() && !send(answer.reply)) return false;
+  if (answer.close) close();
+  return !answer.close;
+}
+
+bool Connection::send(std::string_view reply) {
+  if (reply.size() > kOnePiece) make_room();
+  while (!reply.empty()) {
+    const ssize_t n =
+        ::send(socket_.get(), reply.data(), reply.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n > 0) reply.remove_prefix(static_cast<std::size_t>(n));
+    if (reply.empty() || (n < 0 && errno == EINTR)) continue;
+    if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
+      close();
+      return false;
+    }
+    if (roomy_) {
+      cut("replies are not read");
+      return false;
+    }
+    make_room();
+  }
+  return true;
+}
+
+// For the longest reply beside some that are not read yet; the kernel caps it. Few connections ever
+// need that, and most last for one request.
+void Connection::make_room() {
+  if (std::exchange(roomy_, true)) return;
+  const int send_buffer = 1 << 20;
+  ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof send_buffer);
+}
+
+// False: the process must not have another one.
+bool Connection::note_unfinished(bool unfinished) {
+  if (unfinished == (unfinished_since_ != 0)) return true;
+  if (!unfinished) {
+    unfinished_since_ = 0;
+    connections_.end_unfinished(peer_.pid);
+    return true;
+  }
+  if (!connections_.begin_unfinished(peer_.pid)) return false;
+  unfinished_since_ = Clock::now().time_since_epoch().count();
+  return true;
+}
+
+void Connection::cut(std::string_view why) {
+  if (closed_) return;
+  ++connections_.cut;
+  log_event(Level::warning, "control-cut",
+            {{"pid", peer_.pid}, {"uid", peer_.uid}, {"reason", why}});
+  close();
+}
+
+void Connection::close() {
+  if (!closed_.exchange(true)) connections_.leave(*this);
+}
+
+}  // namespace millrace

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// The connections of the UNIX sockets: each reads, frames, serves and replies in order.
+//
+// Theory of operation. The server tells a connection that input has come (epoll, edge-triggered),
+// from any of its threads; one thread at a time works on it and also takes what the others tell it
+// meanwhile, so that nobody ever waits. An idle client costs a descriptor and no buffer. At most
+// kTurn requests are served before the other connections get their turn, so that a flood of
+// requests delays nobody by more.
+// A reply leaves in one send() that never waits: a client that leaves its replies unread until the
+// socket is full is cut. Input that cannot be delimited is answered and the connection closed,
+// since what follows could be anything, even a request inside somebody's SDP.
+// A process may hold only a share of all connections, and few unfinished requests: one that leaks
+// or floods is stopped before the other proxies of the host notice.
+
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "control/call/calls.h"
+#include "control/protocol/codec.h"
+#include "dataplane/base/file_descriptor.h"
+
+namespace millrace {
+
+class Connection;
+
+// What is open now, for the limits.
+class Connections {
+ public:
+  static constexpr std::size_t kMaxConnections = 4096;
+  static constexpr std::size_t kMaxPerProcess = 1024;
+  static constexpr std::size_t kMaxUnfinished = 64;  // requests, by process
+
+  // Why it must not enter; empty: it has entered, and find() knows it by its id.
+  [[nodiscard]] std::string_view enter(const std::shared_ptr<Connection>& connection);
+  void leave(const Connection& connection);
+  [[nodiscard]] std::shared_ptr<Connection> find(std::uint64_t id) const;
+  // A process begins or ends an unfinished request; false: it has too many.
+  [[nodiscard]] bool begin_unfinished(pid_t process);
+  void end_unfinished(pid_t process);
+
+  [[nodiscard]] std::vector<std::shared_ptr<Connection>> all() const;
+  [[nodiscard]] std::size_t count() const;
+
+  std::atomic<std::uint64_t> cut = 0;  // connections that the relay ended
+
+ private:
+  struct Share {
+    std::size_t connections = 0;
+    std::size_t unfinished = 0;
+  };
+
+  mutable std::mutex mutex_;
+  // By process; 0, which stands for all those of other PID namespaces, is not limited.
+  std::unordered_map<pid_t, Share> shares_;
+  std::unordered_map<std::uint64_t, std::shared_ptr<Connection>> connections_;  // by id
+};
+
+class Connection {
+ public:
+  using Clock = std::chrono::steady_clock;
+  static constexpr int kTurn = 64;
+  static constexpr std::chrono::seconds kRequestTime{10};
+
+  // What a connection may be told.
+  static constexpr std::uint32_t kInput = 1;
+  static constexpr std::uint32_t kHangup = 2;   // and its end
+  static constexpr std::uint32_t kOverdue = 4;  // a request has been unfinished for too long
+
+  // All but `socket` must outlive it.
+  Connection(std::uint64_t id, FileDescriptor socket, const Codec& codec, Calls& calls,
+             Connections& connections);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  // From any thread. True: there is more, for when the others had their turn; tell it kInput then.
+  [[nodiscard]] bool tell(std::uint32_t news);
+  // It ends without a word.
+  void close();
+
+  [[nodiscard]] std::uint64_t id() const { return id_; }
+  [[nodiscard]] int fd() const { return socket_.get(); }
+  [[nodiscard]] const ucred& peer() const { return peer_; }
+  [[nodiscard]] bool closed() const { return closed_; }
+  // Precondition: nobody else may be at work on it.
+  [[nodiscard]] bool has_served() const { return !first_; }
+  [[nodiscard]] bool is_overdue(Clock::time_point now) const;
+
+ private:
+  enum class Turn : std::uint8_t { starved, spent, ended };
+
+  [[nodiscard]] Turn work(std::uint32_t news);
+  [[nodiscard]] Turn serve(std::string_view& input, int& left);
+  [[nodiscard]] bool answer(std::string_view message);
+  [[nodiscard]] bool send(std::string_view reply);
+  void make_room();
+  [[nodiscard]] Turn keep(std::string_view input);
+  [[nodiscard]] bool note_unfinished(bool unfinished);
+  void cut(std::string_view why);
+
+  const std::uint64_t id_;
+  FileDescriptor socket_;
+  const Codec& codec_;
+  Calls& calls_;
+  Connections& connections_;
+  ucred peer_{};
+  std::atomic<std::uint32_t> news_ = 0;           // and whether somebody works on them
+  std::atomic<bool> closed_ = false;              // the descriptor goes with the object
+  bool first_ = true;                             // no message was served yet
+  bool roomy_ = false;                            // the socket holds the longest reply
+  std::string buffer_;                            // what is not served yet
+  std::atomic<Clock::rep> unfinished_since_ = 0;  // 0: there is no unfinished request
+};
+
+}  // namespace millrace

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/server/datagrams.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <exception>
+#include <memory>
+#include <span>
+#include <system_error>
+#include <utility>
+
+#include "control/log.h"
+
+namespace millrace {
+
+namespace {
+
+using Clock = ReplyCache::Clock;
+
+constexpr std::size_t kMaxDatagram = 65'507;
+
+// Who sent a datagram.
+union Sender {
+  sockaddr any;
+  sockaddr_in v4;
+  sockaddr_in6 v6;
+};
+
+Endpoint endpoint_of(const Sender& sender) {
+  if (sender.any.sa_family == AF_INET) {
+    return {IpAddress::v4(Be32::from_raw(sender.v4.sin_addr.s_addr)),
+            UdpPort(Be16::from_raw(sender.v4.sin_port).host())};
+  }
+  return {IpAddress::v6(std::to_array(sender.v6.sin6_addr.s6_addr)),
+          UdpPort(Be16::from_raw(sender.v6.sin6_port).host())};
+}
+
+void tell_refused(const Endpoint& peer, std::string_view message, std::string_view reason) {
+  log_event(Level::warning, "control-refused",
+            {{"peer", peer.text()}, {"message", message}, {"reason", reason}});
+}
+
+}  // namespace
+
+// What one thread has received, then what it sends back, each to where it came from.
+struct Datagrams::Batch {
+  static constexpr std::size_t kRoom = 65'536;  // of one datagram; pages are not used untouched
+
+  std::unique_ptr<char[]> chunks = std::make_unique_for_overwrite<char[]>(kBatch * kRoom);
+  std::array<Sender, kBatch> senders{};
+  std::array<std::string, kBatch> replies;
+  std::array<iovec, kBatch> parts{};
+  std::array<mmsghdr, kBatch> messages{};
+
+  [[nodiscard]] char* chunk(std::size_t i) const { return chunks.get() + i * kRoom; }
+  void set(std::size_t to, std::size_t sender, std::span<char> bytes, socklen_t address) {
+    parts[to] = {.iov_base = bytes.data(), .iov_len = bytes.size()};
+    messages[to] = {};
+    messages[to].msg_hdr.msg_name = &senders[sender];
+    messages[to].msg_hdr.msg_namelen = address;
+    messages[to].msg_hdr.msg_iov = &parts[to];
+    messages[to].msg_hdr.msg_iovlen = 1;
+  }
+};
+
+bool Datagrams::receive() {
+  static thread_local Batch batch;
+  for (std::size_t i = 0; i < kTurn; ++i) {
+    // Fewer than there is room for are all: what comes later is told anew.
+    const std::size_t count = receive(batch);
+    if (count < kBatch) return false;
+  }
+  return true;
+}
+
+// How many came, or might have.
+std::size_t Datagrams::receive(Batch& batch) {
+  for (std::size_t i = 0; i < kBatch; ++i) {
+    batch.set(i, i, {batch.chunk(i), Batch::kRoom}, sizeof(Sender));
+  }
+  const int count = ::recvmmsg(fd_, batch.messages.data(), kBatch, MSG_DONTWAIT, nullptr);
+  if (count < 0 && errno == EAGAIN) return 0;
+  if (count < 0) return kBatch;  // what was sent before could not be delivered, or a signal came
+  std::size_t replies = 0;
+  for (std::size_t i = 0; std::cmp_less(i, count); ++i) {
+    const mmsghdr& message = batch.messages[i];
+    std::string& reply = batch.replies[i];
+    reply.clear();
+    try {
+      reply = reply_to({batch.chunk(i), message.msg_len}, endpoint_of(batch.senders[i]));
+    } catch (const std::exception& error) {
+      log_event(Level::error, "control-exception", {{"reason", error.what()}});
+    }
+    // The message in front of this one, or this one, is done with.
+    if (!reply.empty()) batch.set(replies++, i, reply, message.msg_hdr.msg_namelen);
+  }
+  send(batch, replies);
+  return static_cast<std::size_t>(count);
+}
+
+// What the kernel does not take is lost as any datagram may be; the proxy asks again.
+void Datagrams::send(Batch& batch, std::size_t count) const {
+  for (std::size_t done = 0; done < count;) {
+    const int sent =
+        ::sendmmsg(fd_, &batch.messages[done], static_cast<unsigned>(count - done), MSG_DONTWAIT);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0) {
+      log_event(Level::warning, "control-reply-lost",
+                {{"reason", std::generic_category().message(errno)}});
+    }
+    done += static_cast<std::size_t>(std::max(sent, 1));
+  }
+}
+
+// Empty: none is to be sent.
+std::string Datagrams::reply_to(std::string_view datagram, const Endpoint& peer) {
+  const std::string_view cookie = codec_.cookie(datagram);
+  if (cookie.empty()) {
+    tell_refused(peer, datagram, "it has no cookie");
+    return {};
+  }
+  const Clock::time_point now = Clock::now();
+  auto [state, reply] = replies_.claim(peer, cookie, now);
+  if (state != ReplyCache::State::fresh) return std::move(reply);
+  Answer answer = codec_.serve(
+      datagram, {.calls = calls_, .now = now, .max_reply = kMaxDatagram, .peer = peer.address});
+  if (!answer.refused.empty()) tell_refused(peer, datagram, answer.refused);
+  replies_.store(peer, cookie, answer.reply, now);
+  return std::move(answer.reply);
+}
+
+}  // namespace millrace

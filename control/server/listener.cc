@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/server/listener.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <netinet/in.h>
+#include <pwd.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <system_error>
+
+#include <fmt/format.h>
+
+namespace millrace {
+
+namespace {
+
+constexpr int kBacklog = 4096;  // a full one blocks connect() of a SIP worker
+
+std::string reason(int error) { return std::generic_category().message(error); }
+
+// Fails only without descriptors or memory, at start.
+FileDescriptor open_socket(int family, int type) {
+  FileDescriptor fd(::socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd.valid()) throw std::system_error(errno, std::generic_category(), "socket");
+  return fd;
+}
+
+struct UnixAddress {
+  sockaddr_un address{};
+  socklen_t size = 0;
+
+  // Precondition: the name fits. A name that starts with NUL is abstract.
+  explicit UnixAddress(std::string_view name)
+      : size(static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size() +
+                                    (name.starts_with('\0') ? 0 : 1))) {
+    address.sun_family = AF_UNIX;
+    std::ranges::copy(name, address.sun_path);
+  }
+  [[nodiscard]] const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&address); }
+};
+
+// The process that listens there; 0 = unknown to us (another PID namespace), unset = nobody.
+std::optional<pid_t> listening_process(const UnixAddress& address) {
+  const FileDescriptor probe = open_socket(AF_UNIX, SOCK_STREAM);
+  // EAGAIN: its backlog is full, so there is somebody.
+  if (::connect(probe.get(), address.get(), address.size) != 0 && errno != EAGAIN) {
+    return std::nullopt;
+  }
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(probe.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return 0;
+  return peer.pid > 0 ? peer.pid : 0;
+}
+
+std::string in_use_by(std::optional<pid_t> pid) {
+  const pid_t known = pid.value_or(0);
+  return known > 0 ? fmt::format("in use by process {}", known)
+                   : std::string("in use by another process");
+}
+
+// ---- owner -----------------------------------------------------------------------------------
+
+struct Owner {
+  uid_t user = static_cast<uid_t>(-1);  // -1: as it is
+  gid_t group = static_cast<gid_t>(-1);
+};
+
+// A user's name, or its number.
+std::optional<uid_t> find_user(const std::string& text) {
+  if (const auto id = decimal<unsigned>(text)) return id;
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): at start, before there are other threads
+  const passwd* entry = ::getpwnam(text.c_str());
+  return entry == nullptr ? std::nullopt : std::optional(entry->pw_uid);
+}
+
+Result<Owner> parse_owner(const std::string& text) {
+  Owner owner;
+  const std::size_t colon = std::min(text.find(':'), text.size());
+  const std::string user = text.substr(0, colon);
+  const std::string group = colon < text.size() ? text.substr(colon + 1) : "";
+  if (!user.empty()) {
+    const auto id = find_user(user);
+    if (!id) return fail(fmt::format("owner '{}': no such user; create it or correct owner", user));
+    owner.user = *id;
+  }
+  if (!group.empty()) {
+    if (const auto id = decimal<unsigned>(group)) {
+      owner.group = *id;
+      // NOLINTNEXTLINE(concurrency-mt-unsafe): as above
+    } else if (const ::group* entry = ::getgrnam(group.c_str())) {
+      owner.group = entry->gr_gid;
+    } else {
+      return fail(fmt::format("owner '{}': no such group; create it or correct owner", group));
+    }
+  }
+  return owner;
+}
+
+// ---- the lock beside a socket file -------------------------------------------------------------
+
+std::string lock_path(const std::string& socket) { return socket + ".lock"; }
+
+// Its holder removes the file under the lock, so a lock counts only on the file that has the name.
+Result<FileDescriptor> take_lock(const std::string& socket) {
+  const std::string path = lock_path(socket);
+  for (;;) {
+    FileDescriptor lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!lock.valid()) {
+      return fail(
+          fmt::format("control socket {}: cannot create {}: {}; let its directory exist "
+                      "and be writable",
+                      socket, path, reason(errno)));
+    }
+    if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+      return fail(fmt::format("control socket {} is {}; stop that one or set another path", socket,
+                              in_use_by(listening_process(UnixAddress(socket)))));
+    }
+    struct stat ours{};
+    struct stat named{};
+    if (::fstat(lock.get(), &ours) == 0 && ::stat(path.c_str(), &named) == 0 &&
+        ours.st_ino == named.st_ino) {
+      return lock;
+    }
+  }
+}
+
+// Makes room for the socket file. Precondition: the lock is held.
+Result<void> remove_stale(const std::string& path) {
+  struct stat status{};
+  if (::lstat(path.c_str(), &status) != 0) return {};  // bind() tells what else is wrong
+  if (!S_ISSOCK(status.st_mode)) {
+    return fail(
+        fmt::format("control socket {}: a file that is no socket is there; remove it or "
+                    "set another path",
+                    path));
+  }
+  if (const auto pid = listening_process(UnixAddress(path))) {
+    return fail(fmt::format("control socket {} is {}; stop that one or set another path", path,
+                            in_use_by(pid)));
+  }
+  if (::unlink(path.c_str()) != 0) {
+    return fail(
+        fmt::format("control socket {}: cannot replace the stale file: {}", path, reason(errno)));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Listener> Listener::bind(const ControlSocket& config, int type) {
+  Listener listener(config);
+  auto bound = config.udp ? listener.bind_udp(*config.udp) : listener.bind_unix(type);
+  if (!bound) return std::unexpected(std::move(bound.error()));
+  return listener;
+}
+
+Result<void> Listener::bind_unix(int type) {
+  const std::string& path = config_.path;
+  for (const std::string& peer : config_.peers) {
+    const auto user = find_user(peer);
+    if (!user) {
+      return fail(fmt::format(
+          "control socket {}: peer '{}': no such user; create it or correct peers", path, peer));
+    }
+    peers_.push_back(*user);
+  }
+  const auto owner = parse_owner(config_.owner);
+  if (!owner) return fail(fmt::format("control socket {}: {}", path, owner.error().message));
+  auto lock = take_lock(path);
+  if (!lock) return std::unexpected(std::move(lock.error()));
+  if (auto room = remove_stale(path); !room) {
+    ::unlink(lock_path(path).c_str());
+    return room;
+  }
+  lock_ = std::move(*lock);
+  FileDescriptor fd = open_socket(AF_UNIX, type);
+  const UnixAddress address(path);
+  const mode_t before = ::umask(0777);  // nobody gets in before owner and mode are right
+  const int result = ::bind(fd.get(), address.get(), address.size);
+  const int error = errno;
+  ::umask(before);
+  if (result != 0) {
+    return fail(fmt::format("control socket {}: cannot create it: {}; check its directory", path,
+                            reason(error)));
+  }
+  socket_ = std::move(fd);
+  if (::lchown(path.c_str(), owner->user, owner->group) != 0) {
+    return fail(
+        fmt::format("control socket {}: cannot give it to owner '{}': {}; start as root or "
+                    "name a group that this user is in",
+                    path, config_.owner, reason(errno)));
+  }
+  if (::chmod(path.c_str(), config_.mode) != 0) {
+    return fail(fmt::format("control socket {}: cannot set its mode: {}", path, reason(errno)));
+  }
+  return {};
+}
+
+Result<void> Listener::bind_udp(const Endpoint& endpoint) {
+  sockaddr_storage storage{};
+  socklen_t size = 0;
+  if (endpoint.address.is_v4()) {
+    auto* address = reinterpret_cast<sockaddr_in*>(&storage);
+    *address = {.sin_family = AF_INET,
+                .sin_port = endpoint.port.wire().raw(),
+                .sin_addr = {endpoint.address.as_v4().raw()},
+                .sin_zero = {}};
+    size = sizeof *address;
+  } else {
+    auto* address = reinterpret_cast<sockaddr_in6*>(&storage);
+    address->sin6_family = AF_INET6;
+    address->sin6_port = endpoint.port.wire().raw();
+    std::memcpy(&address->sin6_addr, endpoint.address.bytes().data(), 16);
+    size = sizeof *address;
+  }
+  socket_ = open_socket(storage.ss_family, SOCK_DGRAM);
+  if (::bind(socket_.get(), reinterpret_cast<const sockaddr*>(&storage), size) != 0) {
+    const int error = errno;
+    return fail(fmt::format("control socket {}: {}; {}", name(), reason(error),
+                            error == EADDRINUSE ? "stop the program that has it (ss -ulpn) or set "
+                                                  "another port"
+                                                : "set a loopback address of this machine"));
+  }
+  const int receive_buffer = 4 << 20;  // bursts of many SIP workers; the kernel caps it
+  ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
+  return {};
+}
+
+Listener::~Listener() {
+  if (socket_.valid() && !config_.udp) ::unlink(config_.path.c_str());
+  if (lock_.valid()) ::unlink(lock_path(config_.path).c_str());
+}
+
+Result<void> Listener::listen() const {
+  if (!config_.udp && ::listen(socket_.get(), kBacklog) != 0) {
+    return fail(fmt::format("control socket {}: {}", name(), reason(errno)));
+  }
+  return {};
+}
+
+bool Listener::admits(uid_t user) const {
+  return peers_.empty() || user == 0 || user == ::geteuid() ||
+         std::ranges::find(peers_, user) != peers_.end();
+}
+
+std::string Listener::name() const {
+  return config_.udp ? "udp:" + config_.udp->text() : "unix:" + config_.path;
+}
+
+}  // namespace millrace

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/server/server.h"
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <system_error>
+#include <utility>
+
+#include "control/log.h"
+#include "control/server/codecs.h"
+#include "control/server/connection.h"
+#include "control/server/datagrams.h"
+#include "dataplane/base/file_descriptor.h"
+
+namespace millrace {
+
+namespace {
+
+// What an event is about: the end, a listener by its index, or a connection by its id.
+constexpr std::uint64_t kStop = 0;
+constexpr std::uint64_t kFirstListener = 1;
+constexpr std::uint64_t kFirstConnection = 1ULL << 32;
+
+// How many events one thread takes at a time: few, so that the others get theirs.
+constexpr std::size_t kEvents = 4;
+
+// Fails only without descriptors or memory, at start.
+FileDescriptor valid(int fd, const char* what) {
+  if (fd < 0) throw std::system_error(errno, std::generic_category(), what);
+  return FileDescriptor(fd);
+}
+
+}  // namespace
+
+struct Server::Impl {
+  Impl(const std::vector<Listener>& sockets, Calls& all_calls)
+      : listeners(sockets), calls(all_calls) {}
+
+  const std::vector<Listener>& listeners;
+  Calls& calls;
+  FileDescriptor epoll = valid(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
+  FileDescriptor stopper = valid(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd");
+  Connections connections;
+  std::map<std::size_t, Datagrams> datagrams;  // by listener
+  std::atomic<std::uint64_t> next_id = kFirstConnection;
+  std::atomic<bool> stopped = false, paused = false;
+  std::atomic<std::uint64_t> peers_refused = 0, refused = 0;
+  std::mutex mutex;
+  // To be told once more, when the others had their turn.
+  struct Waiting {
+    std::vector<std::shared_ptr<Connection>> served;  // a turn
+    std::vector<std::shared_ptr<Connection>> fresh;   // of one request, not watched yet
+    [[nodiscard]] bool empty() const { return served.empty() && fresh.empty(); }
+  } waiting = {};
+
+  [[nodiscard]] bool watch(int operation, int fd, std::uint32_t events, std::uint64_t what) const {
+    epoll_event event{.events = events, .data = {.u64 = what}};
+    return ::epoll_ctl(epoll.get(), operation, fd, &event) == 0;
+  }
+  // Anew: what is waiting already is told once more.
+  [[nodiscard]] bool watch_listener(int operation, std::size_t index) const {
+    const std::uint32_t once = listeners[index].config().udp ? EPOLLET : EPOLLONESHOT;
+    return watch(operation, listeners[index].fd(), EPOLLIN | once, kFirstListener + index);
+  }
+  void handle(const epoll_event& event);
+  void accept(std::size_t index);
+  void welcome(const Listener& listener, FileDescriptor socket);
+  void tell(const std::shared_ptr<Connection>& connection, std::uint32_t news);
+  void watch(const std::shared_ptr<Connection>& connection);
+  void settle(const std::shared_ptr<Connection>& connection);
+  [[nodiscard]] Waiting take_waiting();
+};
+
+Server::Server(const std::vector<Listener>& listeners, Calls& calls)
+    : impl_(std::make_unique<Impl>(listeners, calls)) {
+  if (!impl_->watch(EPOLL_CTL_ADD, impl_->stopper.get(), EPOLLIN, kStop)) {
+    throw std::system_error(errno, std::generic_category(), "epoll_ctl");
+  }
+}
+
+Server::~Server() = default;
+
+Result<void> Server::start() {
+  Impl& impl = *impl_;
+  for (std::size_t i = 0; i < impl.listeners.size(); ++i) {
+    const Listener& listener = impl.listeners[i];
+    if (auto listening = listener.listen(); !listening) return listening;
+    if (listener.config().udp) {
+      impl.datagrams.try_emplace(i, listener.fd(), codec_of(listener.config().protocol),
+                                 impl.calls);
+    }
+    if (!impl.watch_listener(EPOLL_CTL_ADD, i)) {
+      return fail("control socket " + listener.name() +
+                  ": epoll_ctl: " + std::generic_category().message(errno));
+    }
+  }
+  return {};
+}
+
+void Server::run() {
+  while (!impl_->stopped) run_once();
+}
+
+void Server::run_once() {
+  Impl& impl = *impl_;
+  const auto waiting = impl.take_waiting();
+  std::array<epoll_event, kEvents> events{};
+  const int count = ::epoll_wait(impl.epoll.get(), events.data(), static_cast<int>(events.size()),
+                                 waiting.empty() ? -1 : 0);
+  for (int i = 0; i < count; ++i) impl.handle(events[static_cast<std::size_t>(i)]);
+  for (const auto& connection : waiting.served) impl.tell(connection, Connection::kInput);
+  for (const auto& connection : waiting.fresh) impl.settle(connection);
+}
+
+void Server::stop() {
+  impl_->stopped = true;
+  static_cast<void>(::eventfd_write(impl_->stopper.get(), 1));
+}
+
+Server::Impl::Waiting Server::Impl::take_waiting() {
+  const std::lock_guard lock(mutex);
+  return std::exchange(waiting, {});
+}
+
+void Server::Impl::handle(const epoll_event& event) {
+  const std::uint64_t what = event.data.u64;
+  if (what >= kFirstConnection) {
+    const auto connection = connections.find(what);
+    if (!connection) return;
+    const bool ends = (event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+    return tell(connection, Connection::kInput | (ends ? Connection::kHangup : 0));
+  }
+  if (what == kStop) return;
+  const std::size_t index = what - kFirstListener;
+  const auto udp = datagrams.find(index);
+  if (udp == datagrams.end()) return accept(index);
+  if (udp->second.receive()) static_cast<void>(watch_listener(EPOLL_CTL_MOD, index));
+}
+
+// One connection an event: to ask in vain costs accept4() as much as a connection does.
+void Server::Impl::accept(std::size_t index) {
+  FileDescriptor socket(
+      ::accept4(listeners[index].fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (!socket.valid() && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+    // Out of descriptors or memory: the next attempt would fail as fast.
+    log_event(Level::error, "control-accept-failed",
+              {{"reason", std::generic_category().message(errno)}});
+    paused = true;
+    return;
+  }
+  // Who waits behind it is for another thread.
+  static_cast<void>(watch_listener(EPOLL_CTL_MOD, index));
+  if (socket.valid()) welcome(listeners[index], std::move(socket));
+}
+
+// Who is refused is closed at once, so that a proxy asks another relay instead of waiting.
+void Server::Impl::welcome(const Listener& listener, FileDescriptor socket) {
+  const auto connection = std::make_shared<Connection>(
+      next_id++, std::move(socket), codec_of(listener.config().protocol), calls, connections);
+  const auto report = [&](Level level, std::string_view event, std::string_view reason) {
+    const ucred& peer = connection->peer();
+    log_event(
+        level, event,
+        {{"socket", listener.name()}, {"pid", peer.pid}, {"uid", peer.uid}, {"reason", reason}});
+  };
+  if (!listener.admits(connection->peer().uid)) {
+    ++peers_refused;
+    return report(Level::warning, "control-peer-refused",
+                  "the user is not among the socket's peers");
+  }
+  if (const std::string_view full = connections.enter(connection); !full.empty()) {
+    ++refused;
+    return report(Level::warning, "control-refused", full);
+  }
+  if (log_enabled(Level::debug)) report(Level::debug, "control-connected", "");
+  tell(connection, Connection::kInput);
+  if (connection->closed()) return;
+  if (!connection->has_served()) return watch(connection);
+  // Most clients close it now: who has done so by the next turn need not be watched at all.
+  const std::lock_guard lock(mutex);
+  waiting.fresh.push_back(connection);
+}
+
+// What is not there yet is told by an edge.
+void Server::Impl::watch(const std::shared_ptr<Connection>& connection) {
+  if (!watch(EPOLL_CTL_ADD, connection->fd(), EPOLLIN | EPOLLRDHUP | EPOLLET, connection->id())) {
+    connection->close();
+  }
+}
+
+void Server::Impl::settle(const std::shared_ptr<Connection>& connection) {
+  tell(connection, Connection::kInput);
+  if (!connection->closed()) watch(connection);
+}
+
+// A request that fails in a way nobody foresaw costs its connection, not the live calls.
+void Server::Impl::tell(const std::shared_ptr<Connection>& connection, std::uint32_t news) {
+  try {
+    if (!connection->tell(news)) return;
+  } catch (const std::exception& error) {
+    log_event(Level::error, "control-exception", {{"reason", error.what()}});
+    return connection->close();
+  }
+  const std::lock_guard lock(mutex);
+  waiting.served.push_back(connection);
+}
+
+void Server::expire(Clock::time_point now) {
+  Impl& impl = *impl_;
+  for (const auto& connection : impl.connections.all()) {
+    if (connection->is_overdue(now)) impl.tell(connection, Connection::kOverdue);
+  }
+  if (!impl.paused.exchange(false)) return;
+  for (std::size_t i = 0; i < impl.listeners.size(); ++i) {
+    static_cast<void>(impl.watch_listener(EPOLL_CTL_MOD, i));
+  }
+}
+
+ServerReport Server::report() const {
+  return {.connections = impl_->connections.count(),
+          .peers_refused = impl_->peers_refused,
+          .refused = impl_->refused,
+          .cut = impl_->connections.cut};
+}
+
+}  // namespace millrace

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/device/ethdev.h"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <utility>
+
+#include <rte_dev.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_lcore.h>
+#include <rte_mbuf.h>
+#include <rte_mempool.h>
+
+#include "dataplane/device/eal.h"
+
+namespace millrace {
+namespace {
+
+std::unexpected<Error> device_failure(const std::string& device, std::string_view what, int error,
+                                      DpdkLog& log) {
+  std::string message = "device '" + device + "': " + std::string(what);
+  if (error != 0) message += std::string(": ") + rte_strerror(error < 0 ? -error : error);
+  return fail(message + log.explanation());
+}
+
+// The port of a device; a virtual one is created now, a PCI one by EAL when it started.
+Result<std::uint16_t> probe(const std::string& device, std::uint16_t queues, DpdkLog& log) {
+  const std::string name(device_name(device));
+  if (!is_pci(device)) {
+    const std::string complete = with_queues(device, queues);
+    const int error = rte_dev_probe(("vdev:" + complete).c_str());
+    if (error != 0)
+      return device_failure(device, "cannot be opened as '" + complete + "'", error, log);
+  }
+  std::uint16_t id = 0;
+  if (rte_eth_dev_get_port_by_name(name.c_str(), &id) == 0) return id;
+  if (is_pci(device)) {
+    return fail("device '" + device +
+                "': no DPDK driver took it; bind it with 'dpdk-devbind.py -b "
+                "vfio-pci " +
+                name + "' and see that no other program uses it");
+  }
+  return device_failure(device, "has no port after it was opened", 0, log);
+}
+
+// The NIC's hash over the best fields it offers; none: the driver spreads by itself.
+std::uint64_t hash_fields(std::uint64_t offered) {
+  constexpr std::uint64_t udp = RTE_ETH_RSS_NONFRAG_IPV4_UDP | RTE_ETH_RSS_NONFRAG_IPV6_UDP;
+  if ((offered & RTE_ETH_RSS_L4_DST_ONLY) != 0 && (offered & udp) != 0) {
+    return (offered & udp) | RTE_ETH_RSS_L4_DST_ONLY;
+  }
+  return offered & (RTE_ETH_RSS_IP | RTE_ETH_RSS_UDP);
+}
+
+Result<void> configure(const std::string& device, std::uint16_t id, std::uint16_t queues,
+                       const Mempool& pool, DpdkLog& log) {
+  rte_eth_dev_info info{};
+  if (const int error = rte_eth_dev_info_get(id, &info); error != 0) {
+    return device_failure(device, "does not tell its abilities", error, log);
+  }
+  const unsigned most = std::min(info.max_rx_queues, info.max_tx_queues);
+  if (most < queues) {
+    return fail("device '" + device + "': has " + std::to_string(most) + " queue pairs for " +
+                std::to_string(queues) + " workers; name at most " + std::to_string(most) +
+                " worker_cores or use a device with more queues");
+  }
+  rte_eth_conf conf{};  // MTU: Ethernet's 1500
+  if (queues > 1) conf.rx_adv_conf.rss_conf.rss_hf = hash_fields(info.flow_type_rss_offloads);
+  if (conf.rx_adv_conf.rss_conf.rss_hf != 0) conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+  if (const int error = rte_eth_dev_configure(id, queues, queues, &conf); error != 0) {
+    return device_failure(device, "cannot be configured", error, log);
+  }
+  std::uint16_t rx_ring = kRingSize;
+  std::uint16_t tx_ring = kRingSize;
+  if (const int error = rte_eth_dev_adjust_nb_rx_tx_desc(id, &rx_ring, &tx_ring); error != 0) {
+    return device_failure(device, "refuses its ring sizes", error, log);
+  }
+  const int node = rte_eth_dev_socket_id(id);
+  const auto socket = static_cast<unsigned>(node < 0 ? SOCKET_ID_ANY : node);
+  for (std::uint16_t queue = 0; queue < queues; ++queue) {
+    int error = rte_eth_rx_queue_setup(id, queue, rx_ring, socket, nullptr, pool.get());
+    if (error == 0) error = rte_eth_tx_queue_setup(id, queue, tx_ring, socket, nullptr);
+    if (error != 0) {
+      return device_failure(device, "queue " + std::to_string(queue) + " cannot be set up", error,
+                            log);
+    }
+  }
+  if (const int error = rte_eth_dev_start(id); error != 0) {
+    return device_failure(device, "does not start", error, log);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Mempool> Mempool::create(unsigned mbufs) {
+  rte_mempool* pool =
+      rte_pktmbuf_pool_create("packets", mbufs, kMempoolCache, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
+                              static_cast<int>(rte_socket_id()));
+  if (pool == nullptr) {
+    return fail("mbufs: no memory for " + std::to_string(mbufs) + " packet buffers (" +
+                rte_strerror(rte_errno) + "); raise memory_mb or lower mbufs");
+  }
+  return Mempool(pool);
+}
+
+Mempool::Mempool(Mempool&& other) noexcept : pool_(std::exchange(other.pool_, nullptr)) {}
+Mempool::~Mempool() { rte_mempool_free(pool_); }
+unsigned Mempool::available() const { return rte_mempool_avail_count(pool_); }
+unsigned Mempool::size() const { return pool_->size; }
+
+Result<DeviceLock> DeviceLock::take(std::string_view device) {
+  const std::string_view owned =
+      is_pci(device) ? device_name(device) : device_argument(device, "iface");
+  if (owned.empty()) return DeviceLock(-1);
+  const std::string name = "millrace/device/" + std::string(owned);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  // A leading zero byte makes the name abstract: no file.
+  const std::size_t length = name.copy(address.sun_path + 1, sizeof address.sun_path - 1);
+  const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + length);
+  const auto* const where = reinterpret_cast<const sockaddr*>(&address);
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  DeviceLock lock(fd);
+  if (fd >= 0 && bind(fd, where, size) == 0) {
+    listen(fd, 1);  // only so that a second instance can ask who we are
+    return lock;
+  }
+  if (fd >= 0 && errno == EADDRINUSE) {
+    ucred holder{};
+    socklen_t holder_size = sizeof holder;
+    const bool known = connect(fd, where, size) == 0 &&
+                       getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &holder, &holder_size) == 0;
+    const std::string who =
+        known && holder.pid > 0 ? " (process " + std::to_string(holder.pid) + ")" : "";
+    return fail("device '" + std::string(device) + "': another millrace" + who +
+                " uses it; stop that one, or see who holds '@" + name + "' with 'ss -xap'");
+  }
+  return fail("device '" + std::string(device) + "': cannot be locked: " + rte_strerror(errno));
+}
+
+Result<std::vector<DeviceLock>> DeviceLock::take_all(std::span<const std::string> devices) {
+  std::vector<DeviceLock> locks;
+  for (const std::string& device : devices) {
+    auto lock = take(device);
+    if (!lock) return std::unexpected(lock.error());
+    locks.push_back(std::move(*lock));
+  }
+  return locks;
+}
+
+DeviceLock::DeviceLock(DeviceLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+DeviceLock::~DeviceLock() {
+  if (fd_ >= 0) close(fd_);
+}
+
+Result<Ethdev> Ethdev::open(const std::string& device, std::uint16_t queues, const Mempool& pool) {
+  DpdkLog log;
+  const auto id = probe(device, queues, log);
+  if (!id) return std::unexpected(id.error());
+  Ethdev ethdev(EthPortId{*id});
+  if (auto ok = configure(device, *id, queues, pool, log); !ok) return std::unexpected(ok.error());
+  return ethdev;
+}
+
+Ethdev::Ethdev(Ethdev&& other) noexcept
+    : id_(other.id_), open_(std::exchange(other.open_, false)) {}
+
+Ethdev::~Ethdev() {
+  if (!open_) return;
+  rte_eth_dev_stop(std::to_underlying(id_));
+  rte_eth_dev_close(std::to_underlying(id_));
+}
+
+void Ethdev::hear(std::vector<MacAddress> groups) {
+  std::ranges::sort(groups);
+  groups.erase(std::ranges::unique(groups).begin(), groups.end());
+  std::vector<rte_ether_addr> list;
+  for (const MacAddress& group : groups) {
+    std::ranges::copy(group.bytes, list.emplace_back().addr_bytes);
+  }
+  const std::uint16_t id = std::to_underlying(id_);
+  if (rte_eth_dev_set_mc_addr_list(id, list.data(), static_cast<std::uint32_t>(list.size())) != 0 &&
+      rte_eth_allmulticast_enable(id) != 0) {
+    rte_eth_promiscuous_enable(id);
+  }
+}
+
+MacAddress Ethdev::mac() const {
+  rte_ether_addr address{};
+  rte_eth_macaddr_get(std::to_underlying(id_), &address);
+  return {std::to_array(address.addr_bytes)};
+}
+
+std::string with_queues(const std::string& device, std::uint16_t queues) {
+  std::string complete = device;
+  const auto add = [&](std::string_view key, unsigned value) {
+    if (!device_argument(device, key).empty()) return;
+    complete += "," + std::string(key) + "=" + std::to_string(value);
+  };
+  if (device.starts_with("net_af_packet")) {
+    // The driver's own 512 frames last 100 ms at 5,000 packets a second: where the kernel shares
+    // the worker's core, it may well be away for longer.
+    add("framecnt", 4096);
+    if (queues > 1) add("qpairs", queues);
+  }
+  if (device.starts_with("net_af_xdp")) {
+    add("busy_budget", 0);  // on veth the driver's busy polling costs more than it saves
+    if (queues > 1) add("queue_count", queues);
+  }
+  return complete;
+}
+
+}  // namespace millrace

@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/flow/flow_table.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+
+#include "dataplane/flow/stream.h"
+#include "dataplane/wire/checksum.h"
+
+namespace millrace {
+namespace {
+
+using namespace flow_flag;
+
+constexpr auto kRelaxed = std::memory_order_relaxed;
+constexpr std::uint32_t kHeard = kSource | kLatched | kProvisional;
+constexpr std::size_t kBlockBytes =
+    FlowTable::kPorts * (sizeof(Slot) + sizeof(Record)) + FlowTable::kPorts / 2 * sizeof(Quality);
+
+void forget(SeenLine& seen) {
+  for (auto* word : {&seen.packets, &seen.bytes, &seen.last, &seen.sender, &seen.latest}) {
+    word->store(0, kRelaxed);
+  }
+  for (auto* word : {&seen.base, &seen.bad_sequence, &seen.transit, &seen.jitter}) {
+    word->store(0, kRelaxed);
+  }
+}
+
+void forget(Record& record) {
+  record.candidate_port.store(0, kRelaxed);
+  for (auto* word : {&record.candidate_stream, &record.latched_at, &record.stun,
+                     &record.not_received, &record.past_expected}) {
+    word->store(0, kRelaxed);
+  }
+  for (auto& count : record.drops) count.store(0, kRelaxed);
+}
+
+std::uint32_t kind_flags(const Path& path, const Side& side, const Side& other) {
+  std::uint32_t flags = kActive;
+  if (path.payload == Payload::rtp) {
+    flags |= kRtp;
+    if (side.rtcp_mux) flags |= other.rtcp_mux ? kMux : kMux | kSplit;
+  }
+  if (path.payload == Payload::rtcp) {
+    flags |= kRtcp;
+    if (side.rtcp_mux) flags |= kSplitOff;
+    if (other.rtcp_mux) flags |= kJoin;
+  }
+  if (path.encrypted) flags |= kCipher;
+  if (path.dscp) flags |= kMark | static_cast<std::uint32_t>(*path.dscp & 0x3f) << kDscpShift;
+  if (side.latching == Latching::open) flags |= kOpen;
+  if (side.latching == Latching::off) flags |= kFixed;
+  if (side.handover) flags |= kHandover;
+  if (side.pierce) flags |= kPierce;
+  if (side.treatment == Treatment::block) flags |= kBlocked;
+  if (side.treatment == Treatment::silence) flags |= kSilenced;
+  if (side.dropped_types.any()) flags |= kFiltered;
+  return flags;
+}
+
+void store_types(std::array<std::atomic<std::uint64_t>, 2>& words, const std::bitset<128>& types) {
+  for (std::size_t i = 0; i < 2; ++i) {
+    const std::bitset<128> half = (types >> (64 * i)) & std::bitset<128>(~0ULL);
+    words[i].store(half.to_ullong(), std::memory_order_release);
+  }
+}
+
+std::optional<Endpoint> candidate_of(const Record& record) {
+  const auto port = static_cast<std::uint16_t>(record.candidate_port.load(kRelaxed));
+  if (port == 0) return std::nullopt;
+  return Endpoint{IpAddress::from_words(
+                      {record.candidate[0].load(kRelaxed), record.candidate[1].load(kRelaxed)}),
+                  UdpPort(port)};
+}
+
+// Where media for a side goes, given its own orders: to where it was heard, unless signalling has
+// since moved it and nothing was heard from the new place.
+std::optional<Endpoint> target(const Orders& orders, const std::optional<Endpoint>& remote) {
+  const bool moved = orders.has(kProvisional) && remote;
+  if (orders.has(kLatched) && !moved) return orders.source;
+  return remote;
+}
+
+}  // namespace
+
+SlotMemory SlotMemory::of_process() {
+  return {[](std::size_t bytes) {
+            // A random slot's page is seldom in the TLB: ask for large ones where the kernel has
+            // any.
+            constexpr std::size_t kLargePage = std::size_t{2} << 20;
+            const std::size_t whole = (bytes + kLargePage - 1) / kLargePage * kLargePage;
+            void* const memory = std::aligned_alloc(kLargePage, whole);
+            if (memory != nullptr) madvise(memory, whole, MADV_HUGEPAGE);
+            return memory;
+          },
+          std::free};
+}
+
+FlowTable::FlowTable(std::span<Link* const> links, std::uint64_t tsc_hz, SlotMemory memory)
+    : links_(links.begin(), links.end()), tsc_hz_(tsc_hz), memory_(memory) {
+  for (std::size_t link = 0; link < links.size(); ++link) {
+    for (const Prefix& prefix : links[link]->addresses) {
+      egress_.push_back({prefix.address, static_cast<std::uint16_t>(link)});
+    }
+  }
+  blocks_.reserve(egress_.size());
+  for (std::size_t i = 0; i < egress_.size(); ++i) {
+    void* const block = memory_.allocate(kBlockBytes);
+    if (block == nullptr) {
+      for (const Block& b : blocks_) memory_.release(b.slots);
+      throw std::bad_alloc();
+    }
+    // Constructing touches every page now rather than under the first packet.
+    auto* const slots = ::new (block) Slot[kPorts];
+    auto* const records = ::new (static_cast<void*>(slots + kPorts)) Record[kPorts];
+    for (std::uint32_t port = 0; port < kPorts; ++port) {
+      slots[port].seen.self = SlotIndex(static_cast<std::uint32_t>(i << 16) | port);
+    }
+    auto* const qualities = ::new (static_cast<void*>(records + kPorts)) Quality[kPorts / 2];
+    blocks_.push_back({slots, records, qualities});
+  }
+}
+
+FlowTable::~FlowTable() {
+  for (const Block& block : blocks_) memory_.release(block.slots);
+}
+
+std::optional<DropReason> FlowTable::unreachable(SlotIndex index, const IpAddress& address) const {
+  const Link& link = *links_[egress(index).link];
+  const std::optional<IpAddress> inside = address.v4_inside();
+  const auto ours = [&](const Egress& own) {
+    return own.address == address || own.address == inside;
+  };
+  const auto reserves = [&](const Prefix& own) { return own.reserves(address); };
+  if (!address.is_sendable() || address.family() != egress(index).address.family() ||
+      std::ranges::any_of(egress_, ours) || std::ranges::any_of(link.networks, reserves)) {
+    return DropReason::source_invalid;
+  }
+  if (!link.peers.admits(address)) return DropReason::peer_denied;
+  return std::nullopt;
+}
+
+// What the rewrite of a packet changes, summed up: source (checked to be orders.source),
+// destination (the port it arrived at), both replaced; in the IPv4 header one off the TTL, the high
+// byte of its word. The mapped form's prefix sums up to ones' complement zero, so addresses of both
+// families are summed as they are kept.
+void FlowTable::set_deltas(SlotIndex index, Orders& orders) const {
+  if (!orders.has(kSource | kDestination)) return;
+  const auto delta = [](const IpAddress& before, const IpAddress& after) {
+    const auto sum = [](const IpAddress& a) {
+      return ones_sum(std::as_bytes(std::span(a.bytes())));
+    };
+    return word_delta(sum(before), sum(after));
+  };
+  const LocalPort in = (orders.has(kSplitOff) ? index.of_rtp() : index).local();
+  const LocalPort out = orders.exit().local();
+  const std::uint32_t addresses = delta(orders.source.address, egress(orders.peer).address) +
+                                  delta(egress(index).address, orders.destination.address);
+  const std::uint32_t ports =
+      word_delta(orders.source.port.wire().raw(), out.port.wire().raw()) +
+      word_delta(in.port.wire().raw(), orders.destination.port.wire().raw());
+  const std::uint32_t ttl = word_delta(Be16(0x0100).raw(), 0);
+  orders.ip_delta = fold(std::uint64_t{addresses} + ttl);
+  orders.udp_delta = fold(std::uint64_t{addresses} + ports);
+}
+
+void FlowTable::set_destination(SlotIndex index, Orders& orders,
+                                const std::optional<Endpoint>& destination) const {
+  const Endpoint before = orders.destination;
+  orders.flags &= ~kDestination;
+  if (destination && !orders.has(kHeld)) orders.flags |= kDestination;
+  orders.destination = destination.value_or(Endpoint{});
+  if (orders.destination.address != before.address) orders.hop = NextHop{};
+  set_deltas(index, orders);
+}
+
+void FlowTable::set_hop(SlotIndex index, SlotIndex peer, const Endpoint& destination, NextHop hop) {
+  std::optional<OrdersLock> lock = OrdersLock::try_lock(slot(index).orders);
+  if (!lock) return;
+  Orders orders = lock->orders();
+  if (!orders.has(kDestination) || orders.destination != destination || orders.peer != peer) return;
+  orders.hop = hop;
+  lock->commit(orders);
+}
+
+Orders FlowTable::adopt(SlotIndex index, Orders orders, const Side& side, const Side& other,
+                        const Path& path) {
+  Record& rec = record(index);
+  const bool fresh = !orders.has(kActive);
+  if (fresh) {
+    forget(slot(index).seen);
+    forget(rec);
+    forget(quality(index));
+  }
+  std::optional<Endpoint> remote = side.remote;
+  if (remote && (remote->port.number() == 0 || unreachable(index, remote->address))) {
+    remote.reset();
+  }
+  const bool was_learning = !fresh && !orders.has(kFixed) && !orders.has(kSplitOff);
+  const std::uint32_t kept = was_learning ? kHeard : 0;
+  orders.flags = (orders.flags & kept) | kind_flags(path, side, other);
+  if (orders.has(kFixed)) {
+    orders.flags &= ~kHeard;
+    if (remote) orders.flags |= kSource;
+    orders.source = remote.value_or(Endpoint{});
+  } else if (orders.has(kLatched) && side.on_publish == OnPublish::reopen) {
+    orders.flags |= kProvisional;
+  }
+  // Signalling has caught up with where the side already is.
+  if (orders.has(kLatched) && remote == orders.source) orders.flags &= ~kProvisional;
+  orders.clock_rate = clock_rate_of(side.clock_hz, tsc_hz_);
+
+  std::size_t hints = 0;
+  for (const IpAddress& hint : side.hints) {
+    if (hints < kMaxHints && !unreachable(index, hint)) store_address(rec.hints[hints++], hint);
+  }
+  while (hints < kMaxHints) store_address(rec.hints[hints++], IpAddress{});
+  store_types(rec.payload_types, side.payload_types);
+  store_types(rec.dropped_types, side.dropped_types);
+  store_address(rec.remote, remote ? remote->address : IpAddress{});
+  rec.remote_port.store(remote ? remote->port.number() : 0, std::memory_order_release);
+  return orders;
+}
+
+// Who sends RTCP at the port of RTP is who is heard there. Precondition: `index` is locked, which
+// keeps a worker from latching at the port of RTP without it.
+void FlowTable::follow_rtp(SlotIndex index, Orders& orders) const {
+  std::optional<Orders> rtp;
+  while (!(rtp = read_orders(slot(index.of_rtp()).orders))) {
+  }
+  orders.flags = (orders.flags & ~kHeard) | (rtp->flags & kHeard);
+  orders.source = rtp->source;
+}
+
+// `index` was joined to another port before: what arrives there no longer leaves from here.
+void FlowTable::detach(SlotIndex index, SlotIndex from) {
+  OrdersLock lock = OrdersLock::lock(slot(index).orders);
+  Orders orders = lock.orders();
+  if (!orders.has(kPeer) || orders.peer != from) return;
+  orders.flags &= ~(kPeer | kDestination | kHeld);
+  lock.commit(orders);
+}
+
+void FlowTable::publish(const Path& path, Tsc now) {
+  const std::array<SlotIndex, 2> index{SlotIndex(path.a.local), SlotIndex(path.b.local)};
+  const std::array<const Side*, 2> side{&path.a, &path.b};
+  for (const std::size_t i : {0, 1}) {
+    std::optional<Orders> before;
+    while (!(before = read_orders(slot(index[i]).orders))) {
+    }
+    if (before->has(kPeer) && before->peer != index[1 - i]) detach(before->peer, index[i]);
+  }
+
+  const std::size_t low = index[0] < index[1] ? 0 : 1;
+  OrdersLock first = OrdersLock::lock(slot(index[low]).orders);
+  OrdersLock second = OrdersLock::lock(slot(index[1 - low]).orders);
+  const std::array<OrdersLock*, 2> lock =
+      low == 0 ? std::array{&first, &second} : std::array{&second, &first};
+  const bool across = egress(index[0]).address.family() != egress(index[1]).address.family();
+  std::array<Orders, 2> orders;
+  for (const std::size_t i : {0, 1}) {
+    orders[i] = adopt(index[i], lock[i]->orders(), *side[i], *side[1 - i], path);
+    if (orders[i].has(kSplitOff)) follow_rtp(index[i], orders[i]);
+    orders[i].flags |= side[1 - i]->deliver ? kPeer : kPeer | kHeld;
+    if (across) orders[i].flags |= kBridge;
+    if (orders[i].peer != index[1 - i]) orders[i].hop = NextHop{};
+    orders[i].peer = index[1 - i];
+  }
+  for (const std::size_t i : {0, 1}) {
+    const std::size_t other = 1 - i;
+    set_destination(index[i], orders[i], target(orders[other], remote_of(index[other])));
+  }
+  for (const std::size_t i : {0, 1}) lock[i]->commit(orders[i]);
+
+  // Not under the locks: packets give up on a slot that stays locked, and this may wait. A hop that
+  // was kept is checked by the packets that use it.
+  for (const std::size_t i : {0, 1}) {
+    if (!orders[i].has(kDestination) || orders[i].hop != NextHop{}) continue;
+    const Endpoint& to = orders[i].destination;
+    const auto hop = neighbors_of(index[1 - i]).resolve(to.address, now);
+    if (hop) set_hop(index[i], index[1 - i], to, *hop);
+  }
+}
+
+void FlowTable::withdraw(LocalPort port) {
+  const SlotIndex index(port);
+  std::optional<SlotIndex> peer;
+  {
+    OrdersLock lock = OrdersLock::lock(slot(index).orders);
+    const Orders orders = lock.orders();
+    if (orders.has(kPeer)) peer = orders.peer;
+    forget(slot(index).seen);
+    forget(record(index));
+    forget(quality(index));
+    lock.commit(Orders{});
+  }
+  if (peer) detach(*peer, index);
+}
+
+std::optional<Endpoint> FlowTable::remote_of(SlotIndex index) const {
+  const Record& rec = record(index);
+  const auto port = static_cast<std::uint16_t>(rec.remote_port.load(std::memory_order_acquire));
+  if (port == 0) return std::nullopt;
+  return Endpoint{load_address(rec.remote), UdpPort(port)};
+}
+
+void FlowTable::note_rtcp(SlotIndex index, SlotIndex peer, std::span<const std::byte> packet,
+                          std::uint32_t clock_rate, Tsc now) const {
+  const SeenLine& rtp = slot(peer.of_rtp()).seen;
+  const std::uint64_t sender = rtp.sender.load(kRelaxed);
+  const std::optional<std::uint32_t> stream =
+      sender == 0 ? std::nullopt : std::optional(static_cast<std::uint32_t>(sender));
+  note_reports(packet, quality(index), quality(peer), stream, clock_of(clock_rate, tsc_hz_), now,
+               tsc_hz_);
+}
+
+FlowReport FlowTable::read(LocalPort port, Tsc now) const {
+  const SlotIndex index(port);
+  std::optional<Orders> orders;
+  while (!(orders = read_orders(slot(index).orders))) {
+  }
+  FlowReport report;
+  if (!orders->has(kActive)) return report;
+  const SeenLine& seen = slot(index).seen;
+  const Record& rec = record(index);
+  report.active = true;
+  report.packets = seen.packets.load(kRelaxed);
+  report.bytes = seen.bytes.load(kRelaxed);
+  const auto minus = [](std::uint64_t a, std::uint64_t b) { return a > b ? a - b : 0; };
+  report.stun = rec.stun.load(kRelaxed);
+  // What is admitted and then not sent; what is dropped for its source; and for its content.
+  report.forwarded = minus(
+      report.packets, rec.dropped(DropReason::no_destination, DropReason::neighbor_table_full));
+  report.refused = rec.dropped(DropReason::source_invalid, DropReason::latch_contended);
+  report.malformed = rec.dropped(DropReason::empty_datagram, DropReason::stun_malformed);
+  for (std::size_t i = 0; i < rec.drops.size(); ++i) report.drops[i] = rec.drops[i].load(kRelaxed);
+  const bool heard = report.packets > 0;
+  report.pierce = orders->has(kPierce) && !heard;
+  const bool latched = orders->has(kLatched) && !orders->has(kSplitOff);
+  if (latched || (orders->has(kFixed | kSource) && heard)) report.latched = orders->source;
+  if (orders->has(kDestination)) report.destination = orders->destination;
+  const auto since = [&](const std::atomic<std::uint64_t>& time) {
+    const auto ticks = static_cast<double>(elapsed(Tsc{time.load(kRelaxed)}, now));
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(
+        std::chrono::duration<double>(ticks / static_cast<double>(tsc_hz_)));
+  };
+  if (latched) report.latched_for = since(rec.latched_at);
+  if (heard) report.idle = since(seen.last);
+  if (!orders->has(kOpen)) report.stranger = candidate_of(rec);
+  // The pair's reports belong to the port that they arrive at.
+  if (orders->has(kRtcp) || orders->has(kMux)) {
+    report.quality = read_quality(quality(index), now, tsc_hz_);
+  }
+  const std::uint64_t sender = seen.sender.load(kRelaxed);
+  if (!orders->has(kRtp) || sender == 0) return report;
+
+  report.ssrc = static_cast<std::uint32_t>(sender);
+  const Latest latest(seen.latest.load(kRelaxed));
+  report.extended_highest_sequence = latest.sequence();
+  const std::uint32_t current = report.extended_highest_sequence - seen.base.load(kRelaxed) + 1;
+  report.expected = rec.past_expected.load(kRelaxed) + current;
+  report.lost = static_cast<std::int64_t>(report.expected -
+                                          minus(report.packets, rec.not_received.load(kRelaxed)));
+  report.jitter = seen.jitter.load(kRelaxed) >> 4;
+  report.payload_type = payload_type_of(latest.beginning());
+  return report;
+}
+
+}  // namespace millrace

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Who may be heard (RFC 4961, RFC 7362): the rare half of the flow table, run by workers for
+// packets whose source is not the latched one. See docs/adr/0003-restricted-latching.md.
+//
+// A source is judged on a consistent copy first, so that refusing a flood locks nothing, and once
+// more under the locks of all slots concerned before anything changes.
+
+#include <utility>
+
+#include "dataplane/flow/flow_table.h"
+
+namespace millrace {
+namespace {
+
+using namespace flow_flag;
+
+constexpr auto kRelaxed = std::memory_order_relaxed;
+constexpr auto kAcquire = std::memory_order_acquire;
+
+void remember(Record& record, const Endpoint& source) {
+  const auto [first, second] = source.address.words();
+  record.candidate[0].store(first, kRelaxed);
+  record.candidate[1].store(second, kRelaxed);
+  record.candidate_port.store(source.port.number(), kRelaxed);
+}
+
+// A rebound source goes on where the old one stopped: forward by less than RFC 3550's MAX_DROPOUT.
+constexpr std::uint16_t kRebindSequence = 3000;
+constexpr std::uint64_t kRebindSilenceRtp = 10;  // a tenth of a second
+constexpr std::uint64_t kRebindSilenceRtcp = 1;  // one second
+
+bool is_hint(const Record& record, const IpAddress& address) {
+  const auto [first, second] = address.words();
+  for (std::size_t i = 0; i < kMaxHints; ++i) {
+    const auto& hint = record.hints[i];
+    if (hint[0].load(kAcquire) == first && hint[1].load(kAcquire) == second) return true;
+  }
+  return false;
+}
+
+bool is_negotiated(const Record& record, std::uint8_t payload_type) {
+  const std::uint64_t low = record.payload_types[0].load(kAcquire);
+  const std::uint64_t high = record.payload_types[1].load(kAcquire);
+  if ((low | high) == 0) return true;
+  return ((payload_type < 64 ? low : high) >> (payload_type % 64) & 1) != 0;
+}
+
+// Which packets can latch at all: on an RTP or RTCP path not those that anyone can make up without
+// knowing what the path carries.
+bool proves_enough(const Orders& orders, Evidence::Kind kind) {
+  switch (kind) {
+    case Evidence::Kind::rtp:
+      return orders.has(kRtp);
+    case Evidence::Kind::rtcp:
+      return orders.has(kRtcp) || orders.has(kRtp | kMux);
+    case Evidence::Kind::stun:
+      return true;
+    case Evidence::Kind::dtls:
+      return orders.has(kCipher) || !(orders.has(kRtp) || orders.has(kRtcp));
+    case Evidence::Kind::keepalive:
+      return false;
+    case Evidence::Kind::datagram:
+      return !(orders.has(kRtp) || orders.has(kRtcp));
+  }
+  return false;
+}
+
+bool is_silent(const SeenLine& seen, const Evidence& evidence, Tsc now, std::uint64_t tsc_hz) {
+  const std::uint64_t silence = elapsed(Tsc{seen.last.load(kRelaxed)}, now);
+  const bool rtcp = evidence.kind == Evidence::Kind::rtcp;
+  return silence >= tsc_hz / (rtcp ? kRebindSilenceRtcp : kRebindSilenceRtp);
+}
+
+// Whether a packet goes on where the latched source stopped: a NAT has moved the same sender.
+bool continues(const SeenLine& seen, const Evidence& evidence, Tsc now, std::uint64_t tsc_hz) {
+  if (seen.sender.load(kRelaxed) != (kKnownSender | evidence.ssrc)) return false;
+  if (!is_silent(seen, evidence, now, tsc_hz)) return false;
+  if (evidence.kind == Evidence::Kind::rtcp) return true;
+  if (evidence.kind != Evidence::Kind::rtp) return false;
+  const auto highest = static_cast<std::uint16_t>(seen.highest());
+  const auto ahead = static_cast<std::uint16_t>(evidence.sequence - highest);
+  return ahead >= 1 && ahead <= kRebindSequence;
+}
+
+}  // namespace
+
+std::optional<DropReason> FlowTable::may_latch(SlotIndex index, const Endpoint& source) const {
+  const std::optional<Orders> orders = read_orders(slot(index).orders);
+  if (!orders) return DropReason::slot_busy;
+  if (!orders->has(kActive)) return DropReason::port_inactive;
+  if (source.port.number() == 0) return DropReason::source_invalid;
+  if (const auto reason = unreachable(index, source.address)) return reason;
+  Record& rec = record(index);
+  if (!orders->has(kFixed) && (orders->has(kOpen) || is_hint(rec, source.address))) {
+    return std::nullopt;
+  }
+  remember(rec, source);
+  return DropReason::wrong_source;
+}
+
+// Open latching: two packets in a row of one source and one SSRC (RFC 3550 A.1, MIN_SEQUENTIAL).
+// Two workers may mix up two candidates here, which at worst prolongs a probation.
+std::optional<DropReason> FlowTable::probation(SlotIndex index, const Endpoint& source,
+                                               const Evidence& evidence) const {
+  Record& rec = record(index);
+  const auto [first, second] = source.address.words();
+  const std::uint32_t port = source.port.number();
+  const std::uint64_t stream = std::uint64_t{evidence.ssrc} << 32 | evidence.sequence;
+  const std::uint64_t before = rec.candidate_stream.load(kRelaxed);
+  const auto step = static_cast<std::uint16_t>(evidence.kind == Evidence::Kind::rtp ? 1 : 0);
+  const bool same = rec.candidate_port.load(kRelaxed) == port &&
+                    rec.candidate[0].load(kRelaxed) == first &&
+                    rec.candidate[1].load(kRelaxed) == second && before >> 32 == evidence.ssrc &&
+                    static_cast<std::uint16_t>(before + step) == evidence.sequence;
+  if (same) return std::nullopt;
+  remember(rec, source);
+  rec.candidate_stream.store(stream, kRelaxed);
+  return DropReason::latch_probation;
+}
+
+std::optional<DropReason> FlowTable::judge(SlotIndex index, const Orders& orders,
+                                           const Endpoint& source, const Evidence& evidence,
+                                           Tsc now) const {
+  const Record& rec = record(index);
+  const SeenLine& seen = slot(index).seen;
+  const bool open = orders.has(kOpen);
+  if (!orders.has(kActive)) return DropReason::port_inactive;
+  if (orders.has(kFixed) || !(open || is_hint(rec, source.address)) ||
+      !proves_enough(orders, evidence.kind)) {
+    return DropReason::wrong_source;
+  }
+  if (evidence.kind == Evidence::Kind::rtp && !is_negotiated(rec, evidence.payload_type)) {
+    return DropReason::payload_type;
+  }
+  if (orders.has(kLatched) && !orders.has(kProvisional)) {
+    // STUN and DTLS may come from another of the side's addresses than its media will: the first
+    // RTP packet of all decides. Afterwards only a NAT rebinding counts.
+    const bool first_rtp = evidence.kind == Evidence::Kind::rtp && seen.sender.load(kRelaxed) == 0;
+    if (continues(seen, evidence, now, tsc_hz_)) return std::nullopt;
+    const bool handed_over = orders.has(kHandover) && is_silent(seen, evidence, now, tsc_hz_);
+    if (!first_rtp && !handed_over) return DropReason::wrong_source;
+  }
+  return open ? probation(index, source, evidence) : std::nullopt;
+}
+
+std::optional<DropReason> FlowTable::latch(SlotIndex index, const Endpoint& source,
+                                           const Evidence& evidence, Tsc now) {
+  const std::optional<Orders> glance = read_orders(slot(index).orders);
+  if (!glance) return DropReason::slot_busy;
+  if (const auto refused = judge(index, *glance, source, evidence, now)) {
+    if (!glance->has(kOpen)) remember(record(index), source);
+    return refused;
+  }
+  // Without a next hop yet, the first packet that needs it looks again.
+  const auto hop = neighbors_of(index).try_resolve(source.address, now);
+
+  std::optional<SideLock> side = try_lock(index);
+  if (!side) return DropReason::latch_contended;
+  // Signalling may have changed its mind since.
+  if (const auto refused = judge(index, side->orders, source, evidence, now)) return refused;
+  const bool split = side->orders.has(kSplit);
+  std::optional<SideLock> rtcp = split ? try_lock(index.of_rtcp()) : std::nullopt;
+  if (split && !rtcp) return DropReason::latch_contended;
+  record(index).latched_at.store(now.ticks, kRelaxed);
+  const std::optional<NextHop> known = hop ? std::optional(*hop) : std::nullopt;
+  // In this order: see follow_rtp().
+  set_source(*side, source, known);
+  if (rtcp && rtcp->orders.has(kSplitOff)) set_source(*rtcp, source, known);
+  return std::nullopt;
+}
+
+std::optional<FlowTable::SideLock> FlowTable::try_lock(SlotIndex index) const {
+  std::optional<OrdersLock> lock = OrdersLock::try_lock(slot(index).orders);
+  if (!lock) return std::nullopt;
+  const Orders orders = lock->orders();
+  std::optional<OrdersLock> peer =
+      orders.has(kPeer) ? OrdersLock::try_lock(slot(orders.peer).orders) : std::nullopt;
+  if (orders.has(kPeer) && !peer) return std::nullopt;
+  return SideLock{index, std::move(*lock), std::move(peer), orders};
+}
+
+void FlowTable::set_source(SideLock& side, const Endpoint& source,
+                           const std::optional<NextHop>& hop) const {
+  Orders& orders = side.orders;
+  orders.source = source;
+  orders.flags = (orders.flags | kSource | kLatched) & ~kProvisional;
+  set_deltas(side.index, orders);
+  side.lock.commit(orders);
+  if (!side.peer) return;
+  Orders peer = side.peer->orders();
+  if (!peer.has(kPeer) || peer.peer != side.index) return;
+  set_destination(orders.peer, peer, source);
+  if (hop) peer.hop = *hop;
+  side.peer->commit(peer);
+}
+
+std::expected<NeighborWord, DropReason> FlowTable::rehop(SlotIndex index, Tsc now) {
+  const std::optional<Orders> orders = read_orders(slot(index).orders);
+  if (!orders) return std::unexpected(DropReason::slot_busy);
+  if (!orders->has(kDestination)) return std::unexpected(DropReason::no_destination);
+  NeighborTable& neighbors = neighbors_of(orders->peer);
+  NextHop hop = orders->hop;
+  HopState state = neighbors.touch(hop);
+  if (state == HopState::stale) {
+    const auto found = neighbors.try_resolve(orders->destination.address, now);
+    if (!found) {
+      switch (found.error()) {
+        case ResolveError::no_route:
+          return std::unexpected(DropReason::no_route);
+        case ResolveError::table_full:
+          return std::unexpected(DropReason::neighbor_table_full);
+        case ResolveError::contended:
+          return std::unexpected(DropReason::neighbor_unresolved);
+      }
+    }
+    hop = *found;
+    set_hop(index, orders->peer, orders->destination, hop);
+    state = neighbors.touch(hop);
+  }
+  const NeighborWord word = neighbors.word(hop.index);
+  if (state != HopState::reachable || !word.matches(hop)) {
+    return std::unexpected(DropReason::neighbor_unresolved);
+  }
+  return word;
+}
+
+}  // namespace millrace

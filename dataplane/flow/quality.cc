@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/flow/quality.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "dataplane/wire/bytes.h"
+
+namespace millrace {
+namespace {
+
+constexpr auto kRelaxed = std::memory_order_relaxed;
+constexpr std::uint8_t kSenderReport = 200;
+constexpr std::uint8_t kReceiverReport = 201;
+constexpr std::size_t kSenderInfo = 20;
+constexpr std::size_t kBlock = 24;
+constexpr std::uint64_t kMicro = 1'000'000;
+constexpr std::uint64_t kLongestTrip = 30 * kMicro;  // beyond that a report tells nonsense
+
+std::uint32_t word_at(std::span<const std::byte> bytes, std::size_t at) {
+  return load_be32(bytes.data() + at);
+}
+
+std::uint64_t micros(std::uint64_t ticks, std::uint64_t tsc_hz) {
+  return ticks / tsc_hz * kMicro + ticks % tsc_hz * kMicro / tsc_hz;
+}
+
+std::uint64_t mos_tenths(double loss_percent, double jitter_ms, double round_trip_ms) {
+  return static_cast<std::uint64_t>(
+      std::lround(mean_opinion(loss_percent, jitter_ms, round_trip_ms) * 10));
+}
+
+// The round trip between relay and reporter: the sender report that it answers passed here, it
+// waited there for DLSR (1/65536 s), and the answer is here now. 0 = cannot be known.
+std::uint64_t leg_of(std::uint32_t lsr, std::uint32_t dlsr, const Quality& peer, Tsc now,
+                     std::uint64_t tsc_hz) {
+  if (lsr == 0 || peer.report_ntp.load(kRelaxed) != lsr) return 0;
+  const Tsc passed{peer.report_passed.load(kRelaxed)};
+  const std::uint64_t since = micros(elapsed(passed, now), tsc_hz);
+  const std::uint64_t waited = dlsr * kMicro >> 16;
+  // Between neighbours the trip may be shorter than what their clocks differ by meanwhile.
+  const std::uint64_t tolerance = waited / 128 + 1000;
+  if (since + tolerance < waited || since > waited + kLongestTrip) return 0;
+  return since > waited ? since - waited : 1;
+}
+
+void add(std::atomic<std::uint64_t>& sum, std::uint64_t value) {
+  sum.store(sum.load(kRelaxed) + value, kRelaxed);
+}
+
+void keep(Quality::Sample& sample, std::uint64_t values, std::uint64_t leg_and_second) {
+  sample.values.store(values, kRelaxed);
+  sample.leg_and_second.store(leg_and_second, kRelaxed);
+}
+
+void start(Quality& quality, std::uint32_t ssrc) {
+  quality.subject.store(ssrc, kRelaxed);
+  for (auto* sum : {&quality.mos_sum, &quality.loss_sum, &quality.jitter_sum, &quality.round_trips,
+                    &quality.round_trip_sum, &quality.leg_sum}) {
+    sum->store(0, kRelaxed);
+  }
+}
+
+QualitySample unpack(const Quality::Sample& sample, Tsc now, std::uint64_t tsc_hz) {
+  const std::uint64_t values = sample.values.load(kRelaxed);
+  const std::uint64_t leg_and_second = sample.leg_and_second.load(kRelaxed);
+  const std::uint64_t second = leg_and_second >> 32;
+  return {.mos_tenths = static_cast<std::uint8_t>(values),
+          .loss_percent = static_cast<std::uint8_t>(values >> 8),
+          .jitter_ms = static_cast<std::uint16_t>(values >> 16),
+          .round_trip = std::chrono::microseconds(values >> 32),
+          .leg = std::chrono::microseconds(leg_and_second & 0xffff'ffff),
+          .age = std::chrono::seconds(now.ticks / tsc_hz - std::min(now.ticks / tsc_hz, second))};
+}
+
+}  // namespace
+
+double mean_opinion(double loss_percent, double jitter_ms, double round_trip_ms) {
+  const double delay = round_trip_ms + 2 * jitter_ms + 10;
+  double r = delay < 160 ? 93.2 - delay / 40 : 93.2 - (delay - 120) / 10;
+  r = std::clamp(r - 2.5 * loss_percent, 0.0, 100.0);
+  const double mos = 1 + 0.035 * r + 0.000007 * r * (r - 60) * (100 - r);
+  return std::clamp(mos, 1.0, 5.0);
+}
+
+void note_reports(std::span<const std::byte> packet, Quality& own, const Quality& peer,
+                  std::optional<std::uint32_t> stream, std::uint32_t clock_hz, Tsc now,
+                  std::uint64_t tsc_hz) {
+  // A compound starts with the report (section 6.1); what else it holds does not matter here.
+  const std::uint32_t head = word_at(packet, 0);
+  const auto type = static_cast<std::uint8_t>(head >> 16);
+  const std::size_t end = std::min(packet.size(), std::size_t{4} * ((head & 0xffff) + 1));
+  std::size_t at = 8;
+  if (type == kSenderReport) {
+    if (end < at + kSenderInfo) return;
+    own.report_ntp.store(word_at(packet, at) << 16 | word_at(packet, at + 4) >> 16, kRelaxed);
+    own.report_passed.store(now.ticks, kRelaxed);
+    at += kSenderInfo;
+  } else if (type != kReceiverReport) {
+    return;
+  }
+  for (unsigned blocks = head >> 24 & 0x1f; blocks > 0 && end - at >= kBlock; --blocks) {
+    if (word_at(packet, at) != stream) {
+      at += kBlock;
+      continue;
+    }
+    const std::uint64_t loss = std::uint64_t{word_at(packet, at + 4) >> 24} * 100 / 256;
+    const std::uint64_t jitter = std::min<std::uint64_t>(
+        std::uint64_t{word_at(packet, at + 12)} * 1000 / std::max(clock_hz, 1U), 0xffff);
+    const std::uint64_t leg =
+        leg_of(word_at(packet, at + 16), word_at(packet, at + 20), peer, now, tsc_hz);
+    const std::uint64_t trip = leg == 0 ? 0 : leg + peer.leg_last.load(kRelaxed);
+    const std::uint64_t mos = mos_tenths(static_cast<double>(loss), static_cast<double>(jitter),
+                                         static_cast<double>(trip) / 1000);
+    if (static_cast<std::uint32_t>(own.subject.load(kRelaxed)) != *stream) start(own, *stream);
+    const bool first = own.subject.load(kRelaxed) >> 32 == 0;
+    own.subject.store(own.subject.load(kRelaxed) + (1ULL << 32), kRelaxed);
+    add(own.mos_sum, mos);
+    add(own.loss_sum, loss);
+    add(own.jitter_sum, jitter);
+    if (leg != 0) {
+      add(own.round_trips, 1);
+      add(own.round_trip_sum, trip);
+      add(own.leg_sum, leg);
+      own.leg_last.store(leg, kRelaxed);
+    }
+    const std::uint64_t values = mos | loss << 8 | jitter << 16 | trip << 32;
+    const std::uint64_t leg_and_second = leg | now.ticks / tsc_hz << 32;
+    if (first || mos < (own.lowest.values.load(kRelaxed) & 0xff)) {
+      keep(own.lowest, values, leg_and_second);
+    }
+    if (first || mos > (own.highest.values.load(kRelaxed) & 0xff)) {
+      keep(own.highest, values, leg_and_second);
+    }
+    return;
+  }
+}
+
+std::optional<QualityReport> read_quality(const Quality& quality, Tsc now, std::uint64_t tsc_hz) {
+  const std::uint64_t subject = quality.subject.load(kRelaxed);
+  const std::uint64_t samples = subject >> 32;
+  if (samples == 0) return std::nullopt;
+  const auto mean = [](const std::atomic<std::uint64_t>& sum, std::uint64_t of) {
+    return of == 0 ? 0 : (sum.load(kRelaxed) + of / 2) / of;
+  };
+  const std::uint64_t trips = quality.round_trips.load(kRelaxed);
+  QualityReport report;
+  report.ssrc = static_cast<std::uint32_t>(subject);
+  report.samples = samples;
+  report.average = {.mos_tenths = static_cast<std::uint8_t>(mean(quality.mos_sum, samples)),
+                    .loss_percent = static_cast<std::uint8_t>(mean(quality.loss_sum, samples)),
+                    .jitter_ms = static_cast<std::uint16_t>(mean(quality.jitter_sum, samples)),
+                    .round_trip = std::chrono::microseconds(mean(quality.round_trip_sum, trips)),
+                    .leg = std::chrono::microseconds(mean(quality.leg_sum, trips)),
+                    .age = {}};
+  report.lowest = unpack(quality.lowest, now, tsc_hz);
+  report.highest = unpack(quality.highest, now, tsc_hz);
+  return report;
+}
+
+void forget(Quality& quality) {
+  start(quality, 0);
+  for (auto* word : {&quality.report_ntp, &quality.report_passed, &quality.leg_last}) {
+    word->store(0, kRelaxed);
+  }
+}
+
+}  // namespace millrace

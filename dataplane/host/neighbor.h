@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// Who is next to us on one link: the bounded table of next hops and their MAC addresses (RFC 826,
+// RFC 1122 section 2.3.2; RFC 4861 section 7).
+//
+// Theory of operation. A flow slot stores a NextHop: an entry's index and the tag that the entry
+// shows while it is this neighbour and reachable. Each entry publishes one atomic word, its MAC in
+// the low 48 bits in memory order and its tag above, so a packet needs one load and one compare.
+// The tag is a generation, which changes when the entry is given to another address, and a "used"
+// bit as in a page table: the clock hand clears it, the next packet's compare fails, and touch()
+// sets it again. Use is thus known without a write for each packet. An entry that is still being
+// resolved shows its generation without the bit and, for a MAC, whether anyone waits for it.
+// Everything else lies behind a try-lock. A worker that does not get it drops its packet as
+// neighbor_unresolved; control threads wait for the few microseconds it is ever held.
+// Entries come from resolve() alone (what we want to send to), never from what others say: a
+// flood of ARP or ND cannot fill the table, and an unsolicited reply changes nothing. The families
+// differ in their messages, which are the Host's, not in what is kept here.
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "dataplane/base/net.h"
+#include "dataplane/dataplane.h"
+#include "dataplane/tsc.h"
+
+namespace millrace {
+
+// Where an IPv6 address is asked for (RFC 4291 section 2.7.1), all nodes of a link, and the MAC
+// address of a group (RFC 2464 section 7).
+[[nodiscard]] IpAddress solicited_node_group(const IpAddress& address);
+inline constexpr IpAddress kAllNodes =
+    IpAddress::v6({0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1});
+[[nodiscard]] MacAddress group_mac(const IpAddress& group);
+
+struct NextHop {
+  std::uint16_t index = 0;
+  std::uint16_t tag = 0xffff;  // the default matches no entry
+  friend constexpr bool operator==(NextHop, NextHop) = default;
+};
+
+// An entry's published word.
+class NeighborWord {
+ public:
+  constexpr explicit NeighborWord(std::uint64_t raw) : raw_(raw) {}
+  [[nodiscard]] constexpr bool matches(NextHop hop) const { return raw_ >> 48 == hop.tag; }
+  [[nodiscard]] constexpr std::uint64_t raw() const { return raw_; }
+  [[nodiscard]] MacAddress mac() const { return MacAddress::from_word(raw_); }
+
+ private:
+  std::uint64_t raw_;
+};
+
+enum class HopState : std::uint8_t {
+  reachable,  // the entry's word now matches
+  waiting,    // asked, not answered yet
+  stale,      // the entry is someone else's: resolve again
+};
+
+// An ARP request or Neighbor Solicitation that is due. If it asks for the sender's own address it
+// is an announcement: gratuitous ARP or an unsolicited Neighbor Advertisement.
+struct Solicitation {
+  IpAddress sender;
+  IpAddress target;
+  std::optional<MacAddress> to;  // unset: all, or the target's group
+};
+
+enum class ResolveError : std::uint8_t { no_route, table_full, contended };
+
+class NeighborTable {
+ public:
+  static constexpr std::size_t kCapacity = 1024;
+
+  // `addresses` are the interface's own, each with its network's length; `gateways` are at most one
+  // of a family, on-link or link-local.
+  NeighborTable(std::vector<Prefix> addresses, std::vector<IpAddress> gateways,
+                std::uint64_t tsc_hz);
+
+  [[nodiscard]] NeighborWord word(std::uint16_t index) const {
+    return NeighborWord(words_[index].load(std::memory_order_acquire));
+  }
+  // After a mismatch: marks the entry as used, if it still is this neighbour.
+  [[nodiscard]] HopState touch(NextHop hop);
+
+  // The next hop towards `destination`: itself if on-link, else the gateway. Finds or makes its
+  // entry, which then is resolved by the following ticks. For control threads (waits).
+  [[nodiscard]] std::expected<NextHop, ResolveError> resolve(const IpAddress& destination, Tsc now);
+  // The same for workers: gives up with `contended` rather than wait.
+  [[nodiscard]] std::expected<NextHop, ResolveError> try_resolve(const IpAddress& destination,
+                                                                 Tsc now);
+
+  // An ARP reply or Neighbor Advertisement came in; without MAC it confirms the one that is known.
+  // True if it answers a question of ours.
+  bool learn(const IpAddress& address, const std::optional<MacAddress>& mac, Tsc now);
+
+  // Whether tick() has something to do: about every 100 ms, or as soon as a new entry waits.
+  [[nodiscard]] bool due(Tsc now) const {
+    return now.ticks >= next_tick_.load(std::memory_order_relaxed);
+  }
+  // Retry, ageing, eviction, announcements. Fills `out` with the requests to send now and returns
+  // how many; what does not fit is due at the next tick. Called by one worker.
+  std::size_t tick(Tsc now, std::span<Solicitation> out);
+
+  [[nodiscard]] std::vector<NeighborReport> report(Tsc now) const;  // without interface names
+
+ private:
+  enum class State : std::uint8_t {
+    free,
+    incomplete,  // asked, not answered; tries past a few: asked more slowly
+    reachable,
+    probing,  // reachable, and asked again because it is old
+  };
+  struct Entry {
+    IpAddress address;
+    State state = State::free;
+    std::uint8_t tries = 0;
+    std::uint16_t generation = 0;  // 15 bits, never 0 once used
+    Tsc asked, confirmed;
+    Tsc used;     // as the clock hand saw it last
+    Tsc checked;  // when the hand last cleared the used bit
+  };
+  class Lock;
+
+  [[nodiscard]] std::expected<NextHop, ResolveError> find_or_make(const IpAddress& destination,
+                                                                  Tsc now);
+  [[nodiscard]] std::optional<IpAddress> route(const IpAddress& destination) const;
+  [[nodiscard]] const IpAddress& source_for(const IpAddress& target) const;
+  std::optional<Solicitation> announcement(Tsc now);
+  void note_use(std::size_t index, Tsc now);
+  [[nodiscard]] std::optional<Solicitation> age(std::size_t index, Tsc now);
+  void release(std::size_t index);
+
+  std::vector<Prefix> addresses_;
+  std::vector<IpAddress> gateways_;
+  std::uint64_t tsc_hz_;
+  std::atomic<std::uint64_t> next_tick_{0};
+  mutable std::atomic<bool> locked_{false};
+  std::size_t announced_ = 0;  // announcements sent: kAnnouncements for each address
+  Tsc announced_at_;           // when the present round of them began
+  std::size_t hand_ = 0;       // where the next tick goes on
+  std::array<Entry, kCapacity> entries_{};
+  std::array<std::atomic<std::uint64_t>, kCapacity> words_{};
+};
+
+}  // namespace millrace

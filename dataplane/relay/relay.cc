@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/relay/relay.h"
+
+#include <algorithm>
+#include <array>
+
+#include <rte_mbuf.h>
+#include <rte_prefetch.h>
+
+#include "dataplane/flow/stream.h"
+#include "dataplane/relay/rewrite.h"
+#include "dataplane/wire/bytes.h"
+
+namespace millrace {
+namespace {
+
+using namespace flow_flag;
+
+constexpr auto kRelaxed = std::memory_order_relaxed;
+constexpr auto kAcquire = std::memory_order_acquire;
+
+[[gnu::always_inline]] inline bool checksum_verified(const rte_mbuf* packet) {
+  return (packet->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD;
+}
+
+[[gnu::always_inline]] inline bool begins_as_ipv6(const Arrival& arrival) {
+  return arrival.length() > kEtherSize && family_of(arrival.ip()) == Family::ipv6;
+}
+
+// Whether a datagram is addressed to us; its slot is on the way to the second cache then. The first
+// cache waits for few lines at a time, and a prefetch into it beyond these may come to nothing: a
+// fifth of those of a burst, where slots come from memory.
+template <Family F>
+[[gnu::always_inline]] inline bool find_slot(const typename LocalAddresses<F>::Index& local,
+                                             const std::byte* frame, Slot*& slot) {
+  using Key = AddressKey<F>;
+  const std::byte* const ip = frame + kEtherSize;
+  Slot* slots = nullptr;
+  if (!local.find(load<Key>(ip + ip_size(F) - sizeof(Key)), slots)) [[unlikely]]
+    return false;
+  slot = slots + destination_port(ip + ip_size(F));
+  rte_prefetch1(&slot->orders);
+  rte_prefetch1(&slot->seen);
+  return true;
+}
+
+// Takes off what Ethernet has added to short frames. Precondition: it is long enough for the
+// headers, and they are whose it is classified by.
+template <Family F>
+void trim(rte_mbuf* packet, const std::byte* frame) {
+  const std::size_t headers = kEtherSize + ip_size(F);
+  const std::size_t length = headers + udp_length(frame + headers);
+  packet->pkt_len = static_cast<std::uint32_t>(length);
+  packet->data_len = static_cast<std::uint16_t>(length);
+}
+
+// No NIC that is set up as it should be spreads a frame over several buffers.
+[[gnu::noinline]] void set_chains_aside(Arrivals& arrivals, Arrivals& others) {
+  Arrival* to = arrivals.begin();
+  for (const Arrival& arrival : arrivals.all()) {
+    if (arrival.packet->nb_segs == 1) {
+      *to++ = arrival;
+    } else {
+      others.add({arrival.packet, nullptr, arrival.frame});
+    }
+  }
+  arrivals.end_at(to);
+}
+
+}  // namespace
+
+Relay::Relay(FlowTable& flows, std::span<Link* const> links, Host& host, std::span<TxBatch> tx,
+             WorkerStats& stats)
+    : flows_(flows), host_(host), tx_(tx), stats_(stats), early_(flows.tsc_hz()) {
+  for (const Link* link : links) {
+    if (link->nic == nics_.size()) {
+      nics_.push_back({.mac = link->mac.word(),
+                       .v4 = {PlainDatagram<Family::ipv4>(link->mac), {links, link->nic, flows}},
+                       .v6 = {PlainDatagram<Family::ipv6>(link->mac), {links, link->nic, flows}}});
+    }
+    for (const Prefix& prefix : link->addresses) {
+      const std::uint16_t type =
+          prefix.address.is_v4() ? RTE_BE16(RTE_ETHER_TYPE_IPV4) : RTE_BE16(RTE_ETHER_TYPE_IPV6);
+      exits_.push_back({.mac_and_type = link->mac.word() | std::uint64_t{type} << 48,
+                        .address = prefix.address.words(),
+                        .neighbors = &link->neighbors,
+                        .batch = &tx_[link->nic]});
+    }
+  }
+}
+
+// The usual packet, plain RTP of a known stream and source to a known neighbour, costs what is on
+// this page. False, with nothing changed or counted, if it turns out to be another.
+template <Family In, Family Out>
+[[gnu::always_inline]] inline bool Relay::forward_usual(Arrival arrival, Tsc now) {
+  Slot& slot = *arrival.slot;
+  // No writer, and these flags: one comparison with the first word.
+  constexpr std::uint32_t kAcross = In == Out ? 0 : kBridge;
+  constexpr std::uint64_t kWanted = std::uint64_t{kSource | kDestination | kRtp | kAcross} << 32;
+  constexpr std::uint64_t kUnwanted =
+      std::uint64_t{kMark | kTreated | (kBridge & ~kAcross)} << 32 | OrdersLine::kStoring;
+  const std::uint64_t head = slot.orders.head.load(kAcquire);
+  OrderWords words;
+  copy_words<In, Out>(slot.orders, head, words);
+  if ((head & (kWanted | kUnwanted)) != kWanted) [[unlikely]]
+    return false;
+  if (slot.orders.head.load(kRelaxed) != head) [[unlikely]]
+    return false;
+  const std::byte* const ip = arrival.ip();
+  if (!is_from<In>(words, ip)) [[unlikely]]
+    return false;
+  const std::byte* const rtp = ip + ip_size(In) + kUdpSize;
+  const Latest latest = Latest(slot.seen.latest.load(kRelaxed)).next();
+  if (!is_usual(slot.seen, rtp, latest)) [[unlikely]]
+    return false;
+  if constexpr (In == Family::ipv4 && Out == Family::ipv6) {
+    if (arrival.length() > kLongestToIpv6 || arrival.packet->data_off < kIpv6Size - kIpv4Size ||
+        lacks_udp_checksum(ip)) [[unlikely]] {
+      return false;
+    }
+  }
+  const Exit& exit = exits_[words.exit()];
+  const NeighborWord next = exit.neighbors->word(words.hop());
+  if (!words.reached_by(next)) [[unlikely]]
+    return false;
+  send<In, Out>(arrival, words, exit, next);
+  note_datagram(slot.seen, arrival.length() - udp_headers(Out), now.ticks);
+  note_next(slot.seen, rtp, latest, arrival_of(now.ticks, words.clock_rate()));
+  return true;
+}
+
+// Families that differ are told apart by the flags, after the comparison that all packets need.
+[[gnu::noinline]] void Relay::forward_across(const Arrival& arrival, Tsc now, Drops& drops) {
+  const bool done = family_of(arrival.ip()) == Family::ipv4
+                        ? forward_usual<Family::ipv4, Family::ipv6>(arrival, now)
+                        : forward_usual<Family::ipv6, Family::ipv4>(arrival, now);
+  if (!done) forward_unusual(arrival, now, drops);
+}
+
+template <Family In>
+[[gnu::noinline]] void Relay::forward(Arrivals& arrivals, Tsc now, Drops& drops) {
+  Arrival* const end = arrivals.end();
+  end->slot = arrivals.begin()->slot;  // the last one has a next one too
+  for (const Arrival* at = arrivals.begin(); at != end; ++at) {
+    rte_prefetch0(&at[1].slot->orders);
+    if (!forward_usual<In, In>(*at, now)) [[unlikely]] {
+      forward_across(*at, now, drops);
+    }
+  }
+}
+
+// What the first pass asks of each: whether it is a plain datagram to us, in a frame of that
+// length. Precondition: the frame lies in one buffer.
+template <Family F>
+struct Relay::PlainArrival {
+  PlainDatagram<F> plain;
+  typename LocalAddresses<F>::Index local;
+
+  [[gnu::always_inline]] bool find(Arrival& arrival, std::size_t length) const {
+    return plain.matches({arrival.frame, length}, checksum_verified(arrival.packet)) &&
+           find_slot<F>(local, arrival.frame, arrival.slot);
+  }
+};
+
+// The first pass: leaves the plain datagrams to us in `arrivals`, moves the others to `others`.
+// Most bursts have none, so the loop that looks for the first of them moves and calls nothing: all
+// it needs stays in registers.
+template <Family F>
+[[gnu::noinline]] void Relay::arrive(const Entrance<F>& entrance, Arrivals& arrivals,
+                                     Arrivals& others) {
+  const PlainArrival<F> usual{entrance.plain, entrance.local.index()};
+  Arrival* at = arrivals.begin();
+  Arrival* const end = arrivals.end();
+  while (at != end && usual.find(*at, at->length())) ++at;
+  if (at != end) [[unlikely]]
+    sort_out(entrance, at, arrivals, others);
+}
+
+// From the first one on that is not what arrive() expects.
+template <Family F>
+[[gnu::noinline]] void Relay::sort_out(const Entrance<F>& entrance, Arrival* from,
+                                       Arrivals& arrivals, Arrivals& others) {
+  const PlainArrival<F> usual{entrance.plain, entrance.local.index()};
+  Arrival* to = from;
+  for (Arrival* at = from; at != arrivals.end(); ++at) {
+    const bool is_short = at->length() <= RTE_ETHER_MIN_LEN;
+    if (usual.find(*at, at->length()) || (is_short && find_padded(usual, *at))) {
+      *to++ = *at;
+    } else {
+      others.add({at->packet, nullptr, at->frame});
+    }
+  }
+  arrivals.end_at(to);
+}
+
+// A plain datagram in a frame that had to be padded to Ethernet's least size (a telephone-event,
+// comfort noise): takes its turn among the others.
+template <Family F>
+bool Relay::find_padded(const PlainArrival<F>& usual, Arrival& arrival) {
+  const std::size_t headers = kEtherSize + ip_size(F);
+  if (arrival.length() < headers + kUdpSize) return false;
+  const std::size_t length = headers + udp_length(arrival.frame + headers);
+  if (length > arrival.length() || !usual.find(arrival, length)) return false;
+  trim<F>(arrival.packet, arrival.frame);
+  return true;
+}
+
+// A packet that is no plain datagram to us: one that is too short for RTP, or the host's, or it
+// ends here.
+template <Family F>
+std::optional<DropReason> Relay::arrive_closely(const Entrance<F>& entrance, Arrival arrival,
+                                                Arrivals& arrivals) {
+  if (!find_slot<F>(entrance.local.index(), arrival.frame, arrival.slot)) {
+    return DropReason::not_local;
+  }
+  trim<F>(arrival.packet, arrival.frame);
+  arrivals.add(arrival);
+  return std::nullopt;
+}
+
+void Relay::look_closer(std::size_t nic, const Arrival& arrival, Tsc now, Arrivals& arrivals,
+                        Drops& drops) {
+  const Nic& own = nics_[nic];
+  rte_mbuf& packet = *arrival.packet;
+  const FrameClass frame = packet.nb_segs == 1 ? classify({arrival.frame, arrival.length()},
+                                                          own.mac, checksum_verified(&packet))
+                                               : DropReason::multi_segment;
+  std::optional<DropReason> reason;
+  switch (frame.kind) {
+    case FrameKind::udp:
+      reason = arrive_closely(own.v4, arrival, arrivals);
+      break;
+    case FrameKind::udp6:
+      reason = arrive_closely(own.v6, arrival, arrivals);
+      break;
+    case FrameKind::drop:
+      reason = frame.reason;
+      break;
+    default:
+      reason = host_.receive(nic, frame.kind, packet, now, tx_[nic]);
+  }
+  if (reason) drops.add(&packet, *reason);
+}
+
+void Relay::burst(std::size_t nic, std::span<rte_mbuf*> rx, Tsc now) {
+  Arrivals first, second, others, brief;
+  std::uint32_t bytes = 0;
+  std::uint16_t segments = 1;  // 1 if each has one
+  Arrival* to = first.begin();
+#pragma GCC unroll 4
+  for (rte_mbuf* packet : rx) {
+    to->packet = packet;
+    to->frame = rte_pktmbuf_mtod(packet, std::byte*);
+    rte_prefetch0(to->frame);
+    bytes += packet->pkt_len;
+    segments |= packet->nb_segs;
+    ++to;
+  }
+  first.end_at(to);
+  if (segments != 1) [[unlikely]]
+    set_chains_aside(first, others);
+  // The family of the first packet is likely to be that of all.
+  const bool v6_first = first.size() != 0 && begins_as_ipv6(*first.begin());
+  Arrivals& v4 = v6_first ? second : first;
+  Arrivals& v6 = v6_first ? first : second;
+  if (v6_first) {
+    arrive(nics_[nic].v6, v6, v4);
+    if (v4.size() != 0) arrive(nics_[nic].v4, v4, others);
+  } else {
+    arrive(nics_[nic].v4, v4, v6);
+    if (v6.size() != 0) arrive(nics_[nic].v6, v6, others);
+  }
+  Drops drops(stats_);
+  for (const Arrival& arrival : others.all()) look_closer(nic, arrival, now, brief, drops);
+
+  const unsigned refused = drops.count();
+  const std::uint64_t sent = bytes_in(tx_);
+  if (v4.size() != 0) forward<Family::ipv4>(v4, now, drops);
+  if (v6.size() != 0) forward<Family::ipv6>(v6, now, drops);
+  for (const Arrival& arrival : brief.all()) forward_unusual(arrival, now, drops);
+  const std::size_t datagrams = v4.size() + v6.size() + brief.size();
+  stats_.rx_packets.add(rx.size());
+  stats_.rx_bytes.add(bytes);
+  stats_.relayed.add(datagrams - (drops.count() - refused));
+  stats_.relayed_bytes.add(bytes_in(tx_) - sent);
+}
+
+}  // namespace millrace

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The rare half of the relay: packets that latch or come too early, protocols other than RTP, media
+// that is treated, RTCP that is split off, next hops that have to be found.
+
+#include <optional>
+
+#include <rte_mbuf.h>
+
+#include "dataplane/flow/stream.h"
+#include "dataplane/relay/arrival.h"
+#include "dataplane/relay/content.h"
+#include "dataplane/relay/relay.h"
+#include "dataplane/relay/treatment.h"
+
+namespace millrace {
+
+using namespace flow_flag;
+
+namespace {
+
+constexpr auto kRelaxed = std::memory_order_relaxed;
+
+}  // namespace
+
+// A packet of a source that is not heard: it latches, or the reason why not. The source is looked
+// at before the content: what strangers send is nobody's malformed packet.
+std::optional<DropReason> Relay::stranger(const Arrival& arrival, const Datagram& datagram,
+                                          std::uint32_t flags, Tsc now) {
+  if (const auto reason = flows_.may_latch(arrival.index(), datagram.source)) return reason;
+  const auto content = examine(datagram.payload, flags);
+  if (!content) return content.error();
+  return flows_.latch(arrival.index(), datagram.source, content->evidence(), now);
+}
+
+// The statistics of what is admitted.
+void Relay::note(const Arrival& arrival, const Content& content, const OrderWords& words, Tsc now) {
+  SeenLine& seen = arrival.slot->seen;
+  Record& record = flows_.record(arrival.index());
+  note_datagram(seen, arrival.payload().size(), now.ticks);
+  if (content.kind == Evidence::Kind::rtp) {
+    if (!note_usual(seen, content.rtp, now.ticks, words.clock_rate())) {
+      note_unusual(seen, record, content.rtp, now.ticks, words.clock_rate());
+    }
+    return;
+  }
+  record.not_received.fetch_add(1, kRelaxed);
+  if (content.kind == Evidence::Kind::stun) record.stun.fetch_add(1, kRelaxed);
+  if (content.kind != Evidence::Kind::rtcp) return;
+  // Remembered as what a rebound source must show (latch.cc).
+  if (words.has(kRtcp)) seen.sender.store(kKnownSender | content.ssrc, kRelaxed);
+  if (words.has(kPeer) && !words.has(kCipher)) {
+    flows_.note_rtcp(arrival.index(), words.peer(), arrival.payload(), words.clock_rate(), now);
+  }
+}
+
+// send() for any family on either side, or why it cannot be sent.
+std::optional<DropReason> Relay::send_any(const Arrival& arrival, const OrderWords& words,
+                                          NeighborWord next) {
+  const Exit& exit = exits_[words.exit()];
+  const bool from_v4 = family_of(arrival.ip()) == Family::ipv4;
+  if (words.has(kMark)) mark(arrival.ip(), words.flags >> kDscpShift);
+  if (!words.has(kBridge)) {
+    if (from_v4) {
+      send<Family::ipv4, Family::ipv4>(arrival, words, exit, next);
+    } else {
+      send<Family::ipv6, Family::ipv6>(arrival, words, exit, next);
+    }
+    return std::nullopt;
+  }
+  if (!from_v4) {
+    send<Family::ipv6, Family::ipv4>(arrival, words, exit, next);
+    return std::nullopt;
+  }
+  if (arrival.length() > kLongestToIpv6 || arrival.packet->data_off < kIpv6Size - kIpv4Size) {
+    return DropReason::mtu_exceeded;
+  }
+  if (lacks_udp_checksum(arrival.ip())) add_udp_checksum(arrival.ip());
+  send<Family::ipv4, Family::ipv6>(arrival, words, exit, next);
+  return std::nullopt;
+}
+
+// Any packet: latching, other protocols, treatment. With what it is to be sent, or why not.
+std::expected<NeighborWord, DropReason> Relay::admit(const Arrival& arrival, Tsc now,
+                                                     OrderWords& words) {
+  const Datagram datagram{source_of(arrival.ip()), arrival.payload()};
+  if (!arrival.read_orders(words)) return std::unexpected(DropReason::slot_busy);
+  if (words.has(kSplitOff)) return std::unexpected(DropReason::port_inactive);
+  if (!arrival.is_heard(words)) {
+    if (const auto reason = stranger(arrival, datagram, words.flags, now)) {
+      return std::unexpected(*reason);
+    }
+    if (!arrival.read_orders(words)) return std::unexpected(DropReason::slot_busy);
+    if (!arrival.is_heard(words)) return std::unexpected(DropReason::latch_contended);
+  }
+  const auto content = examine(datagram.payload, words.flags);
+  if (!content) return std::unexpected(content.error());
+  note(arrival, *content, words, now);
+  if (words.has(kTreated)) {
+    const Record& record = flows_.record(arrival.index());
+    if (const auto reason = treat(arrival.payload(), *content, words.flags, record)) {
+      return std::unexpected(*reason);
+    }
+  }
+  const bool split = words.has(kSplit) && content->kind == Evidence::Kind::rtcp;
+  return split ? split_off(arrival, words, now) : next_hop(arrival, words, now);
+}
+
+// Multiplexed RTCP, to who has it apart: by the orders that the port of RTCP keeps for it.
+std::expected<NeighborWord, DropReason> Relay::split_off(const Arrival& arrival, OrderWords& words,
+                                                         Tsc now) {
+  Arrival rtcp = arrival;
+  rtcp.slot = &flows_.slot(arrival.index().of_rtcp());
+  if (!rtcp.read_orders(words)) return std::unexpected(DropReason::slot_busy);
+  if (!words.has(kSplitOff)) return std::unexpected(DropReason::no_destination);
+  if (!rtcp.is_heard(words)) return std::unexpected(DropReason::latch_contended);
+  return next_hop(rtcp, words, now);
+}
+
+[[gnu::noinline]] void Relay::forward_unusual(const Arrival& arrival, Tsc now, Drops& drops) {
+  OrderWords words;
+  const auto next = admit(arrival, now, words);
+  const auto reason = next ? send_any(arrival, words, *next) : next.error();
+  if (!reason) return;
+  if (EarlyStun::waits_for(*reason) && keep(arrival, *reason, now)) {
+    drops.pass_over();
+  } else {
+    flows_.record(arrival.index()).drop(*reason);
+    drops.add(arrival.packet, *reason);
+  }
+}
+
+// Precondition: it was admitted.
+bool Relay::keep(const Arrival& arrival, DropReason reason, Tsc now) {
+  if (!is_stun(arrival.payload())) return false;
+  return early_.keep({arrival.packet, arrival.index(), now, reason});
+}
+
+// Sends a packet that was kept, or tells why it cannot be sent (yet). Signalling may have given the
+// port to others meanwhile: its source must be who is heard there now.
+std::optional<DropReason> Relay::send_late(const EarlyStun::Kept& kept, Tsc now) {
+  const Arrival arrival{kept.packet, &flows_.slot(kept.slot),
+                        rte_pktmbuf_mtod(kept.packet, std::byte*)};
+  OrderWords words;
+  if (!arrival.read_orders(words)) return kept.reason;
+  if (words.has(kSplitOff)) return DropReason::port_inactive;
+  if (!arrival.is_heard(words)) return DropReason::wrong_source;
+  const auto next = next_hop(arrival, words, now);
+  return next ? send_any(arrival, words, *next) : next.error();
+}
+
+void Relay::send_kept(Tsc now) {
+  static_assert(EarlyStun::kCapacity <= TxBatch::kCapacity);
+  const std::uint64_t before = bytes_in(tx_);
+  early_.revisit(now, [&](EarlyStun::Kept& kept) {
+    const auto reason = send_late(kept, now);
+    if (!reason) {
+      stats_.relayed.add(1);
+      return false;
+    }
+    // It was admitted, and is not counted among strangers now.
+    if (*reason != DropReason::wrong_source) kept.reason = *reason;
+    if (EarlyStun::waits_for(*reason) && !early_.expired(kept, now)) return true;
+    flows_.record(kept.slot).drop(kept.reason);
+    stats_.drop(kept.reason);
+    rte_pktmbuf_free(kept.packet);
+    return false;
+  });
+  stats_.relayed_bytes.add(bytes_in(tx_) - before);
+}
+
+Relay::~Relay() {
+  for (const EarlyStun::Kept& kept : early_.all()) rte_pktmbuf_free(kept.packet);
+}
+
+std::expected<NeighborWord, DropReason> Relay::next_hop(const Arrival& arrival,
+                                                        const OrderWords& words, Tsc now) {
+  if (words.has(kHeld)) return std::unexpected(DropReason::held);
+  if (!words.has(kDestination)) return std::unexpected(DropReason::no_destination);
+  const Exit& exit = exits_[words.exit()];
+  const NeighborWord word = exit.neighbors->word(words.hop());
+  if (words.reached_by(word)) return word;
+  return flows_.rehop(arrival.index(), now);
+}
+
+}  // namespace millrace

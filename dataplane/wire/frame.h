@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// What a frame is, from Ethernet to UDP.
+//
+// classify() looks at every header field that could make a later step read the wrong bytes, before
+// it is read: the frame's length, address, ethertype, the IP header without options or extension
+// headers, its length, fragmentation, checksum, TTL and the UDP length. A frame it calls `udp` is
+// exactly Ethernet (14), IPv4 (20), UDP (8) and a payload of known length, one it calls `udp6` the
+// same with IPv6 (40), so offsets are constants. Most frames are datagrams to us and nothing but;
+// PlainDatagram knows these at a glance.
+
+#include <immintrin.h>
+#include <netinet/in.h>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include <rte_byteorder.h>
+#include <rte_ether.h>
+#include <rte_ip.h>
+#include <rte_udp.h>
+
+#include "dataplane/base/net.h"
+#include "dataplane/stats.h"
+#include "dataplane/wire/bytes.h"
+#include "dataplane/wire/checksum.h"
+#include "dataplane/wire/rtp.h"
+
+namespace millrace {
+
+inline constexpr std::size_t kEtherSize = sizeof(rte_ether_hdr);
+inline constexpr std::size_t kIpv4Size = sizeof(rte_ipv4_hdr);
+inline constexpr std::size_t kIpv6Size = sizeof(rte_ipv6_hdr);
+inline constexpr std::size_t kUdpSize = sizeof(rte_udp_hdr);
+
+[[nodiscard]] constexpr std::size_t ip_size(Family family) {
+  return family == Family::ipv4 ? kIpv4Size : kIpv6Size;
+}
+[[nodiscard]] constexpr std::size_t udp_headers(Family family) {
+  return kEtherSize + ip_size(family) + kUdpSize;
+}
+inline constexpr std::size_t kUdpHeaders = udp_headers(Family::ipv4);
+inline constexpr std::size_t kUdp6Headers = udp_headers(Family::ipv6);
+static_assert(kUdpHeaders == 42 && kUdp6Headers == 62);
+
+// Of a UDP header: together in one load.
+[[nodiscard]] inline std::uint32_t destination_and_length(const std::byte* udp) {
+  return load_be32(udp + 2);
+}
+[[nodiscard]] inline std::uint16_t destination_port(const std::byte* udp) {
+  return static_cast<std::uint16_t>(destination_and_length(udp) >> 16);
+}
+[[nodiscard]] inline std::uint16_t udp_length(const std::byte* udp) {
+  return static_cast<std::uint16_t>(destination_and_length(udp));
+}
+
+enum class FrameKind : std::uint8_t { udp, udp6, icmp, icmp6, arp, drop };
+
+struct FrameClass {
+  FrameKind kind;
+  DropReason reason{};  // of drop
+
+  // Implicit: a class is either of them, and classify() returns them by name.
+  // NOLINTNEXTLINE(google-explicit-constructor)
+  constexpr FrameClass(FrameKind k) : kind(k) {}
+  // NOLINTNEXTLINE(google-explicit-constructor)
+  constexpr FrameClass(DropReason r) : kind(FrameKind::drop), reason(r) {}
+  friend constexpr bool operator==(FrameClass, FrameClass) = default;
+};
+
+namespace detail {
+
+// What follows an IPv6 header, if it is not UDP.
+[[nodiscard]] inline FrameClass classify_next(std::byte next) {
+  switch (std::to_integer<int>(next)) {
+    case IPPROTO_ICMPV6:
+      return FrameKind::icmp6;
+    case IPPROTO_FRAGMENT:
+      return DropReason::ip_fragment;
+    case IPPROTO_HOPOPTS:
+    case IPPROTO_ROUTING:
+    case IPPROTO_DSTOPTS:
+    case IPPROTO_ESP:
+    case IPPROTO_AH:
+    case IPPROTO_MH:
+      return DropReason::ip_extension;
+    default:
+      return DropReason::ip_protocol;
+  }
+}
+
+// IPv6 to us, or neighbour discovery to a group.
+[[nodiscard, gnu::always_inline]] inline FrameClass classify_ipv6(std::span<const std::byte> frame,
+                                                                  bool to_us) {
+  if (frame.size() < kUdp6Headers) return DropReason::frame_truncated;
+  const std::byte* const ip = frame.data() + kEtherSize;
+  // At least an empty datagram, at most what the frame holds: too little wraps round to too much.
+  const std::uint16_t length = load_be16(ip + 4);
+  if ((ip[0] & std::byte{0xf0}) != std::byte{0x60} ||
+      std::size_t{length} - kUdpSize > frame.size() - kUdp6Headers) {
+    return DropReason::ip_header;
+  }
+  if (ip[6] != std::byte{IPPROTO_UDP}) {
+    const FrameClass next = classify_next(ip[6]);
+    return to_us || next == FrameKind::icmp6 ? next : DropReason::wrong_mac;
+  }
+  if (!to_us) return DropReason::wrong_mac;
+  if (ip[7] <= std::byte{1}) return DropReason::ttl_expired;
+  if (load_be16(ip + kIpv6Size + 4) != length) return DropReason::udp_length;
+  // RFC 8200 section 8.1: there is no header checksum that would guard the addresses.
+  if (load<std::uint16_t>(ip + kIpv6Size + 6) == 0) return DropReason::udp_checksum_missing;
+  return FrameKind::udp6;
+}
+
+// What does not begin as an IPv4 packet to us, without options.
+[[nodiscard, gnu::always_inline]] inline FrameClass classify_other(std::span<const std::byte> frame,
+                                                                   std::uint64_t own_mac) {
+  const bool to_us = ((load<std::uint64_t>(frame.data()) ^ own_mac) & MacAddress::kWordMask) == 0;
+  const std::uint16_t type = load_be16(frame.data() + 12);
+  if (type == RTE_ETHER_TYPE_IPV6) {
+    const bool group = load<std::uint16_t>(frame.data()) == 0x3333;  // RFC 2464 section 7
+    if (to_us || group) return classify_ipv6(frame, to_us);
+  }
+  const bool broadcast =
+      (load<std::uint64_t>(frame.data()) & MacAddress::kWordMask) == MacAddress::kWordMask;
+  if (type == RTE_ETHER_TYPE_ARP && broadcast) return FrameKind::arp;
+  if (!to_us) return DropReason::wrong_mac;
+  switch (type) {
+    case RTE_ETHER_TYPE_ARP:
+      return FrameKind::arp;
+    case RTE_ETHER_TYPE_VLAN:
+    case RTE_ETHER_TYPE_QINQ:
+      return DropReason::vlan_tagged;
+    case RTE_ETHER_TYPE_IPV4:
+      break;
+    default:
+      return DropReason::ethertype;
+  }
+  const auto version_and_size = std::to_integer<unsigned>(frame[kEtherSize]);
+  const bool options = version_and_size > 0x45 && version_and_size <= 0x4f;
+  return options ? DropReason::ip_options : DropReason::ip_header;
+}
+
+}  // namespace detail
+
+// `own_mac` as of MacAddress::word(); `checksum_verified`: the NIC has found the IPv4 header's to
+// be right. Nothing the relay answers or forwards is shorter than an empty UDP datagram; ARP is as
+// long.
+[[nodiscard, gnu::always_inline]] inline FrameClass classify(std::span<const std::byte> frame,
+                                                             std::uint64_t own_mac,
+                                                             bool checksum_verified) {
+  if (frame.size() < kUdpHeaders) return DropReason::frame_truncated;
+  const std::byte* const data = frame.data();
+  // To us: the shift leaves the six bytes of the address. Ethertype, version and header length at
+  // once: 08 00 45, then the type of service.
+  constexpr std::uint64_t kPlainIpv4 = 0x450008;
+  const std::uint64_t other_mac = (load<std::uint64_t>(data) ^ own_mac) << 16;
+  const std::uint64_t other_type = (load<std::uint32_t>(data + 12) & 0xffffff) ^ kPlainIpv4;
+  if ((other_mac | other_type) != 0) [[unlikely]] {
+    return detail::classify_other(frame, own_mac);
+  }
+  const std::byte* const ip = data + kEtherSize;
+  // At least an empty datagram, at most what the frame holds: too little wraps round to too much.
+  const std::uint16_t total = load_be16(ip + 2);
+  if (std::size_t{total} - (kIpv4Size + kUdpSize) > frame.size() - kUdpHeaders) {
+    return DropReason::ip_header;
+  }
+  if (!checksum_verified && !ipv4_checksum_ok(ip)) return DropReason::ip_checksum;
+  if ((load<std::uint16_t>(ip + 6) & RTE_BE16(0x3fff)) != 0) return DropReason::ip_fragment;
+  if (ip[9] != std::byte{IPPROTO_UDP}) {
+    return ip[9] == std::byte{IPPROTO_ICMP} ? FrameClass(FrameKind::icmp) : DropReason::ip_protocol;
+  }
+  // One is taken off on the way out, and nothing may leave with zero.
+  if (ip[8] <= std::byte{1}) return DropReason::ttl_expired;
+  const auto udp_total = static_cast<std::uint16_t>(load_be16(ip + kIpv4Size + 4) + kIpv4Size);
+  if (udp_total != total) return DropReason::udp_length;
+  return FrameKind::udp;
+}
+
+// The frame of a datagram to us that may be RTP, nothing added to it and nothing special about its
+// IP packet. What is the same in all of these lies in the first 32 bytes and is compared at once.
+// Any other may be a datagram too: ask classify().
+template <Family F>
+class PlainDatagram {
+ public:
+  explicit PlainDatagram(const MacAddress& own_mac) {
+    std::ranges::copy(std::as_bytes(std::span(own_mac.bytes)), expected_.begin());
+    std::fill_n(fixed_.begin(), own_mac.bytes.size(), std::byte{0xff});
+    fix(12, kV4 ? 0x08 : 0x86);
+    fix(13, kV4 ? 0x00 : 0xdd);
+    fix(kEtherSize, kV4 ? 0x45 : 0x60, kV4 ? 0xff : 0xf0);
+    if (kV4) fix(kEtherSize + 6, 0, 0x3f);  // no fragment
+    if (kV4) fix(kEtherSize + 7, 0);
+    fix(kEtherSize + (kV4 ? 9 : 6), IPPROTO_UDP);
+  }
+
+  // `checksum_verified` as of classify(), which takes what this does.
+  [[nodiscard, gnu::always_inline]] bool matches(std::span<const std::byte> frame,
+                                                 bool checksum_verified) const {
+    if (frame.size() < udp_headers(F) + sizeof(RtpHeader)) return false;
+    const __m256i differ = _mm256_xor_si256(vector(frame.data()), vector(expected_.data()));
+    if (_mm256_testz_si256(differ, vector(fixed_.data())) == 0) return false;
+    const std::byte* const ip = frame.data() + kEtherSize;
+    const std::byte* const udp = ip + ip_size(F);
+    const std::size_t uncounted = kV4 ? kEtherSize : kEtherSize + kIpv6Size;
+    if (load_be16(ip + (kV4 ? 2 : 4)) != static_cast<std::uint16_t>(frame.size() - uncounted) ||
+        udp_length(udp) != static_cast<std::uint16_t>(frame.size() - kEtherSize - ip_size(F)) ||
+        ip[kV4 ? 8 : 7] <= std::byte{1}) {
+      return false;
+    }
+    if constexpr (kV4) return checksum_verified || ipv4_checksum_ok(ip);
+    return load<std::uint16_t>(udp + 6) != 0;
+  }
+
+ private:
+  static constexpr bool kV4 = F == Family::ipv4;
+
+  [[gnu::always_inline]] static __m256i vector(const std::byte* from) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+  }
+  void fix(std::size_t at, int value, int bits = 0xff) {
+    expected_[at] = static_cast<std::byte>(value);
+    fixed_[at] = static_cast<std::byte>(bits);
+  }
+  std::array<std::byte, sizeof(__m256i)> expected_{}, fixed_{};
+};
+
+}  // namespace millrace

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// What calls tell of themselves. That a latch is told needs packets: see the smoke tests.
+
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "control/notify/event.h"
+#include "tests/control/call/calls_fixture.h"
+
+namespace millrace {
+namespace {
+
+using namespace std::chrono_literals;
+
+class CallEventsTest : public CallsTest {
+ protected:
+  CallEventsTest() { config.notify.emplace_back(); }  // a reader of events
+  void SetUp() override { listen(); }
+  void listen() {
+    restart();
+    calls->tell_events([this](Event event) { events.push_back(std::move(event)); });
+  }
+
+  void establish() {
+    std::ignore = print(offer(audio("198.18.0.1", 4000)));
+    std::ignore = print(answer(audio("198.18.0.2", 5000)));
+  }
+  void reinvite(std::string_view offered, std::string_view answered) {
+    Request again = offer(audio("198.18.0.1", 4000, offered));
+    again.to_tag = "B";
+    std::ignore = print(again);
+    std::ignore = print(answer(audio("198.18.0.2", 5000, answered)));
+  }
+  [[nodiscard]] Request remove(std::chrono::seconds delay) const {
+    Request result = request(Command::remove);
+    result.delete_delay = delay;
+    result.fast = true;
+    return result;
+  }
+  // The kinds of what was told, in order.
+  [[nodiscard]] std::string kinds() const {
+    constexpr std::array<std::string_view, 7> kKinds = {"start ",  "answer ",  "latched ", "hold ",
+                                                        "resume ", "timeout ", "end "};
+    std::string result;
+    for (const Event& event : events) result += kKinds.at(event.what.index());
+    return result;
+  }
+  [[nodiscard]] const event::End& end() const {
+    return std::get<event::End>(events.at(events.size() - 1).what);
+  }
+
+  std::vector<Event> events;
+};
+
+TEST_F(CallEventsTest, ADeletedCallHasItsRecord) {
+  establish();
+  std::ignore = handle(remove(0s));
+  EXPECT_EQ(kinds(), "start answer end ");
+  EXPECT_EQ(events[0].from_tag, "A");
+  EXPECT_EQ(events[0].to_tag, "");
+  EXPECT_EQ(events[2].call_id, "call");
+  EXPECT_EQ(events[2].to_tag, "B");
+  EXPECT_EQ(end().reason, "deleted");
+  EXPECT_FALSE(end().untold);
+  ASSERT_EQ(end().report.tags.size(), 2U);
+  EXPECT_EQ(end().report.tags[0].tag, "A");
+  EXPECT_EQ(end().report.tags[0].medias.at(0).streams.size(), 2U);
+  EXPECT_TRUE(end().report.answered);
+}
+
+TEST_F(CallEventsTest, ADelayedDeleteHasItsRecordWhenItIsDue) {
+  establish();
+  std::ignore = handle(remove(3s));
+  expire_after(2s);
+  EXPECT_EQ(kinds(), "start answer ");
+  expire_after(2s);
+  EXPECT_EQ(kinds(), "start answer end ");
+  EXPECT_EQ(events[2].from_tag, "A");
+  EXPECT_FALSE(end().untold);
+  EXPECT_EQ(end().report.tags.size(), 2U);
+}
+
+TEST_F(CallEventsTest, AMediaTimeoutIsUntold) {
+  Request first = offer(audio("198.18.0.1", 4000));
+  first.notify_socket = "unix:/run/x";
+  first.notify_tag = "T1";
+  first.dialog_id = "7:8";
+  std::ignore = print(first);
+  std::ignore = print(answer(audio("198.18.0.2", 5000)));
+  for (int i = 0; i < 61; ++i) expire_after(1s);
+  EXPECT_EQ(kinds(), "start answer timeout end ");
+  EXPECT_EQ(std::get<event::Timeout>(events[2].what).reason, "media-timeout");
+  EXPECT_EQ(end().reason, "media-timeout");
+  EXPECT_TRUE(end().untold);
+  ASSERT_EQ(end().dialogs.size(), 1U);
+  EXPECT_EQ(end().dialogs[0].from_tag, "A");
+  EXPECT_EQ(end().dialogs[0].to_tag, "B");
+  EXPECT_EQ(end().notify_socket, "unix:/run/x");
+  EXPECT_EQ(end().notify_tag, "T1");
+  EXPECT_EQ(end().dialog_id, "7:8");
+  EXPECT_EQ(end().report.tags.size(), 2U);
+}
+
+TEST_F(CallEventsTest, AnOfferThatNobodyAnsweredIsNoDialog) {
+  std::ignore = print(offer(audio("198.18.0.1", 4000)));
+  for (int i = 0; i < 181; ++i) expire_after(1s);
+  EXPECT_EQ(kinds(), "start timeout end ");
+  EXPECT_EQ(end().reason, "offer-timeout");
+  EXPECT_TRUE(end().dialogs.empty());
+}
+
+TEST_F(CallEventsTest, HoldAndResumeAreToldOnce) {
+  establish();
+  reinvite("a=sendonly\r\n", "a=recvonly\r\n");
+  reinvite("a=inactive\r\n", "a=inactive\r\n");
+  reinvite("", "");
+  reinvite("", "");
+  EXPECT_EQ(kinds(), "start answer hold resume ");
+}
+
+TEST_F(CallEventsTest, ARefusedOfferIsNoCall) {
+  std::ignore = reason(offer(audio("127.0.0.1", 4000)));
+  EXPECT_EQ(kinds(), "");
+}
+
+TEST_F(CallEventsTest, EndAllTellsEveryCallAndTakesNoMore) {
+  establish();
+  Request other = offer(audio("198.18.0.1", 6000));
+  other.call_id = "other";
+  std::ignore = print(other);
+  calls->end_all();
+  EXPECT_EQ(calls->sessions(), 0U);
+  EXPECT_EQ(kinds(), "start answer start end end ");
+  for (std::size_t i = 3; i < 5; ++i) {
+    const auto& last = std::get<event::End>(events[i].what);
+    EXPECT_EQ(last.reason, "forced");
+    EXPECT_TRUE(last.untold);
+  }
+  EXPECT_EQ(reason(offer(audio("198.18.0.1", 4000))), "Parallel session limit reached");
+}
+
+TEST_F(CallEventsTest, WithoutReadersOnlyUntoldEndsGoAnywhere) {
+  config.notify.clear();
+  listen();
+  establish();
+  std::ignore = handle(remove(0s));
+  EXPECT_EQ(kinds(), "");
+  establish();
+  for (int i = 0; i < 61; ++i) expire_after(1s);
+  EXPECT_EQ(kinds(), "timeout end ");
+  EXPECT_EQ(end().dialogs.size(), 1U);
+}
+
+}  // namespace
+}  // namespace millrace

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <gtest/gtest.h>
+
+#include "control/call/call.h"
+#include "tests/control/call/call_fixture.h"
+
+namespace millrace {
+namespace {
+
+constexpr const char* kC = "198.18.0.201";
+
+// A's INVITE goes out on two branches; B is on the first, C on the second.
+class CallForkTest : public CallTest {
+ protected:
+  void fork() {
+    first = second = offer(audio(kA, 4000));
+    first.via_branch = "b1";
+    second.via_branch = "b2";
+    one = print(first).local();
+    two = print(second).local();
+  }
+  [[nodiscard]] Request answer_of_b() {
+    Request result = answer(audio(kB, 5000));
+    result.via_branch = "b1";
+    return result;
+  }
+  [[nodiscard]] Request answer_of_c() {
+    Request result = answer(audio(kC, 6000));
+    result.to_tag = "C";
+    result.via_branch = "b2";
+    return result;
+  }
+  [[nodiscard]] static Request remove(std::string_view branch) {
+    Request result = request(Command::remove);
+    result.via_branch = branch;
+    result.delete_delay = std::chrono::seconds(0);
+    return result;
+  }
+
+  Request first, second;
+  LocalPort one, two;  // the ports that B and C were told to send to
+};
+
+TEST_F(CallForkTest, BranchesHaveTheirOwnPortsAndTheLastAnswerWins) {
+  fork();
+  EXPECT_NE(one, two);
+  EXPECT_EQ(print(first).local(), one);
+  EXPECT_EQ(statistics().ports_used, 6U);
+
+  const Request ringing = answer_of_b();
+  const LocalPort caller = print(ringing).local();
+  EXPECT_EQ(flow(caller).destination, endpoint(kB, 5000));
+  std::ignore = print(second);  // a repeated offer of the other branch takes nothing away
+  EXPECT_EQ(flow(caller).destination, endpoint(kB, 5000));
+
+  EXPECT_EQ(print(answer_of_c()).local(), caller);
+  EXPECT_EQ(flow(caller).destination, endpoint(kC, 6000));
+  EXPECT_FALSE(flow(one).active);
+  EXPECT_EQ(flow(two).destination, endpoint(kA, 4000));
+
+  std::ignore = print(ringing);  // and back, were it to answer after all
+  EXPECT_EQ(flow(caller).destination, endpoint(kB, 5000));
+  EXPECT_TRUE(flow(one).active);
+  EXPECT_FALSE(flow(two).active);
+}
+
+TEST_F(CallForkTest, DeletedBranchLeavesTheOthers) {
+  fork();
+  const LocalPort caller = print(answer_of_b()).local();
+  std::ignore = print(answer_of_c());
+  EXPECT_TRUE(std::holds_alternative<reply::Deleted>(handle(remove("b2"))));
+  EXPECT_FALSE(flow(two).active);
+  EXPECT_EQ(flow(one).destination, endpoint(kA, 4000));
+  EXPECT_EQ(flow(caller).destination, endpoint(kB, 5000));
+  EXPECT_EQ(statistics().ports_used, 4U);
+  std::ignore = handle(remove("b1"));
+  EXPECT_EQ(statistics().sessions, 0U);
+}
+
+TEST_F(CallForkTest, LateCancelOfABranchEndsNoOther) {
+  fork();
+  const LocalPort caller = print(answer_of_b()).local();
+  const auto warning = [this](std::string_view branch) {
+    return std::get<reply::Deleted>(handle(remove(branch))).warning;
+  };
+  EXPECT_EQ(warning("b2"), "");
+  EXPECT_EQ(warning("b2"), "Call-ID not found or tags didn't match");
+  EXPECT_EQ(flow(caller).destination, endpoint(kB, 5000));
+  EXPECT_EQ(warning("of-the-bye"), "");  // a request of its own, and so the whole call
+  EXPECT_EQ(statistics().sessions, 0U);
+}
+
+TEST_F(CallForkTest, ProvisionalAnswerTakesTheMediaFromNobodyWhoAnsweredFinally) {
+  fork();
+  Request taken = answer_of_b(), ringing = answer_of_c();
+  taken.sip_code = 200;
+  ringing.sip_code = 183;
+  const LocalPort caller = print(taken).local();
+  EXPECT_EQ(print(ringing).local(), caller) << "it is rewritten";
+  EXPECT_EQ(flow(caller).destination, endpoint(kB, 5000)) << "but takes nothing";
+  ringing.sip_code = 0;
+  ringing.provisional = true;
+  std::ignore = print(ringing);
+  EXPECT_EQ(flow(caller).destination, endpoint(kB, 5000));
+  taken.sip_code = 183;  // its own branch, which may well change its mind
+  taken.sdp = keep(audio(kB, 5002));
+  std::ignore = print(taken);
+  EXPECT_EQ(flow(caller).destination, endpoint(kB, 5002));
+  ringing.provisional = false;
+  ringing.sip_code = 200;
+  std::ignore = print(ringing);
+  EXPECT_EQ(flow(caller).destination, endpoint(kC, 6000));
+}
+
+TEST_F(CallForkTest, ForkWithoutBranchesSharesPorts) {
+  establish();
+  Request other = answer(audio(kC, 6000));
+  other.to_tag = "C";
+  EXPECT_EQ(print(other).local(), to_a);
+  EXPECT_EQ(flow(to_a).destination, endpoint(kC, 6000));
+  EXPECT_EQ(statistics().ports_used, 4U);
+  Request again = offer(audio(kA, 4000));
+  again.to_tag = "C";
+  EXPECT_EQ(print(again).local(), to_b);
+}
+
+}  // namespace
+}  // namespace millrace

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <utility>
+
+#include <gtest/gtest.h>
+
+#include "control/call/call.h"
+#include "tests/control/call/call_fixture.h"
+
+namespace millrace {
+namespace {
+
+// ---- ICE ------------------------------------------------------------------------------------
+
+// One party's ICE, with a reflexive candidate at `address`.
+std::string ice(std::string_view ufrag, std::string_view address) {
+  return "a=ice-ufrag:" + std::string(ufrag) + "\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\n" +
+         "a=candidate:1 1 UDP 1694498815 " + std::string(address) +
+         " 4000 typ srflx raddr 0.0.0.0 rport 9\r\n";
+}
+
+TEST_F(CallTest, RelayIsACandidateOfBothParties) {
+  const Printed offered = print(offer(audio(kA, 4000, ice("a", kA))));
+  const Printed answered = print(answer(audio(kB, 5000, ice("b", kB))));
+  for (const Printed* seen_by : {&offered, &answered}) {
+    const std::string port = std::to_string(seen_by->port());
+    EXPECT_NE(seen_by->body->find(" 1 UDP 16777215 198.18.0.10 " + port + " typ relay"),
+              std::string::npos)
+        << *seen_by->body;
+    EXPECT_NE(seen_by->body->find("a=ice-ufrag:"), std::string::npos);
+  }
+  EXPECT_NE(offered.body->find(std::string(kA) + " 4000 typ srflx"), std::string::npos);
+}
+
+TEST_F(CallTest, ForceRelayShowsNoOtherCandidate) {
+  Request asked = offer(audio(kA, 4000, ice("a", kA)));
+  asked.ice = IceHandling::relay_only;
+  const Printed offered = print(asked);
+  EXPECT_EQ(offered.session.medias[0].candidates, std::vector{kCore});
+}
+
+TEST_F(CallTest, ForcedIceThatThereIsNotIsTold) {
+  Request asked = offer(audio(kA, 4000));
+  asked.ice = IceHandling::force;
+  EXPECT_NE(std::get<reply::Sdp>(handle(asked)).warning.find("ICE=force"), std::string::npos);
+  asked.sdp = keep(audio(kA, 4000, ice("a", kA)));
+  EXPECT_EQ(std::get<reply::Sdp>(handle(asked)).warning, "");
+}
+
+TEST_F(CallTest, ReinviteThatConcludesIcePassesAsItIs) {
+  to_b = print(offer(audio(kA, 4000, ice("a", kA)))).local();
+  to_a = print(answer(audio(kB, 5000, ice("b", kB)))).local();
+  const std::string end = "a=remote-candidates:1 198.18.0.200 5000\r\n";
+  Request again = offer(audio(kA, 4444, ice("a", kA) + end));
+  again.to_tag = "B";
+  const Printed offered = print(again);
+  EXPECT_EQ(*offered.body, again.sdp);
+  const std::string body = audio(kB, 5555, ice("b", kB));
+  EXPECT_EQ(*print(answer(body)).body, body) << "and so does its answer";
+  EXPECT_EQ(flow(to_a).destination, endpoint(kB, 5000)) << "the flows stay";
+  EXPECT_EQ(flow(to_b).destination, endpoint(kA, 4000));
+}
+
+// ---- what proxies ask of the SDP -------------------------------------------------------------
+
+TEST_F(CallTest, AnswerComesOverTheProtocolThatWasOffered) {
+  Request asked = offer(audio(kA, 4000));
+  asked.edits.protocol = "RTP/AVPF";
+  EXPECT_EQ(print(asked).session.medias[0].protocol, "RTP/AVPF");
+  const std::string body = session(kB) + "m=audio 5000 RTP/AVPF 0 8\r\n";
+  EXPECT_EQ(print(answer(body)).session.medias[0].protocol, "RTP/AVP");
+  Request accepting = answer(body);
+  accepting.edits.protocol = "accept";
+  EXPECT_EQ(print(accepting).session.medias[0].protocol, "RTP/AVPF");
+}
+
+TEST_F(CallTest, EncryptionCannotBeAskedFor) {
+  Request asked = offer(audio(kA, 4000));
+  asked.edits.protocol = "RTP/SAVP";
+  EXPECT_NE(reason(asked).find("neither encrypts nor decrypts"), std::string::npos);
+  EXPECT_EQ(statistics().sessions, 0U);
+}
+
+TEST_F(CallTest, StrippedCodecWasNeverOffered) {
+  Request asked = offer(audio(kA, 4000));
+  asked.edits.codecs.strip = {"PCMU"};
+  EXPECT_EQ(print(asked).session.medias[0].codec, "PCMA/8000");
+}
+
+TEST_F(CallTest, RemovedMediaTakesNoPorts) {
+  Request asked = offer(audio(kA, 4000) + media("video", 4002));
+  asked.edits.remove_medias = {"video"};
+  const Printed offered = print(asked);
+  EXPECT_EQ(offered.port(1), 0U);
+  EXPECT_EQ(statistics().ports_used, 4U);
+}
+
+TEST_F(CallTest, LoopedSdpPassesUntouched) {
+  Request asked = offer(audio(kA, 4000));
+  asked.edits.lines.loop_mark = true;
+  const Printed once = print(asked);
+  Request again = asked;
+  again.call_id = "other";
+  again.sdp = keep(*once.body);
+  EXPECT_EQ(*print(again).body, *once.body);
+  EXPECT_EQ(statistics().sessions, 1U);
+}
+
+TEST_F(CallTest, VersionOfTheSdpFollowsWhatTheReaderSees) {
+  const auto version = [&](std::string_view body) {
+    Request asked = offer(std::string(body));
+    asked.edits.origin.version = true;
+    const Printed printed = print(asked);
+    return printed.body->substr(printed.body->find("o="), 7);
+  };
+  EXPECT_EQ(version(audio(kA, 4000)), "o=- 1 1");
+  EXPECT_EQ(version(audio(kA, 4444)), "o=- 1 1") << "the relay's port is the same";
+  EXPECT_EQ(version(audio(kA, 4444, "a=sendonly\r\n")), "o=- 1 2");
+}
+
+// ---- what is not done as asked ----------------------------------------------------------------
+
+class CallWarning : public CallTest {
+ protected:
+  [[nodiscard]] std::string warning(const Request& asked) {
+    const Reply reply = handle(asked);
+    const auto* sdp = std::get_if<reply::Sdp>(&reply);
+    return sdp != nullptr ? sdp->warning : "no SDP";
+  }
+};
+
+TEST_F(CallWarning, APartyStaysOnItsInterface) {
+  Request first = offer(audio(kA, 4000));
+  first.from_interface = "core";
+  first.to_interface = "edge";
+  EXPECT_EQ(warning(first), "");
+  EXPECT_EQ(warning(first), "") << "the same once more";
+  Request second = answer(audio("203.0.113.100", 5000));
+  second.from_interface = "edge";
+  second.to_interface = "core";
+  EXPECT_EQ(warning(second), "");
+  std::swap(second.from_interface, second.to_interface);
+  EXPECT_EQ(warning(second), "") << "the flags of the offer, given to the answer too";
+  std::swap(second.from_interface, second.to_interface);
+  Request again = first;
+  again.from_interface = "edge";
+  again.to_interface = "elsewhere";
+  EXPECT_EQ(warning(again),
+            "direction: the sender stays on interface 'core', where its first offer put it; 'edge' "
+            "is not used; direction: the receiver stays on interface 'edge', where its first offer "
+            "put it; 'elsewhere' is not used");
+  second.from_interface = "core";
+  EXPECT_EQ(warning(second),
+            "direction: the sender stays on interface 'edge', where its first offer put it; 'core' "
+            "is not used");
+}
+
+TEST_F(CallWarning, AllOfThemAreTold) {
+  Request asked = offer(audio(kA, 4000) + media("video", 4002));
+  asked.ice = IceHandling::force;
+  asked.shortfall = "new-branch: no";
+  asked.edits.offer_bundle = true;
+  const std::string all = warning(asked);
+  EXPECT_TRUE(all.starts_with("ICE=force: ")) << all;
+  EXPECT_NE(all.find("; new-branch: no; bundle: "), std::string::npos) << all;
+}
+
+// ---- BUNDLE -----------------------------------------------------------------------------------
+
+constexpr std::string_view kGroup = "a=group:BUNDLE a v\r\n";
+
+TEST_F(CallWarning, BundlePassesWithAPortForEachMedia) {
+  const std::string two = media("audio", 4000, "a=mid:a\r\n") + media("video", 4002, "a=mid:v\r\n");
+  const Printed offered = print(offer(session(kA) + std::string(kGroup) + two));
+  EXPECT_NE(offered.body->find("\r\na=group:BUNDLE a v\r\n"), std::string::npos);
+  EXPECT_NE(offered.port(0), offered.port(1));
+  EXPECT_TRUE(flow(offered.local(0)).active && flow(offered.local(1)).active);
+  for (const bool require : {false, true}) {
+    Request asked = offer(session(kA) + std::string(kGroup) + two);
+    (require ? asked.edits.require_bundle : asked.edits.offer_bundle) = true;
+    EXPECT_EQ(warning(asked), "");
+  }
+}
+
+TEST_F(CallWarning, BundleThatThereIsNotCannotBeMade) {
+  Request asked = offer(audio(kA, 4000) + media("video", 4002));
+  asked.edits.offer_bundle = true;
+  EXPECT_EQ(warning(asked), "bundle: the SDP has no a=group:BUNDLE, and goes without");
+  asked.edits.require_bundle = true;
+  EXPECT_EQ(reason(asked),
+            "bundle: the SDP has no a=group:BUNDLE, and this relay cannot make one stream of "
+            "several medias; leave `require` out");
+  asked.sdp = keep(audio(kA, 4000));
+  EXPECT_EQ(warning(asked), "") << "one media needs none";
+  Request unbundled = answer(audio(kB, 5000));
+  unbundled.edits.require_bundle = true;
+  EXPECT_EQ(warning(unbundled), "") << "who answers decides";
+}
+
+TEST_F(CallWarning, BundleOnlyMediaNeedsTheGroup) {
+  const std::string two = media("audio", 4000) + media("video", 0, "a=bundle-only\r\n");
+  Request asked = offer(session(kA) + std::string(kGroup) + two);
+  EXPECT_EQ(warning(asked), "");
+  asked.edits.no_bundle = true;
+  EXPECT_EQ(warning(asked), "bundle: without a=group:BUNDLE, bundle-only media is rejected");
+}
+
+}  // namespace
+}  // namespace millrace

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Updates: offers and answers that only their CSeq tells apart (call.h).
+
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "tests/control/call/calls_fixture.h"
+
+namespace millrace {
+namespace {
+
+NamedMedia stream(std::string_view address, std::uint16_t port, unsigned index = 1) {
+  NamedMedia media;
+  media.index = index;
+  media.endpoint = {IpAddress::parse(address).value(), UdpPort(port)};
+  return media;
+}
+
+class CallUpdateTest : public CallsTest {
+ protected:
+  // The tags are those of the SIP request, in its replies too.
+  [[nodiscard]] static Request update(std::string_view from, std::string_view to,
+                                      std::uint32_t cseq, bool by_reply,
+                                      std::vector<NamedMedia> medias) {
+    Request result = request(Command::update);
+    result.from_tag = from;
+    result.to_tag = to;
+    result.cseq = cseq;
+    result.by_reply = by_reply;
+    result.all_medias = true;
+    result.medias = std::move(medias);
+    return result;
+  }
+  [[nodiscard]] static Request invite(std::uint32_t cseq, std::vector<NamedMedia> medias,
+                                      std::string_view to = "") {
+    return update("A", to, cseq, false, std::move(medias));
+  }
+  [[nodiscard]] static Request ok(std::uint32_t cseq, std::vector<NamedMedia> medias) {
+    return update("A", "B", cseq, true, std::move(medias));
+  }
+  void establish() {
+    to_b = told(invite(1, {stream(kA, 4000)})).at(0);
+    to_a = told(ok(1, {stream(kB, 5000)})).at(0);
+  }
+
+  Endpoint to_a, to_b;  // where A and B are told to send
+};
+
+TEST_F(CallUpdateTest, RequestOffersAndReplyAnswers) {
+  establish();
+  EXPECT_EQ(destination(to_a), endpoint(kB, 5000));
+  EXPECT_EQ(destination(to_b), endpoint(kA, 4000));
+  EXPECT_EQ(told(invite(1, {stream(kA, 4000)})).at(0), to_b);  // retransmitted
+  EXPECT_EQ(told(ok(1, {stream(kB, 5000)})).at(0), to_a);      // 183, then 200
+  EXPECT_EQ(statistics().ports_used, 4U);
+}
+
+TEST_F(CallUpdateTest, HigherCSeqIsANewOffer) {
+  establish();
+  EXPECT_EQ(told(invite(2, {stream(kA, 4100)}, "B")).at(0), to_b);
+  EXPECT_EQ(destination(to_b), endpoint(kA, 4100));
+  EXPECT_EQ(told(ok(2, {stream(kB, 5100)})).at(0), to_a);
+  EXPECT_EQ(destination(to_a), endpoint(kB, 5100));
+  EXPECT_EQ(statistics().ports_used, 4U);
+}
+
+TEST_F(CallUpdateTest, LowerCSeqChangesNothing) {
+  establish();
+  std::ignore = told(invite(2, {stream(kA, 4100)}, "B"));
+  std::ignore = told(ok(2, {stream(kB, 5100)}));
+  EXPECT_EQ(told(ok(1, {stream(kB, 5000)})).at(0), to_a);
+  EXPECT_EQ(told(invite(1, {stream(kA, 4000)})).at(0), to_b);
+  EXPECT_EQ(destination(to_a), endpoint(kB, 5100));
+  EXPECT_EQ(destination(to_b), endpoint(kA, 4100));
+}
+
+TEST_F(CallUpdateTest, EachPartyCountsItsOwnCSeq) {
+  std::ignore = told(invite(100, {stream(kA, 4000)}));
+  to_a = told(ok(100, {stream(kB, 5000)})).at(0);
+  EXPECT_EQ(told(update("B", "A", 1, false, {stream(kB, 5200)})).at(0), to_a);
+  EXPECT_EQ(destination(to_a), endpoint(kB, 5200));
+  to_b = told(update("B", "A", 1, true, {stream(kA, 4200)})).at(0);
+  EXPECT_EQ(destination(to_b), endpoint(kA, 4200));
+  std::ignore = told(invite(101, {stream(kA, 4300)}, "B"));
+  EXPECT_EQ(destination(to_b), endpoint(kA, 4300));
+  EXPECT_EQ(statistics().ports_used, 4U);
+}
+
+TEST_F(CallUpdateTest, LateOfferComesInTheReplyAndItsAnswerInTheAck) {
+  to_a = told(ok(1, {stream(kB, 5000)})).at(0);
+  EXPECT_EQ(told(ok(1, {stream(kB, 5000)})).at(0), to_a);  // retransmitted
+  to_b = told(invite(1, {stream(kA, 4000)}, "B")).at(0);
+  EXPECT_EQ(destination(to_a), endpoint(kB, 5000));
+  EXPECT_EQ(destination(to_b), endpoint(kA, 4000));
+  // The caller's next re-INVITE offers.
+  EXPECT_EQ(told(invite(2, {stream(kA, 4100)}, "B")).at(0), to_b);
+  EXPECT_EQ(destination(to_b), endpoint(kA, 4100));
+  EXPECT_EQ(statistics().ports_used, 4U);
+}
+
+TEST_F(CallUpdateTest, PrackAnswersAnOfferOfAProvisionalReply) {
+  to_a = told(ok(1, {stream(kB, 5000)})).at(0);
+  to_b = told(invite(2, {stream(kA, 4000)}, "B")).at(0);
+  EXPECT_EQ(destination(to_a), endpoint(kB, 5000));
+  EXPECT_EQ(destination(to_b), endpoint(kA, 4000));
+  expire_after(config.timeouts.offer + std::chrono::seconds(1));  // it is answered: no offer waits
+  EXPECT_EQ(statistics().offer_timeouts, 0U);
+}
+
+TEST_F(CallUpdateTest, AuthenticatedInviteIsTheSameCall) {
+  to_b = told(invite(1, {stream(kA, 4000)})).at(0);
+  EXPECT_EQ(told(invite(2, {stream(kA, 4000)})).at(0), to_b);
+  to_a = told(ok(2, {stream(kB, 5000)})).at(0);
+  EXPECT_EQ(destination(to_a), endpoint(kB, 5000));
+  EXPECT_EQ(statistics().sessions, 1U);
+  EXPECT_EQ(statistics().ports_used, 4U);
+}
+
+TEST_F(CallUpdateTest, WithoutMediasItTellsWhatHolds) {
+  EXPECT_EQ(reason(ok(1, {})), "Invalid dialogue association");
+  EXPECT_EQ(statistics().sessions, 0U);
+  establish();
+  EXPECT_EQ(told(ok(1, {})), std::vector{to_a});
+  EXPECT_EQ(destination(to_a), endpoint(kB, 5000));
+}
+
+TEST_F(CallUpdateTest, ShorterListRemovesTheRest) {
+  std::ignore = told(invite(1, {stream(kA, 4000), stream(kA, 4002, 2)}));
+  std::ignore = told(ok(1, {stream(kB, 5000), stream(kB, 5002, 2)}));
+  EXPECT_EQ(statistics().ports_used, 8U);
+  std::ignore = told(invite(2, {stream(kA, 4000)}, "B"));
+  EXPECT_EQ(statistics().ports_used, 8U);  // until the answer
+  to_a = told(ok(2, {stream(kB, 5000)})).at(0);
+  EXPECT_EQ(statistics().ports_used, 4U);
+  EXPECT_EQ(destination(to_a), endpoint(kB, 5000));
+}
+
+TEST_F(CallUpdateTest, AnswerWithFewerStreamsRejectsTheRest) {
+  std::ignore = told(invite(1, {stream(kA, 4000), stream(kA, 4002, 2)}));
+  std::ignore = told(ok(1, {stream(kB, 5000)}));
+  EXPECT_EQ(statistics().ports_used, 4U);
+}
+
+TEST_F(CallUpdateTest, LocalAddressPicksItsInterface) {
+  Request crossing = invite(1, {stream(kA, 4000)});
+  crossing.to_local = kEdge;
+  EXPECT_EQ(told(crossing).at(0).address, kEdge);
+  EXPECT_EQ(told(ok(1, {stream("203.0.113.77", 5000)})).at(0).address, kCore);
+  crossing.call_id = "other";
+  crossing.to_local = IpAddress::v4(192, 0, 2, 1);  // not ours: as if not said
+  EXPECT_EQ(told(crossing).at(0).address, kCore);
+}
+
+TEST_F(CallUpdateTest, ReportNamesTheParties) {
+  const std::string long_uri(500, 'x');
+  Request asked = invite(1, {stream(kA, 4000)});
+  asked.from_uri = "alice@example.com";
+  asked.to_uri = long_uri;
+  asked.user_agent = "phone a";
+  std::ignore = told(asked);
+  asked = ok(1, {stream(kB, 5000)});
+  asked.user_agent = "phone b";
+  std::ignore = told(asked);
+  const Reply reply = handle(request(Command::query));
+  const CallReport& call = std::get<reply::Query>(reply).call;
+  EXPECT_EQ(call.from_uri, "alice@example.com");
+  EXPECT_EQ(call.to_uri, std::string(kMaxLabel, 'x'));
+  EXPECT_EQ(call.tags.at(0).user_agent, "phone a");
+  EXPECT_EQ(call.tags.at(1).user_agent, "phone b");
+}
+
+}  // namespace
+}  // namespace millrace

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/call/party_media.h"
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace millrace {
+namespace {
+
+using State = PartyMedia::State;
+
+IpAddress ip(std::string_view text) { return IpAddress::parse(text).value(); }
+
+Config config() {
+  Config result;
+  Interface core;
+  core.name = "core";
+  core.addresses = {ip("198.18.0.10"), ip("2001:db8::10")};
+  core.ids = {MediaAddressId{0}, MediaAddressId{1}};
+  result.interfaces = {core};
+  InterfaceConfig device;
+  device.addresses = {Prefix::parse("198.18.0.10/24").value(), Prefix::parse("10.0.0.1/24").value(),
+                      Prefix::parse("2001:db8::10/64").value()};
+  result.dataplane.interfaces = {device};
+  return result;
+}
+
+class PartyMediaTest : public testing::Test {
+ protected:
+  Result<PartyMedia> judge(std::string_view address, std::string_view rest = "",
+                           Family family = Family::ipv4) {
+    const std::string body = std::string("v=0\r\nc=IN ") +
+                             (family == Family::ipv4 ? "IP4 " : "IP6 ") + std::string(address) +
+                             "\r\nm=audio 4000 RTP/AVP 0 101\r\n" + std::string(rest);
+    const auto session = sdp::parse(body);
+    if (!session) return std::unexpected(session.error());
+    return describe(*session, 0, request, **realms.find("", family), realms, before);
+  }
+  // Describes it and remembers it as the SDP before.
+  PartyMedia say(std::string_view address, std::string_view rest = "") {
+    return before = judge(address, rest).value();
+  }
+
+  Realms realms{config()};
+  Request request;
+  PartyMedia before;
+};
+
+std::vector<IpAddress> list(std::initializer_list<std::string_view> texts) {
+  std::vector<IpAddress> result;
+  for (const std::string_view text : texts) result.push_back(ip(text));
+  return result;
+}
+
+TEST_F(PartyMediaTest, PublicAddressIsRemoteAndHint) {
+  request.received_from = ip("192.0.2.9");
+  const PartyMedia media = say("203.0.113.5", "a=rtcp:4100 IN IP4 203.0.113.6\r\n");
+  EXPECT_EQ(media.state, State::live);
+  EXPECT_EQ(media.components[0].remote(), (Endpoint{ip("203.0.113.5"), UdpPort(4000)}));
+  EXPECT_EQ(media.components[1].remote(), (Endpoint{ip("203.0.113.6"), UdpPort(4100)}));
+  EXPECT_EQ(media.hints, list({"192.0.2.9", "203.0.113.5", "203.0.113.6"}));
+  EXPECT_TRUE(media.payload_types[0] && media.payload_types[101]);
+  EXPECT_EQ(media.payload_types.count(), 2U);
+}
+
+TEST_F(PartyMediaTest, BundledMediaBringsTheTypesOfAll) {
+  const std::string_view video = "m=video 4000 RTP/AVP 96 97\r\n";
+  EXPECT_EQ(say("203.0.113.5", video).payload_types.count(), 2U);
+  const auto session = sdp::parse(
+      "v=0\r\nc=IN IP4 203.0.113.5\r\na=group:BUNDLE 0 1\r\n"
+      "m=audio 4000 RTP/AVP 0 101\r\nm=video 4000 RTP/AVP 96 97\r\n"
+      "m=application 4000 UDP/DTLS/SCTP webrtc-datachannel\r\n");
+  ASSERT_TRUE(session);
+  const Realm& realm = **realms.find("", Family::ipv4);
+  for (const std::size_t rtp : {0U, 1U}) {
+    const auto media = describe(*session, rtp, request, realm, realms, {});
+    EXPECT_EQ(media.value().payload_types.count(), 4U);
+    EXPECT_TRUE(media.value().payload_types[97] && media.value().payload_types[101]);
+  }
+  EXPECT_TRUE(describe(*session, 2, request, realm, realms, {}).value().payload_types.none());
+}
+
+TEST_F(PartyMediaTest, PrivateAddressBehindNatIsNeither) {
+  request.received_from = ip("192.0.2.9");
+  const PartyMedia media = say("192.168.1.20");
+  EXPECT_EQ(media.components[0].advertised, (Endpoint{ip("192.168.1.20"), UdpPort(4000)}));
+  EXPECT_FALSE(media.components[0].remote());
+  EXPECT_FALSE(media.components[1].remote());
+  EXPECT_EQ(media.hints, list({"192.0.2.9"}));
+}
+
+TEST_F(PartyMediaTest, PrivateAddressCountsWhereItCanBeReached) {
+  EXPECT_TRUE(say("192.168.1.20").components[0].remote());  // nothing else is known
+  request.received_from = ip("192.0.2.9");
+  EXPECT_TRUE(say("10.0.0.77").components[0].remote());  // on-link
+  EXPECT_FALSE(say("10.0.1.77").components[0].remote());
+  request.received_from = ip("10.0.1.77");
+  EXPECT_TRUE(say("10.0.1.77").components[0].remote());  // no NAT in between
+  request.received_from = ip("127.0.0.1");               // the proxy's own request
+  EXPECT_EQ(say("192.168.1.20").hints, list({"192.168.1.20"}));
+}
+
+TEST_F(PartyMediaTest, CandidatesAreHintsUnderTheSameRule) {
+  request.received_from = ip("192.0.2.9");
+  const auto candidate = [](std::string_view address) {
+    return "a=candidate:1 1 UDP 2130706431 " + std::string(address) + " 4000 typ host\r\n";
+  };
+  const PartyMedia media =
+      say("203.0.113.5", candidate("192.168.1.20") + candidate("127.0.0.1") +
+                             candidate("198.51.100.4") + candidate("198.18.0.10"));
+  EXPECT_EQ(media.hints, list({"192.0.2.9", "203.0.113.5", "198.51.100.4"}));
+}
+
+TEST_F(PartyMediaTest, SignallingAddressReplacesTheSdpsOnRequest) {
+  request.received_from = ip("192.0.2.9");
+  request.sip_source_address = true;
+  const PartyMedia media = say("127.0.0.1");
+  EXPECT_EQ(media.components[0].remote(), (Endpoint{ip("192.0.2.9"), UdpPort(4000)}));
+  EXPECT_EQ(media.components[1].remote(), (Endpoint{ip("192.0.2.9"), UdpPort(4001)}));
+  EXPECT_EQ(media.hints, list({"192.0.2.9"}));
+}
+
+TEST_F(PartyMediaTest, AsymmetricPartyIsSentToWhereItSays) {
+  request.received_from = ip("192.0.2.9");
+  request.asymmetric = true;
+  EXPECT_EQ(say("192.168.1.20").components[0].remote(),
+            (Endpoint{ip("192.168.1.20"), UdpPort(4000)}));
+}
+
+TEST_F(PartyMediaTest, AddressesThatNobodyCanBeReachedAtAreRefused) {
+  for (const char* address :
+       {"127.0.0.1", "0.1.2.3", "169.254.169.254", "240.0.0.1", "255.255.255.255", "198.18.0.10"}) {
+    const auto media = judge(address);
+    ASSERT_FALSE(media) << address;
+    if (media.error().message.find("line 2") == std::string::npos) {  // sdp's own refusal
+      EXPECT_NE(media.error().message.find(address), std::string::npos);
+      EXPECT_NE(media.error().message.find("line 3"), std::string::npos);
+    }
+  }
+  for (const char* address :
+       {"::1", "fe80::1", "::127.0.0.1", "2002:7f00:1::", "64:ff9b::7f00:1", "2001:db8::10"}) {
+    EXPECT_FALSE(judge(address, "", Family::ipv6)) << address;
+  }
+  EXPECT_TRUE(judge("2001:db8::20", "", Family::ipv6));
+  EXPECT_FALSE(judge("203.0.113.5", "a=rtcp:4001 IN IP4 127.0.0.1\r\n"));
+  EXPECT_FALSE(judge("203.0.113.5", "a=rtcp:4001 IN IP6 2001:db8::20\r\n"));
+  EXPECT_FALSE(judge("203.0.113.5", "a=rtcp:9 IN IP4 0.0.0.0\r\n")->components[1].advertised);
+}
+
+TEST_F(PartyMediaTest, OwnAndBroadcastAddressesAreRefusedInEveryForm) {
+  for (const char* address : {"198.18.0.255", "198.18.0.0", "10.0.0.255"}) {
+    EXPECT_NE(judge(address).error().message.find("cannot be sent to"), std::string::npos);
+  }
+  EXPECT_TRUE(judge("198.18.1.255"));
+  for (const char* address : {"64:ff9b::198.18.0.10", "::198.18.0.10", "2002:c612:a::1"}) {
+    const auto media = judge(address, "", Family::ipv6);
+    ASSERT_FALSE(media) << address;
+    EXPECT_NE(media.error().message.find("is the relay's own"), std::string::npos) << address;
+  }
+}
+
+TEST_F(PartyMediaTest, PolicyOfTheInterface) {
+  Config with_policy = config();
+  PeerPolicy& peers = with_policy.dataplane.interfaces[0].peers;
+  peers.deny = {Prefix::parse("203.0.113.0/25").value()};
+  const Realms judges(with_policy);
+  std::string text;  // the session refers to it
+  const auto session = [&](std::string_view address, std::string_view rest = "") {
+    const bool v4 = address.find(':') == std::string_view::npos;
+    text = "v=0\r\nc=IN " + std::string(v4 ? "IP4 " : "IP6 ") + std::string(address) +
+           "\r\nm=audio 4000 RTP/AVP 0\r\n" + std::string(rest);
+    return sdp::parse(text).value();
+  };
+  const auto said = [&](const sdp::Session& body, Family family = Family::ipv4) {
+    return describe(body, 0, request, **judges.find("", family), judges, before);
+  };
+  const auto refused = said(session("203.0.113.5"));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().message,
+            "Media address 203.0.113.5 (m= in line 3 of the SDP) is no peer of interface 'core': "
+            "its `allow` and `deny` do not admit it");
+  EXPECT_FALSE(said(session("64:ff9b::203.0.113.5"), Family::ipv6));
+  EXPECT_FALSE(said(session("203.0.113.200", "a=rtcp:4001 IN IP4 203.0.113.5\r\n")));
+  // Where signalling came from and candidates are hints only if they are peers.
+  request.received_from = ip("203.0.113.9");
+  const auto media =
+      said(session("203.0.113.200", "a=candidate:1 1 UDP 1 203.0.113.7 4000 typ host\r\n"));
+  ASSERT_TRUE(media);
+  EXPECT_EQ(media->hints, list({"203.0.113.200"}));
+}
+
+TEST_F(PartyMediaTest, OnlyAChangedEndpointHasMoved) {
+  EXPECT_FALSE(say("203.0.113.5").components[0].moved);
+  EXPECT_FALSE(say("203.0.113.5", "a=sendonly\r\n").components[0].moved);
+  const PartyMedia rtcp = say("203.0.113.5", "a=rtcp:4100\r\n");
+  EXPECT_FALSE(rtcp.components[0].moved);
+  EXPECT_TRUE(rtcp.components[1].moved);
+  EXPECT_TRUE(say("203.0.113.6").components[0].moved);
+  request.received_from = ip("192.0.2.9");  // told once more where it already is
+  EXPECT_FALSE(say("203.0.113.6").components[0].moved);
+}
+
+TEST_F(PartyMediaTest, PartyBehindNatHasMovedWithItsNat) {
+  request.received_from = ip("192.0.2.9");
+  EXPECT_FALSE(say("192.168.1.20").components[0].moved);
+  EXPECT_FALSE(say("192.168.1.20").components[0].moved);
+  request.received_from = ip("192.0.2.10");
+  EXPECT_TRUE(say("192.168.1.20").components[0].moved);
+}
+
+TEST_F(PartyMediaTest, HoldByAddressForgetsNothing) {
+  say("203.0.113.5");
+  const PartyMedia held = say("0.0.0.0");
+  EXPECT_TRUE(held.held);
+  EXPECT_EQ(held.state, State::live);
+  EXPECT_EQ(held.components[0].remote(), (Endpoint{ip("203.0.113.5"), UdpPort(4000)}));
+  EXPECT_EQ(held.hints, list({"203.0.113.5"}));
+  const PartyMedia resumed = say("203.0.113.5");
+  EXPECT_FALSE(resumed.held);
+  EXPECT_FALSE(resumed.components[0].moved);
+  say("0.0.0.0");
+  EXPECT_TRUE(say("203.0.113.6").components[0].moved);
+}
+
+TEST_F(PartyMediaTest, NoDefaultCandidateIsNoHold) {
+  const PartyMedia media =
+      say("0.0.0.0", "a=candidate:1 1 UDP 2130706431 203.0.113.5 4000 typ host\r\n");
+  EXPECT_FALSE(media.held);
+  EXPECT_FALSE(media.components[0].remote());
+  EXPECT_EQ(media.hints, list({"203.0.113.5"}));
+}
+
+// ---- ICE ------------------------------------------------------------------------------------
+
+constexpr const char* kIce = "a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\n";
+std::string srflx(std::string_view address) {
+  return "a=candidate:2 1 UDP 1694498815 " + std::string(address) +
+         " 4000 typ srflx raddr 192.168.1.20 rport 4000\r\n";
+}
+
+TEST_F(PartyMediaTest, MoreCandidatesOfTheSameIceWidenTheHints) {
+  say("203.0.113.5", kIce + srflx("198.51.100.4"));
+  EXPECT_EQ(say("203.0.113.5", kIce + srflx("198.51.100.5")).hints,
+            list({"203.0.113.5", "198.51.100.5", "198.51.100.4"}));
+  EXPECT_EQ(say("203.0.113.5", "a=ice-ufrag:other\r\n" + srflx("198.51.100.6")).hints,
+            list({"203.0.113.5", "198.51.100.6"}));
+}
+
+TEST_F(PartyMediaTest, IcePartySeesItselfBehindTheRelay) {
+  const PartyMedia first = say("203.0.113.5", kIce + srflx("198.51.100.4"));
+  const PartyMedia later = say("198.18.0.10", kIce);
+  EXPECT_EQ(later.components[0].remote(), first.components[0].remote());
+  EXPECT_FALSE(later.components[0].moved);
+  before = {};
+  EXPECT_FALSE(judge("198.18.0.10", kIce)) << "nothing is known of it";
+}
+
+TEST_F(PartyMediaTest, ConcludedIceLeavesTheFlowsAndTellsWhichWayItWent) {
+  const PartyMedia first = say("203.0.113.5", kIce + srflx("198.51.100.4"));
+  const std::string end = std::string(kIce) + "a=remote-candidates:1 ";
+  const PartyMedia around = say("198.51.100.4", end + "192.0.2.7 6000\r\n");
+  EXPECT_TRUE(around.ice_concluded);
+  EXPECT_TRUE(around.ice_direct);
+  EXPECT_EQ(around.state, State::live);
+  EXPECT_EQ(around.components[0].remote(), first.components[0].remote());
+  EXPECT_FALSE(around.components[0].moved);
+  const PartyMedia hold = say("198.51.100.4", std::string(kIce) + "a=inactive\r\n");
+  EXPECT_FALSE(hold.ice_concluded);
+  EXPECT_TRUE(hold.ice_direct) << "as before, until ICE starts again";
+  EXPECT_FALSE(say("198.51.100.4", "a=ice-ufrag:other\r\n").ice_direct);
+  EXPECT_FALSE(say("198.18.0.10", end + "198.18.0.10 30000\r\n").ice_direct);
+  EXPECT_FALSE(say("203.0.113.5", end + "198.18.0.10 30000\r\n").ice_direct);
+}
+
+TEST_F(PartyMediaTest, ConcludedIceOfAnUnknownMediaIsNoneOfOurs) {
+  EXPECT_EQ(say("10.9.9.9", std::string(kIce) + "a=remote-candidates:1 192.0.2.7 6000\r\n").state,
+            State::untouched);
+}
+
+TEST_F(PartyMediaTest, ProxyMayHaveItsWayWithConcludedIce) {
+  const std::string end = std::string(kIce) + "a=remote-candidates:1 192.0.2.7 6000\r\n";
+  for (const IceHandling ice : {IceHandling::remove, IceHandling::relay_only}) {
+    request.ice = ice;
+    before = {};
+    const PartyMedia media = say("203.0.113.5", end);
+    EXPECT_EQ(media.state, State::live);
+    EXPECT_FALSE(media.ice_concluded);
+    EXPECT_TRUE(media.ice_ufrag.empty()) << "it can find no way around the relay";
+  }
+}
+
+TEST_F(PartyMediaTest, DirectionsSayWhoSends) {
+  const auto directions = [&](std::string_view line) {
+    const PartyMedia media = say("203.0.113.5", line);
+    return std::pair(media.sends, media.receives);
+  };
+  EXPECT_EQ(directions(""), std::pair(true, true));
+  EXPECT_EQ(directions("a=sendonly\r\n"), std::pair(true, false));
+  EXPECT_EQ(directions("a=recvonly\r\n"), std::pair(false, true));
+  EXPECT_EQ(directions("a=inactive\r\n"), std::pair(false, false));
+}
+
+}  // namespace
+}  // namespace millrace

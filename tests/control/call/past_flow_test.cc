@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/call/past_flow.h"
+
+#include <gtest/gtest.h>
+
+namespace millrace {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr PastFlow::Clock::time_point kThen{100s};
+
+FlowReport heard() {
+  FlowReport flow;
+  flow.active = true;
+  flow.latched = Endpoint{IpAddress::v4(198, 18, 0, 20), UdpPort(5000)};
+  flow.latched_for = 9s;
+  flow.packets = 100;
+  flow.bytes = 17'200;
+  flow.forwarded = 90;
+  flow.refused = 3;
+  flow.drops[2] = 3;
+  flow.idle = 1s;
+  flow.ssrc = 7;
+  flow.extended_highest_sequence = 1100;
+  flow.expected = 104;
+  flow.lost = 4;
+  flow.jitter = 12;
+  flow.payload_type = 8;
+  return flow;
+}
+
+TEST(PastFlow, TellsWhatWasHeardAsOfNow) {
+  const FlowReport told = PastFlow{heard(), kThen}.with({}, kThen + 5s);
+  EXPECT_FALSE(told.active);
+  EXPECT_EQ(told.packets, 100U);
+  EXPECT_EQ(told.idle, 6s);
+  EXPECT_EQ(told.latched, heard().latched);
+  EXPECT_EQ(told.latched_for, 14s);
+  EXPECT_EQ(told.ssrc, 7U);
+  EXPECT_EQ(told.jitter, 12U);
+  EXPECT_FALSE(told.destination);
+}
+
+TEST(PastFlow, AddsUpWhatIsCounted) {
+  FlowReport later = heard();
+  later.ssrc = 9;
+  later.extended_highest_sequence = 20;
+  later.latched->port = UdpPort(5002);
+  later.latched_for = 2s;
+  later.idle = 0s;
+  later.drops[2] = UINT32_MAX - 1;
+  const FlowReport told = PastFlow{heard(), kThen}.with(later, kThen + 5s);
+  EXPECT_TRUE(told.active);
+  EXPECT_EQ(told.packets, 200U);
+  EXPECT_EQ(told.bytes, 34'400U);
+  EXPECT_EQ(told.forwarded, 180U);
+  EXPECT_EQ(told.refused, 6U);
+  EXPECT_EQ(told.expected, 208U);
+  EXPECT_EQ(told.lost, 8);
+  EXPECT_EQ(told.drops[2], UINT32_MAX);
+  EXPECT_EQ(told.ssrc, 9U) << "of the stream that is heard now";
+  EXPECT_EQ(told.extended_highest_sequence, 20U);
+  EXPECT_EQ(told.latched->port, UdpPort(5002));
+  EXPECT_EQ(told.latched_for, 2s);
+  EXPECT_EQ(told.idle, 0s);
+}
+
+TEST(PastFlow, NotHeardAnewItIsLatchedNowhere) {
+  FlowReport later;
+  later.active = true;
+  const FlowReport told = PastFlow{heard(), kThen}.with(later, kThen + 5s);
+  EXPECT_FALSE(told.latched);
+  EXPECT_FALSE(told.latched_for);
+  EXPECT_EQ(told.ssrc, 7U);
+  EXPECT_EQ(told.idle, 6s);
+}
+
+TEST(PastFlow, IsEmptyWithoutPackets) {
+  FlowReport flow;
+  flow.active = true;
+  EXPECT_TRUE((PastFlow{flow, kThen}.empty()));
+  flow.refused = 1;
+  EXPECT_FALSE((PastFlow{flow, kThen}.empty()));
+  EXPECT_FALSE((PastFlow{heard(), kThen}.empty()));
+}
+
+QualityReport quality(std::uint64_t samples, std::uint8_t mos, std::chrono::microseconds trip) {
+  const QualitySample sample{.mos_tenths = mos,
+                             .loss_percent = static_cast<std::uint8_t>(50 - mos),
+                             .jitter_ms = 10,
+                             .round_trip = trip,
+                             .leg = trip,
+                             .age = 1s};
+  return {.ssrc = 7, .samples = samples, .average = sample, .lowest = sample, .highest = sample};
+}
+
+TEST(PastFlow, QualityIsAveragedBySamples) {
+  const QualityReport told = both(quality(3, 40, 0us), quality(1, 20, 500us));
+  EXPECT_EQ(told.samples, 4U);
+  EXPECT_EQ(told.average.mos_tenths, 35);
+  EXPECT_EQ(told.average.loss_percent, 15);
+  EXPECT_EQ(told.average.jitter_ms, 10);
+  EXPECT_EQ(told.average.round_trip, 500us) << "unknown to the one";
+  EXPECT_EQ(told.lowest.mos_tenths, 20);
+  EXPECT_EQ(told.highest.mos_tenths, 40);
+  EXPECT_EQ(both({}, quality(1, 20, 0us)).samples, 1U);
+  EXPECT_EQ(both(quality(1, 20, 0us), {}).average.mos_tenths, 20);
+}
+
+TEST(PastFlow, QualityOfOneStreamOnly) {
+  FlowReport before = heard(), later = heard();
+  before.quality = quality(3, 40, 0us);
+  later.quality = quality(1, 20, 0us);
+  const PastFlow past{before, kThen};
+  EXPECT_EQ(past.with(later, kThen + 4s).quality->samples, 4U);
+  EXPECT_EQ(past.with(later, kThen + 4s).quality->highest.age, 5s);
+  later.quality->ssrc = 8;
+  EXPECT_EQ(past.with(later, kThen).quality->samples, 1U);
+  EXPECT_EQ(past.with({}, kThen).quality->samples, 3U);
+}
+
+}  // namespace
+}  // namespace millrace

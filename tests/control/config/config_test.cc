@@ -1,0 +1,411 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/config/config.h"
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "tests/control/config/config_fixture.h"
+#include "tests/data.h"
+
+namespace millrace {
+namespace {
+
+using std::chrono::seconds;
+
+TEST(Config, DefaultsAreThoseOfTheHeader) {
+  const auto config = parse_config(File().text(), "m.toml");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->dataplane.worker_cores, std::vector<unsigned>{1});
+  EXPECT_EQ(config->dataplane.main_core, 0U);
+  EXPECT_EQ(config->dataplane.memory_mb, DataplaneConfig().memory_mb);
+  EXPECT_EQ(config->dataplane.mbufs, DataplaneConfig().mbufs);
+  ASSERT_EQ(config->interfaces.size(), 1U);
+  EXPECT_EQ(config->interfaces[0].port_min, UdpPort(30000));
+  EXPECT_EQ(config->interfaces[0].port_max, UdpPort(40000));
+  EXPECT_EQ(config->interfaces[0].latching, Latching::restricted);
+  ASSERT_EQ(config->control.size(), 1U);
+  EXPECT_EQ(config->control[0].mode, 0660U);
+  EXPECT_EQ(config->timeouts.media, seconds(60));
+  EXPECT_EQ(config->timeouts.party, seconds(0));
+  EXPECT_EQ(config->timeouts.silent, seconds(3600));
+  EXPECT_EQ(config->timeouts.offer, seconds(180));
+  EXPECT_EQ(config->timeouts.final, seconds(0));
+  EXPECT_EQ(config->timeouts.delete_delay, seconds(30));
+  EXPECT_EQ(config->timeouts.quarantine, seconds(60));
+  EXPECT_EQ(config->limits.calls, 0U);
+  EXPECT_EQ(config->log.level, "info");
+  EXPECT_EQ(config->log.format, LogFormat::text);
+  EXPECT_EQ(config->log.lines_per_second, 1000U);
+}
+
+TEST(Config, ReadsEveryKey) {
+  const auto config = parse_config(R"(
+[dataplane]
+worker_cores = [2, 3]
+main_core = 1
+hugepages = true
+memory_mb = 1024
+mbufs = 65536
+idle_sleep_us = 50
+eal = ["--iova-mode=va"]
+[[interface]]
+name = "public"
+device = "0000:3b:00.0"
+addresses = ["192.0.2.5/24", "192.0.2.6/24"]
+gateway = "192.0.2.1"
+ports = [20001, 20010]
+latching = "open"
+[[interface]]
+name = "cloud"
+device = "net_af_packet0,iface=eth1"
+addresses = ["10.0.0.5/8"]
+advertised = "198.51.100.7"
+latching = "off"
+[[control]]
+protocol = "ng"
+path = "/run/m/ng.sock"
+mode = 0o600
+owner = "kamailio:kamailio"
+[[control]]
+udp = "[::1]:2223"
+[[notify]]
+type = "kamailio"
+path = "/run/k/rpc.sock"
+reply_path = "/run/m/replies.sock"
+mode = 0o600
+owner = "m:k"
+[[notify]]
+type = "opensips"
+path = "/run/o/mi.sock"
+[[notify]]
+type = "events"
+path = "/run/m/events.sock"
+[timeouts]
+media = 1
+party = 9
+silent = 2
+offer = 3
+final = 4
+delete_delay = 0
+quarantine = 6
+[limits]
+calls = 7
+[log]
+level = "warning"
+format = "json"
+lines_per_second = 8
+)",
+                                   "m.toml");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->dataplane.worker_cores, (std::vector<unsigned>{2, 3}));
+  EXPECT_EQ(config->dataplane.main_core, 1U);
+  EXPECT_TRUE(config->dataplane.hugepages);
+  EXPECT_EQ(config->dataplane.memory_mb, 1024U);
+  EXPECT_EQ(config->dataplane.mbufs, 65536U);
+  EXPECT_EQ(config->dataplane.idle_sleep_us, 50U);
+  EXPECT_EQ(config->dataplane.eal, std::vector<std::string>{"--iova-mode=va"});
+  ASSERT_EQ(config->dataplane.interfaces.size(), 2U);
+  EXPECT_EQ(config->dataplane.interfaces[0].device, "0000:3b:00.0");
+  EXPECT_EQ(config->dataplane.interfaces[0].addresses[1].text(), "192.0.2.6/24");
+  EXPECT_EQ(config->dataplane.interfaces[0].gateways, std::vector{IpAddress::v4(192, 0, 2, 1)});
+  EXPECT_TRUE(config->dataplane.interfaces[1].gateways.empty());
+  ASSERT_EQ(config->interfaces.size(), 2U);
+  EXPECT_EQ(config->interfaces[0].name, "public");
+  EXPECT_EQ(config->interfaces[0].ids, (std::vector{MediaAddressId{0}, MediaAddressId{1}}));
+  EXPECT_EQ(config->interfaces[0].port_min, UdpPort(20001));
+  EXPECT_EQ(config->interfaces[0].port_max, UdpPort(20010));
+  EXPECT_EQ(config->interfaces[0].latching, Latching::open);
+  EXPECT_EQ(config->interfaces[1].ids, std::vector{MediaAddressId{2}});
+  EXPECT_EQ(config->interfaces[1].addresses, std::vector{IpAddress::v4(10, 0, 0, 5)});
+  EXPECT_EQ(config->interfaces[1].advertised, std::vector{IpAddress::v4(198, 51, 100, 7)});
+  EXPECT_EQ(config->interfaces[1].latching, Latching::off);
+  ASSERT_EQ(config->control.size(), 2U);
+  EXPECT_EQ(config->control[0].path, "/run/m/ng.sock");
+  EXPECT_EQ(config->control[0].mode, 0600U);
+  EXPECT_EQ(config->control[0].owner, "kamailio:kamailio");
+  ASSERT_TRUE(config->control[1].udp);
+  EXPECT_EQ(config->control[1].udp->text(), "[::1]:2223");
+  EXPECT_EQ(config->timeouts.media, seconds(1));
+  EXPECT_EQ(config->timeouts.party, seconds(9));
+  EXPECT_EQ(config->timeouts.silent, seconds(2));
+  EXPECT_EQ(config->timeouts.offer, seconds(3));
+  EXPECT_EQ(config->timeouts.final, seconds(4));
+  EXPECT_EQ(config->timeouts.delete_delay, seconds(0));
+  EXPECT_EQ(config->timeouts.quarantine, seconds(6));
+  EXPECT_EQ(config->limits.calls, 7U);
+  EXPECT_EQ(config->log.level, "warning");
+  EXPECT_EQ(config->log.format, LogFormat::json);
+  EXPECT_EQ(config->log.lines_per_second, 8U);
+}
+
+TEST(Config, SyntaxErrorsHaveTheirPlace) {
+  EXPECT_EQ(error_of("[dataplane]\nmain_core = \n"),
+            "m.toml:2:13: Error while parsing key-value pair: expected value, saw '\\n'");
+  EXPECT_EQ(error_of("a = 1\na = 2\n").substr(0, 12), "m.toml:2:5: ");
+}
+
+TEST(Config, MissingTables) {
+  EXPECT_EQ(error_of(""),
+            "m.toml:1:1: no [dataplane]; write [dataplane] with worker_cores = [2, 3]");
+  EXPECT_EQ(error_of(File{.interface = ""}), "m.toml:1:1: no [[interface]]; write at least one");
+  EXPECT_EQ(error_of(File{.control = ""}), "m.toml:1:1: no [[control]]; write at least one");
+  EXPECT_EQ(error_of(File{.interface = "[interface]\nname = 'a'\n"}),
+            "m.toml:3:1: 'interface' is not an array of tables; write [[interface]]");
+  EXPECT_EQ(error_of("log = 3\n" + File().text()), "m.toml:1:7: 'log' is not a table; write [log]");
+}
+
+TEST(Config, UnknownKeysNameTheNearest) {
+  EXPECT_EQ(rest_error("[log]\nlevels = 'info'"),
+            "m.toml:10:1: unknown key 'levels' in [log]; did you mean 'level'?");
+  EXPECT_EQ(rest_error("[timeout]"),
+            "m.toml:9:2: unknown key 'timeout' in the file; did you mean 'timeouts'?");
+  EXPECT_EQ(interface_error("adresses = []"),
+            "m.toml:7:1: unknown key 'adresses' in [[interface]]; did you mean 'addresses'?");
+  EXPECT_EQ(rest_error("[limits]\nxyz = 1"),
+            "m.toml:10:1: unknown key 'xyz' in [limits]; known are calls");
+}
+
+TEST(Config, Dataplane) {
+  EXPECT_EQ(dataplane_error("main_core = 1"),
+            "m.toml:1:1: [dataplane] lacks 'worker_cores'; write worker_cores = [2, 3]");
+  EXPECT_EQ(dataplane_error("worker_cores = 1"),
+            "m.toml:2:16: worker_cores is an integer; write an array: worker_cores = [2, 3]");
+  EXPECT_EQ(dataplane_error("worker_cores = []"),
+            "m.toml:2:16: worker_cores is empty; write worker_cores = [2, 3]");
+  EXPECT_EQ(dataplane_error("worker_cores = [1, 'x']"),
+            "m.toml:2:20: worker core is a string; write an integer from 0 to 1023");
+  EXPECT_EQ(dataplane_error("worker_cores = [1, 2, 1]"),
+            "m.toml:2:23: worker core 1 is listed twice; list it once");
+  EXPECT_EQ(dataplane_error("worker_cores = [1, 2]\nmain_core = 2"),
+            "m.toml:2:20: core 2 is main_core, which a worker that always polls would starve; "
+            "choose another one, or set idle_sleep_us");
+  EXPECT_EQ(dataplane_error("worker_cores = [1]\nhugepages = 'yes'"),
+            "m.toml:3:13: hugepages is a string; write true or false");
+  EXPECT_EQ(dataplane_error("worker_cores = [1]\nmemory_mb = 1"),
+            "m.toml:3:13: memory_mb is 1; it must be from 64 to 1048576");
+  EXPECT_EQ(dataplane_error("worker_cores = [1]\nmbufs = 1.5"),
+            "m.toml:3:9: mbufs is a decimal number; write an integer from 1024 to 16777216");
+  EXPECT_EQ(dataplane_error("worker_cores = [1]\nidle_sleep_us = -1"),
+            "m.toml:3:17: idle_sleep_us is -1; it must be from 0 to 1000");
+  EXPECT_EQ(dataplane_error("worker_cores = [1]\neal = [3]"),
+            "m.toml:3:8: EAL argument is an integer; write a string in quotes");
+}
+
+TEST(Config, WorkerThatNapsMayShareTheMainCore) {
+  File file;
+  file.dataplane = "[dataplane]\nworker_cores = [0, 1]\nmain_core = 0\nidle_sleep_us = 50\n";
+  const auto config = parse_config(file.text(), "m.toml");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->dataplane.worker_cores, (std::vector<unsigned>{0, 1}));
+}
+
+TEST(Config, InterfaceIdentity) {
+  const std::string head = "[[interface]]\n";
+  EXPECT_EQ(error_of(File{.interface = head}),
+            "m.toml:3:1: [[interface]] lacks 'name'; write name = \"public\"");
+  EXPECT_EQ(error_of(File{.interface = head + "name = ''\n"}),
+            "m.toml:4:8: name is empty; leave it out or fill it");
+  EXPECT_EQ(
+      error_of(File{.interface = head + "name = 'a'\ndevice = 'eth0'\n"}),
+      "m.toml:5:10: device 'eth0' is neither a PCI address nor a DPDK virtual device; for the "
+      "kernel's interface eth0 write \"net_af_packet0,iface=eth0\"");
+  const auto second = [](const std::string& keys) {
+    return interface_error("[[interface]]\n" + keys);
+  };
+  EXPECT_EQ(second("name = 'a'\ndevice = 'net_null1'"),
+            "m.toml:8:8: interface name 'a' is taken; names must differ");
+  EXPECT_EQ(second("name = 'b'\ndevice = 'net_null0,size=64'"),
+            "m.toml:9:10: device is interface 'a' already, as 'net_null0'; to share it write the "
+            "same, else choose another device (virtual ones are numbered: net_af_packet1)");
+  File same_kernel_interface;
+  same_kernel_interface.interface =
+      "[[interface]]\nname='a'\ndevice='net_af_packet0,iface=x'\naddresses=['198.18.0.5/24']\n"
+      "[[interface]]\nname='b'\ndevice='net_af_packet1,iface=x,qpairs=2'\n";
+  EXPECT_EQ(error_of(same_kernel_interface).substr(0, 13), "m.toml:9:8: d");
+}
+
+TEST(Config, InterfaceAddresses) {
+  const auto with = [](const std::string& addresses) {
+    return error_of(
+        File{.interface =
+                 "[[interface]]\nname = 'a'\ndevice = '3b:00.0'\naddresses = " + addresses + "\n"});
+  };
+  EXPECT_EQ(with("[]"), "m.toml:6:13: addresses is empty; write addresses = [\"192.0.2.1/24\"]");
+  EXPECT_EQ(with("'192.0.2.1/24'"),
+            "m.toml:6:13: addresses is a string; write an array: addresses = [\"192.0.2.1/24\"]");
+  EXPECT_EQ(with("['192.0.2.1']"),
+            "m.toml:6:14: address: '192.0.2.1' is not an address with its prefix length; write "
+            "192.0.2.1/24");
+  EXPECT_EQ(with("['198.18.0.5/24', '127.0.0.1/8']"),
+            "m.toml:6:31: 127.0.0.1 cannot be a media address; write a unicast address that phones "
+            "or peers can send to");
+  EXPECT_EQ(with("['198.18.0.0/24']"),
+            "m.toml:6:14: 198.18.0.0/24 is the network address of its network; write a host's "
+            "address with the network's length, e.g. 192.0.2.1/24");
+  EXPECT_EQ(with("['198.18.0.255/24']").substr(0, 60),
+            "m.toml:6:14: 198.18.0.255/24 is the broadcast address of its");
+  EXPECT_EQ(with("['2001:db8::/64']"),
+            "m.toml:6:14: 2001:db8::/64 is the network address of its network; write a host's "
+            "address with the network's length, e.g. 2001:db8::1/64");
+  EXPECT_EQ(with("['fe80::5/64']").substr(0, 47),
+            "m.toml:6:14: fe80::5 cannot be a media address;");
+  EXPECT_EQ(with("['198.18.0.5/24', '2001:db8::5/64']"), "accepted");
+  EXPECT_EQ(with("['198.18.0.5/24', '198.18.0.5/24']"),
+            "m.toml:6:31: address 198.18.0.5 is already on interface 'a'; each address may occur "
+            "once");
+  EXPECT_EQ(with("['198.18.0.0/31']"), "accepted");  // RFC 3021
+}
+
+TEST(Config, InterfaceAddressOnTwoInterfaces) {
+  EXPECT_EQ(interface_error("[[interface]]\nname = 'b'\ndevice = 'net_null1'\n"
+                            "addresses = ['198.18.0.5/16']"),
+            "m.toml:10:14: address 198.18.0.5 is already on interface 'a'; each address may occur "
+            "once");
+}
+
+TEST(Config, InterfaceGatewayAndAdvertised) {
+  EXPECT_EQ(interface_error("gateway = '198.18.1.1'"),
+            "m.toml:7:11: gateway 198.18.1.1 is in none of the interface's networks; write an "
+            "on-link router or correct the prefix length");
+  EXPECT_EQ(interface_error("gateway = '198.18.0.5'"),
+            "m.toml:7:11: gateway 198.18.0.5 is the interface's own address; write the router's");
+  EXPECT_EQ(interface_error("gateway = 'router'"),
+            "m.toml:7:11: gateway: 'router' is not an IP address; write 192.0.2.1 or 2001:db8::1");
+  EXPECT_EQ(interface_error("advertised = '0.0.0.0'"),
+            "m.toml:7:14: 0.0.0.0 cannot be advertised; write the public address that is "
+            "translated to this interface's");
+  EXPECT_EQ(interface_error("gateway = 'fe80::1'"),
+            "m.toml:7:11: gateway fe80::1 is in none of the interface's networks; write an "
+            "on-link router or correct the prefix length");
+  EXPECT_EQ(interface_error("gateway = ['198.18.0.1', '198.18.0.2']"),
+            "m.toml:7:26: gateway 198.18.0.2 is the second of its family; write one for IPv4 and "
+            "one for IPv6 at most");
+  EXPECT_EQ(interface_error("advertised = ['203.0.113.1', '203.0.113.2']"),
+            "m.toml:7:30: advertised 203.0.113.2 is the second of its family; write one for IPv4 "
+            "and one for IPv6 at most");
+  EXPECT_EQ(interface_error("gateway = 7"),
+            "m.toml:7:11: gateway is an integer; write an array: gateway = [\"192.0.2.254\", "
+            "\"fe80::1\"]");
+  EXPECT_EQ(interface_error("advertised = '2001:db8::1'"),
+            "m.toml:7:14: advertised stands for exactly one address of its own family; write one "
+            "[[interface]] for each translated address");
+}
+
+TEST(Config, InterfaceOfBothFamilies) {
+  const auto config = parse_config(
+      File{.interface = "[[interface]]\nname = 'a'\ndevice = 'net_null0'\n"
+                        "addresses = ['198.18.0.5/24', '2001:db8::5/64', '2001:db8::6/64']\n"
+                        "gateway = ['198.18.0.1', 'fe80::1']\n"
+                        "advertised = ['203.0.113.1']\n"
+                        "allow = ['198.18.0.0/16', 'private', '2001:db8::/32']\n"
+                        "deny = '198.18.7.0/24'\n"}
+          .text(),
+      "m.toml");
+  ASSERT_TRUE(config) << config.error().message;
+  const InterfaceConfig& device = config->dataplane.interfaces[0];
+  EXPECT_EQ(device.gateways,
+            (std::vector{IpAddress::v4(198, 18, 0, 1), IpAddress::parse("fe80::1").value()}));
+  const auto admits = [&](const char* text) {
+    return device.peers.admits(IpAddress::parse(text).value());
+  };
+  EXPECT_TRUE(admits("198.18.6.1") && admits("10.1.2.3") && admits("100.64.0.1"));
+  EXPECT_TRUE(admits("2001:db8::9") && admits("fd00::1"));
+  EXPECT_FALSE(admits("198.18.7.1") || admits("192.0.2.1") || admits("2400::1"));
+  EXPECT_EQ(interface_error("deny = ['10.0.0.0']"),
+            "m.toml:7:9: deny: '10.0.0.0' is not an address with its prefix length; write "
+            "192.0.2.1/24");
+}
+
+TEST(Config, InterfacesMayShareADevice) {
+  const std::string second = "[[interface]]\nname = 'b'\naddresses = ['203.0.113.5/24']\n";
+  EXPECT_EQ(interface_error(second + "device = 'net_null0'"), "accepted");
+}
+
+TEST(Config, InterfacePortsAndLatching) {
+  EXPECT_EQ(interface_error("ports = [30000]"),
+            "m.toml:7:9: ports has 1 elements; write the lowest and the highest port: ports = "
+            "[30000, 40000]");
+  EXPECT_EQ(interface_error("ports = [30000, 70000]"),
+            "m.toml:7:17: highest port is 70000; it must be from 1024 to 65535");
+  for (const char* empty : {"[30001, 30002]", "[30000, 30000]", "[40000, 30000]"}) {
+    const std::string error = interface_error(std::string("ports = ") + empty);
+    EXPECT_TRUE(error.starts_with("m.toml:7:9: ports ")) << error;
+    EXPECT_NE(error.find("hold no pair"), std::string::npos) << error;
+  }
+  EXPECT_EQ(interface_error("ports = [30000, 30001]"), "accepted");
+  EXPECT_EQ(interface_error("ports = [65534, 65535]"), "accepted");
+  EXPECT_EQ(
+      interface_error("latching = 'strict'"),
+      "m.toml:7:12: latching is 'strict'; it must be one of \"restricted\", \"open\", \"off\"");
+}
+
+TEST(Config, TimeoutsLimitsAndLog) {
+  EXPECT_EQ(rest_error("[timeouts]\nmedia = '60'"),
+            "m.toml:10:9: media is a string; write an integer from 0 to 31536000");
+  EXPECT_EQ(rest_error("[limits]\ncalls = -1"),
+            "m.toml:10:9: calls is -1; it must be from 0 to 100000000");
+  EXPECT_EQ(rest_error("[log]\nlevel = 'warn'"),
+            "m.toml:10:9: level is 'warn'; it must be one of \"debug\", \"info\", \"warning\", "
+            "\"error\"");
+  EXPECT_EQ(rest_error("[log]\nlines_per_second = 0"),
+            "m.toml:10:20: lines_per_second is 0; it must be from 1 to 1000000");
+}
+
+TEST(ReadConfig, NamesTheFileThatCannotBeRead) {
+  EXPECT_EQ(read_config("/nonexistent/m.toml").error().message,
+            "/nonexistent/m.toml: cannot be read: No such file or directory; name a readable file "
+            "with --config");
+  EXPECT_EQ(read_config("/").error().message,
+            "/: cannot be read: Is a directory; name a readable file with --config");
+}
+
+std::filesystem::path shipped(const char* name) { return data_folder() / "../../configs" / name; }
+
+// The shipped files must be good, and carrier.toml must name every key with its true default.
+TEST(ReadConfig, ShippedFilesAreGood) {
+  for (const char* name : {"lab.toml", "carrier.toml"}) {
+    const auto config = read_config(shipped(name));
+    EXPECT_TRUE(config) << config.error().message;
+  }
+}
+
+TEST(ReadConfig, CommentedDefaultsInCarrierTomlAreTheTrueOnes) {
+  std::ifstream stream(shipped("carrier.toml"));
+  std::string uncommented;
+  std::string line;
+  int defaults = 0;
+  while (std::getline(stream, line)) {
+    // "# key = value" is a default; prose has no " = " after one word.
+    const std::size_t equals = line.find(" = ");
+    const bool is_default = line.starts_with("# ") && equals != std::string::npos &&
+                            line.find(' ', 2) == equals && !line.starts_with("# advertised") &&
+                            !line.starts_with("# allow") && !line.starts_with("# deny");
+    defaults += is_default ? 1 : 0;
+    uncommented += (is_default ? line.substr(2) : line) + "\n";
+  }
+  EXPECT_GE(defaults, 15);
+  const auto config = parse_config(uncommented, "carrier.toml");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->dataplane.main_core, DataplaneConfig().main_core);
+  EXPECT_EQ(config->dataplane.idle_sleep_us, DataplaneConfig().idle_sleep_us);
+  EXPECT_EQ(config->interfaces[0].port_min, Interface().port_min);
+  EXPECT_EQ(config->interfaces[0].port_max, Interface().port_max);
+  EXPECT_EQ(config->interfaces[0].latching, Interface().latching);
+  EXPECT_EQ(config->control[0].mode, ControlSocket().mode);
+  EXPECT_EQ(config->timeouts.media, Timeouts().media);
+  EXPECT_EQ(config->timeouts.party, Timeouts().party);
+  EXPECT_EQ(config->timeouts.silent, Timeouts().silent);
+  EXPECT_EQ(config->timeouts.offer, Timeouts().offer);
+  EXPECT_EQ(config->timeouts.final, Timeouts().final);
+  EXPECT_EQ(config->timeouts.delete_delay, Timeouts().delete_delay);
+  EXPECT_EQ(config->timeouts.quarantine, Timeouts().quarantine);
+  EXPECT_EQ(config->limits.calls, Limits().calls);
+  EXPECT_EQ(config->log.level, Log().level);
+  EXPECT_EQ(config->log.lines_per_second, Log().lines_per_second);
+}
+
+}  // namespace
+}  // namespace millrace

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/protocol/ng/ng_request.h"
+
+#include <chrono>
+
+#include <gtest/gtest.h>
+
+#include "tests/control/protocol/ng/ng_request_fixture.h"
+
+namespace millrace::ng {
+namespace {
+
+using std::chrono::seconds;
+
+TEST(NgRequest, CommandsOnMedia) {
+  const std::pair<std::string_view, Command> commands[] = {
+      {"block media", Command::block_media},     {"unblock media", Command::unblock_media},
+      {"silence media", Command::silence_media}, {"unsilence media", Command::unsilence_media},
+      {"block DTMF", Command::block_dtmf},       {"unblock DTMF", Command::unblock_dtmf}};
+  for (const auto& [name, command] : commands) {
+    const std::string bytes = "d7:command" + b(name) +
+                              "7:call-id1:c5:label1:L7:address9:192.0.2.1"
+                              "8:from-tag1:f6:to-tag1:t5:flagsl11:directional3:allee";
+    const auto message = parse(bytes);
+    ASSERT_TRUE(message) << message.error();
+    const Request& r = message->request;
+    EXPECT_EQ(r.command, command) << name;
+    EXPECT_EQ(r.label, "L");
+    EXPECT_EQ(r.address, IpAddress::v4(192, 0, 2, 1));
+    EXPECT_EQ(r.from_tag, "f");
+    EXPECT_TRUE(r.all);
+    EXPECT_EQ(message->unknown, Strings{});
+  }
+}
+
+TEST(NgRequest, KeysOfDialogsAndLatching) {
+  const std::string bytes = offer(
+      "10:from-label1:A8:metadata3:m=18:sip-code3:18314:address-family3:IP6"
+      "5:flagsl14:media-handover8:NAT-wait10:pierce-NAT5:reset11:provisional13:strict-sourcee");
+  const auto message = parse(bytes);
+  ASSERT_TRUE(message) << message.error();
+  const Request& r = message->request;
+  EXPECT_EQ(r.label, "A");
+  EXPECT_EQ(r.metadata, "m=1");
+  EXPECT_EQ(r.sip_code, 183U);
+  EXPECT_EQ(r.address_family, Family::ipv6);
+  EXPECT_TRUE(r.media_handover);
+  EXPECT_TRUE(r.nat_wait);
+  EXPECT_TRUE(r.pierce_nat);
+  EXPECT_TRUE(r.reset);
+  EXPECT_TRUE(r.provisional);
+  EXPECT_EQ(message->unknown, Strings{});
+  EXPECT_EQ(error(offer("8:sip-code4:gone")),
+            "Invalid value of key \"sip-code\": expected a SIP response code");
+  const std::string ignored = offer("3:all5:flows5:flagsl5:fancye");
+  EXPECT_EQ(parse(ignored)->unknown, (Strings{"all=flows", "fancy"}));
+  for (const char* spelt : {"5:flagsl10:pierce NATe", "5:flagsl10:PIERCE_nate",
+                            "10:rtpp-flags21:pierce-NAT ICE=remove"}) {
+    const std::string asked = offer(spelt);
+    EXPECT_TRUE(parse(asked)->request.pierce_nat) << spelt;
+    EXPECT_EQ(parse(asked)->request.shortfall, "") << spelt;
+  }
+  const std::string undone = offer("5:flagsl10:new-branch16:no-port-latchinge");
+  EXPECT_EQ(parse(undone)->unknown, Strings{});
+  EXPECT_TRUE(parse(undone)->request.new_branch);
+  EXPECT_EQ(parse(undone)->request.shortfall,
+            "no-port-latching: a party's ports stay as long as its media");
+}
+
+TEST(NgRequest, FragmentsOfSdp) {
+  const auto message = parse(offer("5:flagsl8:fragment11:trickle-ICEe"));
+  ASSERT_TRUE(message) << message.error();
+  EXPECT_TRUE(message->request.fragment);
+  EXPECT_EQ(message->unknown, Strings{});
+}
+
+TEST(NgVocabulary, FillsEveryField) {
+  const std::string bytes = offer(
+      "6:to-tag1:t10:via-branch3:z9h13:received froml3:IP611:2001:db8::1e"
+      "9:directionl3:pub4:prive13:media address11:203.0.113.93:TOSi184e12:delete delayi0e"
+      "3:ICE6:remove8:supportsl10:load limit"
+      "e"
+      "5:flagsl18:SIP-source-address10:asymmetric6:to-tag5:fatal4:faste"
+      "7:replacel6:origin12:session name18:session-connectione");
+  const auto message = parse(bytes);
+  ASSERT_TRUE(message.has_value()) << message.error();
+  const Request& r = message->request;
+  EXPECT_EQ(r.to_tag, "t");
+  EXPECT_EQ(r.via_branch, "z9h");
+  EXPECT_EQ(r.received_from, *IpAddress::parse("2001:db8::1"));
+  EXPECT_EQ(r.from_interface, "pub");
+  EXPECT_EQ(r.to_interface, "priv");
+  EXPECT_EQ(r.media_address, IpAddress::v4(203, 0, 113, 9));
+  EXPECT_EQ(r.dscp, 46);
+  EXPECT_EQ(r.delete_delay, seconds(0));
+  EXPECT_EQ(r.ice, IceHandling::remove);
+  EXPECT_TRUE(r.supports_load_limit);
+  EXPECT_TRUE(r.sip_source_address);
+  EXPECT_TRUE(r.asymmetric);
+  EXPECT_TRUE(r.match_to_tag);
+  EXPECT_TRUE(r.fatal);
+  EXPECT_TRUE(r.fast);
+  EXPECT_TRUE(r.replace_origin);
+  EXPECT_TRUE(r.replace_session_name);
+  EXPECT_EQ(message->unknown, Strings{});
+}
+
+TEST(NgVocabulary, SpacesHyphensUnderscoresAndCaseAreTheSame) {
+  for (const std::string_view key :
+       {"delete delay", "delete-delay", "delete_delay", "Delete-Delay"}) {
+    const std::string bytes = offer(b(key) + "i7e");
+    EXPECT_EQ(parse(bytes)->request.delete_delay, seconds(7)) << key;
+  }
+  for (const std::string_view flag :
+       {"SIP-source-address", "sip source address", "SIP_source_address"}) {
+    const std::string bytes = offer("5:flagsl" + b(flag) + "e");
+    EXPECT_TRUE(parse(bytes)->request.sip_source_address) << flag;
+  }
+  const std::string bytes = "d7:command6:delete7:call id1:ce";
+  EXPECT_EQ(parse(bytes)->request.call_id, "c");
+}
+
+TEST(NgVocabulary, ListsAndIntegersMayComeAsStrings) {
+  const std::string bytes = offer(
+      "5:flags26:asymmetric, trust-address,13:received-from13:IP4,192.0.2.19:direction8:pub,priv"
+      "3:TOS3:18412:delete-delay2:307:replace6:origin8:supports10:load limit");
+  const auto message = parse(bytes);
+  ASSERT_TRUE(message.has_value()) << message.error();
+  EXPECT_TRUE(message->request.asymmetric);
+  EXPECT_EQ(message->request.received_from, IpAddress::v4(192, 0, 2, 1));
+  EXPECT_EQ(message->request.from_interface, "pub");
+  EXPECT_EQ(message->request.to_interface, "priv");
+  EXPECT_EQ(message->request.dscp, 46);
+  EXPECT_EQ(message->request.delete_delay, seconds(30));
+  EXPECT_TRUE(message->request.replace_origin);
+  EXPECT_TRUE(message->request.supports_load_limit);
+  EXPECT_EQ(message->unknown, Strings{});
+  const std::string call = "d7:command6:delete7:call-idi42ee";
+  EXPECT_EQ(parse(call)->request.call_id, "42");
+}
+
+TEST(NgVocabulary, DefaultsOfTosDelayAndLimit) {
+  const auto dscp = [](std::string_view tos) {
+    const std::string bytes = offer("3:TOS" + std::string(tos));
+    return parse(bytes)->request.dscp;
+  };
+  EXPECT_EQ(dscp("i0e"), 0);
+  EXPECT_EQ(dscp("i255e"), 63);
+  EXPECT_EQ(dscp("i256e"), std::nullopt);
+  EXPECT_EQ(dscp("i-1e"), std::nullopt);
+  const std::string bytes = offer("12:delete-delayi-1e");
+  EXPECT_EQ(parse(bytes)->request.delete_delay, std::nullopt);
+  EXPECT_EQ(parse("d7:command4:liste")->request.limit, 32U);
+  EXPECT_EQ(parse("d7:command4:list5:limiti0ee")->request.limit, 0U);
+  EXPECT_EQ(parse("d7:command4:list5:limit3:100e")->request.limit, 100U);
+}
+
+TEST(NgVocabulary, OfAKeyThatComesTwiceTheLastCounts) {
+  const std::string bytes = offer("3:TOSi0e3:TOSi184e3:ICE6:remove3:ICE4:keep");
+  EXPECT_EQ(parse(bytes)->request.dscp, 46);
+  EXPECT_EQ(parse(bytes)->request.ice, IceHandling::add);
+}
+
+TEST(NgVocabulary, NamesWhatItDoesNotActUpon) {
+  const std::string bytes = offer(
+      "5:flagsl13:trust-address9:symmetric13:strict-source5:weird5:weird26:replace-session-"
+      "connection"
+      "11:strict_thate18:transport-protocol7:RTP/XYZ14:address "
+      "family3:IP68:rtcp-muxl6:accept5:weirde6:bundlel6:stricte"
+      "5:codecd9:transcodel4:PCMUee7:replacel5:thing18:session-connectione16:sip-message-type11:"
+      "sip_request"
+      "12:xmlrpc-cb-ipd1:a1:be");
+  EXPECT_EQ(parse(bytes)->unknown,
+            (Strings{"weird", "strict_that", "transport-protocol=RTP/XYZ", "rtcp-mux=weird",
+                     "bundle=strict", "codec=transcode", "replace=thing", "xmlrpc-cb-ip"}));
+}
+
+TEST(NgVocabulary, WhatIsNamedIsBounded) {
+  std::string flags = "5:flagsl";
+  for (int i = 0; i < 1000; ++i) flags += b("flag" + std::to_string(i));
+  const std::string many = offer(flags + "e");
+  EXPECT_EQ(parse(many)->unknown.size(), 32U);
+  const std::string long_name = offer("5:flagsl" + b(std::string(5000, 'x')) + "e");
+  EXPECT_EQ(parse(long_name)->unknown, Strings{std::string(64, 'x')});
+}
+
+}  // namespace
+}  // namespace millrace::ng

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/protocol/ng/ng.h"
+
+#include <gmock/gmock.h>
+
+#include <chrono>
+
+#include <gtest/gtest.h>
+
+#include "tests/control/protocol/ng/ng_fixture.h"
+#include "tests/control/protocol/ng/ng_request_fixture.h"
+#include "tests/exact.h"
+
+namespace millrace::ng {
+namespace {
+
+using State = Frame::State;
+using std::chrono::seconds;
+
+Frame frame_exact(std::string_view text) { return frame(Exact(text).view()); }
+
+// ---- captured bytes ---------------------------------------------------------------------------
+
+TEST(NgCaptured, EveryRequestIsFramedAndParsedWhole) {
+  for (const auto& [name, size] : kCapturedRequests) {
+    const std::string bytes = fixture(name);
+    ASSERT_EQ(bytes.size(), size) << name;
+    EXPECT_EQ(frame_exact(bytes), (Frame{State::complete, size})) << name;
+    EXPECT_EQ(frame_exact(bytes + bytes), (Frame{State::complete, size})) << name;
+    const Exact block(bytes);
+    EXPECT_TRUE(parse(block.view()).has_value()) << name;
+  }
+}
+
+TEST(NgCaptured, EveryStrictPrefixIsIncompleteAndRefused) {
+  for (const auto& [name, size] : kCapturedRequests) {
+    const std::string bytes = fixture(name);
+    for (std::size_t length = 0; length < size; ++length) {
+      const Exact prefix(std::string_view(bytes).substr(0, length));
+      ASSERT_EQ(frame(prefix.view()).state, State::incomplete) << name << " cut to " << length;
+      ASSERT_FALSE(parse(prefix.view()).has_value()) << name << " cut to " << length;
+    }
+  }
+}
+
+TEST(NgCaptured, PingAndPong) {
+  for (const std::string name : {"unix_ping", "udp_ping"}) {
+    const std::string bytes = fixture(name);
+    const auto message = parse(bytes);
+    ASSERT_TRUE(message.has_value());
+    EXPECT_EQ(message->request.command, Command::ping);
+    EXPECT_EQ(message->encoding, Encoding::bencode);
+    EXPECT_EQ(encode(message->cookie, message->encoding, reply::Pong{}), fixture(name + "_reply"));
+  }
+}
+
+TEST(NgCaptured, Offer) {
+  const std::string bytes = fixture("unix_offer");
+  const auto message = parse(bytes);
+  ASSERT_TRUE(message.has_value());
+  const Request& request = message->request;
+  EXPECT_EQ(message->cookie, "");
+  EXPECT_EQ(request.command, Command::offer);
+  EXPECT_EQ(request.call_id, "1-21645@127.0.0.1");
+  EXPECT_EQ(request.from_tag, "21645SIPpTag001");
+  EXPECT_EQ(request.to_tag, "");
+  EXPECT_EQ(request.sdp.size(), 430U);
+  EXPECT_TRUE(request.sdp.starts_with("v=0\r\no=alice "));
+  EXPECT_TRUE(request.sdp.ends_with("a=rtpmap:96 H264/90000\r\n"));
+  EXPECT_EQ(request.received_from, IpAddress::v4(127, 0, 0, 1));
+  EXPECT_TRUE(request.supports_load_limit);
+  EXPECT_TRUE(request.replace_origin);
+  EXPECT_FALSE(request.replace_session_name);
+  EXPECT_FALSE(request.sip_source_address);
+  EXPECT_FALSE(request.asymmetric);
+  EXPECT_EQ(request.ice, IceHandling::force);
+  EXPECT_EQ(message->unknown, Strings{});
+}
+
+TEST(NgCaptured, AnswerAndDeleteOverUdp) {
+  const std::string answer_bytes = fixture("udp_answer");
+  const auto answer = parse(answer_bytes);
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(answer->cookie, "0_24024_0");
+  EXPECT_EQ(answer->request.command, Command::answer);
+  EXPECT_EQ(answer->request.from_tag, "24031SIPpTag001");
+  EXPECT_EQ(answer->request.to_tag, "uastag1");
+  EXPECT_EQ(answer->request.sdp.size(), 308U);
+  EXPECT_EQ(encode(answer->cookie, answer->encoding, reply::Sdp{std::string(answer->request.sdp)}),
+            fixture("udp_answer_reply"));
+
+  const std::string delete_bytes = fixture("udp_delete");
+  const auto removal = parse(delete_bytes);
+  ASSERT_TRUE(removal.has_value());
+  EXPECT_EQ(removal->request.command, Command::remove);
+  EXPECT_EQ(removal->request.delete_delay, std::nullopt);
+  EXPECT_FALSE(removal->request.match_to_tag);
+  EXPECT_EQ(encode(removal->cookie, removal->encoding, reply::Deleted{}),
+            fixture("udp_delete_reply"));
+}
+
+TEST(NgCaptured, UnknownKeysAndFlagsAreNamed) {
+  const std::string bytes = fixture("unix_offer_custom_keys");
+  const auto message = parse(bytes);
+  ASSERT_TRUE(message.has_value());
+  EXPECT_EQ(message->unknown, (Strings{"media-relay", "relay-zone", "strange-flag"}));
+  EXPECT_TRUE(message->request.replace_origin);
+}
+
+// ---- frames -----------------------------------------------------------------------------------
+
+TEST(NgFrame, TellsCookiesFromDictionaries) {
+  for (const std::string_view whole :
+       {"de", "d7:command4:pinge", "c1 d7:command4:pinge", "dead d7:command4:pinge",
+        "de d7:command4:pinge", "d7 d7:command4:pinge", R"(d41d8cd9 {"command":"ping"})",
+        R"({"command":"ping"})", "c {}", "\r\n d7:command4:pinge", "\n\n{}", "i1e de"}) {
+    EXPECT_EQ(frame_exact(whole), (Frame{State::complete, whole.size()})) << whole;
+  }
+  EXPECT_EQ(frame_exact("de\r\nd7:command4:pinge"), (Frame{State::complete, 2}));
+  EXPECT_EQ(frame_exact("d7:command4:pinge\nd7:com"), (Frame{State::complete, 17}));
+  for (const std::string_view part : {"", " ", "\r\n", "d", "d7", "d41d8cd9", "cookie", "cookie ",
+                                      "cookie d", "cookie {", "{", "{\"a", "dead d7:"}) {
+    EXPECT_EQ(frame_exact(part).state, State::incomplete) << part;
+  }
+  for (const std::string_view bad :
+       {"cookie  d7:command4:pinge", "cookie l4:pinge", "cookie i1e", "cookie 4:ping", "cook\x01",
+        "cook\tie {}", "d7:commandi1", "d1:ae", "{]", "cookie x", "GET / HTTP/1.1\r\n"}) {
+    EXPECT_EQ(frame_exact(bad).state, bad == "d7:commandi1" ? State::incomplete : State::malformed)
+        << bad;
+  }
+}
+
+TEST(NgFrame, IsBounded) {
+  const std::string fits = "c d3:sdp131000:" + std::string(131'000, 'x') + "e";
+  EXPECT_EQ(frame(fits), (Frame{State::complete, fits.size()}));
+  EXPECT_EQ(frame("d3:sdp131063:").state, State::malformed);  // the closing e would be too far
+  EXPECT_EQ(frame("d3:sdp131058:").state, State::incomplete);
+  EXPECT_EQ(frame("c d3:sdp131058:").state, State::malformed);
+  EXPECT_EQ(frame("d3:sdp9223372036854775807:").state, State::malformed);
+  EXPECT_EQ(frame("d3:sdp18446744073709551615:x").state, State::malformed);
+  EXPECT_EQ(frame("{\"a\":\"" + std::string(kMaxMessage, 'x')).state, State::malformed);
+  EXPECT_EQ(frame(std::string(kMaxMessage, ' ')).state, State::malformed);
+  EXPECT_EQ(frame(std::string(kMaxCookie, 'c')).state, State::incomplete);
+  EXPECT_EQ(frame(std::string(kMaxCookie, 'c') + " de").state, State::complete);
+  EXPECT_EQ(frame(std::string(kMaxCookie + 1, 'c')).state, State::malformed);
+  EXPECT_EQ(frame('d' + std::string(kMaxCookie + 1, '1')).state, State::malformed);
+}
+
+TEST(NgFrame, LimitsDepth) {
+  for (const unsigned depth : {1U, bencode::kMaxDepth, 1000U, 100'000U}) {
+    const std::string lists(depth, 'l');
+    const State expected = depth < bencode::kMaxDepth ? State::incomplete : State::malformed;
+    EXPECT_EQ(frame("d1:a" + lists).state, expected) << depth;
+    EXPECT_EQ(error("c d1:a" + lists + std::string(depth, 'e') + "e"),
+              depth < bencode::kMaxDepth ? "Dictionary contains no key \"command\""
+                                         : "Could not decode bencode dictionary");
+  }
+}
+
+// ---- error replies ----------------------------------------------------------------------------
+
+TEST(NgErrors, UseRtpenginesWords) {
+  EXPECT_EQ(parse("c dx").error(),
+            "c d6:result5:error12:error-reason35:Could not decode bencode dictionarye");
+  EXPECT_EQ(parse("c {").error(),
+            R"(c {"result":"error","error-reason":"Failed to parse JSON document"})");
+  EXPECT_EQ(error("c i1e"), "Invalid NG data format");
+  EXPECT_EQ(error("c [1]"), "Invalid NG data format");
+  EXPECT_EQ(error("c "), "Invalid data (no payload)");
+  EXPECT_EQ(error("c \r\n"), "Invalid data (no payload)");
+  EXPECT_EQ(error("c d7:command4:ping"), "Could not decode bencode dictionary");
+  EXPECT_EQ(error("c d7:command4:pingex"), "Could not decode bencode dictionary");
+  EXPECT_EQ(error("d7:command4:pin"), "Could not decode bencode dictionary");
+  EXPECT_EQ(error("c de"), "Dictionary contains no key \"command\"");
+  EXPECT_EQ(error("c d4:Ping4:pinge"), "Dictionary contains no key \"command\"");
+  EXPECT_EQ(error("c d7:command4:PINGe"), "Unrecognized command");
+  EXPECT_EQ(error("c d7:commandlee"), "Unrecognized command");
+  EXPECT_EQ(parse(R"(c {"a":)" + std::string(50, '[') + std::string(50, ']') + "}").error(),
+            R"(c {"result":"error","error-reason":"Could not decode JSON dictionary"})");
+  EXPECT_EQ(parse(R"(c {"command":"dance"})").error(),
+            R"(c {"result":"error","error-reason":"Unrecognized command"})");
+}
+
+TEST(NgErrors, NothingIsAnsweredWithoutACookie) {
+  for (const std::string_view bytes :
+       {"", " ", "\r\n", "x", "hello", "4:ping", "[1]", "i1e", "\x01\x02 de"}) {
+    const auto message = parse(bytes);
+    ASSERT_FALSE(message.has_value()) << bytes;
+    EXPECT_EQ(message.error(), "") << bytes;
+  }
+  EXPECT_EQ(parse(std::string(kMaxCookie + 1, 'c') + " de").error(), "");
+}
+
+TEST(NgErrors, CommandsOfLaterWorkSayWhatTheyAre) {
+  EXPECT_EQ(error("d7:command15:start recordinge"),
+            "Command \"start recording\" is not supported: this relay records nothing");
+  EXPECT_EQ(error("d7:command9:play DTMFe"),
+            "Command \"play DTMF\" is not supported: this relay sends no media of its own");
+  EXPECT_EQ(error("d7:command17:subscribe requeste"),
+            "Command \"subscribe request\" is not supported: this relay joins the two parties of "
+            "a dialog only");
+  for (const std::string_view command :
+       {"stop recording", "pause recording", "start forwarding", "stop forwarding", "play media",
+        "stop media", "publish", "subscribe answer", "unsubscribe", "connect", "create",
+        "create answer", "mesh", "inject start", "inject stop", "transform", "cli"}) {
+    EXPECT_TRUE(error("d7:command" + b(command) + "e").starts_with("Command \"")) << command;
+  }
+}
+
+TEST(NgErrors, WhatIsNotDoneIsNeverSilentlyLeftOut) {
+  EXPECT_EQ(error(offer("11:record call3:yes")),
+            "\"record call\" is not supported: this relay records nothing");
+  EXPECT_EQ(error(offer("4:SDESl8:no-NULL_e")),
+            "\"SDES\" is not supported: this relay speaks neither SRTP nor DTLS; keys and "
+            "fingerprints pass between the parties");
+  for (const std::string_view entry :
+       {"11:record-call2:on", "4:DTLS7:passive", "5:OSRTPl5:offere", "4:T.38l6:decodee",
+        "12:audio player6:always", "13:DTMF-security4:zero"}) {
+    EXPECT_THAT(error(offer(entry)), testing::HasSubstr("is not supported: ")) << entry;
+  }
+  for (const std::string_view flag : {"record-call", "SDES-pad", "OSRTP-offer", "recrypt",
+                                      "transcode-PCMU", "codec-transcode-opus", "codec-mask-all",
+                                      "T38-decode", "always-transcoding", "inject-DTMF"}) {
+    EXPECT_EQ(error(offer("5:flagsl" + b(flag) + "e")).find("\"" + std::string(flag)), 0U) << flag;
+  }
+  for (const std::string_view entry :
+       {"11:record call2:no", "11:record call3:off", "4:SDES3:off", "4:SDESl3:offe", "4:DTLS3:off",
+        "5:flagsl8:SDES-offe", "5:flagsl17:allow-transcodinge"}) {
+    EXPECT_EQ(error(offer(entry)), "(accepted)") << entry;
+  }
+}
+
+TEST(NgErrors, MalformedValuesNameTheirKey) {
+  EXPECT_EQ(error(offer("3:TOS4:high")), "Invalid value of key \"TOS\": expected an integer");
+  EXPECT_EQ(error(offer("3:TOSle")), "Invalid value of key \"TOS\": expected an integer");
+  EXPECT_EQ(error(offer("12:delete delay3:now")),
+            "Invalid value of key \"delete delay\": expected seconds, 86400 at most");
+  EXPECT_EQ(error(offer("12:delete-delayi9223372036854775807e")),
+            "Invalid value of key \"delete-delay\": expected seconds, 86400 at most");
+  EXPECT_EQ(error(offer("13:media address9:192.0.2.x")),
+            "Invalid value of key \"media address\": expected an IP address");
+  for (const std::string_view value :
+       {"le", "l3:IP4e", "l3:IP49:192.0.2.xe", "l3:IP59:192.0.2.1e", "9:192.0.2.1", "i4e",
+        "l3:IP49:192.0.2.19:192.0.2.2e", "ll3:IP4e9:192.0.2.1e"}) {
+    EXPECT_EQ(error(offer("13:received-from" + std::string(value))),
+              "Invalid value of key \"received-from\": expected IP4 or IP6, and an IP address")
+        << value;
+  }
+  EXPECT_EQ(error(offer("9:directionl1:a1:b1:ce")),
+            "Invalid value of key \"direction\": expected the names of two interfaces");
+  EXPECT_EQ(error(offer("5:flagsd1:a1:be")),
+            "Invalid value of key \"flags\": expected a list of strings");
+  EXPECT_EQ(error(offer("5:flagsllee")),
+            "Invalid value of key \"flags\": expected a list of strings");
+  EXPECT_EQ(error(offer("7:call-idle")), "Invalid value of key \"call-id\": expected a string");
+  EXPECT_EQ(error("d7:command4:list5:limiti-1ee"),
+            "Invalid value of key \"limit\": expected how many calls to list");
+}
+
+// ---- the vocabulary ---------------------------------------------------------------------------
+
+// ---- JSON -------------------------------------------------------------------------------------
+
+TEST(NgJson, MeansTheSameAsBencode) {
+  const std::string bencode =
+      "c " +
+      offer(
+          "6:to-tag1:t10:via-branch3:z9h13:received-froml3:IP49:192.0.2.1e9:directionl3:pub4:prive"
+          "3:TOSi184e12:delete delay1:57:replacel6:origine5:flagsl10:asymmetric5:weirde");
+  const std::string json = R"(c {"command": "offer", "sdp": "x", "call-id": "c", "from-tag": "f",
+      "to-tag": "t", "via-branch": "z9h", "received-from": ["IP4", "192.0.2.1"],
+      "direction": ["pub", "priv"], "TOS": 184, "delete delay": "5", "replace": ["origin"],
+      "flags": ["asymmetric", "weird"]})";
+  const auto first = parse(bencode);
+  auto second = parse(json);
+  ASSERT_TRUE(first.has_value()) << first.error();
+  ASSERT_TRUE(second.has_value()) << second.error();
+  EXPECT_EQ(second->encoding, Encoding::json);
+  EXPECT_EQ(first->cookie, second->cookie);
+  EXPECT_EQ(first->unknown, second->unknown);
+
+  const Message moved = std::move(*second);  // views stay good
+  const Request& a = first->request;
+  const Request& z = moved.request;
+  EXPECT_EQ(a.command, z.command);
+  EXPECT_EQ(a.call_id, z.call_id);
+  EXPECT_EQ(a.from_tag, z.from_tag);
+  EXPECT_EQ(a.to_tag, z.to_tag);
+  EXPECT_EQ(a.via_branch, z.via_branch);
+  EXPECT_EQ(a.sdp, z.sdp);
+  EXPECT_EQ(a.received_from, z.received_from);
+  EXPECT_EQ(a.from_interface, z.from_interface);
+  EXPECT_EQ(a.to_interface, z.to_interface);
+  EXPECT_EQ(a.dscp, z.dscp);
+  EXPECT_EQ(a.delete_delay, z.delete_delay);
+  EXPECT_EQ(a.replace_origin, z.replace_origin);
+  EXPECT_EQ(a.asymmetric, z.asymmetric);
+}
+
+TEST(NgJson, UnescapesTheSdp) {
+  const std::string json =
+      "{\"command\":\"offer\",\"call-id\":\"c\\u0040h\",\"from-tag\":\"f\","
+      "\"sdp\":\"v=0\\r\\ns=\\u00e9\\r\\n\"}\r\n";
+  const auto message = parse(json);
+  ASSERT_TRUE(message.has_value()) << message.error();
+  EXPECT_EQ(message->request.call_id, "c@h");
+  EXPECT_EQ(message->request.sdp, "v=0\r\ns=\xc3\xa9\r\n");
+}
+
+TEST(NgJson, NullIsAsIfNotThere) {
+  const auto message = parse(R"({"command":"offer","sdp":"x","call-id":null,"from-tag":"f"})");
+  ASSERT_TRUE(message) << message.error();
+  EXPECT_EQ(message->request.call_id, "");
+}
+
+}  // namespace
+}  // namespace millrace::ng

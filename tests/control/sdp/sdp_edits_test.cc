@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/sdp/sdp_edits.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/control/sdp/sdp_fixture.h"
+
+namespace millrace::sdp {
+namespace {
+
+constexpr std::string_view kAudio =
+    "m=audio 4000 RTP/AVP 111 0 8 96 97 101\r\n"
+    "a=rtpmap:111 opus/48000/2\r\na=fmtp:111 useinbandfec=1\r\na=rtcp-fb:111 nack\r\n"
+    "a=rtpmap:96 G729/8000\r\na=rtpmap:97 rtx/48000\r\na=fmtp:97 apt=111\r\n"
+    "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=rtcp-fb:* ccm\r\na=ptime:20\r\n";
+
+// What is left of kAudio below t=, and left of that by the same choice.
+std::string chosen(const CodecChoice& choice, std::string_view media = kAudio) {
+  const Exact body(with_head(media));
+  const std::string once = choose_codecs(parsed(body.view()), choice);
+  EXPECT_EQ(choose_codecs(parsed(once), choice), once);
+  return once.substr(kHead.size());
+}
+
+std::string formats(const CodecChoice& choice) {
+  const std::string out = chosen(choice);
+  constexpr std::string_view kBefore = "m=audio 4000 RTP/AVP ";
+  return out.substr(kBefore.size(), out.find('\r') - kBefore.size());
+}
+
+TEST(SdpCodecs, StrippedCodecGoesWithAllThatSpeaksOfIt) {
+  EXPECT_EQ(chosen({.strip = {"opus"}, .except = {}, .offer = {}}),
+            "m=audio 4000 RTP/AVP 0 8 96 101\r\na=rtpmap:96 G729/8000\r\n"
+            "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=rtcp-fb:* ccm\r\n"
+            "a=ptime:20\r\n");
+}
+
+TEST(SdpCodecs, AreNamedInSeveralWays) {
+  EXPECT_EQ(formats({.strip = {"pcmu"}, .except = {}, .offer = {}}), "111 8 96 97 101");
+  EXPECT_EQ(formats({.strip = {"8"}, .except = {}, .offer = {}}), "111 0 96 97 101");
+  EXPECT_EQ(formats({.strip = {"opus/48000"}, .except = {}, .offer = {}}), "0 8 96 101");
+  EXPECT_EQ(formats({.strip = {"opus/48000/2"}, .except = {}, .offer = {}}), "0 8 96 101");
+  EXPECT_EQ(formats({.strip = {"opus/16000", "opu", "PCM", ""}, .except = {}, .offer = {}}),
+            "111 0 8 96 97 101");
+}
+
+TEST(SdpCodecs, AllButSomeAndTheirOrder) {
+  EXPECT_EQ(formats({.strip = {"all"}, .except = {"PCMA", "telephone-event"}, .offer = {}}),
+            "8 101");
+  EXPECT_EQ(formats({.strip = {"full"}, .except = {"101"}, .offer = {"PCMA", "PCMU"}}), "8 0 101");
+  EXPECT_EQ(formats({.strip = {}, .except = {}, .offer = {"G729", "PCMA", "G722"}}),
+            "96 8 111 0 97 101");
+}
+
+TEST(SdpCodecs, NothingLeftMeansNothingStripped) {
+  EXPECT_EQ(chosen({.strip = {"all"}, .except = {"GSM"}, .offer = {}}), kAudio);
+}
+
+TEST(SdpCodecs, OtherMediaAndOddFormatsStay) {
+  const std::string fax = "m=image 4002 udptl t38\r\na=rtpmap:0 PCMU/8000\r\n";
+  EXPECT_EQ(chosen({.strip = {"all"}, .except = {"PCMU"}, .offer = {}}, fax), fax);
+  const std::string spaced = "m=audio  4000  RTP/AVP  0  8\n";
+  EXPECT_EQ(chosen({.strip = {"G722"}, .except = {}, .offer = {}}, spaced), spaced);
+  EXPECT_EQ(chosen({.strip = {"PCMU"}, .except = {}, .offer = {}}, spaced),
+            "m=audio  4000  RTP/AVP 8\n");
+}
+
+// ---- attributes -----------------------------------------------------------------------------
+
+constexpr std::string_view kTwo =
+    "a=sendrecv\r\na=tool:x\r\n"
+    "m=audio 4000 RTP/AVP 0\r\na=ssrc:1 cname:a\r\na=ssrc:12 cname:b\r\na=ptime:20\r\na=mid:1\r\n"
+    "m=video 4002 RTP/AVP 96\r\na=ssrc:1 cname:a\r\na=extmap:1 urn:x\r\na=extmap-allow-mixed\r\n";
+
+std::string edited(const LineEdits& edits, std::string_view rest = kTwo) {
+  const std::string once = edit_lines(with_head(rest), edits);
+  EXPECT_EQ(edit_lines(once, edits), once);
+  return once.substr(kHead.size());
+}
+
+AttributeEdits in_session() { return {}; }
+AttributeEdits in_media(std::string type) {
+  AttributeEdits edits;
+  edits.where = AttributeEdits::Where::medias;
+  edits.type = std::move(type);
+  return edits;
+}
+
+TEST(SdpLines, AreAddedAtTheEndOfTheirSectionOnce) {
+  AttributeEdits session = in_session(), audio = in_media("audio");
+  session.add = {"tool:x", "note:y"};
+  audio.add = {"sendonly"};
+  EXPECT_EQ(edited({.attributes = {session, audio}}),
+            "a=sendrecv\r\na=tool:x\r\na=note:y\r\n"
+            "m=audio 4000 RTP/AVP 0\r\na=ssrc:1 cname:a\r\na=ssrc:12 cname:b\r\na=ptime:20\r\n"
+            "a=mid:1\r\na=sendonly\r\n"
+            "m=video 4002 RTP/AVP 96\r\na=ssrc:1 cname:a\r\na=extmap:1 urn:x\r\n"
+            "a=extmap-allow-mixed\r\n");
+}
+
+TEST(SdpLines, AreRemovedByNameOrWhole) {
+  const auto without = [](std::string attribute) {
+    AttributeEdits audio = in_media("audio");
+    audio.remove = {std::move(attribute)};
+    const std::string out = edited({.attributes = {audio}});
+    return out.substr(0, out.find("m=video"));
+  };
+  const std::string head = "a=sendrecv\r\na=tool:x\r\nm=audio 4000 RTP/AVP 0\r\n";
+  const std::string one = "a=ssrc:1 cname:a\r\n", other = "a=ssrc:12 cname:b\r\n";
+  EXPECT_EQ(without("ssrc:"), head + "a=ptime:20\r\na=mid:1\r\n");
+  EXPECT_EQ(without("ssrc"), head + "a=ptime:20\r\na=mid:1\r\n");
+  EXPECT_EQ(without("ssrc:1"), head + other + "a=ptime:20\r\na=mid:1\r\n");
+  EXPECT_EQ(without("ptime:20"), head + one + other + "a=mid:1\r\n");
+  EXPECT_EQ(without("ptime:2"), head + one + other + "a=ptime:20\r\na=mid:1\r\n");
+  EXPECT_EQ(without("sendrecv"), head + one + other + "a=ptime:20\r\na=mid:1\r\n");
+}
+
+TEST(SdpLines, AreSubstitutedWhole) {
+  AttributeEdits session = in_session(), audio = in_media("audio");
+  session.substitute = {{"sendrecv", "sendonly"}, {"tool", "nothing"}};
+  audio.substitute = {{"ptime:20", "ptime:40"}};
+  EXPECT_TRUE(edited({.attributes = {session, audio}})
+                  .starts_with("a=sendonly\r\na=tool:x\r\nm=audio 4000 RTP/AVP 0\r\n"
+                               "a=ssrc:1 cname:a\r\na=ssrc:12 cname:b\r\na=ptime:40\r\n"));
+}
+
+TEST(SdpLines, MidIsMadeWhereThereIsNone) {
+  EXPECT_TRUE(edited({.attributes = {}, .generate_mid = true})
+                  .ends_with("a=extmap-allow-mixed\r\na=mid:2\r\n"));
+  const std::string taken = "m=audio 4 RTP/AVP 0\nm=video 6 RTP/AVP 96\na=mid:1";
+  EXPECT_EQ(edited({.attributes = {}, .generate_mid = true}, taken),
+            "m=audio 4 RTP/AVP 0\na=mid:1_\nm=video 6 RTP/AVP 96\na=mid:1");
+}
+
+TEST(SdpLines, EmptyLinesStayLast) {
+  EXPECT_EQ(edited({.attributes = {}, .generate_mid = true}, "m=audio 4 RTP/AVP 0\r\n\r\n\n\r\n"),
+            "m=audio 4 RTP/AVP 0\r\na=mid:1\r\n\r\n\n\r\n");
+}
+
+TEST(SdpLines, LoopMarkIsKnownAgain) {
+  const std::string body = with_head("m=audio 4 RTP/AVP 0\r\n");
+  EXPECT_FALSE(has_looped(body));
+  const std::string marked = edit_lines(body, {.attributes = {}, .loop_mark = true});
+  EXPECT_TRUE(has_looped(marked));
+  EXPECT_LT(marked.find("a=millrace:"), marked.find("m=audio"));
+  EXPECT_EQ(edit_lines(marked, {.attributes = {}, .loop_mark = true}), marked);
+}
+
+// ---- origin ---------------------------------------------------------------------------------
+
+std::string sdp_of(std::string_view origin, std::string_view rest = "s=-\r\n") {
+  return "v=0\r\no=" + std::string(origin) + " IN IP4 192.0.2.1\r\n" + std::string(rest);
+}
+
+TEST(SdpOrigin, VersionFollowsTheContent) {
+  Origin origin;
+  const OriginEdits edits{.version = true};
+  EXPECT_EQ(keep_origin(sdp_of("alice 1 7"), origin, edits), sdp_of("alice 1 7"));
+  EXPECT_EQ(keep_origin(sdp_of("alice 1 9"), origin, edits), sdp_of("alice 1 7"));
+  EXPECT_EQ(keep_origin(sdp_of("alice 1 9", "s=x\r\n"), origin, edits),
+            sdp_of("alice 1 8", "s=x\r\n"));
+  const OriginEdits force{.version = true, .increment = true};
+  EXPECT_EQ(keep_origin(sdp_of("alice 1 9", "s=x\r\n"), origin, force),
+            sdp_of("alice 1 9", "s=x\r\n"));
+}
+
+TEST(SdpOrigin, UserAndIdStay) {
+  Origin origin;
+  const OriginEdits edits{.user = true, .id = true};
+  EXPECT_EQ(keep_origin(sdp_of("alice 1 7"), origin, edits), sdp_of("alice 1 7"));
+  EXPECT_EQ(keep_origin(sdp_of("bob 2 9"), origin, edits), sdp_of("alice 1 9"));
+}
+
+TEST(SdpOrigin, WhatCannotBeReadStays) {
+  Origin origin;
+  for (const std::string& body :
+       {sdp_of("alice smith 1 7"), sdp_of("alice"), sdp_of("a b x"),
+        sdp_of("alice 1 18446744073709551616"), std::string("v=0\r\ns=-\r\n")}) {
+    EXPECT_EQ(keep_origin(body, origin, {.user = true, .version = true}), body);
+  }
+}
+
+// ---- what may not be asked ------------------------------------------------------------------
+
+TEST(SdpEdits, ProfilesChangeInFeedbackAlone) {
+  EXPECT_TRUE(interchangeable("RTP/AVP", "rtp/avpf"));
+  EXPECT_TRUE(interchangeable("UDP/TLS/RTP/SAVPF", "UDP/TLS/RTP/SAVP"));
+  EXPECT_FALSE(interchangeable("RTP/AVP", "RTP/SAVP"));
+  EXPECT_FALSE(interchangeable("RTP/SAVPF", "UDP/TLS/RTP/SAVPF"));
+  Edits edits;
+  edits.protocol = "RTP/SAVPF";
+  const std::string body = with_head("m=audio 4 RTP/AVP 0\r\n");
+  const auto refused = check(parsed(body), edits);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("neither encrypts nor decrypts"), std::string::npos);
+  EXPECT_TRUE(check(parsed(with_head("m=audio 4 RTP/SAVP 0\r\n")), edits));
+  edits.protocol = "accept";
+  EXPECT_TRUE(check(parsed(body), edits));
+}
+
+TEST(SdpEdits, RemovedMediaIsRejected) {
+  const std::string body = with_head("m=audio 4 RTP/AVP 0\r\nm=video 6 RTP/AVP 96\r\n");
+  Session session = parsed(body);
+  Edits edits;
+  edits.remove_medias = {"video"};
+  adjust(session, edits);
+  EXPECT_EQ(session.medias[0].port, UdpPort(4));
+  EXPECT_EQ(session.medias[1].port, UdpPort(0));
+}
+
+}  // namespace
+}  // namespace millrace::sdp

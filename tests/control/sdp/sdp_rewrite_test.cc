@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <algorithm>
+#include <ctime>
+#include <filesystem>
+#include <map>
+#include <ostream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "control/sdp/sdp.h"
+#include "tests/control/sdp/sdp_fixture.h"
+#include "tests/data.h"
+
+namespace millrace::sdp {
+namespace {
+
+struct Fixture {
+  std::string name, in, out;
+  Rewrite to;
+
+  friend std::ostream& operator<<(std::ostream& os, const Fixture& fixture) {
+    return os << fixture.name;
+  }
+};
+
+// One line a value: `media ADDRESS PORT RTCP`, `reject`, `untouched`, `origin ADDRESS`,
+// `session-name`, `remove-ice`, `add-ice`, `relay-only`.
+Rewrite read_rewrite(const std::string& file) {
+  Rewrite to;
+  std::istringstream in(read_data(file));
+  for (std::string word; in >> word;) {
+    if (word == "media") {
+      std::string address;
+      std::uint16_t port = 0, rtcp = 0;
+      in >> address >> port >> rtcp;
+      to.medias.push_back({ip(address), UdpPort(port), UdpPort(rtcp), false});
+    } else if (word == "reject") {
+      to.medias.push_back({});
+    } else if (word == "untouched") {
+      to.medias.push_back({.address = {}, .port = {}, .rtcp = {}, .untouched = true});
+    } else if (word == "origin") {
+      std::string address;
+      in >> address;
+      to.origin = ip(address);
+    } else if (word == "session-name") {
+      to.replace_session_name = true;
+    } else if (word == "remove-ice") {
+      to.ice = Ice::remove;
+    } else if (word == "add-ice") {
+      to.ice = Ice::add;
+    } else if (word == "relay-only") {
+      to.ice = Ice::relay_only;
+    } else {
+      ADD_FAILURE() << file << ": " << word;
+    }
+  }
+  return to;
+}
+
+std::vector<Fixture> fixtures() {
+  std::vector<Fixture> all;
+  for (const auto& entry : std::filesystem::directory_iterator(data_folder() / "sdp")) {
+    if (entry.path().extension() != ".rewrite") continue;
+    const std::string name = entry.path().stem(), file = "sdp/" + name;
+    all.push_back({name, read_data(file + ".in.sdp"), read_data(file + ".out.sdp"),
+                   read_rewrite(file + ".rewrite")});
+  }
+  std::ranges::sort(all, {}, &Fixture::name);
+  return all;
+}
+
+class SdpFixture : public testing::TestWithParam<Fixture> {};
+
+TEST_P(SdpFixture, RewritesAsTold) {
+  const Fixture& fixture = GetParam();
+  const Exact in(fixture.in);
+  EXPECT_EQ(rewrite(parsed(in.view()), fixture.to), fixture.out);
+}
+
+TEST_P(SdpFixture, RewritingOnceMoreChangesNothing) {
+  const Fixture& fixture = GetParam();
+  const Exact out(fixture.out);
+  EXPECT_EQ(rewrite(parsed(out.view()), fixture.to), fixture.out);
+}
+
+// What the result says to a reader is what was asked, and nothing of the old addresses is left
+// where media is relayed.
+TEST_P(SdpFixture, ResultSaysWhatWasAsked) {
+  const Fixture& fixture = GetParam();
+  const Session in = parsed(fixture.in), out = parsed(fixture.out);
+  ASSERT_EQ(out.medias.size(), in.medias.size());
+  for (std::size_t k = 0; k < in.medias.size(); ++k) {
+    const Media &before = in.medias[k], &after = out.medias[k];
+    const MediaRewrite& to = fixture.to.medias[k];
+    EXPECT_EQ(after.type, before.type);
+    EXPECT_EQ(after.protocol, before.protocol);
+    EXPECT_EQ(after.payload_types, before.payload_types);
+    EXPECT_EQ(after.codec, before.codec);
+    EXPECT_EQ(after.direction, before.direction);
+    EXPECT_EQ(after.rtcp_mux, before.rtcp_mux);
+    EXPECT_EQ(after.held_by_address, before.held_by_address);
+    if (to.untouched) {
+      EXPECT_EQ(after.port, before.port);
+      EXPECT_EQ(after.connection, before.connection);
+      continue;
+    }
+    EXPECT_EQ(after.port, to.port);
+    if (to.port == UdpPort(0)) continue;
+    const IpAddress zero = to.address.is_v4() ? IpAddress::v4(0, 0, 0, 0) : IpAddress();
+    EXPECT_EQ(after.connection, before.held_by_address ? zero : to.address);
+    if (!after.rtp) continue;
+    const bool told_by_mux = to.rtcp == to.port && after.rtcp_mux;
+    EXPECT_TRUE(after.rtcp.port == to.rtcp || told_by_mux);
+    EXPECT_TRUE(after.rtcp.address == to.address || before.held_by_address);
+  }
+}
+
+// Every line but the named ones is there, byte for byte and in order, ending included.
+TEST_P(SdpFixture, OtherLinesAreUntouched) {
+  const Fixture& fixture = GetParam();
+  const auto others = [&](const std::string& body) {
+    std::vector<std::string> lines;
+    const Session session = parsed(body);
+    for (const Line& line : session.lines) {
+      const auto named = [&](std::string_view start) { return line.text.starts_with(start); };
+      if (named("m=") || named("c=") || named("a=rtcp:")) continue;
+      if (fixture.to.origin && named("o=")) continue;
+      if (fixture.to.replace_session_name && named("s=")) continue;
+      if (fixture.to.ice == Ice::remove && (named("a=ice-") || named("a=candidate:"))) continue;
+      if (fixture.to.ice == Ice::remove && named("a=end-of-candidates")) continue;
+      // A last line that had no ending may have got one, as another follows it.
+      const bool finished = fixture.in.ends_with('\n');
+      lines.push_back(std::string(line.text) + std::string(finished ? line.ending : ""));
+    }
+    return lines;
+  };
+  EXPECT_EQ(others(fixture.out), others(fixture.in));
+}
+
+TEST_P(SdpFixture, EveryPrefixIsReadOrRefusedWithinItsBounds) {
+  const std::string& in = GetParam().in;
+  for (std::size_t size = 0; size < in.size(); ++size) {
+    const Exact prefix(std::string_view(in).substr(0, size));
+    const Result<Session> session = parse(prefix.view());
+    if (!session) {
+      EXPECT_TRUE(session.error().message.starts_with("line ")) << session.error().message;
+      continue;
+    }
+    const Rewrite to{.medias = std::vector<MediaRewrite>(
+                         session->medias.size(), {ip("2001:db8::9"), UdpPort(4), UdpPort(6)}),
+                     .origin = ip("2001:db8::9"),
+                     .replace_session_name = true,
+                     .ice = Ice::remove};
+    EXPECT_TRUE(parse(rewrite(*session, to))) << prefix.view();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Data, SdpFixture, testing::ValuesIn(fixtures()),
+                         [](const auto& fixture) { return fixture.param.name; });
+
+TEST(SdpFixtures, AreThere) { EXPECT_GE(fixtures().size(), 19U); }
+
+TEST(SdpRewrite, IceGoesWhereAskedAndOnlyThere) {
+  const std::string body = with_head(
+      "a=ice-lite\na=ice-options:trickle\nm=audio 4 RTP/AVP 0\na=ice-ufrag:a\na=ice-pwd:b\n"
+      "a=ice-pacing:50\na=ice-mismatch\na=candidate:1 1 UDP 1 10.0.0.1 4 typ host\n"
+      "a=remote-candidates:1 10.0.0.2 4\na=end-of-candidates\na=icecream\na=candidates\n");
+  Rewrite to{.medias = {{ip("203.0.113.9"), UdpPort(6), UdpPort(7)}},
+             .origin = std::nullopt,
+             .replace_session_name = false,
+             .ice = Ice::remove};
+  const std::string without = rewrite(parsed(body), to);
+  EXPECT_TRUE(without.ends_with("t=0 0\r\nm=audio 6 RTP/AVP 0\na=icecream\na=candidates\n"))
+      << without;
+  to.ice = Ice::keep;
+  const std::string with = rewrite(parsed(body), to);
+  EXPECT_EQ(parsed(with).lines.size(), parsed(body).lines.size());
+  EXPECT_NE(with.find("a=candidate:1 1 UDP 1 10.0.0.1 4 typ host\n"), with.npos);
+}
+
+// ---- ICE ------------------------------------------------------------------------------------
+
+constexpr std::string_view kIce = "a=ice-ufrag:abcd\na=ice-pwd:abcdefghijklmnopqrstuv\n";
+constexpr std::string_view kRelayRtp =
+    "a=candidate:R3405803785 1 UDP 16777215 203.0.113.9 6 typ relay raddr 0.0.0.0 rport 9\n";
+constexpr std::string_view kRelayRtcp =
+    "a=candidate:R3405803785 2 UDP 16777214 203.0.113.9 7 typ relay raddr 0.0.0.0 rport 9\n";
+constexpr std::string_view kHost1 = "a=candidate:1 1 UDP 2130706431 10.0.0.1 4 typ host\n";
+constexpr std::string_view kHost2 = "a=candidate:1 2 UDP 2130706430 10.0.0.1 5 typ host\n";
+
+// What stands below t= once `ice` was done to it, and again.
+std::string with_ice(std::string_view media, Ice ice, UdpPort rtcp = UdpPort(7),
+                     bool prefer = false) {
+  const Rewrite to{.medias = {{ip("203.0.113.9"), UdpPort(6), rtcp}},
+                   .origin = std::nullopt,
+                   .ice = ice,
+                   .prefer_relay = prefer};
+  const std::string once = rewrite(parsed(with_head(media)), to);
+  EXPECT_EQ(rewrite(parsed(once), to), once);
+  return once.substr(once.find("t=0 0\r\n") + 7);
+}
+
+std::string join(std::initializer_list<std::string_view> parts) {
+  std::string out;
+  for (const std::string_view part : parts) out += part;
+  return out;
+}
+
+TEST(SdpIce, TheRelayIsOneMoreCandidate) {
+  EXPECT_EQ(
+      with_ice(join({"m=audio 4 RTP/AVP 0\n", kIce, kHost1, kHost2, "a=ptime:20\n"}), Ice::add),
+      join({"m=audio 6 RTP/AVP 0\n", kIce, kRelayRtp, kRelayRtcp, kHost1, kHost2, "a=ptime:20\n"}));
+}
+
+TEST(SdpIce, OrTheOnlyOne) {
+  EXPECT_EQ(with_ice(join({"m=audio 4 RTP/AVP 0\n", kIce, kHost1, kHost2,
+                           "a=candidate:2 1 TCP 1 10.0.0.1 9 typ host tcptype active\n",
+                           "a=candidate:3 1 UDP 1 x.local 9 typ host\na=end-of-candidates\n"}),
+                     Ice::relay_only),
+            join({"m=audio 6 RTP/AVP 0\n", kIce, kRelayRtp, kRelayRtcp, "a=end-of-candidates\n"}));
+}
+
+TEST(SdpIce, RtcpHasACandidateOnlyIfTheMediaHas) {
+  EXPECT_EQ(with_ice(join({"m=audio 4 RTP/AVP 0\n", kIce, kHost1}), Ice::add),
+            join({"m=audio 6 RTP/AVP 0\n", kIce, kRelayRtp, kHost1}));
+  EXPECT_EQ(with_ice(join({"m=audio 4 RTP/AVP 0\n", kIce, "a=rtcp-mux\n", kHost1, kHost2}),
+                     Ice::add, UdpPort(6)),
+            join({"m=audio 6 RTP/AVP 0\n", kIce, "a=rtcp-mux\n", kRelayRtp, kHost1, kHost2}));
+  // Trickled later (RFC 8840).
+  EXPECT_EQ(with_ice(join({"m=audio 9 RTP/AVP 0\n", kIce}), Ice::add),
+            join({"m=audio 6 RTP/AVP 0\n", kIce, kRelayRtp, kRelayRtcp}));
+  EXPECT_EQ(
+      with_ice(join({"m=audio 9 RTP/AVP 0\n", kIce, "a=rtcp-mux\na=end-of-candidates"}), Ice::add),
+      join({"m=audio 6 RTP/AVP 0\n", kIce, "a=rtcp-mux\n",
+            kRelayRtp.substr(0, kRelayRtp.size() - 1), "\r\na=end-of-candidates"}));
+  EXPECT_EQ(with_ice(join({"m=application 4 UDP/DTLS/SCTP x\n", kIce, kHost1}), Ice::add),
+            join({"m=application 6 UDP/DTLS/SCTP x\n", kIce, kRelayRtp, kHost1}));
+}
+
+TEST(SdpIce, MediaWithoutIceOrRejectedHasNoCandidate) {
+  EXPECT_EQ(with_ice("m=audio 4 RTP/AVP 0\n", Ice::add), "m=audio 6 RTP/AVP 0\n");
+  EXPECT_EQ(with_ice(join({"m=audio 0 RTP/AVP 0\n", kIce, kHost1}), Ice::relay_only),
+            join({"m=audio 0 RTP/AVP 0\n", kIce, kHost1}));
+}
+
+TEST(SdpIce, UfragOfTheSessionCounts) {
+  const std::string body = join({"a=ice-ufrag:s\na=ice-pwd:p\nm=audio 4 RTP/AVP 0\n", kHost1});
+  EXPECT_EQ(with_ice(body, Ice::add),
+            join({"a=ice-ufrag:s\na=ice-pwd:p\nm=audio 6 RTP/AVP 0\n", kRelayRtp, kHost1}));
+}
+
+TEST(SdpIce, UnfinishedLastLineIsFinishedBeforeIt) {
+  const std::string host(kHost1.substr(0, kHost1.size() - 1));
+  const std::string relay(kRelayRtp.substr(0, kRelayRtp.size() - 1));
+  EXPECT_EQ(with_ice(join({"m=audio 4 RTP/AVP 0\n", kIce, host}), Ice::relay_only),
+            join({"m=audio 6 RTP/AVP 0\n", kIce, relay, "\r\n"}));
+  EXPECT_EQ(with_ice(join({"m=audio 4 RTP/AVP 0\n", kIce, host}), Ice::add),
+            join({"m=audio 6 RTP/AVP 0\n", kIce, relay, "\r\n", host}));
+}
+
+TEST(SdpIce, PreferredItComesBeforeHosts) {
+  const std::string out =
+      with_ice(join({"m=audio 4 RTP/AVP 0\n", kIce, kHost1, kHost2}), Ice::add, UdpPort(7), true);
+  EXPECT_NE(out.find(" 1 UDP 2147483647 203.0.113.9 6 typ relay"), out.npos) << out;
+  EXPECT_NE(out.find(" 2 UDP 2147483646 203.0.113.9 7 typ relay"), out.npos) << out;
+}
+
+// RFC 8839 section 4.2.5: no mismatch, so c= and m=, and a=rtcp, are a candidate each.
+TEST(SdpIce, DefaultDestinationIsACandidateInBothFamilies) {
+  for (const char* address : {"203.0.113.9", "2001:db8:1:2:3:4:5:9"}) {
+    const std::string body = with_head(join({"m=audio 4 RTP/AVP 0\n", kIce, kHost1, kHost2}));
+    const Rewrite to{
+        .medias = {{ip(address), UdpPort(6), UdpPort(9)}}, .origin = std::nullopt, .ice = Ice::add};
+    const std::string once = rewrite(parsed(body), to);
+    EXPECT_EQ(rewrite(parsed(once), to), once);
+    const Session out = parsed(once);
+    EXPECT_EQ(out.medias[0].connection, ip(address));
+    EXPECT_EQ(out.medias[0].candidates, (std::vector{ip(address), ip("10.0.0.1")}));
+    for (const char* component : {" 1 UDP 16777215 ", " 2 UDP 16777214 "}) {
+      const std::string port = component[1] == '1' ? " 6 typ relay" : " 9 typ relay";
+      EXPECT_NE(once.find(component + std::string(address) + port), once.npos) << once;
+    }
+    const std::size_t foundation = once.find("a=candidate:R") + 12;
+    EXPECT_LE(once.find(' ', foundation) - foundation, 32U);
+  }
+}
+
+// ---- what proxies ask ------------------------------------------------------------------------
+
+std::string asked(std::string_view media, Rewrite to) {
+  to.medias = {{ip("203.0.113.9"), UdpPort(6), UdpPort(7)}};
+  const std::string once = rewrite(parsed(with_head(media)), to);
+  EXPECT_EQ(rewrite(parsed(once), to), once);
+  return once.substr(once.find("t=0 0\r\n") + 7);
+}
+
+TEST(SdpAsked, RtcpAttributeNeverOrInFull) {
+  Rewrite to;
+  to.rtcp = RtcpAttribute::never;
+  EXPECT_EQ(asked("m=audio 4 RTP/AVP 0\na=rtcp:5\na=x\n", to), "m=audio 6 RTP/AVP 0\na=x\n");
+  to.rtcp = RtcpAttribute::full;
+  EXPECT_EQ(asked("m=audio 4 RTP/AVP 0\na=rtcp:5\na=x\n", to),
+            "m=audio 6 RTP/AVP 0\na=rtcp:7 IN IP4 203.0.113.9\na=x\n");
+  EXPECT_EQ(asked("m=audio 4 RTP/AVP 0\na=x\n", to),
+            "m=audio 6 RTP/AVP 0\na=x\na=rtcp:7 IN IP4 203.0.113.9\n");
+  EXPECT_EQ(asked("m=image 4 udptl t38\n", to), "m=image 6 udptl t38\n");
+}
+
+TEST(SdpAsked, HoldByAddressBecomesOneByDirection) {
+  Rewrite to;
+  to.replace_zero_address = true;
+  const std::string held = "m=audio 4 RTP/AVP 0\nc=IN IP4 0.0.0.0\n";
+  const std::string real = "m=audio 6 RTP/AVP 0\nc=IN IP4 203.0.113.9\n";
+  EXPECT_EQ(asked(held, to), real + "a=sendonly\n");
+  EXPECT_EQ(asked(held + "a=sendrecv\na=x\n", to), real + "a=sendonly\na=x\n");
+  EXPECT_EQ(asked(held + "a=recvonly\n", to), real + "a=inactive\n");
+  EXPECT_EQ(asked("m=audio 4 RTP/AVP 0\na=recvonly\n", to), "m=audio 6 RTP/AVP 0\na=recvonly\n");
+}
+
+TEST(SdpAsked, ProtocolOfTheMedia) {
+  const Rewrite to{.medias = {{.address = ip("203.0.113.9"),
+                               .port = UdpPort(6),
+                               .rtcp = UdpPort(7),
+                               .protocol = "RTP/AVPF"}},
+                   .origin = std::nullopt};
+  const std::string once = rewrite(parsed(with_head("m=audio 4  RTP/AVP  0 8\n")), to);
+  EXPECT_TRUE(once.ends_with("\r\nm=audio 6 RTP/AVPF  0 8\n")) << once;
+  EXPECT_EQ(rewrite(parsed(once), to), once);
+}
+
+// Who was asked to reject a media that is not relayable gets it rejected.
+TEST(SdpRewrite, RejectsTcpMediaWithoutKnowingItsAddress) {
+  const std::string body = with_head("m=message 7 TCP/MSRP *\nc=IN IP4 chat.example\na=x\n");
+  EXPECT_TRUE(rewrite(parsed(body), {.medias = {{}}, .origin = std::nullopt})
+                  .ends_with("m=message 0 TCP/MSRP *\nc=IN IP4 0.0.0.0\na=x\n"));
+}
+
+TEST(SdpRewrite, RejectedStaysRejected) {
+  const std::string body = with_head("m=audio 0 RTP/AVP 0\n");
+  const std::string out =
+      rewrite(parsed(body),
+              {.medias = {{ip("203.0.113.9"), UdpPort(6), UdpPort(7)}}, .origin = std::nullopt});
+  EXPECT_EQ(out, body);
+}
+
+// A reader is told of RTCP what the relay makes of it, whatever the sender said.
+TEST(SdpRewrite, MuxIsAddedAndTakenAway) {
+  const auto told = [](const std::string& media, UdpPort rtcp, std::optional<bool> mux) {
+    const std::string body = with_head(media);
+    MediaRewrite to{.address = ip("203.0.113.9"), .port = UdpPort(6), .rtcp = rtcp};
+    to.rtcp_mux = mux;
+    const Rewrite all{.medias = {to}, .origin = std::nullopt};
+    const std::string out = rewrite(parsed(body), all);
+    EXPECT_EQ(rewrite(parsed(out), all), out);
+    return out.substr(out.find("m="));
+  };
+  const std::string plain = "m=audio 4 RTP/AVP 0\na=ptime:20\n";
+  const std::string mux = "m=audio 4 RTP/AVP 0\na=rtcp-mux\na=rtcp-mux-only\na=ptime:20\n";
+  EXPECT_EQ(told(plain, UdpPort(6), true), "m=audio 6 RTP/AVP 0\na=ptime:20\na=rtcp-mux\n");
+  EXPECT_EQ(told(plain, UdpPort(7), true), "m=audio 6 RTP/AVP 0\na=ptime:20\na=rtcp-mux\n");
+  EXPECT_EQ(told(plain, UdpPort(7), false), "m=audio 6 RTP/AVP 0\na=ptime:20\n");
+  EXPECT_EQ(told(mux, UdpPort(7), false), "m=audio 6 RTP/AVP 0\na=ptime:20\n");
+  EXPECT_EQ(told(mux, UdpPort(6), true),
+            "m=audio 6 RTP/AVP 0\na=rtcp-mux\na=rtcp-mux-only\na=ptime:20\n");
+  EXPECT_EQ(told(mux, UdpPort(6), std::nullopt), told(mux, UdpPort(6), true));
+  EXPECT_EQ(told("m=audio 4 RTP/AVP 0\na=rtcp:4\na=rtcp-mux\n", UdpPort(7), false),
+            "m=audio 6 RTP/AVP 0\na=rtcp:7\n");
+  EXPECT_EQ(told("m=audio 4 RTP/AVP 0\na=rtcp-mux", UdpPort(9), false),
+            "m=audio 6 RTP/AVP 0\na=rtcp:9");
+}
+
+// ---- cost ----------------------------------------------------------------------------------
+
+double cpu_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+// The least of some runs of parse() and rewrite().
+double cost(const std::string& body) {
+  double least = 1e9;
+  for (int run = 0; run < 15; ++run) {
+    const double start = cpu_seconds();
+    const Result<Session> session = parse(body);
+    EXPECT_TRUE(session) << session.error().message;
+    if (!session) return 0;
+    const Rewrite to{.medias = std::vector<MediaRewrite>(
+                         session->medias.size(), {ip("203.0.113.9"), UdpPort(4), UdpPort(9)}),
+                     .origin = ip("203.0.113.9"),
+                     .replace_session_name = true,
+                     .ice = Ice::remove};
+    EXPECT_FALSE(rewrite(*session, to).empty());
+    least = std::min(least, cpu_seconds() - start);
+  }
+  return least;
+}
+
+// Four times the input costs about four times the work; what is quadratic would cost sixteen.
+TEST(SdpCost, IsLinearForTheWorstBodies) {
+  const std::string media = "m=audio 4 RTP/AVP 0\n";
+  const auto candidates = [](std::size_t count) {
+    std::string out;
+    for (std::size_t i = 0; i < count; ++i) {
+      out += "a=candidate:1 1 UDP 1 10.0." + std::to_string(i / 250) + "." +
+             std::to_string(i % 250 + 1) + " 4000 typ host\n";
+    }
+    return out;
+  };
+  const std::map<std::string, std::pair<std::string, std::string>> bodies = {
+      {"short lines", {repeat("a=\n", 1000), repeat("a=\n", 4000)}},
+      {"rtpmaps", {repeat("a=rtpmap:0 PCMU/8000\n", 750), repeat("a=rtpmap:0 PCMU/8000\n", 3000)}},
+      {"candidates", {candidates(340), candidates(1360)}},
+      {"medias", {repeat(media, 15), repeat(media, 60)}},
+      {"spaces",
+       {"a=rtcp:4" + std::string(2000, ' ') + "\n", "a=rtcp:4" + std::string(8000, ' ') + "\n"}},
+      {"medias with lines",
+       {repeat(media + repeat("a=x\n", 64), 15), repeat(media + repeat("a=x\n", 64), 60)}},
+      {"formats",
+       {"m=audio 4 RTP/AVP" + repeat(" 0", 1000) + "\n",
+        "m=audio 4 RTP/AVP" + repeat(" 0", 4000) + "\n"}},
+  };
+  for (const auto& [name, pair] : bodies) {
+    const double one = cost(with_head(media + pair.first));
+    const double four = cost(with_head(media + pair.second));
+    EXPECT_LT(four, one * 9 + 20e-6) << name;
+  }
+}
+
+}  // namespace
+}  // namespace millrace::sdp

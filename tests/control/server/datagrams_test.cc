@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/server/datagrams.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "control/server/codecs.h"
+#include "control/server/listener.h"
+#include "dataplane/base/file_descriptor.h"
+#include "tests/control/call/calls_fixture.h"
+#include "tests/socket_io.h"
+
+namespace millrace {
+namespace {
+
+constexpr std::string_view kPing = "d7:command4:pinge";
+constexpr std::string_view kPong = "d6:result4:ponge";
+
+class DatagramsTest : public CallsTest {
+ protected:
+  void SetUp() override {
+    CallsTest::SetUp();
+    ControlSocket socket;
+    socket.udp = Endpoint{IpAddress::v4(127, 0, 0, 1), UdpPort(0)};  // the kernel's choice
+    auto bound = Listener::bind(socket);
+    ASSERT_TRUE(bound);
+    listener.emplace(std::move(*bound));
+    datagrams.emplace(listener->fd(), codec_of(ControlProtocol::ng), *calls);
+  }
+  [[nodiscard]] FileDescriptor connect() const {
+    sockaddr_in address{};
+    socklen_t size = sizeof address;
+    auto* const name = reinterpret_cast<sockaddr*>(&address);
+    EXPECT_EQ(::getsockname(listener->fd(), name, &size), 0);
+    FileDescriptor fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    EXPECT_EQ(::connect(fd.get(), name, size), 0);
+    return fd;
+  }
+  // What has come back, in order; on loopback a datagram is there when its send() returns.
+  [[nodiscard]] static std::vector<std::string> replies(const FileDescriptor& client) {
+    std::vector<std::string> all;
+    for (std::array<char, 65536> buffer{};;) {
+      const ssize_t n = ::recv(client.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+      if (n < 0) return all;
+      all.emplace_back(buffer.data(), static_cast<std::size_t>(n));
+    }
+  }
+  [[nodiscard]] std::vector<std::string> ask(const FileDescriptor& client,
+                                             std::string_view datagram) {
+    send_all(client.get(), datagram);
+    EXPECT_FALSE(datagrams->receive());
+    return replies(client);
+  }
+
+  std::optional<Listener> listener;
+  std::optional<Datagrams> datagrams;
+};
+
+TEST_F(DatagramsTest, RepeatsTheReplyToARetransmission) {
+  const std::string sdp = audio(kA, 4000);
+  const std::string request = "1_23_4 d3:sdp" + std::to_string(sdp.size()) + ":" + sdp +
+                              "7:call-id4:call8:from-tag1:a7:command5:offere";
+  const auto client = connect();
+  const auto reply = ask(client, request);
+  ASSERT_EQ(reply.size(), 1U);
+  EXPECT_TRUE(reply[0].starts_with("1_23_4 d6:result2:ok3:sdp")) << reply[0];
+  EXPECT_EQ(ask(client, request), reply);
+  EXPECT_EQ(calls->statistics(now).offers, 1U);
+  // Another proxy's cookie of the same text is another request.
+  EXPECT_EQ(ask(connect(), "1_23_4 " + std::string(kPing)),
+            std::vector{"1_23_4 " + std::string(kPong)});
+}
+
+TEST_F(DatagramsTest, IgnoresThoseWithoutCookie) {
+  const auto client = connect();
+  EXPECT_TRUE(ask(client, kPing).empty());
+  EXPECT_TRUE(ask(client, "nothing").empty());
+  EXPECT_EQ(ask(client, "c " + std::string(kPing)), std::vector{"c " + std::string(kPong)});
+}
+
+// Those that have come together, among them some that get no answer: the replies go to whom they
+// are for, in order.
+TEST_F(DatagramsTest, ServesWhatHasComeInTurns) {
+  constexpr std::size_t kAll = Datagrams::kTurn * Datagrams::kBatch + 1;
+  const std::array clients = {connect(), connect()};
+  std::array<std::vector<std::string>, clients.size()> expected;
+  for (std::size_t i = 0; i < kAll; ++i) {
+    const std::string cookie = i % 5 == 0 ? "" : "c" + std::to_string(i) + " ";
+    send_all(clients.at(i % 2).get(), cookie + std::string(kPing));
+    if (!cookie.empty()) expected.at(i % 2).push_back(cookie + std::string(kPong));
+  }
+  EXPECT_TRUE(datagrams->receive()) << "there is one more than a turn";
+  EXPECT_FALSE(datagrams->receive());
+  for (std::size_t i = 0; i < clients.size(); ++i) {
+    EXPECT_EQ(replies(clients.at(i)), expected.at(i));
+  }
+}
+
+}  // namespace
+}  // namespace millrace

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/base/text.h"
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace millrace {
+namespace {
+
+TEST(Text, KeepsTextsOfAnyLength) {
+  for (std::size_t size = 0; size < 300; ++size) {
+    std::string text(size, 'x');
+    if (size > 0) text.back() = '\0';
+    const Text kept(text);
+    EXPECT_EQ(kept, text);
+    EXPECT_EQ(kept.empty(), size == 0);
+    text.assign(size, 'y');
+    EXPECT_EQ(std::string_view(kept).find('y'), std::string_view::npos) << "it owns its bytes";
+  }
+}
+
+TEST(Text, CopiesAndMoves) {
+  for (const std::size_t size : {0, 15, 16, 200}) {
+    const std::string text(size, 'x');
+    Text first(text), copy(first), moved(std::move(first));
+    EXPECT_EQ(copy, text);
+    EXPECT_EQ(moved, text);
+    Text assigned("something else, that is long");
+    assigned = copy;
+    EXPECT_EQ(assigned, copy);
+    assigned = std::move(moved);
+    EXPECT_EQ(assigned, text);
+    assigned = std::string_view("short");
+    EXPECT_EQ(assigned, "short");
+    assigned = *&assigned;
+    EXPECT_EQ(assigned, "short");
+  }
+}
+
+TEST(Text, ComparesByItsBytes) {
+  EXPECT_EQ(Text("same and not that short"), Text("same and not that short"));
+  EXPECT_NE(Text("same and not that short"), Text("same and not that shorx"));
+  EXPECT_NE(Text("a"), Text("ab"));
+  std::vector<Text> many(100, Text("a text on the heap, for sure"));
+  many.erase(many.begin(), many.begin() + 50);
+  EXPECT_EQ(many.back(), "a text on the heap, for sure");
+}
+
+}  // namespace
+}  // namespace millrace

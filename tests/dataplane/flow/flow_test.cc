@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dataplane/flow/flow.h"
+
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace millrace {
+namespace {
+
+// Orders whose every field follows from one number, so that a mixture of two is seen.
+Orders orders_of(std::uint32_t n) {
+  const auto port = [&](std::uint32_t k) { return UdpPort(static_cast<std::uint16_t>(n + k)); };
+  Orders o;
+  o.flags = n;
+  o.source = {IpAddress::v4(Be32(n + 1)), port(2)};
+  o.destination = {IpAddress::v4(Be32(n + 3)), port(4)};
+  o.hop = {static_cast<std::uint16_t>(n + 5), static_cast<std::uint16_t>(n + 6)};
+  o.peer = SlotIndex((n + 7) & 0xffff);
+  o.ip_delta = static_cast<std::uint16_t>(n + 8);
+  o.udp_delta = static_cast<std::uint16_t>(n + 9);
+  o.clock_rate = n + 10;
+  return o;
+}
+
+bool is_whole(const Orders& o) {
+  const Orders e = orders_of(o.flags);
+  return o.source == e.source && o.destination == e.destination && o.hop == e.hop &&
+         o.peer == e.peer && o.ip_delta == e.ip_delta && o.udp_delta == e.udp_delta &&
+         o.clock_rate == e.clock_rate;
+}
+
+TEST(AddressWords, HoldAnAddressOfEitherFamily) {
+  AddressWords words{};
+  EXPECT_EQ(load_address(words), IpAddress());
+  for (const char* text : {"192.0.2.1", "2001:db8::1:2", "::"}) {
+    const IpAddress address = *IpAddress::parse(text);
+    store_address(words, address);
+    EXPECT_EQ(load_address(words), address) << text;
+    EXPECT_EQ(words[0].load(), address.words()[0]) << text;
+    EXPECT_EQ(words[1].load(), address.words()[1]) << text;
+  }
+}
+
+TEST(Orders, ComeBackAsWritten) {
+  OrdersLine line;
+  for (const std::uint32_t n : {1U, 0x1234U, 0xffff'fff0U}) {
+    OrdersLock::lock(line).commit(orders_of(n));
+    const auto read = read_orders(line);
+    ASSERT_TRUE(read);
+    EXPECT_EQ(read->flags, n);
+    EXPECT_TRUE(is_whole(*read));
+  }
+}
+
+TEST(Orders, Ipv6FitsTheSameWords) {
+  OrdersLine line;
+  Orders orders;
+  orders.source = {IpAddress::parse("2001:db8::1").value(), UdpPort(5000)};
+  orders.destination = {IpAddress::parse("2001:db8:ffff::2").value(), UdpPort(6000)};
+  OrdersLock::lock(line).commit(orders);
+  EXPECT_EQ(read_orders(line)->source, orders.source);
+  EXPECT_EQ(read_orders(line)->destination, orders.destination);
+}
+
+TEST(Orders, OneWriterAtATime) {
+  OrdersLine line;
+  {
+    const auto held = OrdersLock::try_lock(line);
+    ASSERT_TRUE(held);
+    EXPECT_FALSE(OrdersLock::try_lock(line));
+  }
+  EXPECT_TRUE(read_orders(line));
+  EXPECT_TRUE(OrdersLock::try_lock(line));
+}
+
+TEST(Orders, ReadersSeeTheOldOnesUntilTheCommit) {
+  OrdersLine line;
+  OrdersLock::lock(line).commit(orders_of(1));
+  OrdersLock lock = OrdersLock::lock(line);
+  ASSERT_TRUE(read_orders(line));
+  EXPECT_EQ(read_orders(line)->flags, 1U);
+  lock.commit(orders_of(2));
+  EXPECT_EQ(read_orders(line)->flags, 2U);
+}
+
+TEST(Orders, ReaderGivesUpRatherThanWaitForEver) {
+  OrdersLine line;
+  line.head |= OrdersLine::kStoring;
+  EXPECT_FALSE(read_orders(line));
+}
+
+TEST(Orders, LockWithoutCommitChangesNothing) {
+  OrdersLine line;
+  OrdersLock::lock(line).commit(orders_of(42));
+  const std::uint64_t head = line.head;
+  {
+    const OrdersLock lock = OrdersLock::lock(line);
+  }
+  EXPECT_EQ(line.head, head);
+}
+
+TEST(Orders, SequenceCountWrapsWithoutTouchingTheFlags) {
+  OrdersLine line;
+  line.head = 0xffff'fffc;
+  OrdersLock::lock(line).commit(orders_of(7));
+  EXPECT_EQ(read_orders(line)->flags, 7U);
+  EXPECT_EQ(line.head & 0xffff'ffff, 0U);
+}
+
+TEST(Orders, ReadersNeverSeeAMixture) {
+  constexpr std::uint32_t kWrites = 20'000;
+  constexpr std::uint32_t kReads = 1'000;
+  OrdersLine line;
+  OrdersLock::lock(line).commit(orders_of(0));
+  std::atomic<int> writing{2};
+  std::atomic<std::uint64_t> mixed{0}, reads{0}, writes{0};
+  std::vector<std::jthread> threads;
+  for (std::uint32_t w = 0; w < 2; ++w) {
+    threads.emplace_back([&, w] {
+      for (std::uint32_t i = 0; i < kWrites || reads < kReads; ++i) {
+        if (i % 2 == 0) {
+          OrdersLock::lock(line).commit(orders_of(i * 2 + w));
+          ++writes;
+        } else if (auto lock = OrdersLock::try_lock(line)) {
+          lock->commit(orders_of(i * 2 + w));
+          ++writes;
+        }
+      }
+      --writing;
+    });
+  }
+  for (int r = 0; r < 2; ++r) {
+    threads.emplace_back([&] {
+      while (writing > 0) {
+        if (const auto orders = read_orders(line)) {
+          ++reads;
+          if (!is_whole(*orders)) ++mixed;
+        }
+      }
+    });
+  }
+  threads.clear();
+  EXPECT_EQ(mixed, 0U);
+  EXPECT_GE(writes, kWrites);
+  EXPECT_EQ(static_cast<std::uint32_t>(line.head),
+            static_cast<std::uint32_t>(OrdersLine::kStep * (writes + 1)));
+}
+
+}  // namespace
+}  // namespace millrace

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Neighbour discovery and ICMPv6 as a host on the link sees them.
+
+#include "dataplane/host/host.h"
+#include "dataplane/stats.h"
+#include "tests/dataplane/packet_lab.h"
+
+namespace millrace::test {
+namespace {
+
+constexpr std::uint8_t kSolicit = 135;
+constexpr std::uint8_t kAdvertise = 136;
+const IpAddress kNobody;
+const IpAddress kGroupOfA = solicited_node_group(kLocalA6.address);
+
+Bytes bytes_of(const IpAddress& address) {
+  Bytes out;
+  for (const std::uint8_t b : address.bytes()) out.push_back(std::byte{b});
+  return out;
+}
+
+Bytes option(int type, const MacAddress& mac) {
+  Bytes out = test::bytes_of({type, 1});
+  for (const std::uint8_t b : mac.bytes) out.push_back(std::byte{b});
+  return out;
+}
+
+// An ICMPv6 message in its packet, with its checksum.
+Bytes icmp(const IpAddress& from, const IpAddress& to, Bytes message, std::uint8_t hops = 255) {
+  Bytes pseudo = bytes_of(from) + bytes_of(to) + Bytes(8, std::byte{0});
+  put16(pseudo, 34, message.size());
+  pseudo[39] = std::byte{58};
+  put16(message, 2, 0);
+  const std::uint16_t sum = checksum(pseudo + message);
+  std::memcpy(message.data() + 2, &sum, 2);
+  return ipv6(from, to, 58, message, hops);
+}
+
+Bytes discovery(std::uint8_t type, std::uint8_t flags, const IpAddress& target,
+                const Bytes& options) {
+  return test::bytes_of({type, 0, 0, 0, flags, 0, 0, 0}) + bytes_of(target) + options;
+}
+
+// A asks for `target` by its group.
+Bytes solicitation(const IpAddress& target, const IpAddress& from = kPartyA6.address,
+                   std::uint8_t hops = 255) {
+  const IpAddress group = solicited_node_group(target);
+  const Bytes options = from.is_unspecified() ? Bytes{} : option(1, kMacA);
+  return ethernet(group_mac(group), kMacA, 0x86dd,
+                  icmp(from, group, discovery(kSolicit, 0, target, options), hops));
+}
+
+Bytes advertisement(const IpAddress& of, const Bytes& options, std::uint8_t flags = 0x60,
+                    const IpAddress& to = kLocalA6.address) {
+  return ethernet(kMac0, kMacA, 0x86dd, icmp(of, to, discovery(kAdvertise, flags, of, options)));
+}
+
+Bytes echo(const IpAddress& from, const IpAddress& to, std::size_t payload = 32,
+           std::uint8_t type = 128, std::uint8_t hops = 64) {
+  Bytes message(8 + payload, std::byte{0x61});
+  message[0] = std::byte{type};
+  message[1] = std::byte{0};
+  return icmp(from, to, message, hops);
+}
+Bytes ping(const IpAddress& from, const IpAddress& to, std::size_t payload = 32) {
+  return ethernet(kMac0, kMacA, 0x86dd, echo(from, to, payload));
+}
+
+TEST(HostNd, AnswersForItsOwnAddresses) {
+  PacketLab lab;
+  const Bytes expected =
+      ethernet(kMacA, kMac0, 0x86dd,
+               icmp(kLocalA6.address, kPartyA6.address,
+                    discovery(kAdvertise, 0x60, kLocalA6.address, option(2, kMac0))));
+  const auto reply = lab.receive(0, solicitation(kLocalA6.address));
+  ASSERT_TRUE(reply);
+  EXPECT_EQ(reply->link, 0U);
+  EXPECT_EQ(reply->frame, expected);
+  // A unicast probe need not tell a MAC; the frame does.
+  const auto probe = lab.receive(0, ethernet(kMac0, kMacA, 0x86dd,
+                                             icmp(kPartyA6.address, kLocalA6.address,
+                                                  discovery(kSolicit, 0, kLocalA6.address, {}))));
+  ASSERT_TRUE(probe);
+  EXPECT_EQ(probe->frame, expected);
+  EXPECT_TRUE(lab.receive(0, solicitation(kLocalA6.address, v6("fe80::fe")))) << "the router asks";
+  EXPECT_EQ(lab.dropped(), 0U);
+}
+
+TEST(HostNd, DefendsItsAddressAgainstWhoeverWantsIt) {
+  PacketLab lab;
+  const auto reply = lab.receive(0, solicitation(kLocalA6.address, kNobody));
+  ASSERT_TRUE(reply);
+  EXPECT_EQ(reply->frame,
+            ethernet(group_mac(kAllNodes), kMac0, 0x86dd,
+                     icmp(kLocalA6.address, kAllNodes,
+                          discovery(kAdvertise, 0x20, kLocalA6.address, option(2, kMac0)))));
+}
+
+TEST(HostNd, IsSilentForOthers) {
+  PacketLab lab;
+  EXPECT_FALSE(lab.receive(0, solicitation(v6("2001:db8:a::99"))));
+  EXPECT_FALSE(lab.receive(0, solicitation(kLocalB6.address))) << "an address of another link";
+  EXPECT_EQ(lab.dropped(DropReason::nd_not_for_us), 2U);
+  EXPECT_FALSE(lab.receive(0, solicitation(kLocalA6.address, kLocalA6.address)));
+  EXPECT_EQ(lab.dropped(DropReason::nd_unsolicited), 1U) << "its own address as the asker's";
+}
+
+TEST(HostNd, MalformedIsRefused) {
+  PacketLab lab;
+  const auto refused = [&](const Bytes& packet, DropReason reason) {
+    const std::uint64_t before = lab.dropped(reason);
+    const auto sent = lab.receive(0, ethernet(group_mac(kGroupOfA), kMacA, 0x86dd, packet));
+    return !sent && lab.dropped(reason) == before + 1;
+  };
+  const IpAddress& a = kPartyA6.address;
+  const IpAddress& own = kLocalA6.address;
+  for (const int hops : {0, 1, 64, 254}) {
+    EXPECT_TRUE(refused(icmp(a, kGroupOfA, discovery(kSolicit, 0, own, option(1, kMacA)),
+                             static_cast<std::uint8_t>(hops)),
+                        DropReason::nd_malformed))
+        << "from beyond the link";
+  }
+  Bytes corrupt = icmp(a, kGroupOfA, discovery(kSolicit, 0, own, option(1, kMacA)));
+  corrupt.back() ^= std::byte{1};
+  EXPECT_TRUE(refused(corrupt, DropReason::icmp_malformed));
+  Bytes code = discovery(kSolicit, 0, own, {});
+  code[1] = std::byte{1};
+  EXPECT_TRUE(refused(icmp(a, kGroupOfA, code), DropReason::nd_malformed));
+  EXPECT_TRUE(
+      refused(icmp(a, kGroupOfA, discovery(kSolicit, 0, kGroupOfA, {})), DropReason::nd_malformed));
+  EXPECT_TRUE(refused(icmp(kAllNodes, kGroupOfA, discovery(kSolicit, 0, own, {})),
+                      DropReason::nd_malformed));
+  EXPECT_TRUE(
+      refused(icmp(kNobody, own, discovery(kSolicit, 0, own, {})), DropReason::nd_malformed))
+      << "duplicate address detection asks the group";
+  EXPECT_TRUE(refused(icmp(kNobody, kGroupOfA, discovery(kSolicit, 0, own, option(1, kMacA))),
+                      DropReason::nd_malformed));
+  for (const Bytes& options : {test::bytes_of({1, 0, 0, 0, 0, 0, 0, 0}), test::bytes_of({1}),
+                               test::bytes_of({1, 2, 0, 0, 0, 0, 0, 0})}) {
+    EXPECT_TRUE(refused(icmp(a, kGroupOfA, discovery(kSolicit, 0, own, options)),
+                        DropReason::nd_malformed));
+  }
+  const MacAddress group{{0x33, 0x33, 0, 0, 0, 1}};
+  EXPECT_TRUE(refused(icmp(a, kGroupOfA, discovery(kSolicit, 0, own, option(1, group))),
+                      DropReason::nd_malformed));
+  const Bytes whole = discovery(kSolicit, 0, own, option(1, kMacA));
+  for (std::size_t n = 8; n < 24; ++n) {
+    const Bytes prefix(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(n));
+    EXPECT_TRUE(refused(icmp(a, kGroupOfA, prefix), DropReason::nd_malformed)) << n;
+  }
+}
+
+TEST(HostNd, ResolvesANextHopAndThenForwards) {
+  PacketLab lab;
+  Path path = path_ab(Family::ipv6, Family::ipv4);
+  const Endpoint far{v6("2400:cafe::9"), UdpPort(4444)};  // behind A's router
+  path.a.remote = far;
+  path.a.hints = {far.address};
+  lab.flows.publish(path, kStart);
+  EXPECT_FALSE(lab.from_b(rtp({})));
+  EXPECT_EQ(lab.dropped(DropReason::neighbor_unresolved), 1U);
+  const IpAddress group = solicited_node_group(kRouterA6);
+  const Bytes question =
+      ethernet(group_mac(group), kMac0, 0x86dd,
+               icmp(kLocalA6.address, group, discovery(kSolicit, 0, kRouterA6, option(1, kMac0))));
+  bool asked = false;
+  for (const Sent& sent : lab.housekeep(after_ms(1))) {
+    asked = asked || (sent.link == 0 && sent.frame == question);
+  }
+  EXPECT_TRUE(asked);
+  EXPECT_FALSE(lab.receive(0, advertisement(kRouterA6, {}, 0xe0))) << "a MAC is missing";
+  EXPECT_FALSE(lab.receive(0, advertisement(kRouterA6, option(2, kMacGateway), 0xa0)));
+  EXPECT_EQ(lab.dropped(DropReason::nd_unsolicited), 2U);
+  EXPECT_FALSE(lab.receive(0, advertisement(kRouterA6, option(2, kMacGateway), 0xe0, kAllNodes)));
+  EXPECT_EQ(lab.dropped(DropReason::nd_malformed), 1U) << "solicited, and to all";
+  EXPECT_FALSE(lab.receive(0, advertisement(kRouterA6, option(2, kMacGateway), 0xe0)));
+  EXPECT_EQ(lab.dropped(DropReason::nd_consumed), 1U);
+  const auto out = lab.from_b(rtp({.sequence = 2}), after_ms(3));
+  ASSERT_TRUE(out);
+  EXPECT_EQ(out->frame[5], std::byte{0xfe});
+  EXPECT_EQ(destination_of(out->frame), far);
+}
+
+TEST(HostNd, UnaskedAdvertisementsChangeNothing) {
+  PacketLab lab;
+  EXPECT_FALSE(lab.receive(0, advertisement(kPartyA6.address, option(2, kMacGateway))));
+  EXPECT_FALSE(lab.receive(0, advertisement(kLocalA6.address, option(2, kMacGateway))));
+  EXPECT_EQ(lab.dropped(DropReason::nd_unsolicited), 2U);
+  lab.flows.publish(path_ab(Family::ipv6, Family::ipv6), kStart);
+  EXPECT_EQ(lab.from_b(rtp({}), kStart, kPartyB6)->frame[5], std::byte{0x0a}) << "A's MAC is kept";
+}
+
+TEST(HostNd, AnnouncesItsAddresses) {
+  PacketLab lab;
+  const Bytes announcement =
+      ethernet(group_mac(kAllNodes), kMac1, 0x86dd,
+               icmp(kLocalB6.address, kAllNodes,
+                    discovery(kAdvertise, 0x20, kLocalB6.address, option(2, kMac1))));
+  int times = 0;  // the first round was the bench's own, when it introduced the parties
+  for (std::uint64_t ms = 0; ms < 10'000; ms += 100) {
+    for (const Sent& sent : lab.housekeep(after_ms(ms))) {
+      if (sent.link == 1 && sent.frame == announcement) ++times;
+    }
+  }
+  EXPECT_EQ(times, 2);
+}
+
+TEST(HostIcmp6, EchoesWithRightChecksums) {
+  for (const std::size_t size : {0U, 1U, 56U, 57U, 1400U}) {
+    PacketLab lab;
+    const IpAddress& a = kPartyA6.address;
+    Bytes request = ping(a, kLocalA6.address, size);
+    request.resize(request.size() + 3);
+    const auto reply = lab.receive(0, request);
+    ASSERT_TRUE(reply) << size;
+    EXPECT_EQ(reply->frame, ethernet(kMacA, kMac0, 0x86dd, echo(kLocalA6.address, a, size, 129)));
+  }
+}
+
+TEST(HostIcmp6, OthersAreNamed) {
+  PacketLab lab;
+  const IpAddress& a = kPartyA6.address;
+  EXPECT_FALSE(lab.receive(0, ping(a, kLocalB6.address)));
+  EXPECT_FALSE(lab.receive(0, ping(a, kAllNodes)));
+  EXPECT_EQ(lab.dropped(DropReason::not_local), 2U);
+  for (const char* from : {"::1", "ff02::1", "::", "2001:db8:a::1"}) {
+    EXPECT_FALSE(lab.receive(0, ping(v6(from), kLocalA6.address))) << from;
+  }
+  EXPECT_EQ(lab.dropped(DropReason::source_invalid), 4U);
+  EXPECT_TRUE(lab.receive(0, ping(v6("fe80::10"), kLocalA6.address)));
+  // Unreachable, too big, router solicitation and advertisement, redirect, listener report.
+  const auto types = {1, 2, 129, 133, 134, 137, 143};
+  for (const int type : types) {
+    EXPECT_FALSE(lab.receive(
+        0, ethernet(kMac0, kMacA, 0x86dd,
+                    echo(a, kLocalA6.address, 32, static_cast<std::uint8_t>(type), 255))));
+  }
+  EXPECT_EQ(lab.dropped(DropReason::icmp_unsupported), types.size());
+}
+
+TEST(HostIcmp6, RepliesShareTheRateOfIpv4) {
+  PacketLab lab;
+  int replies = 0;
+  for (int i = 0; i < 300; ++i) {
+    replies += lab.receive(0, ping(kPartyA6.address, kLocalA6.address)).has_value();
+  }
+  EXPECT_EQ(replies, static_cast<int>(Host::kEchoRepliesPerSecond));
+}
+
+}  // namespace
+}  // namespace millrace::test
