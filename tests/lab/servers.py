@@ -27,7 +27,7 @@ class Kamailio:
             relay = f'MR_RTPENGINE="unix:{relay_socket}"'
         else:
             relay = "MR_NO_RELAY"
-        defines = [f"MR_LISTEN=udp:{topology.PROXY}:5060", "MR_WORKERS=2", "MR_PING_SECONDS=5",
+        defines = [f"MR_ADDRESS={topology.PROXY}", "MR_WORKERS=2", "MR_PING_SECONDS=5",
                    f'MR_RPC="{self.runtime / "rpc.sock"}"', relay]
         self.program = programs.start(
             "kamailio",

@@ -37,7 +37,7 @@ class PracticesTest(SipCase):
         self.tap = Tap(self.relay.folder / "tap.sock", socket or self.relay.socket)
         self.addCleanup(self.tap.close)
         scheme = "" if module == "mediaproxy" else "unix:"
-        self.start_agents(config, "MR_LISTEN=udp:127.0.0.1:5060", "MR_WORKERS=2",
+        self.start_agents(config, "MR_ADDRESS=127.0.0.1", "MR_WORKERS=2",
                           f"MR_PING_SECONDS={PING_SECONDS}",
                           f'MR_RPC="{self.relay.folder / "rpc.sock"}"',
                           f'MR_{module.upper()}="{scheme}{self.tap.at}"')

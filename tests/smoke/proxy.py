@@ -58,7 +58,7 @@ class Kamailio:
         self.children, self.space, self.address = children, space, address
         self.rpc = children.folder / "rpc.sock"
         self.process = start_kamailio(
-            children, space, CONFIG, f"MR_LISTEN=udp:{address}:5060", f"MR_WORKERS={workers}",
+            children, space, CONFIG, f"MR_ADDRESS={address}", f"MR_WORKERS={workers}",
             "MR_PING_SECONDS=20", f'MR_RPC="{self.rpc}"', f'MR_RTPENGINE="unix:{relay_socket}"')
         self.probe = Probe(space, address)
         deadline = time.monotonic() + 15 * SLOWNESS

@@ -24,11 +24,11 @@ class Agent:
     numbers = itertools.count(1)
     patience = 10 * SLOWNESS
 
-    def __init__(self, space, name, host, port, phone):
+    def __init__(self, space, name, host, port, phone, domain=PROXY[0]):
         with space:
             self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.name, self.host, self.port, self.phone = name, host, port, phone
-        self.address = f"sip:{name}@127.0.0.1"
+        self.domain, self.address = domain, f"sip:{name}@{domain}"
         self.contact = f"Contact: <sip:{name}@{host}:{port}>"
         self.headers = []  # more of them, in all its messages
         self.socket.bind((host, port))
@@ -79,7 +79,7 @@ class Agent:
         deadline = time.monotonic() + self.patience
         self.socket.settimeout(0.3)
         for cseq in itertools.count(1):
-            self.request("REGISTER", "sip:127.0.0.1",
+            self.request("REGISTER", f"sip:{self.domain}",
                          [f"From: <{self.address}>;tag=r", f"To: <{self.address}>",
                           f"Call-ID: register-{self.name}"], cseq)
             try:
@@ -176,12 +176,16 @@ class Dialog:
 class SipCase(Case):
     """Tests with a relay and a proxy of their own, each."""
 
-    host = "127.0.0.1"  # whence the phones signal
+    host = "127.0.0.1"  # source address of the phones' signalling
+    domain = PROXY[0]  # of their SIP addresses
 
     def start_proxy(self, config, *defines, phones=None):
         """Kamailio, and both agents ready to call, for `self.relay`."""
-        self.start_agents(config, f"MR_LISTEN=udp:{PROXY[0]}:{PROXY[1]}", "MR_WORKERS=2", *defines,
+        self.start_agents(config, f"MR_ADDRESS={PROXY[0]}", "MR_WORKERS=2", *defines,
                           phones=phones)
+        self.wait_for_proxy()
+
+    def wait_for_proxy(self):
         log = self.relay.folder / "kamailio.log"
         self.assertTrue(self.bob.register(), log.read_text("utf-8", "replace")[-4000:])
 
@@ -192,9 +196,9 @@ class SipCase(Case):
         start_kamailio(children, self.bed.relay, config, *defines)
         caller, callee = phones or self.phones()
         self.pair = types.SimpleNamespace(caller=caller, callee=callee)
-        self.alice = Agent(self.bed.relay, "alice", self.host, 5070, caller)
+        self.alice = Agent(self.bed.relay, "alice", self.host, 5070, caller, self.domain)
         self.addCleanup(self.alice.close)
-        self.bob = Agent(self.bed.relay, "bob", self.host, 5080, callee)
+        self.bob = Agent(self.bed.relay, "bob", self.host, 5080, callee, self.domain)
         self.addCleanup(self.bob.close)
 
     def assert_talking(self):
