@@ -150,8 +150,10 @@ def rtpengine(bed, section):
     with contextlib.ExitStack() as stack:
         phones, space = stack.enter_context(wire())
         space.ip(f"address add {RELAY}/24 dev eth0")
-        command = ["taskset", "-c", str(CORE), "rtpengine", "-f", "-E", "--no-fallback", "--table=-1",
-                   "-i", RELAY, f"--listen-ng={NG_UDP}", "--num-threads=1", "--log-level=3",
+        # The package's own file binds localhost.
+        command = ["taskset", "-c", str(CORE), "rtpengine", "--config-file=none", "-f", "-E",
+                   "--no-fallback", "--table=-1", "-i", RELAY,
+                   f"--listen-ng={NG_UDP}", "--num-threads=1", "--log-level=3",
                    "--port-min=1024", "--port-max=65535", "--delete-delay=0"]
         section.ran(*command)
         log = stack.enter_context(tempfile.TemporaryFile("w+"))

@@ -307,8 +307,9 @@ class RtpengineTest(LoadCase, unittest.TestCase):
         log = self.enterContext(tempfile.TemporaryFile())
         with self.relay:
             self.process = subprocess.Popen(
-                ["rtpengine", "-f", "-E", "--no-fallback", "--table=-1", "-i", self.RELAY,
-                 f"--listen-ng={self.RELAY}:2223", "--num-threads=1", "--log-level=3"],
+                ["rtpengine", "--config-file=none", "-f", "-E", "--no-fallback", "--table=-1",
+                 "-i", self.RELAY, f"--listen-ng={self.RELAY}:2223", "--num-threads=1",
+                 "--log-level=3"],
                 stdout=log, stderr=log)
         self.addCleanup(self.process.wait)
         self.addCleanup(self.process.terminate)
