@@ -12,7 +12,7 @@ namespace millrace {
 
 namespace {
 
-// What was received last, until it is served.
+// What recv() has brought. Overwritten by the next recv() of any connection of this thread.
 thread_local std::array<char, 65536> chunk;
 
 // In Connection::news_: a thread is at work.
@@ -112,30 +112,41 @@ Connection::Turn Connection::work(std::uint32_t news) {
   int left = kTurn;
   for (bool drained = false;;) {
     const Turn turn = serve(input, left);
-    if (turn == Turn::spent) buffer_ = std::string(input);
-    if (turn != Turn::starved) return turn;
-    if (drained) return keep(input);
+    if (turn == Turn::ended) return turn;
+    hold(input);
+    if (turn == Turn::spent) return turn;
+    if (drained) return wait_for_more();
     const ssize_t n = ::recv(socket_.get(), chunk.data(), chunk.size(), MSG_DONTWAIT);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && errno == EAGAIN) return keep(input);
+    if (n < 0 && errno == EAGAIN) return wait_for_more();
     if (n <= 0) {
       close();
       return Turn::ended;
     }
     const std::string_view fresh(chunk.data(), static_cast<std::size_t>(n));
     drained = fresh.size() < chunk.size() && (news & kHangup) == 0;
-    if (input.empty()) {
+    if (buffer_.empty()) {
       input = fresh;
     } else {
-      buffer_ = std::string(input).append(fresh);
-      input = buffer_;
+      input = buffer_.append(fresh);
     }
   }
 }
 
-// What is not served yet stays for the next time.
-Connection::Turn Connection::keep(std::string_view input) {
-  buffer_ = std::string(input);
+// Keeps what is not served yet in buffer_, before the next recv() overwrites the chunk. `input`
+// views the end of buffer_, or of the chunk if buffer_ is empty.
+void Connection::hold(std::string_view& input) {
+  if (input.empty()) {
+    std::string().swap(buffer_);  // an idle client costs no buffer
+  } else if (buffer_.empty()) {
+    buffer_ = input;
+  } else {
+    buffer_.erase(0, buffer_.size() - input.size());
+  }
+  input = buffer_;
+}
+
+Connection::Turn Connection::wait_for_more() {
   if (note_unfinished(!buffer_.empty())) return Turn::starved;
   cut("too many unfinished requests of one process");
   return Turn::ended;

@@ -107,7 +107,8 @@ class Connection {
   [[nodiscard]] bool answer(std::string_view message);
   [[nodiscard]] bool send(std::string_view reply);
   void make_room();
-  [[nodiscard]] Turn keep(std::string_view input);
+  void hold(std::string_view& input);
+  [[nodiscard]] Turn wait_for_more();
   [[nodiscard]] bool note_unfinished(bool unfinished);
   void cut(std::string_view why);
 
@@ -121,7 +122,7 @@ class Connection {
   std::atomic<bool> closed_ = false;              // the descriptor goes with the object
   bool first_ = true;                             // no message was served yet
   bool roomy_ = false;                            // the socket holds the longest reply
-  std::string buffer_;                            // what is not served yet
+  std::string buffer_;                            // input that is not served yet
   std::atomic<Clock::rep> unfinished_since_ = 0;  // 0: there is no unfinished request
 };
 

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/server/connection.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <random>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "control/protocol/ng/ng.h"
+#include "control/server/codecs.h"
+#include "dataplane/base/file_descriptor.h"
+#include "tests/control/call/calls_fixture.h"
+
+namespace millrace {
+namespace {
+
+constexpr std::string_view kPing = "d7:command4:pinge";
+constexpr std::string_view kPong = "d6:result4:ponge";
+// What must never be answered: it stands within another request's value.
+constexpr std::string_view kHidden = "d7:command5:dancee";
+constexpr std::size_t kChunk = 65'536;  // bytes of one recv()
+
+// A ping of `size` bytes. Wherever a recv() may end in it, the next one starts with kHidden.
+std::string long_ping(std::size_t size, std::string_view cookie = "") {
+  const std::string head = (cookie.empty() ? "" : std::string(cookie) + " ") + "d3:pad";
+  const std::string tail = "7:command4:pinge";
+  std::size_t pad = size - head.size() - tail.size() - 1;
+  pad -= std::to_string(pad).size();
+  std::string text = head + std::to_string(pad) + ":" + std::string(pad, 'x') + tail;
+  EXPECT_EQ(text.size(), size);
+  for (std::size_t at = kChunk; at + kHidden.size() + tail.size() <= size; at += kChunk) {
+    text.replace(at, kHidden.size(), kHidden);
+  }
+  return text;
+}
+
+// The client's end of a connection that is served by this thread.
+class Client {
+ public:
+  Client(Connections& connections, Calls& calls) {
+    static std::uint64_t id = 1;
+    std::array<int, 2> ends{};
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+    socket_ = FileDescriptor(ends[0]);
+    connection_ = std::make_shared<Connection>(id++, FileDescriptor(ends[1]),
+                                               codec_of(ControlProtocol::ng), calls, connections);
+    EXPECT_EQ(connections.enter(connection_), "");
+  }
+  // Sends `bytes` in as many pieces as the socket needs; what the server has answered.
+  std::string send(std::string_view bytes) {
+    std::string replies;
+    while (!bytes.empty()) {
+      const ssize_t n =
+          ::send(socket_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+      if (n > 0) bytes.remove_prefix(static_cast<std::size_t>(n));
+      replies += serve();
+      if (closed()) break;
+    }
+    return replies;
+  }
+  // The client ends.
+  std::string end() {
+    ::shutdown(socket_.get(), SHUT_WR);
+    return serve(Connection::kInput | Connection::kHangup);
+  }
+  [[nodiscard]] bool closed() const { return connection_->closed(); }
+
+ private:
+  std::string serve(std::uint32_t news = Connection::kInput) {
+    std::string replies;
+    while (connection_->tell(news)) replies += receive();
+    return replies + receive();
+  }
+  [[nodiscard]] std::string receive() const {
+    std::string all;
+    for (std::array<char, kChunk> buffer{};;) {
+      const ssize_t n = ::recv(socket_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+      if (n <= 0) return all;
+      all.append(buffer.data(), static_cast<std::size_t>(n));
+    }
+  }
+
+  FileDescriptor socket_;
+  std::shared_ptr<Connection> connection_;
+};
+
+class ConnectionTest : public CallsTest {
+ protected:
+  [[nodiscard]] Client connect() { return {connections, *calls}; }
+
+  Connections connections;
+};
+
+// The sizes around those of one and two receives, up to the limit.
+std::vector<std::size_t> sizes() {
+  std::vector<std::size_t> all;
+  for (std::size_t size = kChunk - 40; size <= kChunk + 40; ++size) all.push_back(size);
+  for (std::size_t size = ng::kMaxMessage - 40; size <= ng::kMaxMessage; ++size) {
+    all.push_back(size);
+  }
+  return all;
+}
+
+TEST_F(ConnectionTest, AnswersRequestsOfEverySizeUpToTheLimit) {
+  Client client = connect();
+  for (const std::size_t size : sizes()) EXPECT_EQ(client.send(long_ping(size)), kPong) << size;
+}
+
+TEST_F(ConnectionTest, AnswersRequestsOfEverySizeInPieces) {
+  Client client = connect();
+  for (const std::size_t size : sizes()) {
+    const std::string request = long_ping(size);
+    for (const std::size_t piece : {std::size_t{1'000}, std::size_t{32'768}, kChunk - 1, kChunk}) {
+      std::string replies;
+      for (std::size_t at = 0; at < size; at += piece) {
+        replies += client.send(std::string_view(request).substr(at, piece));
+      }
+      EXPECT_EQ(replies, kPong) << size << " by " << piece;
+    }
+  }
+}
+
+TEST_F(ConnectionTest, AnswersARequestCutAnywhere) {
+  Client client = connect();
+  const auto expect_pong = [&](std::string_view request, std::size_t cut) {
+    EXPECT_EQ(client.send(request.substr(0, cut)), "") << request.size() << " at " << cut;
+    EXPECT_EQ(client.send(request.substr(cut)), kPong) << request.size() << " at " << cut;
+  };
+  for (std::size_t cut = 1; cut < kPing.size(); ++cut) expect_pong(kPing, cut);
+  for (const std::size_t size : {kChunk + 30, ng::kMaxMessage}) {
+    const std::string request = long_ping(size);
+    for (std::size_t cut = 1; cut < size; cut += cut < 200 || cut + 200 > size ? 1 : 61) {
+      expect_pong(request, cut);
+    }
+    for (std::size_t cut = kChunk - 40; cut < std::min(kChunk + 40, size); ++cut) {
+      expect_pong(request, cut);
+    }
+  }
+}
+
+// Each request ends at another offset of a receive.
+TEST_F(ConnectionTest, AnswersPipelinedRequestsOfAllSizes) {
+  Client client = connect();
+  std::mt19937 random(12);
+  std::string requests, replies;
+  for (int i = 0; i < 3000; ++i) {
+    const std::string cookie = "c" + std::to_string(i);
+    const std::size_t long_size = 50 + random() % (ng::kMaxMessage - 50);
+    requests += i % 50 == 0 ? long_ping(long_size, cookie) : cookie + " " + std::string(kPing);
+    replies += cookie + " " + std::string(kPong);
+  }
+  EXPECT_TRUE(client.send(requests) == replies);
+  // The same in pieces of any size.
+  std::string again;
+  for (std::string_view rest = requests; !rest.empty();) {
+    const std::size_t piece = std::min<std::size_t>(rest.size(), 1 + random() % (3 * kChunk));
+    again += client.send(rest.substr(0, piece));
+    rest.remove_prefix(piece);
+  }
+  EXPECT_TRUE(again == replies);
+}
+
+TEST_F(ConnectionTest, RefusesARequestPastTheLimit) {
+  Client client = connect();
+  EXPECT_TRUE(client.send(long_ping(ng::kMaxMessage + 1)).starts_with("d6:result5:error"));
+  EXPECT_TRUE(client.closed());
+}
+
+TEST_F(ConnectionTest, AnswersNothingOfAHalfClosedRequest) {
+  for (const std::size_t size : {kPing.size(), std::size_t{1'000}, kChunk + 30, ng::kMaxMessage}) {
+    const std::string request = size == kPing.size() ? std::string(kPing) : long_ping(size);
+    for (std::size_t cut = 1; cut < size; cut += 1 + size / 100) {
+      Client client = connect();
+      EXPECT_EQ(client.send(request.substr(0, cut)) + client.end(), "") << size << " at " << cut;
+      EXPECT_TRUE(client.closed());
+    }
+  }
+  EXPECT_EQ(connections.count(), 0U);
+}
+
+}  // namespace
+}  // namespace millrace
