@@ -31,42 +31,46 @@ std::string_view Connections::enter(const std::shared_ptr<Connection>& connectio
   if (process != 0 && share.connections >= kMaxPerProcess) {
     return "too many connections of one process";
   }
+  connections_.emplace(connection->id(), Entry{connection, share});
   ++share.connections;
-  connections_.emplace(connection->id(), connection);
   return {};
 }
 
 std::shared_ptr<Connection> Connections::find(std::uint64_t id) const {
   const std::lock_guard lock(mutex_);
   const auto found = connections_.find(id);
-  return found == connections_.end() ? nullptr : found->second;
+  return found == connections_.end() ? nullptr : found->second.connection;
 }
 
-void Connections::leave(const Connection& connection) {
+void Connections::leave(std::uint64_t id) {
+  std::shared_ptr<Connection> last;  // destroyed without the lock
   const std::lock_guard lock(mutex_);
-  if (connections_.erase(connection.id()) == 0) return;
-  const auto share = shares_.find(connection.peer().pid);
-  if (--share->second.connections == 0) shares_.erase(share);
+  const auto found = connections_.find(id);
+  if (found == connections_.end()) return;
+  Entry& entry = found->second;
+  last = std::move(entry.connection);
+  if (entry.unfinished) --entry.share.unfinished;
+  if (--entry.share.connections == 0) shares_.erase(last->peer().pid);
+  connections_.erase(found);
 }
 
-bool Connections::begin_unfinished(pid_t process) {
+bool Connections::set_unfinished(std::uint64_t id, bool unfinished) {
   const std::lock_guard lock(mutex_);
-  Share& share = shares_[process];
-  if (process != 0 && share.unfinished >= kMaxUnfinished) return false;
-  ++share.unfinished;
+  const auto found = connections_.find(id);
+  if (found == connections_.end() || found->second.unfinished == unfinished) return true;
+  Entry& entry = found->second;
+  const bool limited = entry.connection->peer().pid != 0;
+  if (unfinished && limited && entry.share.unfinished >= kMaxUnfinished) return false;
+  unfinished ? ++entry.share.unfinished : --entry.share.unfinished;
+  entry.unfinished = unfinished;
   return true;
-}
-
-void Connections::end_unfinished(pid_t process) {
-  const std::lock_guard lock(mutex_);
-  --shares_[process].unfinished;
 }
 
 std::vector<std::shared_ptr<Connection>> Connections::all() const {
   const std::lock_guard lock(mutex_);
   std::vector<std::shared_ptr<Connection>> all;
   all.reserve(connections_.size());
-  for (const auto& [id, connection] : connections_) all.push_back(connection);
+  for (const auto& [id, entry] : connections_) all.push_back(entry.connection);
   return all;
 }
 
@@ -81,8 +85,6 @@ Connection::Connection(std::uint64_t id, FileDescriptor socket, const Codec& cod
   socklen_t size = sizeof peer_;
   ::getsockopt(socket_.get(), SOL_SOCKET, SO_PEERCRED, &peer_, &size);
 }
-
-Connection::~Connection() { static_cast<void>(note_unfinished(false)); }
 
 // Who finds nobody at work does the work, until there is no more.
 bool Connection::tell(std::uint32_t news) {
@@ -215,13 +217,8 @@ void Connection::make_room() {
 // False: the process must not have another one.
 bool Connection::note_unfinished(bool unfinished) {
   if (unfinished == (unfinished_since_ != 0)) return true;
-  if (!unfinished) {
-    unfinished_since_ = 0;
-    connections_.end_unfinished(peer_.pid);
-    return true;
-  }
-  if (!connections_.begin_unfinished(peer_.pid)) return false;
-  unfinished_since_ = Clock::now().time_since_epoch().count();
+  if (!connections_.set_unfinished(id_, unfinished)) return false;
+  unfinished_since_ = unfinished ? Clock::now().time_since_epoch().count() : 0;
   return true;
 }
 
@@ -234,7 +231,7 @@ void Connection::cut(std::string_view why) {
 }
 
 void Connection::close() {
-  if (!closed_.exchange(true)) connections_.leave(*this);
+  if (!closed_.exchange(true)) connections_.leave(id_);
 }
 
 }  // namespace millrace

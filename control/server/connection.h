@@ -45,11 +45,11 @@ class Connections {
 
   // Why it must not enter; empty: it has entered, and find() knows it by its id.
   [[nodiscard]] std::string_view enter(const std::shared_ptr<Connection>& connection);
-  void leave(const Connection& connection);
+  // Gives back all that a connection counts for. No effect on one that has left.
+  void leave(std::uint64_t id);
   [[nodiscard]] std::shared_ptr<Connection> find(std::uint64_t id) const;
-  // A process begins or ends an unfinished request; false: it has too many.
-  [[nodiscard]] bool begin_unfinished(pid_t process);
-  void end_unfinished(pid_t process);
+  // Counts a connection's unfinished request, or counts it no more. False: too many of its process.
+  [[nodiscard]] bool set_unfinished(std::uint64_t id, bool unfinished);
 
   [[nodiscard]] std::vector<std::shared_ptr<Connection>> all() const;
   [[nodiscard]] std::size_t count() const;
@@ -62,10 +62,18 @@ class Connections {
     std::size_t unfinished = 0;
   };
 
+  // What one connection counts for in its process's share. It is given back with the entry alone,
+  // so that a share is the sum of its entries and ends with the last one.
+  struct Entry {
+    std::shared_ptr<Connection> connection;
+    Share& share;
+    bool unfinished = false;
+  };
+
   mutable std::mutex mutex_;
   // By process; 0, which stands for all those of other PID namespaces, is not limited.
   std::unordered_map<pid_t, Share> shares_;
-  std::unordered_map<std::uint64_t, std::shared_ptr<Connection>> connections_;  // by id
+  std::unordered_map<std::uint64_t, Entry> connections_;  // by id
 };
 
 class Connection {
@@ -82,7 +90,7 @@ class Connection {
   // All but `socket` must outlive it.
   Connection(std::uint64_t id, FileDescriptor socket, const Codec& codec, Calls& calls,
              Connections& connections);
-  ~Connection();
+  ~Connection() = default;
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 

@@ -73,6 +73,11 @@ class Client {
     ::shutdown(socket_.get(), SHUT_WR);
     return serve(Connection::kInput | Connection::kHangup);
   }
+  void die() {
+    socket_.reset();
+    serve(Connection::kInput | Connection::kHangup);
+    EXPECT_TRUE(closed());
+  }
   [[nodiscard]] bool closed() const { return connection_->closed(); }
 
  private:
@@ -186,6 +191,34 @@ TEST_F(ConnectionTest, AnswersNothingOfAHalfClosedRequest) {
     }
   }
   EXPECT_EQ(connections.count(), 0U);
+}
+
+// A process's unfinished requests end with its connections, also with the only one it has.
+TEST_F(ConnectionTest, CountsAgainAfterADeathWithinARequest) {
+  const std::string request = long_ping(1'000);
+  for (std::size_t i = 0; i < 3 * Connections::kMaxUnfinished; ++i) {
+    {
+      Client dying = connect();
+      EXPECT_EQ(dying.send(request.substr(0, 1 + i)), "");
+      dying.die();
+    }
+    Client client = connect();
+    EXPECT_EQ(client.send(request.substr(0, 500)), "");
+    EXPECT_EQ(client.send(request.substr(500)), kPong) << i;
+    client.die();
+  }
+  EXPECT_EQ(connections.cut, 0U);
+  // The limit is where it was.
+  std::vector<Client> clients;
+  for (std::size_t i = 0; i <= Connections::kMaxUnfinished; ++i) {
+    clients.push_back(connect());
+    EXPECT_EQ(clients.back().send(request.substr(0, 500)), "");
+    EXPECT_EQ(clients.back().closed(), i == Connections::kMaxUnfinished) << i;
+  }
+  // One that ends makes room for another one.
+  clients.front().die();
+  EXPECT_EQ(connect().send(request.substr(0, 500)), "");
+  EXPECT_EQ(connections.cut, 1U);
 }
 
 }  // namespace
