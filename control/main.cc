@@ -13,11 +13,11 @@
 
 #include <asio/io_context.hpp>
 #include <asio/signal_set.hpp>
-#include <asio/steady_timer.hpp>
 #include <fmt/format.h>
 
 #include "control/call/calls.h"
 #include "control/config/config.h"
+#include "control/housekeeping.h"
 #include "control/log.h"
 #include "control/notify/notify.h"
 #include "control/options.h"
@@ -52,20 +52,20 @@ class Control {
     calls_.tell_events([this](Event event) { notifier_->tell(std::move(event)); });
     if (auto started = server_.start(); !started) return started;
     wait_for_signal();
-    wait_a_second();
+    housekeeping_.start();
     return {};
   }
   void run() {
     std::vector<std::jthread> threads;
     threads.reserve(kControlThreads);
     for (int i = 0; i < kControlThreads; ++i) threads.emplace_back([this] { server_.run(); });
-    keep_house();
+    run_event_loop();
     server_.stop();
   }
 
  private:
-  // What fails in a way nobody foresaw costs itself, not the live calls.
-  void keep_house() {
+  // An exception from a handler costs that handler, not the live calls.
+  void run_event_loop() {
     for (;;) {
       try {
         io_.run();
@@ -78,37 +78,25 @@ class Control {
   void wait_for_signal() {
     signals_.async_wait([this](const asio::error_code& error, int signal) {
       if (error) return;
-      if (signal == SIGHUP) {
-        drain();
-        wait_for_signal();
-        return;
-      }
-      log_event(Level::info, "stopping", {{"signal", signal == SIGTERM ? "TERM" : "INT"}});
-      calls_.end_all();
-      notifier_->flush(kLastWords, [this] { io_.stop(); });
+      wait_for_signal();
+      signal == SIGHUP ? drain() : stop(signal);
     });
   }
   void drain() {
-    notify_systemd("STATUS=draining: no new calls, ends with the last one");
-    calls_.drain();
     draining_ = true;
+    calls_.drain();
+    notify_systemd("STATUS=draining: no new calls, ends with the last one");
   }
-  void wait_a_second() {
-    housekeeping_.expires_after(std::chrono::seconds(1));
-    housekeeping_.async_wait([this](const asio::error_code& error) {
-      if (error) return;
-      calls_.expire(Calls::Clock::now());
-      server_.expire(Server::Clock::now());
-      notifier_->tick(std::chrono::steady_clock::now());
-      log_tick();
-      notify_systemd("WATCHDOG=1");
-      if (draining_ && calls_.sessions() == 0) {
-        log_event(Level::info, "stopping", {{"reason", "drained"}});
-        draining_ = false;
-        notifier_->flush(kLastWords, [this] { io_.stop(); });
-      }
-      wait_a_second();
-    });
+  void stop(int signal) {
+    log_event(Level::info, "stopping", {{"signal", signal == SIGTERM ? "TERM" : "INT"}});
+    calls_.end_all();
+    notifier_->flush(kLastWords, [this] { io_.stop(); });
+  }
+  void stop_if_drained() {
+    if (!draining_ || calls_.sessions() != 0) return;
+    log_event(Level::info, "stopping", {{"reason", "drained"}});
+    draining_ = false;
+    notifier_->flush(kLastWords, [this] { io_.stop(); });
   }
 
   Calls& calls_;
@@ -116,8 +104,17 @@ class Control {
   Server server_;
   std::unique_ptr<Notifier> notifier_;
   asio::signal_set signals_{io_, SIGTERM, SIGINT, SIGHUP};
-  asio::steady_timer housekeeping_{io_};
   std::atomic<bool> draining_ = false;
+  // The watchdog is last: a step that hangs ends the process, one that throws does not.
+  Housekeeping housekeeping_{
+      io_,
+      std::chrono::seconds(1),
+      {{"calls", [this] { calls_.expire(Calls::Clock::now()); }},
+       {"server", [this] { server_.expire(Server::Clock::now()); }},
+       {"notifier", [this] { notifier_->tick(std::chrono::steady_clock::now()); }},
+       {"log", [] { log_tick(); }},
+       {"drain", [this] { stop_if_drained(); }},
+       {"watchdog", [] { notify_systemd("WATCHDOG=1"); }}}};
 };
 
 void tell_ready(const Config& config, const std::vector<Listener>& listeners) {

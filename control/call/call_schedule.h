@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// When each call is to be looked at next, and so a list of all calls.
+// When each call is to be checked next; also the list of all calls.
 //
 // The table of calls cannot be walked while others change it, and walking 100,000 calls a second to
-// find three would be waste. A call stands here once, at the earliest time that it could end.
-// Thread-safe.
+// find three would be waste. Each call has one entry, at the earliest time that it could end.
+// An entry is moved, never taken out and put back: once a call is in, nothing here needs memory, so
+// a check that fails cannot lose the call. Thread-safe.
 
 #include <cstddef>
 #include <memory>
@@ -25,15 +26,16 @@ class CallSchedule {
  public:
   using Time = Call::Clock::time_point;
 
-  // Looks at `call` at `when`, or earlier if that was asked for before.
+  // Checks `call` at `when`, or earlier if that was asked for before.
   void at(const CallPtr& call, Time when) {
     const std::lock_guard lock(mutex_);
-    if (const auto before = call->scheduled) {
-      if (*before <= when) return;
-      entries_.erase({*before, call});
-    }
-    call->scheduled = when;
-    entries_.emplace(when, call);
+    if (!call->scheduled || when < *call->scheduled) move(call, when);
+  }
+
+  // Checks `call` at `when`, whatever was asked for before.
+  void set(const CallPtr& call, Time when) {
+    const std::lock_guard lock(mutex_);
+    move(call, when);
   }
 
   void forget(const CallPtr& call) {
@@ -42,15 +44,13 @@ class CallSchedule {
     call->scheduled.reset();
   }
 
-  // The calls that are due, which leave the schedule.
-  [[nodiscard]] std::vector<CallPtr> take_due(Time now) {
-    std::vector<CallPtr> due;
+  // The first call that is due, which is due again at `retry`; null: there is none.
+  // Precondition: now < retry.
+  [[nodiscard]] CallPtr take_due(Time now, Time retry) {
     const std::lock_guard lock(mutex_);
-    while (!entries_.empty() && entries_.begin()->first <= now) {
-      due.push_back(entries_.begin()->second);
-      due.back()->scheduled.reset();
-      entries_.erase(entries_.begin());
-    }
+    if (entries_.empty() || entries_.begin()->first > now) return nullptr;
+    CallPtr due = entries_.begin()->second;
+    move(due, retry);
     return due;
   }
 
@@ -72,6 +72,18 @@ class CallSchedule {
   }
 
  private:
+  // Precondition: the lock is held.
+  void move(const CallPtr& call, Time when) {
+    if (call->scheduled) {
+      auto entry = entries_.extract({*call->scheduled, call});
+      entry.value().first = when;
+      entries_.insert(std::move(entry));
+    } else {
+      entries_.emplace(when, call);
+    }
+    call->scheduled = when;
+  }
+
   mutable std::mutex mutex_;
   std::set<std::pair<Time, CallPtr>> entries_;
 };

@@ -29,6 +29,7 @@ using Time = Calls::Clock::time_point;
 using Counter = std::atomic<std::uint64_t>;
 
 constexpr auto kLatchLook = std::chrono::seconds(1);
+constexpr auto kRetry = std::chrono::seconds(1);  // after a check that failed
 constexpr std::string_view kSessionLimit = "Parallel session limit reached";
 using reason::kOutOfPorts, reason::kUnknownCall;
 constexpr std::string_view kNoMatch = "Call-ID not found or tags didn't match";
@@ -82,10 +83,15 @@ struct Calls::Impl {
       --sessions;
       return nullptr;
     }
-    const auto made = std::make_shared<Call>(request, config.timeouts, realms, dataplane, now);
-    Table::const_accessor found;
-    if (!table.insert(found, {made->id(), made})) --sessions;  // another thread was faster
-    return found->second;
+    try {
+      const auto made = std::make_shared<Call>(request, config.timeouts, realms, dataplane, now);
+      Table::const_accessor found;
+      if (!table.insert(found, {made->id(), made})) --sessions;  // another thread was faster
+      return found->second;
+    } catch (...) {
+      --sessions;
+      throw;
+    }
   }
 
   // Precondition: the call's lock is held.
@@ -105,11 +111,11 @@ struct Calls::Impl {
 
   // `last` is its ending() before it lost its dialogs.
   void finish(const CallPtr& call, Call::End end, event::End last) {
+    leave(call);
     const auto reason = static_cast<std::size_t>(end);
     ++ends[reason];
     log_event(expected(end) ? Level::info : Level::warning, kEndNames[reason],
               {{"call-id", call->id()}});
-    leave(call);
     const event::End::Dialog tags = last.tags;
     last.reason = kEndNames[reason];
     last.untold = !expected(end);
@@ -119,32 +125,53 @@ struct Calls::Impl {
 
   // Somebody reads all events; without, the only ones that go anywhere are untold ends.
   [[nodiscard]] bool watched() const { return outlet && readers; }
+  // An event that cannot be passed on costs itself, not the request that caused it.
   void tell(const Call& call, const event::End::Dialog& tags, decltype(Event::what) what) const {
     if (!outlet) return;
-    outlet({.time = std::chrono::system_clock::now(),
-            .call_id = std::string(call.id()),
-            .from_tag = tags.from_tag,
-            .to_tag = tags.to_tag,
-            .what = std::move(what)});
+    guarded(call, [&] {
+      outlet({.time = std::chrono::system_clock::now(),
+              .call_id = std::string(call.id()),
+              .from_tag = tags.from_tag,
+              .to_tag = tags.to_tag,
+              .what = std::move(what)});
+    });
   }
   void tell(const Call& call, decltype(Event::what) what) const {
     if (watched()) tell(call, call.tags(), std::move(what));
   }
   // After an offer or answer; `answered`: it was before.
   void tell_progress(Call& call, bool fresh, bool answered) const {
-    if (fresh) tell(call, event::Start{});
-    if (!answered && call.answered()) tell(call, event::Answer{});
-    if (const auto held = call.hold_changed()) {
-      *held ? tell(call, event::Hold{}) : tell(call, event::Resume{});
-    }
+    guarded(call, [&] {
+      if (fresh) tell(call, event::Start{});
+      if (!answered && call.answered()) tell(call, event::Answer{});
+      if (const auto held = call.hold_changed()) {
+        *held ? tell(call, event::Hold{}) : tell(call, event::Resume{});
+      }
+    });
   }
   void tell_latches(Call& call) const {
-    for (event::Latched& latched : call.new_latches()) tell(call, std::move(latched));
+    guarded(call, [&] {
+      for (event::Latched& latched : call.new_latches()) tell(call, std::move(latched));
+    });
   }
-  // Precondition: the call's lock is held.
-  void plan(const CallPtr& call, Time next, Time now) {
-    const bool soon = watched() && call->awaits_latch(now);
-    schedule.at(call, soon ? std::min(next, now + kLatchLook) : next);
+  // After an offer or answer. A call that stands for a later check stays there: it is found to
+  // live on. Precondition: the call's lock is held.
+  void plan(const CallPtr& call, bool fresh, Time now) {
+    const Time next = next_look(*call, call->may_end(), now);
+    fresh ? schedule.set(call, next) : schedule.at(call, next);
+  }
+  [[nodiscard]] Time next_look(const Call& call, Time next, Time now) const {
+    return watched() && call.awaits_latch(now) ? std::min(next, now + kLatchLook) : next;
+  }
+
+  // An exception from one call is logged and stops neither the caller nor the other calls.
+  template <typename Act>
+  void guarded(const Call& call, Act&& act) const {
+    try {
+      act();
+    } catch (const std::exception& error) {
+      log_event(Level::error, "call-exception", {{"call-id", call.id()}, {"reason", error.what()}});
+    }
   }
 
   [[nodiscard]] Reply refuse(const Request& request, std::string reason) {
@@ -188,6 +215,7 @@ struct Calls::Impl {
   [[nodiscard]] Reply remove(const Request& request, Time now);
   [[nodiscard]] Reply query(const Request& request);
   [[nodiscard]] Reply restrain(const Request& request);
+  void check(const CallPtr& call, Time now);
 };
 
 std::uint64_t Calls::Impl::relayed_bytes() const {
@@ -215,6 +243,8 @@ Reply Calls::Impl::offer(const Request& request, Time now) {
     const std::lock_guard lock(call->mutex);
     if (call->gone) continue;
     const bool fresh = call->empty(), answered = call->answered();
+    // Whatever fails from here on, an abandoned call is found and ended.
+    if (fresh) schedule.at(call, now + kRetry);
     auto told = update ? call->update(request, *session, now) : call->offer(request, *session, now);
     if (!told) {
       if (call->empty()) leave(call);
@@ -222,8 +252,8 @@ Reply Calls::Impl::offer(const Request& request, Time now) {
       return refuse(request, std::move(told.error().message));
     }
     if (fresh) ++sessions_total;
+    plan(call, fresh, now);
     tell_progress(*call, fresh, answered);
-    plan(call, call->may_end(), now);
     log_signal(request, !update && answered ? "reoffer" : name(request.command),
                session->medias.size());
     tell_shortfall(request, *told, reading.shortfall);
@@ -239,8 +269,8 @@ Reply Calls::Impl::answer(const Request& request, Time now) {
     const bool answered = call->answered();
     auto told = call->answer(request, *session, now);
     if (!told) return refuse(request, std::move(told.error().message));
+    plan(call, false, now);
     tell_progress(*call, false, answered);
-    plan(call, call->may_end(), now);
     log_signal(request, "answer", session->medias.size());
     tell_shortfall(request, *told, reading.shortfall);
     return std::move(*told);
@@ -307,6 +337,19 @@ Reply Calls::Impl::restrain(const Request& request) {
   });
 }
 
+// It is in the schedule already, for the case that this fails.
+void Calls::Impl::check(const CallPtr& call, Time now) {
+  const std::lock_guard lock(call->mutex);
+  if (call->gone) return;
+  if (watched()) tell_latches(*call);
+  const Call::Verdict verdict = call->check(now);
+  if (verdict.end) {
+    finish(call, *verdict.end, ending(*call));
+  } else {
+    schedule.set(call, next_look(*call, verdict.next, now));
+  }
+}
+
 Calls::Calls(const Config& config, Dataplane& dataplane)
     : impl_(std::make_unique<Impl>(config, dataplane)) {}
 
@@ -354,18 +397,10 @@ Reply Calls::handle(const Request& request, Clock::time_point now) {
 void Calls::expire(Clock::time_point now) {
   Impl& calls = *impl_;
   calls.realms.advance(now);
-  calls.bytes.measure(now, [&] { return calls.relayed_bytes(); });
-  for (const CallPtr& call : calls.schedule.take_due(now)) {
-    const std::lock_guard lock(call->mutex);
-    if (call->gone) continue;
-    if (calls.watched()) calls.tell_latches(*call);
-    const Call::Verdict verdict = call->check(now);
-    if (verdict.end) {
-      calls.finish(call, *verdict.end, calls.ending(*call));
-    } else {
-      calls.plan(call, verdict.next, now);
-    }
+  while (const CallPtr call = calls.schedule.take_due(now, now + kRetry)) {
+    calls.guarded(*call, [&] { calls.check(call, now); });
   }
+  calls.bytes.measure(now, [&] { return calls.relayed_bytes(); });
 }
 
 const Config& Calls::config() const { return impl_->config; }
@@ -379,9 +414,11 @@ void Calls::drain() {
 
 void Calls::end_all() {
   impl_->draining = true;
-  for (const CallPtr& call : impl_->schedule.take_due(Time::max())) {
-    const std::lock_guard lock(call->mutex);
-    if (!call->gone) impl_->finish(call, Call::End::forced, impl_->ending(*call));
+  for (const CallPtr& call : impl_->schedule.calls()) {
+    impl_->guarded(*call, [&] {
+      const std::lock_guard lock(call->mutex);
+      if (!call->gone) impl_->finish(call, Call::End::forced, impl_->ending(*call));
+    });
   }
 }
 
