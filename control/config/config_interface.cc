@@ -7,40 +7,28 @@
 
 #include <fmt/format.h>
 
+#include "dataplane/base/device.h"
+
 namespace millrace {
 namespace {
 
-// A PCI address with or without its domain: "0000:3b:00.0".
-bool is_pci_address(std::string_view device) {
-  if (device.size() == 7) return is_pci_address(fmt::format("0000:{}", device));
-  constexpr std::string_view kForm = "hhhh:hh:hh.o";
-  return std::ranges::equal(device, kForm, [](char c, char form) {
-    if (form == 'h') return std::string_view("0123456789abcdefABCDEF").contains(c);
-    return form == 'o' ? c >= '0' && c <= '7' : c == form;
-  });
-}
-
 std::string read_device(const TomlReader& reader) {
   const toml::node& node = reader.require("device", R"(device = "0000:3b:00.0")");
-  std::string device = TomlReader::string(node, "device");
-  if (!is_pci_address(device) && !device.starts_with("net_")) {
+  const std::string device = TomlReader::string(node, "device");
+  if (!pci_address(device) && !device.starts_with("net_")) {
     refuse(node, fmt::format("device '{0}' is neither a PCI address nor a DPDK virtual device; for "
                              "the kernel's interface {0} write \"net_af_packet0,iface={0}\"",
                              device));
   }
-  return device;
+  return canonical_device(device);
 }
 
 // What no two interfaces may share unless they mean to: the PCI address or the virtual device's
 // name, and the kernel interface that a virtual device works on.
 bool same_device(std::string_view a, std::string_view b) {
-  const auto iface = [](std::string_view device) {
-    const std::size_t at = device.find(",iface=");
-    return at == std::string_view::npos ? ""
-                                        : device.substr(at + 7, device.find(',', at + 7) - at - 7);
-  };
-  return a.substr(0, a.find(',')) == b.substr(0, b.find(',')) ||
-         (!iface(a).empty() && iface(a) == iface(b));
+  const std::string_view iface = device_argument(a, "iface");
+  return device_name(a) == device_name(b) ||
+         (!iface.empty() && iface == device_argument(b, "iface"));
 }
 
 void read_names(const TomlReader& reader, const Config& config, InterfaceConfig& device) {

@@ -21,7 +21,8 @@
 #include <rte_errno.h>
 #include <rte_log.h>
 #include <rte_mbuf.h>
-#include <rte_pci.h>
+
+#include "dataplane/base/device.h"
 
 namespace millrace {
 namespace {
@@ -95,17 +96,15 @@ std::optional<short> interface_flags(std::string_view name) {
 }
 
 Result<void> check_pci(const std::string& device, const std::string& key) {
-  const fs::path path = fs::path("/sys/bus/pci/devices") / device_name(device);
+  const fs::path path = fs::path("/sys/bus/pci/devices") / pci_address(device).value_or("");
   std::error_code error;
   if (fs::exists(path, error)) return {};
   return fail("device '" + device + "': no such PCI device; see 'lspci -D' and correct " + key);
 }
 
 Result<void> check_virtual(const std::string& device, const std::string& key) {
-  const bool opens_interface =
-      device.starts_with("net_af_packet") || device.starts_with("net_af_xdp");
-  if (!opens_interface) return {};  // net_tap makes its interface, others have none
-  const std::string_view name = device_argument(device, "iface");
+  if (!opens_kernel_interface(device)) return {};  // net_tap makes its interface
+  const std::string_view name = kernel_interface(device);
   if (name.empty()) {
     return fail("device '" + device + "': names no network interface; add ',iface=NAME' to " + key);
   }
@@ -123,17 +122,17 @@ Result<void> check_virtual(const std::string& device, const std::string& key) {
 Result<void> check_devices(const DataplaneConfig& config) {
   if (config.interfaces.empty()) return fail("interfaces: name at least one");
   std::set<std::string_view> shared;  // several interfaces may be on one device
-  std::set<std::string_view> names;
+  std::set<std::string> names;
   std::set<std::string_view> owned;  // network interfaces below the devices
   for (std::size_t i = 0; i < config.interfaces.size(); ++i) {
     const std::string& device = config.interfaces[i].device;
     const std::string key = "interfaces[" + std::to_string(i) + "].device";
     if (!shared.insert(device).second) continue;
-    if (!is_pci(device) && !device.starts_with("net_")) {
+    if (!pci_address(device) && !device.starts_with("net_")) {
       return fail("device '" + device + "': not a DPDK device; give " + key +
                   " a PCI address as in 'lspci -D', or a driver as in 'net_af_packet0,iface=eth0'");
     }
-    if (!names.insert(device_name(device)).second) {
+    if (!names.insert(pci_address(device).value_or(std::string(device_name(device)))).second) {
       return fail("device '" + device +
                   "': used twice in different words; number them (net_af_packet0, "
                   "net_af_packet1), repeat them exactly to share one device, or correct " +
@@ -144,7 +143,7 @@ Result<void> check_devices(const DataplaneConfig& config) {
       return fail("device '" + device + "': network interface '" + std::string(iface) +
                   "' is used twice; correct " + key);
     }
-    const auto ok = is_pci(device) ? check_pci(device, key) : check_virtual(device, key);
+    const auto ok = pci_address(device) ? check_pci(device, key) : check_virtual(device, key);
     if (!ok) return ok;
   }
   return {};
@@ -216,24 +215,6 @@ class SignalsBlocked {
 
 }  // namespace
 
-std::string_view device_name(std::string_view device) { return device.substr(0, device.find(',')); }
-
-std::string_view device_argument(std::string_view device, std::string_view key) {
-  for (auto comma = device.find(','); comma != device.npos; comma = device.find(',')) {
-    device.remove_prefix(comma + 1);
-    const auto argument = device.substr(0, device.find(','));
-    if (argument.starts_with(key) && argument.substr(key.size()).starts_with('=')) {
-      return argument.substr(key.size() + 1);
-    }
-  }
-  return {};
-}
-
-bool is_pci(std::string_view device) {
-  rte_pci_addr address{};
-  return rte_pci_addr_parse(std::string(device_name(device)).c_str(), &address) == 0;
-}
-
 std::vector<std::string> devices_of(const DataplaneConfig& config) {
   std::vector<std::string> all;
   for (const InterfaceConfig& interface : config.interfaces) {
@@ -268,9 +249,9 @@ std::vector<std::string> eal_arguments(const DataplaneConfig& config) {
   arguments.emplace_back("--file-prefix=millrace-" + std::to_string(getpid()));
   bool pci = false;
   for (const std::string& device : devices_of(config)) {
-    if (!is_pci(device)) continue;
+    if (!pci_address(device)) continue;
     pci = true;
-    arguments.insert(arguments.end(), {"-a", device});
+    arguments.insert(arguments.end(), {"-a", canonical_device(device)});
   }
   if (!pci) arguments.emplace_back("--no-pci");
   arguments.insert(arguments.end(), config.eal.begin(), config.eal.end());

@@ -26,12 +26,6 @@ inline constexpr unsigned kRingSize = 1024;
 // Packet buffers that each lcore may keep for itself.
 inline constexpr unsigned kMempoolCache = 256;
 
-// The device's name among DPDK's ports: what stands before the first comma.
-[[nodiscard]] std::string_view device_name(std::string_view device);
-// The device's argument `key` ("iface" of "net_tap0,iface=x"); empty if it has none.
-[[nodiscard]] std::string_view device_argument(std::string_view device, std::string_view key);
-[[nodiscard]] bool is_pci(std::string_view device);
-
 // What the interfaces name, each once, in their order: the NICs.
 [[nodiscard]] std::vector<std::string> devices_of(const DataplaneConfig& config);
 

@@ -17,6 +17,7 @@
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
 
+#include "dataplane/base/device.h"
 #include "dataplane/device/eal.h"
 
 namespace millrace {
@@ -31,8 +32,8 @@ std::unexpected<Error> device_failure(const std::string& device, std::string_vie
 
 // The port of a device; a virtual one is created now, a PCI one by EAL when it started.
 Result<std::uint16_t> probe(const std::string& device, std::uint16_t queues, DpdkLog& log) {
-  const std::string name(device_name(device));
-  if (!is_pci(device)) {
+  const std::string name(device_name(canonical_device(device)));
+  if (!pci_address(device)) {
     const std::string complete = with_queues(device, queues);
     const int error = rte_dev_probe(("vdev:" + complete).c_str());
     if (error != 0)
@@ -40,7 +41,7 @@ Result<std::uint16_t> probe(const std::string& device, std::uint16_t queues, Dpd
   }
   std::uint16_t id = 0;
   if (rte_eth_dev_get_port_by_name(name.c_str(), &id) == 0) return id;
-  if (is_pci(device)) {
+  if (pci_address(device)) {
     return fail("device '" + device +
                 "': no DPDK driver took it; bind it with 'dpdk-devbind.py -b "
                 "vfio-pci " +
@@ -116,8 +117,9 @@ unsigned Mempool::available() const { return rte_mempool_avail_count(pool_); }
 unsigned Mempool::size() const { return pool_->size; }
 
 Result<DeviceLock> DeviceLock::take(std::string_view device) {
+  const std::string canonical = canonical_device(device);
   const std::string_view owned =
-      is_pci(device) ? device_name(device) : device_argument(device, "iface");
+      pci_address(device) ? device_name(canonical) : device_argument(device, "iface");
   if (owned.empty()) return DeviceLock(-1);
   const std::string name = "millrace/device/" + std::string(owned);
   sockaddr_un address{};

@@ -319,6 +319,19 @@ TEST(Config, InterfaceOfBothFamilies) {
             "192.0.2.1/24");
 }
 
+TEST(Config, PciAddressesAreReadAsTheStartReadsThem) {
+  const auto device = [](const std::string& text) {
+    const auto config = parse_config(File{.interface = "[[interface]]\nname = 'a'\ndevice = '" +
+                                                       text + "'\naddresses = ['198.18.0.5/24']\n"}
+                                         .text(),
+                                     "m.toml");
+    return config ? config->dataplane.interfaces[0].device : config.error().message;
+  };
+  EXPECT_EQ(device("3B:00.0"), "0000:3b:00.0");
+  EXPECT_EQ(device("0000:3b:00.0,dv_flow_en=1"), "0000:3b:00.0,dv_flow_en=1");
+  EXPECT_EQ(device("3b:00.8").substr(0, 13), "m.toml:5:10: ");
+}
+
 TEST(Config, InterfacesMayShareADevice) {
   const std::string second = "[[interface]]\nname = 'b'\naddresses = ['203.0.113.5/24']\n";
   EXPECT_EQ(interface_error(second + "device = 'net_null0'"), "accepted");

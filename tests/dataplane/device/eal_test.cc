@@ -165,6 +165,8 @@ TEST(EalArguments, AllowOnlyTheConfiguredPciDevices) {
   EXPECT_THAT(eal_arguments(config), Contains("--no-pci"));
   config.interfaces[0].device = "0000:3b:00.0";
   EXPECT_THAT(eal_arguments(config), IsSupersetOf({"-a", "0000:3b:00.0"}));
+  config.interfaces[0].device = "3B:00.0,dv_flow_en=1";
+  EXPECT_THAT(eal_arguments(config), IsSupersetOf({"-a", "0000:3b:00.0,dv_flow_en=1"}));
   EXPECT_THAT(eal_arguments(config), Not(Contains("--no-pci")));
 }
 
@@ -174,19 +176,6 @@ TEST(EalArguments, EndWithTheOperatorsOwn) {
   const auto arguments = eal_arguments(config);
   EXPECT_EQ(arguments[arguments.size() - 2], "--iova-mode");
   EXPECT_EQ(arguments.back(), "va");
-}
-
-TEST(Device, NameAndArguments) {
-  EXPECT_EQ(device_name("net_af_packet0,iface=x"), "net_af_packet0");
-  EXPECT_EQ(device_name("net_null0"), "net_null0");
-  EXPECT_EQ(device_argument("net_af_packet0,iface=x,qpairs=2", "iface"), "x");
-  EXPECT_EQ(device_argument("net_af_packet0,iface=x,qpairs=2", "qpairs"), "2");
-  EXPECT_EQ(device_argument("net_af_packet0,iface=x", "face"), "");
-  EXPECT_EQ(device_argument("net_af_packet0,ifaces=x", "iface"), "");
-  EXPECT_EQ(device_argument("iface=x", "iface"), "");
-  EXPECT_TRUE(is_pci("0000:3b:00.0"));
-  EXPECT_TRUE(is_pci("0000:3b:00.0,dv_flow_en=1"));
-  EXPECT_FALSE(is_pci("net_null0"));
 }
 
 }  // namespace
