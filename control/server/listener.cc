@@ -5,7 +5,6 @@
 #include <grp.h>
 #include <netinet/in.h>
 #include <pwd.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -109,28 +108,18 @@ Result<Owner> parse_owner(const std::string& text) {
 
 std::string lock_path(const std::string& socket) { return socket + ".lock"; }
 
-// Its holder removes the file under the lock, so a lock counts only on the file that has the name.
-Result<FileDescriptor> take_lock(const std::string& socket) {
+Result<LockFile> take_lock(const std::string& socket) {
   const std::string path = lock_path(socket);
-  for (;;) {
-    FileDescriptor lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-    if (!lock.valid()) {
-      return fail(
-          fmt::format("control socket {}: cannot create {}: {}; let its directory exist "
-                      "and be writable",
-                      socket, path, reason(errno)));
-    }
-    if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-      return fail(fmt::format("control socket {} is {}; stop that one or set another path", socket,
-                              in_use_by(listening_process(UnixAddress(socket)))));
-    }
-    struct stat ours{};
-    struct stat named{};
-    if (::fstat(lock.get(), &ours) == 0 && ::stat(path.c_str(), &named) == 0 &&
-        ours.st_ino == named.st_ino) {
-      return lock;
-    }
+  auto lock = LockFile::take(path);
+  if (lock) return std::move(*lock);
+  if (lock.error().error != 0) {
+    return fail(
+        fmt::format("control socket {}: cannot create {}: {}; let its directory exist "
+                    "and be writable",
+                    socket, path, reason(lock.error().error)));
   }
+  return fail(fmt::format("control socket {} is {}; stop that one or set another path", socket,
+                          in_use_by(lock.error().holder)));
 }
 
 // Makes room for the socket file. Precondition: the lock is held.
@@ -177,11 +166,8 @@ Result<void> Listener::bind_unix(int type) {
   if (!owner) return fail(fmt::format("control socket {}: {}", path, owner.error().message));
   auto lock = take_lock(path);
   if (!lock) return std::unexpected(std::move(lock.error()));
-  if (auto room = remove_stale(path); !room) {
-    ::unlink(lock_path(path).c_str());
-    return room;
-  }
-  lock_ = std::move(*lock);
+  if (auto room = remove_stale(path); !room) return room;
+  lock_.emplace(std::move(*lock));
   FileDescriptor fd = open_socket(AF_UNIX, type);
   const UnixAddress address(path);
   const mode_t before = ::umask(0777);  // nobody gets in before owner and mode are right
@@ -237,7 +223,6 @@ Result<void> Listener::bind_udp(const Endpoint& endpoint) {
 
 Listener::~Listener() {
   if (socket_.valid() && !config_.udp) ::unlink(config_.path.c_str());
-  if (lock_.valid()) ::unlink(lock_path(config_.path).c_str());
 }
 
 Result<void> Listener::listen() const {

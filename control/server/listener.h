@@ -12,12 +12,14 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "control/config/config.h"
 #include "dataplane/base/file_descriptor.h"
+#include "dataplane/base/lock_file.h"
 #include "dataplane/base/net.h"
 
 namespace millrace {
@@ -48,7 +50,7 @@ class Listener {
 
   ControlSocket config_;
   std::vector<uid_t> peers_;
-  FileDescriptor lock_;
+  std::optional<LockFile> lock_;  // of a socket file
   FileDescriptor socket_;
 };
 

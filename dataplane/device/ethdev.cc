@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/device/ethdev.h"
 
-#include <sys/socket.h>
-#include <sys/un.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstddef>
+#include <cstdlib>
 #include <utility>
 
 #include <rte_dev.h>
@@ -98,6 +97,16 @@ Result<void> configure(const std::string& device, std::uint16_t id, std::uint16_
   return {};
 }
 
+// What is locked: a PCI function, or a network interface of our network namespace; empty: nothing.
+std::string lock_name(std::string_view device) {
+  if (auto address = pci_address(device)) return std::move(*address);
+  const std::string iface(device_argument(device, "iface"));
+  if (iface.empty() || iface.contains('/')) return {};  // no interface is named so
+  struct stat space{};
+  if (::stat("/proc/self/ns/net", &space) != 0) return iface;
+  return std::to_string(space.st_ino) + "-" + iface;
+}
+
 }  // namespace
 
 Result<Mempool> Mempool::create(unsigned mbufs) {
@@ -116,50 +125,44 @@ Mempool::~Mempool() { rte_mempool_free(pool_); }
 unsigned Mempool::available() const { return rte_mempool_avail_count(pool_); }
 unsigned Mempool::size() const { return pool_->size; }
 
-Result<DeviceLock> DeviceLock::take(std::string_view device) {
-  const std::string canonical = canonical_device(device);
-  const std::string_view owned =
-      pci_address(device) ? device_name(canonical) : device_argument(device, "iface");
-  if (owned.empty()) return DeviceLock(-1);
-  const std::string name = "millrace/device/" + std::string(owned);
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  // A leading zero byte makes the name abstract: no file.
-  const std::size_t length = name.copy(address.sun_path + 1, sizeof address.sun_path - 1);
-  const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + length);
-  const auto* const where = reinterpret_cast<const sockaddr*>(&address);
-  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  DeviceLock lock(fd);
-  if (fd >= 0 && bind(fd, where, size) == 0) {
-    listen(fd, 1);  // only so that a second instance can ask who we are
-    return lock;
-  }
-  if (fd >= 0 && errno == EADDRINUSE) {
-    ucred holder{};
-    socklen_t holder_size = sizeof holder;
-    const bool known = connect(fd, where, size) == 0 &&
-                       getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &holder, &holder_size) == 0;
-    const std::string who =
-        known && holder.pid > 0 ? " (process " + std::to_string(holder.pid) + ")" : "";
-    return fail("device '" + std::string(device) + "': another millrace" + who +
-                " uses it; stop that one, or see who holds '@" + name + "' with 'ss -xap'");
-  }
-  return fail("device '" + std::string(device) + "': cannot be locked: " + rte_strerror(errno));
+std::string DeviceLock::runtime_directory() {
+  constexpr const char* kSystem = "/run/millrace";
+  if (::geteuid() == 0 || ::access(kSystem, W_OK) == 0) return kSystem;
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing changes the environment
+  const char* own = std::getenv("XDG_RUNTIME_DIR");  // of this user alone
+  return own == nullptr ? std::string(kSystem) : std::string(own) + "/millrace";
 }
 
-Result<std::vector<DeviceLock>> DeviceLock::take_all(std::span<const std::string> devices) {
+Result<DeviceLock> DeviceLock::take(std::string_view device, const std::string& directory) {
+  std::string owned = lock_name(device);
+  if (owned.empty()) return DeviceLock();
+  const std::string path = directory + "/device-" + owned + ".lock";
+  if (::mkdir(directory.c_str(), 0755) != 0 && errno != EEXIST) {
+    return fail("device '" + std::string(device) + "': cannot be locked: " + directory + ": " +
+                rte_strerror(errno) + "; create it for the user that millrace runs as");
+  }
+  auto file = LockFile::take(path);
+  if (file) return DeviceLock(std::move(*file));
+  if (file.error().error == 0) {
+    const pid_t holder = file.error().holder;
+    const std::string who = holder > 0 ? " (process " + std::to_string(holder) + ")" : "";
+    return fail("device '" + std::string(device) + "': another millrace" + who +
+                " uses it; stop that one, or see who holds " + path + " with 'lsof'");
+  }
+  return fail("device '" + std::string(device) + "': cannot be locked: " + path + ": " +
+              rte_strerror(file.error().error) +
+              "; run as the owner of that directory, or remove a file that another user left");
+}
+
+Result<std::vector<DeviceLock>> DeviceLock::take_all(std::span<const std::string> devices,
+                                                     const std::string& directory) {
   std::vector<DeviceLock> locks;
   for (const std::string& device : devices) {
-    auto lock = take(device);
+    auto lock = take(device, directory);
     if (!lock) return std::unexpected(lock.error());
     locks.push_back(std::move(*lock));
   }
   return locks;
-}
-
-DeviceLock::DeviceLock(DeviceLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-DeviceLock::~DeviceLock() {
-  if (fd_ >= 0) close(fd_);
 }
 
 Result<Ethdev> Ethdev::open(const std::string& device, std::uint16_t queues, const Mempool& pool) {

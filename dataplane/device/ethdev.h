@@ -10,14 +10,18 @@
 // depend on which queue a packet comes in.
 // A DeviceLock keeps other instances off a device that has a network interface or a PCI function
 // below it: the kernel lets two processes open the same interface by AF_PACKET, and both would
-// answer. The lock is an abstract UNIX socket of the device's name: it goes with the process,
-// however that ends, and it is as local to the network namespace as the interface is.
+// answer. The lock is a file in the runtime directory (LockFile), named after the PCI function or
+// after the network namespace and its interface.
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
+#include "dataplane/base/lock_file.h"
 #include "dataplane/dataplane.h"
 
 struct rte_mempool;
@@ -50,19 +54,18 @@ class Mempool {
 // before it touches a NIC.
 class DeviceLock {
  public:
-  [[nodiscard]] static Result<DeviceLock> take(std::string_view device);
+  // /run/millrace; where that is another user's, that of our own user (XDG_RUNTIME_DIR).
+  [[nodiscard]] static std::string runtime_directory();
+  [[nodiscard]] static Result<DeviceLock> take(std::string_view device,
+                                               const std::string& directory = runtime_directory());
   // Of each of `devices`, or of none.
   [[nodiscard]] static Result<std::vector<DeviceLock>> take_all(
-      std::span<const std::string> devices);
-  DeviceLock(DeviceLock&& other) noexcept;
-  DeviceLock(const DeviceLock&) = delete;
-  DeviceLock& operator=(const DeviceLock&) = delete;
-  DeviceLock& operator=(DeviceLock&&) = delete;
-  ~DeviceLock();
+      std::span<const std::string> devices, const std::string& directory = runtime_directory());
 
  private:
-  explicit DeviceLock(int fd) : fd_(fd) {}
-  int fd_;  // -1: nothing to lock
+  DeviceLock() = default;
+  explicit DeviceLock(LockFile file) : file_(std::move(file)) {}
+  std::optional<LockFile> file_;  // unset: nothing to lock
 };
 
 // A running port.

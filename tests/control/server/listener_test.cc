@@ -112,8 +112,8 @@ TEST_F(ListenerTest, ReplacesAStaleSocketFile) {
 TEST_F(ListenerTest, RefusesTheSocketOfALiveInstance) {
   const auto first = Listener::bind(config());
   ASSERT_TRUE(first);
-  EXPECT_EQ(error(), "control socket " + path() +
-                         " is in use by another process; stop that one or set another path");
+  EXPECT_EQ(error(), "control socket " + path() + " is in use by process " + own_pid() +
+                         "; stop that one or set another path");
   ASSERT_TRUE(first->listen());
   EXPECT_EQ(error(), "control socket " + path() + " is in use by process " + own_pid() +
                          "; stop that one or set another path");

@@ -2,7 +2,13 @@
 #include "dataplane/device/ethdev.h"
 
 #include <gmock/gmock.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
+
+#include <cstddef>
+#include <cstdlib>
+#include <filesystem>
 
 #include <gtest/gtest.h>
 
@@ -12,49 +18,93 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 
-TEST(DeviceLock, IsExclusiveUntilReleased) {
-  {
-    const auto first = DeviceLock::take("net_af_packet0,iface=ethdev_test");
-    ASSERT_TRUE(first);
-    const auto second = DeviceLock::take("net_af_xdp7,iface=ethdev_test");
-    ASSERT_FALSE(second);
-    EXPECT_THAT(second.error().message, AllOf(HasSubstr("device 'net_af_xdp7,iface=ethdev_test'"),
-                                              HasSubstr("another millrace (process " +
-                                                        std::to_string(getpid()) + ") uses it"),
-                                              HasSubstr("ss -xap")));
-    EXPECT_TRUE(DeviceLock::take("net_af_packet0,iface=ethdev_test2"));
+class DeviceLockTest : public testing::Test {
+ public:
+  DeviceLockTest(const DeviceLockTest&) = delete;
+  DeviceLockTest& operator=(const DeviceLockTest&) = delete;
+
+ protected:
+  DeviceLockTest() {
+    std::string name = (std::filesystem::temp_directory_path() / "millrace-XXXXXX").string();
+    parent_ = ::mkdtemp(name.data());
   }
-  EXPECT_TRUE(DeviceLock::take("net_af_packet0,iface=ethdev_test"));
+  ~DeviceLockTest() override { std::filesystem::remove_all(parent_); }
+  [[nodiscard]] Result<DeviceLock> take(std::string_view device) const {
+    return DeviceLock::take(device, directory());
+  }
+  [[nodiscard]] std::string directory() const { return parent_ / "millrace"; }
+
+  std::filesystem::path parent_;
+};
+
+TEST_F(DeviceLockTest, IsExclusiveUntilReleasedAndNobodyWaitsForIt) {
+  {
+    const auto first = take("net_af_packet0,iface=x");
+    ASSERT_TRUE(first) << first.error().message;
+    for (int i = 0; i < 3; ++i) {
+      const auto other = take("net_af_xdp7,iface=x");
+      ASSERT_FALSE(other);
+      EXPECT_THAT(other.error().message, AllOf(HasSubstr("device 'net_af_xdp7,iface=x'"),
+                                               HasSubstr("another millrace (process " +
+                                                         std::to_string(getpid()) + ") uses it"),
+                                               HasSubstr(directory())));
+    }
+    EXPECT_TRUE(take("net_af_packet0,iface=y"));
+  }
+  EXPECT_TRUE(take("net_af_packet0,iface=x"));
+  EXPECT_TRUE(std::filesystem::is_empty(directory()));
 }
 
-TEST(DeviceLock, IsOfThePciFunctionHoweverItIsWritten) {
-  const auto first = DeviceLock::take("0000:ff:1f.7");
+// Any user could bind an abstract name, fill its backlog and so keep each start waiting.
+TEST_F(DeviceLockTest, TakesNoNoticeOfAbstractSockets) {
+  const FileDescriptor squatter(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string name = "millrace/device/x";
+  name.copy(address.sun_path + 1, name.size());
+  ASSERT_EQ(bind(squatter.get(), reinterpret_cast<const sockaddr*>(&address),
+                 static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size())),
+            0);
+  EXPECT_TRUE(take("net_af_packet0,iface=x"));
+}
+
+TEST_F(DeviceLockTest, IsOfThePciFunctionHoweverItIsWritten) {
+  const auto first = take("0000:ff:1f.7");
   ASSERT_TRUE(first) << first.error().message;
-  EXPECT_FALSE(DeviceLock::take("0000:ff:1f.7,some=argument"));
-  EXPECT_TRUE(DeviceLock::take("0000:ff:1f.6"));
+  EXPECT_FALSE(take("0000:ff:1f.7,some=argument"));
+  EXPECT_FALSE(take("FF:1F.7"));
+  EXPECT_TRUE(take("0000:ff:1f.6"));
 }
 
-TEST(DeviceLock, NeedsNoneWhereNothingIsShared) {
-  const auto first = DeviceLock::take("net_ring0");
-  const auto second = DeviceLock::take("net_ring0");
+TEST_F(DeviceLockTest, NeedsNoneWhereNothingIsShared) {
+  const auto first = take("net_ring0");
+  const auto second = take("net_ring0");
   EXPECT_TRUE(first && second);
+  EXPECT_FALSE(std::filesystem::exists(directory()));
 }
 
-TEST(DeviceLock, OfAllOrNone) {
-  const std::vector<std::string> devices{"net_af_packet0,iface=ethdev_test3",
-                                         "net_af_packet1,iface=ethdev_test4"};
+TEST_F(DeviceLockTest, OfAllOrNone) {
+  const std::vector<std::string> devices{"net_af_packet0,iface=x", "net_af_packet1,iface=y"};
   {
-    const auto other = DeviceLock::take(devices[1]);
+    const auto other = take(devices[1]);
     ASSERT_TRUE(other);
-    const auto refused = DeviceLock::take_all(devices);
+    const auto refused = DeviceLock::take_all(devices, directory());
     ASSERT_FALSE(refused);
-    EXPECT_THAT(refused.error().message, HasSubstr("iface=ethdev_test4"));
-    EXPECT_TRUE(DeviceLock::take(devices[0])) << "the first was given back";
+    EXPECT_THAT(refused.error().message, HasSubstr("iface=y"));
+    EXPECT_TRUE(take(devices[0])) << "the first was given back";
   }
-  const auto held = DeviceLock::take_all(devices);
+  const auto held = DeviceLock::take_all(devices, directory());
   ASSERT_TRUE(held);
   EXPECT_EQ(held->size(), 2U);
-  for (const std::string& device : devices) EXPECT_FALSE(DeviceLock::take(device));
+  for (const std::string& device : devices) EXPECT_FALSE(take(device));
+}
+
+TEST_F(DeviceLockTest, NamesTheDirectoryThatIsMissing) {
+  const auto refused = DeviceLock::take("net_af_packet0,iface=x", directory() + "/deeper");
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message,
+              AllOf(HasSubstr("cannot be locked"), HasSubstr(directory() + "/deeper"),
+                    HasSubstr("No such file or directory")));
 }
 
 TEST(WithQueues, AsksForWhatTheWorkersNeed) {
