@@ -12,8 +12,8 @@
 #include <string_view>
 #include <vector>
 
-#include "dataplane/base/net.h"
-#include "dataplane/dataplane.h"
+#include "dataplane/base/result.h"
+#include "dataplane/config.h"
 
 namespace millrace {
 

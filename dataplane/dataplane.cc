@@ -214,10 +214,4 @@ DataplaneReport Dataplane::report() const {
   return report;
 }
 
-std::span<const DropReasonInfo> Dataplane::drop_reasons() { return kDropReasons; }
-
-std::span<const DropReasonInfo> Dataplane::flow_drop_reasons() {
-  return std::span(kDropReasons).subspan(kFirstFlowReason, kFlowDropReasons);
-}
-
 }  // namespace millrace

@@ -14,7 +14,7 @@
 #include <cstdint>
 #include <utility>
 
-#include "dataplane/dataplane.h"
+#include "dataplane/report.h"
 
 namespace millrace {
 

@@ -9,7 +9,7 @@
 
 #include <chrono>
 
-#include "dataplane/dataplane.h"
+#include "dataplane/report.h"
 
 namespace millrace {
 

@@ -21,7 +21,8 @@
 
 #include "control/command/edits.h"
 #include "dataplane/base/net.h"
-#include "dataplane/dataplane.h"
+#include "dataplane/path.h"
+#include "dataplane/report.h"
 
 namespace millrace {
 

@@ -17,7 +17,8 @@
 #include <vector>
 
 #include "dataplane/base/net.h"
-#include "dataplane/dataplane.h"
+#include "dataplane/config.h"
+#include "dataplane/path.h"
 
 namespace millrace {
 

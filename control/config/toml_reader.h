@@ -17,7 +17,7 @@
 
 #include <toml++/toml.h>
 
-#include "dataplane/base/net.h"
+#include "dataplane/base/result.h"
 
 namespace millrace {
 

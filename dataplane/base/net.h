@@ -18,27 +18,15 @@
 #include <concepts>
 #include <cstdint>
 #include <cstring>
-#include <expected>
 #include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
+#include "dataplane/base/result.h"
+
 namespace millrace {
-
-// Why something was refused, in words for a person: the place, what is wrong, what would be right.
-struct Error {
-  std::string message;
-};
-
-template <typename T>
-using Result = std::expected<T, Error>;
-
-[[nodiscard]] inline std::unexpected<Error> fail(std::string message) {
-  return std::unexpected(Error{std::move(message)});
-}
 
 // The whole text as one decimal number; nothing if it is none, or above `max`.
 template <std::integral T>

@@ -17,7 +17,8 @@
 #include <string_view>
 #include <vector>
 
-#include "dataplane/dataplane.h"
+#include "dataplane/base/result.h"
+#include "dataplane/config.h"
 
 namespace millrace {
 

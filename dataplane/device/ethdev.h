@@ -22,7 +22,8 @@
 #include <vector>
 
 #include "dataplane/base/lock_file.h"
-#include "dataplane/dataplane.h"
+#include "dataplane/base/net.h"
+#include "dataplane/base/result.h"
 
 struct rte_mempool;
 

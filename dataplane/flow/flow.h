@@ -26,8 +26,9 @@
 #include <utility>
 
 #include "dataplane/base/net.h"
-#include "dataplane/dataplane.h"
 #include "dataplane/host/neighbor.h"
+#include "dataplane/path.h"
+#include "dataplane/report.h"
 #include "dataplane/stats.h"
 
 namespace millrace {

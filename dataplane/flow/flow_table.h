@@ -19,10 +19,11 @@
 #include <span>
 #include <vector>
 
-#include "dataplane/dataplane.h"
 #include "dataplane/flow/flow.h"
 #include "dataplane/flow/quality.h"
 #include "dataplane/host/link.h"
+#include "dataplane/path.h"
+#include "dataplane/report.h"
 #include "dataplane/stats.h"
 #include "dataplane/tsc.h"
 

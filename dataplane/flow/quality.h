@@ -18,7 +18,7 @@
 #include <optional>
 #include <span>
 
-#include "dataplane/dataplane.h"
+#include "dataplane/report.h"
 #include "dataplane/tsc.h"
 
 namespace millrace {

@@ -15,8 +15,8 @@
 #include <vector>
 
 #include "dataplane/base/net.h"
-#include "dataplane/dataplane.h"
 #include "dataplane/host/neighbor.h"
+#include "dataplane/path.h"
 
 namespace millrace {
 

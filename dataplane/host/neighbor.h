@@ -27,7 +27,7 @@
 #include <vector>
 
 #include "dataplane/base/net.h"
-#include "dataplane/dataplane.h"
+#include "dataplane/report.h"
 #include "dataplane/tsc.h"
 
 namespace millrace {

@@ -10,7 +10,7 @@
 #include <map>
 #include <string>
 
-#include "dataplane/base/net.h"
+#include "dataplane/base/result.h"
 
 namespace millrace::loadgen {
 

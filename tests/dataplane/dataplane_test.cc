@@ -327,11 +327,11 @@ TEST(Dataplane, RefusesBeforeTouchingADevice) {
 }
 
 TEST(Dataplane, NamesEveryDropReason) {
-  for (const DropReasonInfo& reason : Dataplane::drop_reasons()) {
+  for (const DropReasonInfo& reason : drop_reasons()) {
     EXPECT_THAT(std::string(reason.name), testing::MatchesRegex("[a-z_]+"));
     EXPECT_FALSE(reason.help.empty());
   }
-  EXPECT_EQ(Dataplane::drop_reasons().size(), kDropReasons.size());
+  EXPECT_EQ(drop_reasons().size(), kDropReasons.size());
 }
 
 }  // namespace

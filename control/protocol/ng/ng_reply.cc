@@ -89,7 +89,7 @@ void write(Writer& out, const StreamReport& stream, system_clock::time_point now
   out.dictionary("drops");
   for (std::size_t i = 0; i < flow.drops.size(); ++i) {
     const std::uint64_t count = flow.drops[i];
-    if (count != 0) out.entry(Dataplane::flow_drop_reasons()[i].name, count);
+    if (count != 0) out.entry(flow_drop_reasons()[i].name, count);
   }
   out.end();
   out.end();
@@ -254,7 +254,7 @@ void write(Writer& out, const DataplaneReport& dataplane) {
     out.end();
     out.dictionary("drops");
     for (std::size_t i = 0; i < worker.drops.size(); ++i) {
-      if (worker.drops[i] != 0) out.entry(Dataplane::drop_reasons()[i].name, worker.drops[i]);
+      if (worker.drops[i] != 0) out.entry(drop_reasons()[i].name, worker.drops[i]);
     }
     out.end();
     out.end();

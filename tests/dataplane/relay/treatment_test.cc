@@ -130,7 +130,7 @@ TEST_F(TreatmentTest, AFlowTellsItsDropsByReasonAndWhoWasRefused) {
   std::uint64_t sum = 0;
   for (const std::uint32_t count : a().drops) sum += count;
   EXPECT_EQ(sum, lab.dropped());
-  const auto names = Dataplane::flow_drop_reasons();
+  const auto names = flow_drop_reasons();
   EXPECT_EQ(names.front().name, "slot_busy");
   EXPECT_EQ(names.back().name, "neighbor_table_full");
 }

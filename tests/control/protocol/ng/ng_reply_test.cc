@@ -281,7 +281,7 @@ TEST(NgReply, StatisticsOfTheDataPlane) {
   worker.relayed = 48;
   worker.pierced = 7;
   worker.bursts[2] = 25;
-  worker.drops.resize(Dataplane::drop_reasons().size());
+  worker.drops.resize(drop_reasons().size());
   worker.drops[at(DropReason::frame_truncated)] = 2;
   StatisticsReport report;
   report.dataplane.workers = {worker};
