@@ -36,22 +36,24 @@ class StderrSink final : public spdlog::sinks::base_sink<std::mutex> {
                         .time_since_epoch()
                         .count());
   }
-  [[nodiscard]] std::uint64_t lost() { return lost_.exchange(0); }
+  // Lines that were not written, since the last call. None while writing still fails: what reports
+  // them would be lost as well.
+  [[nodiscard]] std::uint64_t lost() { return failing_ ? 0 : lost_.exchange(0); }
 
  protected:
   void sink_it_(const spdlog::details::log_msg& msg) override {
-    std::string line(msg.payload.begin(), msg.payload.end());
+    std::string line(torn_ ? "\n" : "");
+    line.append(msg.payload.begin(), msg.payload.end());
     line += '\n';
     std::string_view rest = line;
-    while (!rest.empty()) {
-      if (!writable()) {
-        lost_.fetch_add(1);
-        return;
-      }
+    while (!rest.empty() && writable()) {
       const ssize_t n = ::write(STDERR_FILENO, rest.data(), rest.size());
-      if (n < 0 && errno != EINTR && errno != EAGAIN) return;
+      if (n < 0 && errno != EINTR && errno != EAGAIN) break;  // a full disk, a closed pipe
       if (n > 0) rest.remove_prefix(static_cast<std::size_t>(n));
     }
+    failing_ = !rest.empty();
+    if (rest.size() < line.size()) torn_ = failing_;
+    if (failing_) lost_.fetch_add(1);
   }
   void flush_() override {}
 
@@ -68,6 +70,8 @@ class StderrSink final : public spdlog::sinks::base_sink<std::mutex> {
   }
   std::atomic<std::chrono::steady_clock::rep> deadline_{0};  // 0: none
   std::atomic<std::uint64_t> lost_{0};
+  std::atomic<bool> failing_{false};  // the last line was not written
+  bool torn_ = false;                 // what stands last in the stream is a part of a line
 };
 
 // JOURNAL_STREAM holds device and inode of the stream that journald gave us (systemd.exec(5)).
@@ -176,15 +180,18 @@ void log_tick() {
   if (state == nullptr) return;
   const auto refused = state->budget.refill();
   const std::size_t overruns = state->pool->overrun_counter();
-  const std::uint64_t queue = overruns - state->overruns + state->sink->lost();
+  const std::uint64_t queue = overruns - state->overruns;
+  const std::uint64_t unwritten = state->sink->lost();
   state->overruns = overruns;
-  if (queue == 0 && std::ranges::all_of(refused, [](auto n) { return n == 0; })) return;
+  if (queue == 0 && unwritten == 0 && std::ranges::all_of(refused, [](auto n) { return n == 0; }))
+    return;
   log_event(Level::warning, "log-lines-lost",
             {{"debug", refused[0]},
              {"info", refused[1]},
              {"warning", refused[2]},
              {"error", refused[3]},
-             {"queue-full", queue}});
+             {"queue-full", queue},
+             {"not-written", unwritten}});
 }
 
 std::array<std::uint64_t, kLevels> LineBudget::refill() {
@@ -208,12 +215,14 @@ std::string format_line(LogFormat format, Level level, std::chrono::system_clock
                                         level_name(level), event)
                           : fmt::format("{} {} {}", stamp, level_name(level), event);
   for (const Field& field : fields) {
+    const auto* number = std::get_if<std::int64_t>(&field.value);
+    if (number == nullptr && std::get<std::string_view>(field.value).empty()) continue;
     if (json) {
       fmt::format_to(std::back_inserter(line), ",\"{}\":", field.key);
     } else {
       fmt::format_to(std::back_inserter(line), " {}=", field.key);
     }
-    if (const auto* number = std::get_if<std::int64_t>(&field.value)) {
+    if (number != nullptr) {
       fmt::format_to(std::back_inserter(line), "{}", *number);
       continue;
     }

@@ -6,9 +6,10 @@
 // log_event() never blocks its caller: the line goes into a bounded queue which one thread empties
 // (spdlog, asynchronous; a full queue loses its oldest line). A pipe or journal that stops reading
 // therefore costs lines, never a call. Each level has a budget of lines a second, so that a flood
-// of one level cannot hide another; log_tick(), once a second, refills the budgets and tells what
-// was lost. Values come from the network: control characters and quotes are escaped, and a value
-// is cut after kMaxLogValue bytes. While no Logging object lives, lines go nowhere (unit tests).
+// of one level cannot hide another; log_tick(), once a second, refills the budgets and reports what
+// was lost, also to a full disk once that takes lines again. Values come from the network: control
+// characters and quotes are escaped, a value is cut after kMaxLogValue bytes, and a field without
+// text is left out. While no Logging object lives, lines go nowhere (unit tests).
 
 #include <array>
 #include <atomic>

@@ -93,6 +93,9 @@ class Call {
   [[nodiscard]] Clock::time_point may_end() const;
 
   [[nodiscard]] CallReport report() const;
+  // Each media section of a party's SDP for the log: its type, where the party listens, and the
+  // relay's address that its reader was given instead: "audio 198.18.0.10:4000 198.51.100.2:30000".
+  [[nodiscard]] std::string media_summary(std::string_view tag) const;
   // Adds the medias that are relayed, by their type.
   void count_streams(std::map<std::string, std::uint64_t>& by_type) const;
   [[nodiscard]] std::string_view id() const { return id_; }

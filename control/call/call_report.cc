@@ -32,6 +32,28 @@ CallReport Call::report() const {
   return result;
 }
 
+std::string Call::media_summary(std::string_view tag) const {
+  const auto leg = find(tag);
+  if (!leg) return "";
+  const auto joins = [&](const Dialog& dialog) { return dialog.joins(*leg); };
+  const auto dialog = std::find_if(dialogs_.rbegin(), dialogs_.rend(), joins);
+  const Leg& reader = dialog->other(*leg);
+  std::string summary;
+  for (std::size_t i = 0; i < leg->medias.size(); ++i) {
+    const PartyMedia& said = leg->said(i);
+    const HeldPorts* ports = reader.ports(i);
+    const auto& listens = said.components[0].advertised;
+    if (!summary.empty()) summary += ", ";
+    summary.append(said.type).append(" ");
+    summary += listens ? listens->text() : "nowhere";
+    summary += ' ';
+    summary += ports == nullptr
+                   ? "refused"
+                   : Endpoint{reader.realm->advertised(ports->address()), ports->rtp().port}.text();
+  }
+  return summary;
+}
+
 void Call::count_streams(std::map<std::string, std::uint64_t>& by_type) const {
   for (const Dialog& dialog : dialogs_) {
     const Leg& leg = *dialog.a;

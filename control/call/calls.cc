@@ -13,6 +13,7 @@
 #include <tbb/concurrent_hash_map.h>
 
 #include "control/call/call.h"
+#include "control/call/call_log.h"
 #include "control/call/call_schedule.h"
 #include "control/call/reading.h"
 #include "control/call/speed.h"
@@ -105,7 +106,7 @@ struct Calls::Impl {
 
   [[nodiscard]] event::End ending(const Call& call) const {
     event::End last = call.ending();
-    if (readers) last.report = call.report();
+    if (readers || log_enabled(Level::info)) last.report = call.report();
     return last;
   }
 
@@ -114,8 +115,7 @@ struct Calls::Impl {
     leave(call);
     const auto reason = static_cast<std::size_t>(end);
     ++ends[reason];
-    log_event(expected(end) ? Level::info : Level::warning, kEndNames[reason],
-              {{"call-id", call->id()}});
+    log_end(call->id(), kEndNames[reason], expected(end), last.report);
     const event::End::Dialog tags = last.tags;
     last.reason = kEndNames[reason];
     last.untold = !expected(end);
@@ -198,15 +198,6 @@ struct Calls::Impl {
     return with_call(request, act, [&] { return refuse(request, std::string(kUnknownCall)); });
   }
 
-  void log_signal(const Request& request, std::string_view event, std::size_t medias) const {
-    log_event(Level::info, event,
-              {{"call-id", request.call_id},
-               {"from-tag", request.from_tag},
-               {"to-tag", request.to_tag},
-               {"via-branch", request.via_branch},
-               {"medias", medias}});
-  }
-
   [[nodiscard]] std::uint64_t relayed_bytes() const;
   [[nodiscard]] Reply limit_reached(const Request& request);
   [[nodiscard]] Reply offer(const Request& request, Time now);
@@ -226,10 +217,15 @@ std::uint64_t Calls::Impl::relayed_bytes() const {
 
 Reply Calls::Impl::limit_reached(const Request& request) {
   ++rejected;
-  if (!request.supports_load_limit) return refuse(request, std::string(kSessionLimit));
   log_event(Level::warning, "load-limit",
-            {{"call-id", request.call_id}, {"from-tag", request.from_tag}});
-  return reply::LoadLimit{.message = std::string(kSessionLimit), .draining = draining};
+            {{"call-id", request.call_id},
+             {"from-tag", request.from_tag},
+             {"reason", draining ? "draining" : "limits.calls"}});
+  if (request.supports_load_limit) {
+    return reply::LoadLimit{.message = std::string(kSessionLimit), .draining = draining};
+  }
+  ++errors;
+  return reply::Failure{std::string(kSessionLimit)};
 }
 
 Reply Calls::Impl::offer(const Request& request, Time now) {
@@ -254,8 +250,8 @@ Reply Calls::Impl::offer(const Request& request, Time now) {
     if (fresh) ++sessions_total;
     plan(call, fresh, now);
     tell_progress(*call, fresh, answered);
-    log_signal(request, !update && answered ? "reoffer" : name(request.command),
-               session->medias.size());
+    log_signal(request, !update && answered ? "reoffer" : name(request.command), *call,
+               request.from_tag);
     tell_shortfall(request, *told, reading.shortfall);
     return std::move(*told);
   }
@@ -271,7 +267,7 @@ Reply Calls::Impl::answer(const Request& request, Time now) {
     if (!told) return refuse(request, std::move(told.error().message));
     plan(call, false, now);
     tell_progress(*call, false, answered);
-    log_signal(request, "answer", session->medias.size());
+    log_signal(request, "answer", *call, request.to_tag);
     tell_shortfall(request, *told, reading.shortfall);
     return std::move(*told);
   });
@@ -299,9 +295,8 @@ Reply Calls::Impl::remove(const Request& request, Time now) {
   };
   const auto act = [&](const CallPtr& call) -> Reply {
     reply::Deleted result;
-    event::End last;
-    if (watched()) last = ending(*call);
-    if (!request.fast) result.call = watched() ? last.report : call->report();
+    event::End last = ending(*call);
+    if (!request.fast) result.call = last.report.tags.empty() ? call->report() : last.report;
     if (!call->remove(request, now)) return miss();
     log_event(Level::info, "delete",
               {{"call-id", request.call_id},

@@ -4,12 +4,17 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <cstdint>
+#include <fstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "tests/captured_stderr.h"
 #include "tests/slowness.h"
 
 namespace millrace {
@@ -28,46 +33,41 @@ nlohmann::json json(std::initializer_list<Field> fields) {
       format_line(LogFormat::json, Level::warning, kTime, "offer", fields));
 }
 
-// Standard error goes into a pipe for its lifetime.
-class CapturedStderr {
+// Standard error goes to a full disk for its lifetime.
+class FullDisk {
  public:
-  CapturedStderr() : saved_(::dup(STDERR_FILENO)) {
-    EXPECT_EQ(::pipe2(ends_, O_CLOEXEC | O_NONBLOCK), 0);
-    ::dup2(ends_[1], STDERR_FILENO);
+  FullDisk() : saved_(::dup(STDERR_FILENO)), writes_(writes()) {
+    const int full = ::open("/dev/full", O_WRONLY | O_CLOEXEC);
+    ::dup2(full, STDERR_FILENO);
+    ::close(full);
   }
-  ~CapturedStderr() {
+  ~FullDisk() {
     ::dup2(saved_, STDERR_FILENO);
     ::close(saved_);
-    ::close(ends_[0]);
-    ::close(ends_[1]);
   }
-  CapturedStderr(const CapturedStderr&) = delete;
-  CapturedStderr& operator=(const CapturedStderr&) = delete;
+  FullDisk(const FullDisk&) = delete;
+  FullDisk& operator=(const FullDisk&) = delete;
 
-  // Makes the pipe full, as a reader that hangs would.
-  void fill() const {
-    const std::string block(4096, '.');
-    while (::write(ends_[1], block.data(), block.size()) > 0) {
+  // Until the process has made `count` calls of write(2) since the start, refused or not.
+  void wait_until_refused(std::uint64_t count) const {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (writes() < writes_ + count && std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
-  }
-  [[nodiscard]] std::vector<std::string> lines() const {
-    std::string all;
-    std::array<char, 4096> buffer{};
-    for (ssize_t n; (n = ::read(ends_[0], buffer.data(), buffer.size())) > 0;) {
-      all.append(buffer.data(), static_cast<std::size_t>(n));
-    }
-    std::vector<std::string> result;
-    for (std::size_t at = 0; at < all.size();) {
-      const std::size_t end = all.find('\n', at);
-      result.push_back(all.substr(at, end - at));
-      at = end == std::string::npos ? all.size() : end + 1;
-    }
-    return result;
+    EXPECT_GE(writes(), writes_ + count);
   }
 
  private:
+  static std::uint64_t writes() {  // proc(5), /proc/pid/io
+    std::ifstream io("/proc/self/io");
+    std::string key;
+    std::uint64_t value = 0;
+    while (io >> key >> value && key != "syscw:") {
+    }
+    return value;
+  }
   int saved_;
-  int ends_[2] = {-1, -1};
+  std::uint64_t writes_;
 };
 
 TEST(FormatLine, TextIsLogfmt) {
@@ -77,7 +77,6 @@ TEST(FormatLine, TextIsLogfmt) {
 
 TEST(FormatLine, TextQuotesWhatCouldForgeAField) {
   const std::string prefix = text({}) + " call-id=";
-  EXPECT_EQ(text({{"call-id", ""}}), prefix + R"("")");
   EXPECT_EQ(text({{"call-id", "a b"}}), prefix + R"("a b")");
   EXPECT_EQ(text({{"call-id", "a=b"}}), prefix + R"("a=b")");
   EXPECT_EQ(text({{"call-id", "a\"b\\c"}}), prefix + R"("a\"b\\c")");
@@ -170,6 +169,35 @@ TEST(Logging, AReaderThatHangsBlocksNobody) {
     log_tick();
   }
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(2) * kSlowness);
+}
+
+TEST(Logging, ReportsLinesThatAFullDiskLost) {
+  const CapturedStderr captured;
+  {
+    const Logging logging(Log{.format = LogFormat::json});
+    {
+      const FullDisk full;
+      for (int i = 0; i < 5; ++i) log_event(Level::info, "lost", {{"n", i}});
+      full.wait_until_refused(5);
+      log_tick();  // must not spend the count on a line that is lost as well
+    }
+    log_event(Level::info, "written");
+    captured.wait_until_readable();
+    log_tick();
+  }
+  const auto lines = captured.lines();
+  ASSERT_EQ(lines.size(), 2U);
+  const auto summary = nlohmann::json::parse(lines[1]);
+  EXPECT_EQ(summary["event"], "log-lines-lost");
+  EXPECT_EQ(summary["not-written"], 5);
+}
+
+TEST(FormatLine, LeavesOutFieldsWithoutText) {
+  const std::array<Field, 3> fields = {Field{"to-tag", ""}, {"n", 0}, {"call-id", "x"}};
+  const std::string text = format_line(LogFormat::text, Level::info, {}, "offer", fields);
+  EXPECT_TRUE(text.ends_with("info offer n=0 call-id=x")) << text;
+  const std::string json = format_line(LogFormat::json, Level::info, {}, "offer", fields);
+  EXPECT_FALSE(nlohmann::json::parse(json).contains("to-tag")) << json;
 }
 
 }  // namespace
