@@ -92,7 +92,7 @@ void read_dataplane(const toml::table& root, DataplaneConfig& config) {
 void read_timeouts(const toml::table& table, Timeouts& timeouts) {
   const TomlReader reader(
       table, "[timeouts]",
-      {"media", "party", "silent", "offer", "final", "delete_delay", "quarantine"});
+      {"media", "party", "silent", "offer", "final", "delete_delay", "notify", "quarantine"});
   const auto seconds = [&](std::string_view key, std::chrono::seconds& value) {
     if (const toml::node* node = reader.find(key)) {
       value = std::chrono::seconds(TomlReader::integer(*node, key, 0, kYear));
@@ -104,6 +104,7 @@ void read_timeouts(const toml::table& table, Timeouts& timeouts) {
   seconds("offer", timeouts.offer);
   seconds("final", timeouts.final);
   seconds("delete_delay", timeouts.delete_delay);
+  seconds("notify", timeouts.notify);
   seconds("quarantine", timeouts.quarantine);
 }
 

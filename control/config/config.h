@@ -66,6 +66,7 @@ struct Timeouts {
   std::chrono::seconds offer{180};    // offered, never answered
   std::chrono::seconds final{0};      // age of the whole call
   std::chrono::seconds delete_delay{30};
+  std::chrono::seconds notify{10};      // a notification is tried, and a stop waits for them
   std::chrono::seconds quarantine{60};  // a freed port rests
 };
 

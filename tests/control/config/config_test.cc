@@ -34,6 +34,7 @@ TEST(Config, DefaultsAreThoseOfTheHeader) {
   EXPECT_EQ(config->timeouts.offer, seconds(180));
   EXPECT_EQ(config->timeouts.final, seconds(0));
   EXPECT_EQ(config->timeouts.delete_delay, seconds(30));
+  EXPECT_EQ(config->timeouts.notify, seconds(10));
   EXPECT_EQ(config->timeouts.quarantine, seconds(60));
   EXPECT_EQ(config->limits.calls, 0U);
   EXPECT_EQ(config->log.level, "info");
@@ -90,6 +91,7 @@ silent = 2
 offer = 3
 final = 4
 delete_delay = 0
+notify = 5
 quarantine = 6
 [limits]
 calls = 7
@@ -134,6 +136,7 @@ lines_per_second = 8
   EXPECT_EQ(config->timeouts.offer, seconds(3));
   EXPECT_EQ(config->timeouts.final, seconds(4));
   EXPECT_EQ(config->timeouts.delete_delay, seconds(0));
+  EXPECT_EQ(config->timeouts.notify, seconds(5));
   EXPECT_EQ(config->timeouts.quarantine, seconds(6));
   EXPECT_EQ(config->limits.calls, 7U);
   EXPECT_EQ(config->log.level, "warning");
