@@ -4,6 +4,7 @@
 // of [[control]] and [[notify]], then the data plane with its NICs. Everything lives in run() and
 // is destroyed in reverse order: the control side, calls, log, NICs, and last the sockets.
 
+#include <fcntl.h>
 #include <malloc.h>
 #include <sys/socket.h>
 
@@ -31,7 +32,6 @@ namespace {
 
 constexpr int kExitStart = 1;
 constexpr int kControlThreads = 2;
-constexpr auto kLastWords = std::chrono::seconds(1);
 
 int complain(int status, std::string_view message) {
   fmt::print(stderr, "millrace: {}\n", message);
@@ -42,14 +42,12 @@ int complain(int status, std::string_view message) {
 class Control {
  public:
   Control(const std::vector<Listener>& listeners, Calls& calls)
-      : calls_(calls), server_(listeners, calls) {}
+      : calls_(calls), patience_(calls.config().timeouts.notify), server_(listeners, calls) {}
 
   [[nodiscard]] Result<void> start(const std::vector<Notify>& config,
-                                   const std::vector<Listener>& sockets) {
-    auto notifier = Notifier::start(io_, config, sockets);
-    if (!notifier) return std::unexpected(std::move(notifier.error()));
-    notifier_ = std::move(*notifier);
-    calls_.tell_events([this](Event event) { notifier_->tell(std::move(event)); });
+                                   std::vector<FileDescriptor> sockets) {
+    notifier_ = std::make_unique<Notifier>(io_, config, std::move(sockets), patience_);
+    calls_.publish_events([this](Event event) { notifier_->publish(std::move(event)); });
     if (auto started = server_.start(); !started) return started;
     wait_for_signal();
     housekeeping_.start();
@@ -90,21 +88,25 @@ class Control {
   void stop(int signal) {
     log_event(Level::info, "stopping", {{"signal", signal == SIGTERM ? "TERM" : "INT"}});
     calls_.end_all();
-    notifier_->flush(kLastWords, [this] { io_.stop(); });
+    flush();
   }
   void stop_if_drained() {
     if (!draining_ || calls_.sessions() != 0) return;
     log_event(Level::info, "stopping", {{"reason", "drained"}});
     draining_ = false;
-    notifier_->flush(kLastWords, [this] { io_.stop(); });
+    flush();
+  }
+  void flush() {
+    notifier_->flush(std::chrono::steady_clock::now() + patience_, [this] { io_.stop(); });
   }
 
   Calls& calls_;
+  const std::chrono::seconds patience_;
   asio::io_context io_{1};
   Server server_;
   std::unique_ptr<Notifier> notifier_;
   asio::signal_set signals_{io_, SIGTERM, SIGINT, SIGHUP};
-  std::atomic<bool> draining_ = false;
+  bool draining_ = false;
   // The watchdog is last: a step that hangs ends the process, one that throws does not.
   Housekeeping housekeeping_{
       io_,
@@ -137,6 +139,22 @@ void tell_ready(const Config& config, const std::vector<Listener>& listeners) {
   notify_systemd("READY=1\nSTATUS=relaying");
 }
 
+// Duplicates, since a Listener keeps its own to hold the socket file.
+Result<std::vector<FileDescriptor>> notification_sockets(const std::vector<Notify>& config,
+                                                         const std::vector<Listener>& bound) {
+  std::vector<FileDescriptor> sockets;
+  for (std::size_t i = 0; i < config.size(); ++i) {
+    if (config[i].type == NotifyType::events) {
+      if (auto listening = bound[i].listen(); !listening) {
+        return std::unexpected(std::move(listening.error()));
+      }
+    }
+    sockets.emplace_back(::fcntl(bound[i].fd(), F_DUPFD_CLOEXEC, 0));
+    if (!sockets.back().valid()) return fail("no file descriptor for a notification socket");
+  }
+  return sockets;
+}
+
 int run(const Config& config) {
   auto held = std::make_unique<SignalsHeld>();  // workers never see them
   raise_descriptor_limit();
@@ -162,9 +180,11 @@ int run(const Config& config) {
     log_event(Level::warning, "capabilities-kept", {{"reason", dropped.error().message}});
   }
   Calls calls(config, **dataplane);
+  auto sockets = notification_sockets(config.notify, notifying);
+  if (!sockets) return complain(kExitStart, sockets.error().message);
   Control control(listeners, calls);
   // From here on proxies can connect, and wait for an answer.
-  if (auto started = control.start(config.notify, notifying); !started) {
+  if (auto started = control.start(config.notify, std::move(*sockets)); !started) {
     return complain(kExitStart, started.error().message);
   }
   tell_ready(config, listeners);

@@ -118,12 +118,12 @@ struct Calls::Impl {
     log_end(call->id(), kEndNames[reason], expected(end), last.report);
     const event::End::Dialog tags = last.tags;
     last.reason = kEndNames[reason];
-    last.untold = !expected(end);
-    if (last.untold && end != Call::End::forced) tell(*call, tags, event::Timeout{last.reason});
-    if (watched() || last.untold) tell(*call, tags, std::move(last));
+    last.notify_proxy = !expected(end);
+    if (last.notify_proxy && end != Call::End::forced) tell(*call, tags, event::Timeout{last.reason});
+    if (watched() || last.notify_proxy) tell(*call, tags, std::move(last));
   }
 
-  // Somebody reads all events; without, the only ones that go anywhere are untold ends.
+  // Somebody reads all events; without, only ends that a proxy is notified of go anywhere.
   [[nodiscard]] bool watched() const { return outlet && readers; }
   // An event that cannot be passed on costs itself, not the request that caused it.
   void tell(const Call& call, const event::End::Dialog& tags, decltype(Event::what) what) const {
@@ -400,7 +400,7 @@ void Calls::expire(Clock::time_point now) {
 
 const Config& Calls::config() const { return impl_->config; }
 
-void Calls::tell_events(EventOutlet outlet) { impl_->outlet = std::move(outlet); }
+void Calls::publish_events(EventOutlet outlet) { impl_->outlet = std::move(outlet); }
 
 void Calls::drain() {
   impl_->draining = true;

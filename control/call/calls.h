@@ -34,7 +34,7 @@ class Calls {
 
   // From now on tells what happens, under a call's lock: `outlet` must not block. Before the first
   // request.
-  void tell_events(EventOutlet outlet);
+  void publish_events(EventOutlet outlet);
 
   // Carries out one request. Thread-safe; never throws for what a request holds.
   [[nodiscard]] Reply handle(const Request& request, Clock::time_point now);

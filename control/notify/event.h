@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// What happens to a call, for whoever wants to know: the common tongue between the calls, which
-// tell, and the notifier, which passes it on (notify.h). Values only; an Event owns its texts.
-//
-// Events of one call come in the order in which they happened.
+// Call events, as the calls publish them and the notifier (notify.h) delivers them. Values only; an
+// Event owns its texts. Events of one call are published in the order in which they happened.
 
 #include <chrono>
 #include <functional>
@@ -21,30 +19,29 @@ namespace millrace {
 namespace event {
 struct Start {};   // first offer
 struct Answer {};  // first answer
-// A party is heard, at an address where it was not heard before.
+// A party's media arrives from a new address.
 struct Latched {
   std::string tag;
   unsigned media = 1;  // 1-based, as m= lines are counted
   bool rtcp = false;
   Endpoint local, source;
 };
-struct Hold {};    // no media is to flow both ways any more
-struct Resume {};  // it is again
+struct Hold {};    // no stream is to flow both ways any more
+struct Resume {};  // one is again
 struct Timeout {
-  std::string_view reason;  // as of the End that follows
+  std::string_view reason;  // that of the End that follows
 };
 struct End {
-  // From-tag and to-tag of a dialog that was answered.
+  // Tags of an answered dialog.
   struct Dialog {
     std::string from_tag, to_tag;
   };
-  std::string_view reason;  // "media-timeout", "deleted", ...
-  Dialog tags;              // of the event
-  // The relay ended the call and the proxy does not know yet: whom to tell, and of what.
-  bool untold = false;
+  std::string_view reason;    // "media-timeout", "deleted", ...
+  Dialog tags;                // of the Event
+  bool notify_proxy = false;  // the relay ended the call: its proxy does not know yet
   std::vector<Dialog> dialogs;
   std::string notify_socket, notify_tag, dialog_id;  // as in Request
-  CallReport report;                                 // the final statistics
+  CallReport report;                                 // final statistics
 };
 }  // namespace event
 
@@ -56,7 +53,7 @@ struct Event {
       what;
 };
 
-// Takes events without blocking, on any thread.
+// Called on any thread; must not block.
 using EventOutlet = std::function<void(Event)>;
 
 }  // namespace millrace

@@ -22,7 +22,7 @@ using asio::local::stream_protocol;
 namespace {
 
 constexpr auto kAcceptPause = std::chrono::milliseconds(100);
-constexpr std::size_t kLinesAtOnce = 64;  // the kernel takes 1024 pieces (IOV_MAX)
+constexpr std::size_t kLinesAtOnce = 64;  // a write; the kernel takes 1024 pieces (IOV_MAX)
 
 }  // namespace
 
@@ -38,16 +38,16 @@ class EventStream::Reader : public std::enable_shared_from_this<Reader> {
     if (!open()) return;
     lines_.push_back(line);
     behind_ += line->size();
-    if (behind_ > kMaxBehind) return cut("it does not read");
+    if (behind_ > kMaxBehind) return cut("more than 64 MiB behind");
     if (writing_ == 0) write();
   }
-  // Sees the end of the connection, and throws away what the reader says.
-  void listen() {
+  // Detects the end of the connection; discards input.
+  void discard_input() {
     socket_.async_read_some(
         asio::buffer(ignored_),
         [self = shared_from_this()](const asio::error_code& error, std::size_t /*size*/) {
           if (error) return self->close();
-          self->listen();
+          self->discard_input();
         });
   }
   void cut(std::string_view why) {
@@ -78,26 +78,30 @@ class EventStream::Reader : public std::enable_shared_from_this<Reader> {
   }
   void close() {
     asio::error_code ignored;
-    // NOLINTNEXTLINE(bugprone-unused-return-value): whatever it says, the socket is closed
+    // NOLINTNEXTLINE(bugprone-unused-return-value): the socket is closed even on error
     static_cast<void>(socket_.close(ignored));
   }
 
   stream_protocol::socket socket_;
   ucred peer_{};
-  std::deque<std::shared_ptr<const std::string>> lines_;  // the first `writing_` are on their way
+  std::deque<std::shared_ptr<const std::string>> lines_;  // the first `writing_` are being written
   std::size_t writing_ = 0;
   std::size_t behind_ = 0;  // bytes in lines_
   std::array<char, 256> ignored_{};
 };
 
-EventStream::EventStream(const asio::any_io_executor& strand, int fd)
-    : acceptor_(strand, stream_protocol(), fd), pause_(strand) {
-  accept();
+EventStream::EventStream(const asio::any_io_executor& strand, FileDescriptor listening)
+    : acceptor_(strand, stream_protocol(), listening.release()), pause_(strand) {
+  acceptor_.non_blocking(true);
+  wait();
 }
 
 EventStream::~EventStream() = default;
 
 void EventStream::publish(const std::shared_ptr<const std::string>& line) {
+  // A reader whose connect() has returned may still wait to be accepted. An error is left to
+  // wait().
+  static_cast<void>(accept_all());
   forget_closed();
   for (const auto& reader : readers_) reader->send(line);
 }
@@ -106,28 +110,44 @@ bool EventStream::empty() const {
   return std::ranges::all_of(readers_, [](const auto& reader) { return reader->idle(); });
 }
 
-void EventStream::accept() {
-  acceptor_.async_accept([this](const asio::error_code& error, stream_protocol::socket socket) {
-    if (error == asio::error::operation_aborted) return;
-    if (!error) {
-      serve(std::move(socket));
-      return accept();
-    }
+void EventStream::abandon() {
+  for (const auto& reader : readers_) {
+    if (!reader->idle()) reader->cut("unread events at stop");
+  }
+}
+
+void EventStream::wait() {
+  acceptor_.async_wait(stream_protocol::acceptor::wait_read, [this](const asio::error_code& ended) {
+    if (ended) return;
+    const asio::error_code error = accept_all();
+    if (!error) return wait();
     // Out of descriptors or memory: the next attempt would fail as fast.
     log_event(Level::error, "event-reader-failed", {{"reason", error.message()}});
     pause_.expires_after(kAcceptPause);
     pause_.async_wait([this](const asio::error_code& stopped) {
-      if (!stopped) accept();
+      if (!stopped) wait();
     });
   });
+}
+
+asio::error_code EventStream::accept_all() {
+  for (;;) {
+    asio::error_code error;
+    stream_protocol::socket socket(acceptor_.get_executor());
+    // NOLINTNEXTLINE(bugprone-unused-return-value): it is `error`
+    static_cast<void>(acceptor_.accept(socket, error));
+    if (error == asio::error::would_block) return {};
+    if (error) return error;
+    serve(std::move(socket));
+  }
 }
 
 void EventStream::serve(stream_protocol::socket socket) {
   forget_closed();
   const auto reader = std::make_shared<Reader>(std::move(socket));
-  if (readers_.size() >= kMaxReaders) return reader->cut("there are enough readers");
+  if (readers_.size() >= kMaxReaders) return reader->cut("16 readers are connected");
   readers_.push_back(reader);
-  reader->listen();
+  reader->discard_input();
 }
 
 void EventStream::forget_closed() {

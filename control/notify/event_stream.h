@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// Lines for whoever connects to a UNIX stream socket and reads.
+// Serves event lines to every reader that connects to a UNIX stream socket.
 //
-// Each reader gets every line from its connection on. Lines wait for a slow reader up to kMaxBehind
-// bytes; one that is further behind is cut off, and so is whoever comes when there are kMaxReaders.
-// What readers send is thrown away. Not thread-safe: all on one strand.
+// A reader gets every line published after its connect() has returned: before each line the stream
+// accepts all connections that wait. Lines wait for a slow reader up to kMaxBehind bytes; readers
+// further behind are cut off. Readers past kMaxReaders are closed at once. Input from readers is
+// discarded. All readers share the lines, so memory is bounded by kMaxBehind once. Not
+// thread-safe: all on one strand.
 
 #include <list>
 #include <memory>
@@ -14,26 +16,31 @@
 #include <asio/local/stream_protocol.hpp>
 #include <asio/steady_timer.hpp>
 
+#include "dataplane/base/file_descriptor.h"
+
 namespace millrace {
 
 class EventStream {
  public:
   static constexpr std::size_t kMaxReaders = 16;
-  static constexpr std::size_t kMaxBehind = std::size_t{8} << 20;
+  static constexpr std::size_t kMaxBehind = std::size_t{64} << 20;  // 10,000 ends are 20 MB
 
-  // `fd` is a UNIX stream socket, bound and listening.
-  EventStream(const asio::any_io_executor& strand, int fd);
+  // `listening` is a UNIX stream socket, bound and listening.
+  EventStream(const asio::any_io_executor& strand, FileDescriptor listening);
   ~EventStream();
   EventStream(const EventStream&) = delete;
   EventStream& operator=(const EventStream&) = delete;
 
   void publish(const std::shared_ptr<const std::string>& line);
-  // No reader has anything to read any more.
+  // Every line is written to every reader.
   [[nodiscard]] bool empty() const;
+  // Cuts off readers that are behind.
+  void abandon();
 
  private:
   class Reader;
-  void accept();
+  void wait();
+  [[nodiscard]] asio::error_code accept_all();
   void serve(asio::local::stream_protocol::socket socket);
   void forget_closed();
 

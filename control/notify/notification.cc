@@ -69,7 +69,7 @@ Json json(const TagReport& tag) {
   return {{"tag", tag.tag}, {"peer", tag.peer_tag}, {"medias", std::move(medias)}};
 }
 
-// What each kind of event says beside its name, time and call.
+// Adds the fields of one kind of event.
 struct Details {
   Json& out;
   system_clock::time_point time;
@@ -117,17 +117,17 @@ std::string opensips(std::uint64_t id, std::string_view dialog) {
   return request(id, "dlg_end_dlg", Json::array({dialog}));
 }
 
-std::optional<Answer> parse_answer(std::string_view datagram) {
-  const Json answer = Json::parse(datagram, nullptr, false);
-  if (!answer.is_object()) return std::nullopt;
-  const auto id = answer.find("id");
-  if (id == answer.end() || !id->is_number_unsigned()) return std::nullopt;
-  Answer result{.id = id->get<std::uint64_t>(), .error = {}};
-  if (const auto error = answer.find("error"); error != answer.end()) {
+std::optional<RpcReply> parse_reply(std::string_view datagram) {
+  const Json reply = Json::parse(datagram, nullptr, false);
+  if (!reply.is_object()) return std::nullopt;
+  const auto id = reply.find("id");
+  if (id == reply.end() || !id->is_number_unsigned()) return std::nullopt;
+  RpcReply result{.id = id->get<std::uint64_t>(), .error = {}};
+  if (const auto error = reply.find("error"); error != reply.end()) {
     const auto message = error->is_object() ? error->find("message") : error->end();
-    const bool told = error->is_object() && message != error->end() && message->is_string();
-    result.error = told ? message->get<std::string>() : text(*error);
-  } else if (!answer.contains("result")) {
+    const bool has_text = error->is_object() && message != error->end() && message->is_string();
+    result.error = has_text ? message->get<std::string>() : text(*error);
+  } else if (!reply.contains("result")) {
     return std::nullopt;
   }
   return result;

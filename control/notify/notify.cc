@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/notify/notify.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
 #include <atomic>
 #include <list>
@@ -22,24 +20,27 @@
 namespace millrace {
 
 namespace {
-constexpr auto kFlushLook = std::chrono::milliseconds(10);
-}
+constexpr auto kFlushPoll = std::chrono::milliseconds(10);
+using Clock = std::chrono::steady_clock;
+}  // namespace
 
 struct Notifier::Impl {
-  explicit Impl(asio::io_context& io) : strand(asio::make_strand(io)), flush_timer(strand) {}
+  Impl(asio::io_context& io, std::chrono::seconds age)
+      : max_age(age), strand(asio::make_strand(io)), flush_timer(strand) {}
 
-  void pass_on(const Event& event);
-  void tell_tag(const Event& event, const event::End& end);
-  void lose(const Event& event, std::string_view peer, std::string_view reason);
-  void tell_lost();
+  void deliver(const Event& event);
+  void notify_tag(const Event& event, const event::End& end);
+  void advance(Clock::time_point now);
+  void log_losses();
   [[nodiscard]] bool empty();
-  void look_again(std::chrono::steady_clock::time_point until, std::function<void()> then);
+  void poll_flush(Clock::time_point until, std::function<void()> then);
   template <typename Visit>
   void each_outbox(Visit visit) {
     for (ProxyPeer& peer : proxies) visit(peer.outbox());
     for (auto& [name, peer] : tags) visit(peer.outbox());
   }
 
+  const std::chrono::seconds max_age;
   asio::any_io_executor strand;
   std::atomic<std::uint32_t> pending = 0;
   std::atomic<std::uint64_t> overflowed = 0;
@@ -50,80 +51,74 @@ struct Notifier::Impl {
   asio::steady_timer flush_timer;
 };
 
-Notifier::Notifier(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Notifier::~Notifier() = default;
-
-Result<std::unique_ptr<Notifier>> Notifier::start(asio::io_context& io,
-                                                  const std::vector<Notify>& config,
-                                                  const std::vector<Listener>& sockets) {
-  auto impl = std::make_unique<Impl>(io);
+Notifier::Notifier(asio::io_context& io, const std::vector<Notify>& config,
+                   std::vector<FileDescriptor> sockets, std::chrono::seconds max_age)
+    : impl_(std::make_unique<Impl>(io, max_age)) {
   for (std::size_t i = 0; i < config.size(); ++i) {
-    const bool stream = config[i].type == NotifyType::events;
-    if (stream) {
-      if (auto listening = sockets.at(i).listen(); !listening) {
-        return std::unexpected(std::move(listening.error()));
-      }
-    }
-    const int fd = ::fcntl(sockets.at(i).fd(), F_DUPFD_CLOEXEC, 0);  // asio closes its own
-    if (stream) {
-      impl->streams.emplace_back(impl->strand, fd);
+    if (config[i].type == NotifyType::events) {
+      impl_->streams.emplace_back(impl_->strand, std::move(sockets.at(i)));
     } else {
-      impl->proxies.emplace_back(impl->strand, config[i], fd);
+      impl_->proxies.emplace_back(impl_->strand, config[i], max_age, std::move(sockets.at(i)));
     }
   }
-  return std::unique_ptr<Notifier>(new Notifier(std::move(impl)));
 }
 
-void Notifier::tell(Event event) {
+Notifier::~Notifier() = default;
+
+void Notifier::publish(Event event) {
   if (impl_->pending.fetch_add(1) >= kMaxPending) {
     --impl_->pending;
     ++impl_->overflowed;
     return;
   }
-  asio::post(impl_->strand, [impl = impl_.get(), told = std::move(event)] {
+  asio::post(impl_->strand, [impl = impl_.get(), posted = std::move(event)] {
     --impl->pending;
-    impl->pass_on(told);
+    impl->deliver(posted);
   });
 }
 
-void Notifier::Impl::pass_on(const Event& event) {
+void Notifier::Impl::deliver(const Event& event) {
   if (!streams.empty()) {
     const auto line = std::make_shared<const std::string>(notification::line(event));
     for (EventStream& stream : streams) stream.publish(line);
   }
   const auto* end = std::get_if<event::End>(&event.what);
-  if (end == nullptr || !end->untold) return;
-  for (ProxyPeer& proxy : proxies) proxy.tell(event, *end);
-  if (!end->notify_socket.empty()) tell_tag(event, *end);
+  if (end == nullptr || !end->notify_proxy) return;
+  for (ProxyPeer& proxy : proxies) proxy.notify(event, *end);
+  if (!end->notify_socket.empty()) notify_tag(event, *end);
 }
 
-void Notifier::Impl::tell_tag(const Event& event, const event::End& end) {
+void Notifier::Impl::notify_tag(const Event& event, const event::End& end) {
+  const auto lose = [&](std::string_view reason) {
+    log_event(Level::warning, "notification-lost",
+              {{"peer", end.notify_socket}, {"call-id", event.call_id}, {"reason", reason}});
+  };
   auto line = notification::rtpproxy(end.notify_tag);
-  if (!line) return lose(event, end.notify_socket, "the tag holds a line end");
+  if (!line) return lose("the tag holds a line end");
   auto peer = tags.find(end.notify_socket);
   if (peer == tags.end()) {
     auto endpoint = TagPeer::parse(end.notify_socket);
-    if (!endpoint) return lose(event, end.notify_socket, endpoint.error().message);
-    if (tags.size() >= kMaxTagPeers) return lose(event, end.notify_socket, "too many sockets");
-    peer =
-        tags.try_emplace(end.notify_socket, strand, end.notify_socket, std::move(*endpoint)).first;
+    if (!endpoint) return lose(endpoint.error().message);
+    if (tags.size() >= kMaxTagPeers) return lose("too many sockets");
+    peer = tags.try_emplace(end.notify_socket, strand, end.notify_socket, std::move(*endpoint),
+                            max_age)
+               .first;
   }
-  peer->second.tell(event.call_id, std::move(*line));
+  peer->second.notify(event.call_id, std::move(*line));
 }
 
-void Notifier::Impl::lose(const Event& event, std::string_view peer, std::string_view reason) {
-  log_event(Level::warning, "notification-lost",
-            {{"peer", peer}, {"call-id", event.call_id}, {"reason", reason}});
+void Notifier::tick(Clock::time_point now) {
+  asio::post(impl_->strand, [impl = impl_.get(), now] { impl->advance(now); });
 }
 
-void Notifier::tick(std::chrono::steady_clock::time_point now) {
-  asio::post(impl_->strand, [impl = impl_.get(), now] {
-    impl->tell_lost();
-    std::erase_if(impl->tags, [&](const auto& tag) { return tag.second.is_idle(now); });
-  });
+void Notifier::Impl::advance(Clock::time_point now) {
+  for (ProxyPeer& proxy : proxies) proxy.advance(now);
+  for (auto& [name, peer] : tags) peer.advance(now);
+  log_losses();
+  std::erase_if(tags, [](const auto& tag) { return tag.second.idle(); });
 }
 
-void Notifier::Impl::tell_lost() {
+void Notifier::Impl::log_losses() {
   if (const std::uint64_t events = overflowed.exchange(0); events != 0) {
     log_event(Level::error, "events-lost", {{"events", events}});
   }
@@ -134,10 +129,9 @@ void Notifier::Impl::tell_lost() {
   });
 }
 
-void Notifier::flush(std::chrono::milliseconds patience, std::function<void()> then) {
-  const auto until = std::chrono::steady_clock::now() + patience;
+void Notifier::flush(Clock::time_point until, std::function<void()> then) {
   asio::post(impl_->strand, [impl = impl_.get(), until, then = std::move(then)]() mutable {
-    impl->look_again(until, std::move(then));
+    impl->poll_flush(until, std::move(then));
   });
 }
 
@@ -147,12 +141,17 @@ bool Notifier::Impl::empty() {
   return all && std::ranges::all_of(streams, &EventStream::empty);
 }
 
-void Notifier::Impl::look_again(std::chrono::steady_clock::time_point until,
-                                std::function<void()> then) {
-  if (empty() || std::chrono::steady_clock::now() >= until) return then();
-  flush_timer.expires_after(kFlushLook);
+void Notifier::Impl::poll_flush(Clock::time_point until, std::function<void()> then) {
+  const bool late = Clock::now() >= until;
+  if (late) {
+    each_outbox([](Outbox& outbox) { outbox.abandon(); });
+    for (EventStream& stream : streams) stream.abandon();
+    log_losses();
+  }
+  if (late || empty()) return then();
+  flush_timer.expires_after(kFlushPoll);
   flush_timer.async_wait([this, until, then = std::move(then)](const asio::error_code& error) {
-    if (!error) look_again(until, then);
+    if (!error) poll_flush(until, then);
   });
 }
 

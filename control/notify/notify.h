@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// Events of calls leave the relay: to the SIP proxy, which ends calls whose media died, and to
-// readers of the event stream.
+// Notifications of call events: to SIP proxies, when the relay ends a call, and to readers of the
+// event stream.
 //
-// Theory of operation. tell() never blocks and takes no lock of its own: it posts the event to a
-// strand that the control threads run, where it becomes bytes and joins the queues of its peers
-// (outbox.h, event_stream.h). Each queue is bounded; what does not fit or does not get through is
-// counted, and told in the log once a second. A call has left the relay before its end is told:
-// no peer's answer, and none that fails to come, changes anything here.
-// What ends by a delete of the proxy, or because the parties found a direct path, is told to
-// readers only (event::End::untold).
+// Theory of operation. publish() never blocks and takes no lock of its own: it posts the event to a
+// strand of `io`, where it becomes bytes and joins the queues of its peers (outbox.h,
+// event_stream.h). Each queue is bounded; what does not fit or is not delivered in time is counted
+// and logged once a second. A call is gone from the relay before its end is published: no peer's
+// answer, and no missing one, changes anything here.
+// Calls that end by a delete of the proxy, or because the parties found a direct path, are
+// published to readers only (event::End::notify_proxy).
 
 #include <chrono>
 #include <cstdint>
@@ -22,35 +22,34 @@
 
 #include "control/config/config.h"
 #include "control/notify/event.h"
-#include "control/server/listener.h"
+#include "dataplane/base/file_descriptor.h"
 
 namespace millrace {
 
 class Notifier {
  public:
-  static constexpr std::uint32_t kMaxPending = 16'384;  // events on their way to the strand
-  static constexpr std::size_t kMaxTagPeers = 64;       // different sockets of rtpproxy's clients
+  static constexpr std::uint32_t kMaxPending = 16'384;  // events posted to the strand
+  static constexpr std::size_t kMaxTagPeers = 64;       // rtpproxy notification sockets in use
 
-  // `sockets` are those of Notify::own, in the same order. Works for whoever runs `io`.
-  [[nodiscard]] static Result<std::unique_ptr<Notifier>> start(
-      asio::io_context& io, const std::vector<Notify>& config,
-      const std::vector<Listener>& sockets);
+  // `sockets` are bound to Notify::own, in the same order; those of readers are listening.
+  // Notifications older than `max_age` are dropped.
+  Notifier(asio::io_context& io, const std::vector<Notify>& config,
+           std::vector<FileDescriptor> sockets, std::chrono::seconds max_age);
   // Precondition: nobody runs `io` any more.
   ~Notifier();
   Notifier(const Notifier&) = delete;
   Notifier& operator=(const Notifier&) = delete;
 
   // Thread-safe.
-  void tell(Event event);
-  // Tells what was lost, and forgets sockets that nobody was told at for a while; call it once a
-  // second.
+  void publish(Event event);
+  // Retries, logs losses and forgets idle notification sockets; call it once a second.
   void tick(std::chrono::steady_clock::time_point now);
-  // Calls `then` once all is delivered, or after `patience`.
-  void flush(std::chrono::milliseconds patience, std::function<void()> then);
+  // Calls `then` once everything is delivered, or at `until`: what is left is then dropped and
+  // logged. One at a time.
+  void flush(std::chrono::steady_clock::time_point until, std::function<void()> then);
 
  private:
   struct Impl;
-  explicit Notifier(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 

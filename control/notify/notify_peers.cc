@@ -3,6 +3,7 @@
 
 #include <sys/socket.h>
 
+#include <array>
 #include <cerrno>
 #include <random>
 #include <system_error>
@@ -26,17 +27,18 @@ std::string error_text(int error) { return std::generic_category().message(error
 
 // ---- ProxyPeer -------------------------------------------------------------------------------
 
-// Ids start anywhere, so that an answer to a relay that ran before is not taken for one to us.
-ProxyPeer::ProxyPeer(const asio::any_io_executor& strand, const Notify& config, int fd)
+// Ids start anywhere, so that the answer to an earlier run of the relay is not taken for ours.
+ProxyPeer::ProxyPeer(const asio::any_io_executor& strand, const Notify& config,
+                     std::chrono::seconds max_age, FileDescriptor replies)
     : type_(config.type),
-      socket_(strand, asio::local::datagram_protocol(), fd),
+      socket_(strand, asio::local::datagram_protocol(), replies.release()),
       proxy_(config.proxy),
       last_id_(std::random_device()() & 0x3fffffffU),
-      outbox_(strand, config.proxy, [this](const auto& message) { attempt(message); }) {
+      outbox_(config.proxy, max_age, [this](const auto& message) { send(message); }) {
   receive();
 }
 
-void ProxyPeer::tell(const Event& event, const event::End& end) {
+void ProxyPeer::notify(const Event& event, const event::End& end) {
   if (type_ == NotifyType::kamailio) {
     for (const auto& dialog : end.dialogs) {
       push(event.call_id, notification::kamailio(++last_id_, event.call_id, dialog));
@@ -54,11 +56,11 @@ void ProxyPeer::push(std::string_view call_id, std::string bytes) {
                 .since = Outbox::Clock::now()});
 }
 
-void ProxyPeer::attempt(const Outbox::Message& message) {
+void ProxyPeer::send(const Outbox::Message& message) {
   const ssize_t n =
       ::sendto(socket_.native_handle(), message.bytes.data(), message.bytes.size(),
                MSG_DONTWAIT | MSG_NOSIGNAL, proxy_.data(), static_cast<socklen_t>(proxy_.size()));
-  if (n < 0) outbox_.failed(error_text(errno));
+  if (n < 0) outbox_.failed(message.id, error_text(errno));
 }
 
 void ProxyPeer::receive() {
@@ -68,23 +70,61 @@ void ProxyPeer::receive() {
         std::array<char, 4096> datagram{};
         const ssize_t n =
             ::recv(socket_.native_handle(), datagram.data(), datagram.size(), MSG_DONTWAIT);
-        if (n > 0) take_answer({datagram.data(), static_cast<std::size_t>(n)});
+        if (n > 0) handle_reply({datagram.data(), static_cast<std::size_t>(n)});
         receive();
       });
 }
 
-void ProxyPeer::take_answer(std::string_view datagram) {
-  const auto answer = notification::parse_answer(datagram);
-  const Outbox::Message* asked = outbox_.current();
-  if (!answer || asked == nullptr || answer->id != asked->id) return;  // late, or nobody's
-  log_event(Level::info, "proxy-told",
+void ProxyPeer::handle_reply(std::string_view datagram) {
+  const auto reply = notification::parse_reply(datagram);
+  if (!reply) return;
+  const Outbox::Message* request = outbox_.in_flight(reply->id);
+  if (request == nullptr) return;  // given up, or not ours
+  log_event(Level::info, "notification-sent",
             {{"peer", outbox_.peer()},
-             {"call-id", asked->call_id},
-             {"answer", answer->error.empty() ? "ok" : answer->error}});
-  outbox_.delivered();
+             {"call-id", request->call_id},
+             {"answer", reply->error.empty() ? "ok" : reply->error}});
+  outbox_.delivered(reply->id, Outbox::Clock::now());
 }
 
 // ---- TagPeer ---------------------------------------------------------------------------------
+
+// One attempt to deliver one message. Its handlers keep it alive.
+class TagPeer::Connection : public std::enable_shared_from_this<Connection> {
+ public:
+  Connection(const asio::any_io_executor& strand, TagPeer& peer, const Outbox::Message& message)
+      : peer_(&peer), id_(message.id), bytes_(message.bytes), socket_(strand) {}
+
+  void start(const Endpoint& endpoint) {
+    socket_.async_connect(endpoint, [self = shared_from_this()](const asio::error_code& error) {
+      self->write(error);
+    });
+  }
+  // Nothing is reported to the peer any more.
+  void close() {
+    peer_ = nullptr;
+    asio::error_code error;
+    if (socket_.close(error)) {
+      log_event(Level::debug, "notify-close-failed", {{"reason", error.message()}});
+    }
+  }
+
+ private:
+  void write(const asio::error_code& refused) {
+    if (peer_ == nullptr) return;
+    if (refused) return peer_->finish(id_, refused);
+    asio::async_write(
+        socket_, asio::buffer(bytes_),
+        [self = shared_from_this()](const asio::error_code& error, std::size_t /*size*/) {
+          if (self->peer_ != nullptr) self->peer_->finish(self->id_, error);
+        });
+  }
+
+  TagPeer* peer_;  // null: closed
+  std::uint64_t id_;
+  std::string bytes_;
+  asio::generic::stream_protocol::socket socket_;
+};
 
 Result<TagPeer::Endpoint> TagPeer::parse(std::string_view socket) {
   const auto wrong = [&] {
@@ -100,7 +140,7 @@ Result<TagPeer::Endpoint> TagPeer::parse(std::string_view socket) {
   }
   if (!socket.starts_with(kTcp)) return wrong();
   std::string text(socket.substr(kTcp.size()));
-  // Some leave out the brackets of IPv6.
+  // Some clients omit the brackets of IPv6.
   if (const std::size_t colon = text.rfind(':'); text[0] != '[' && text.find(':') != colon) {
     text.insert(colon, "]").insert(0, "[");
   }
@@ -110,52 +150,54 @@ Result<TagPeer::Endpoint> TagPeer::parse(std::string_view socket) {
       asio::ip::tcp::endpoint(asio::ip::make_address(at->address.text()), at->port.number()));
 }
 
-TagPeer::TagPeer(const asio::any_io_executor& strand, std::string name, Endpoint endpoint)
-    : endpoint_(std::move(endpoint)),
-      socket_(strand),
-      outbox_(strand, std::move(name), [this](const auto& message) { attempt(message); }) {}
+TagPeer::TagPeer(asio::any_io_executor strand, std::string name, Endpoint endpoint,
+                 std::chrono::seconds max_age)
+    : strand_(std::move(strand)),
+      endpoint_(std::move(endpoint)),
+      outbox_(std::move(name), max_age, [this](const auto& message) { send(message); }) {}
 
-void TagPeer::tell(std::string_view call_id, std::string line) {
-  told_ = Outbox::Clock::now();
+TagPeer::~TagPeer() {
+  for (const auto& [id, connection] : connections_) connection->close();
+}
+
+void TagPeer::notify(std::string_view call_id, std::string line) {
   outbox_.push({.id = ++last_id_,
                 .call_id = std::string(call_id),
                 .bytes = std::move(line),
-                .since = told_});
+                .since = Outbox::Clock::now()});
 }
 
-// Within kMaxAge the last message is delivered or given up; an attempt ends much sooner.
-bool TagPeer::is_idle(Outbox::Clock::time_point now) const {
-  return outbox_.empty() && now - told_ > 2 * Outbox::kMaxAge;
-}
-
-void TagPeer::attempt(const Outbox::Message& message) {
-  abandon();  // an attempt that had no answer
-  const auto out = std::make_shared<const Outbox::Message>(message);
-  socket_.async_connect(endpoint_, [this, out](const asio::error_code& refused) {
-    if (refused) return finish(*out, refused);
-    asio::async_write(socket_, asio::buffer(out->bytes),
-                      [this, out](const asio::error_code& broken, std::size_t /*size*/) {
-                        finish(*out, broken);
-                      });
+void TagPeer::advance(Outbox::Time now) {
+  outbox_.advance(now);
+  std::erase_if(connections_, [&](const auto& entry) {
+    const bool given_up = outbox_.in_flight(entry.first) == nullptr;
+    if (given_up) entry.second->close();
+    return given_up;
   });
 }
 
-void TagPeer::abandon() {
-  asio::error_code error;
-  if (socket_.close(error)) {
-    log_event(Level::debug, "notify-close-failed", {{"reason", error.message()}});
-  }
+void TagPeer::send(const Outbox::Message& message) {
+  close(message.id);  // the attempt before had no answer
+  const auto connection = std::make_shared<Connection>(strand_, *this, message);
+  connections_.emplace(message.id, connection);
+  connection->start(endpoint_);
 }
 
-void TagPeer::finish(const Outbox::Message& message, const asio::error_code& error) {
-  const Outbox::Message* current = outbox_.current();
-  if (current == nullptr || current->id != message.id || error == asio::error::operation_aborted) {
-    return;  // of an attempt that is over
-  }
-  abandon();
-  if (error) return outbox_.failed(error.message());
-  log_event(Level::info, "proxy-told", {{"peer", outbox_.peer()}, {"call-id", message.call_id}});
-  outbox_.delivered();
+void TagPeer::close(std::uint64_t id) {
+  const auto found = connections_.find(id);
+  if (found == connections_.end()) return;
+  found->second->close();
+  connections_.erase(found);
+}
+
+void TagPeer::finish(std::uint64_t id, const asio::error_code& error) {
+  close(id);
+  const Outbox::Message* message = outbox_.in_flight(id);
+  if (message == nullptr) return;
+  if (error) return outbox_.failed(id, error.message());
+  log_event(Level::info, "notification-sent",
+            {{"peer", outbox_.peer()}, {"call-id", message->call_id}});
+  outbox_.delivered(id, Outbox::Clock::now());
 }
 
 }  // namespace millrace

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The peers that are told when a call ends by itself: SIP proxies, each way they listen.
+// Peers that are notified when the relay ends a call: SIP proxies, each way they listen.
 //
-// A ProxyPeer is the JSON-RPC socket of Kamailio or OpenSIPS: a datagram goes out from a socket of
-// our own, which the answer comes back to. An error in the answer ("no such dialog") is an answer.
+// A ProxyPeer is the JSON-RPC socket of Kamailio or OpenSIPS. Datagrams leave from a socket of our
+// own, which receives the answers. An error in an answer ("no such dialog") counts as delivered.
 // A TagPeer is a stream socket as rtpproxy's clients open it: connect, one line, close.
-// Neither waits for anything but in the background; their Outbox bounds how long and how often.
+//
+// Lifetime. Asio calls a handler after its socket is closed, too. A ProxyPeer lives as long as the
+// io_context runs. A TagPeer may go at any time: its handlers hold their Connection, which forgets
+// the peer when it is closed.
 
-#include <array>
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -19,22 +23,25 @@
 #include "control/config/config.h"
 #include "control/notify/event.h"
 #include "control/notify/outbox.h"
+#include "dataplane/base/file_descriptor.h"
 
 namespace millrace {
 
 class ProxyPeer {
  public:
-  // `fd` is config.own, bound.
-  ProxyPeer(const asio::any_io_executor& strand, const Notify& config, int fd);
+  // `replies` is bound to config.own.
+  ProxyPeer(const asio::any_io_executor& strand, const Notify& config, std::chrono::seconds max_age,
+            FileDescriptor replies);
 
-  void tell(const Event& event, const event::End& end);
+  void notify(const Event& event, const event::End& end);
+  void advance(Outbox::Time now) { outbox_.advance(now); }
   [[nodiscard]] Outbox& outbox() { return outbox_; }
 
  private:
   void push(std::string_view call_id, std::string bytes);
-  void attempt(const Outbox::Message& message);
+  void send(const Outbox::Message& message);
   void receive();
-  void take_answer(std::string_view datagram);
+  void handle_reply(std::string_view datagram);
 
   NotifyType type_;
   asio::local::datagram_protocol::socket socket_;
@@ -50,23 +57,28 @@ class TagPeer {
   // "tcp:192.0.2.1:9000", "unix:/path" or "/path".
   [[nodiscard]] static Result<Endpoint> parse(std::string_view socket);
 
-  TagPeer(const asio::any_io_executor& strand, std::string name, Endpoint endpoint);
+  TagPeer(asio::any_io_executor strand, std::string name, Endpoint endpoint,
+          std::chrono::seconds max_age);
+  ~TagPeer();
+  TagPeer(const TagPeer&) = delete;
+  TagPeer& operator=(const TagPeer&) = delete;
 
   // `line` ends with a newline.
-  void tell(std::string_view call_id, std::string line);
-  // Nothing is out, nor has been for so long that no handler of it is left: it may go.
-  [[nodiscard]] bool is_idle(Outbox::Clock::time_point now) const;
+  void notify(std::string_view call_id, std::string line);
+  void advance(Outbox::Time now);
+  [[nodiscard]] bool idle() const { return outbox_.empty(); }
   [[nodiscard]] Outbox& outbox() { return outbox_; }
 
  private:
-  void attempt(const Outbox::Message& message);
-  void finish(const Outbox::Message& message, const asio::error_code& error);
-  void abandon();
+  class Connection;
+  void send(const Outbox::Message& message);
+  void close(std::uint64_t id);
+  void finish(std::uint64_t id, const asio::error_code& error);
 
+  asio::any_io_executor strand_;
   Endpoint endpoint_;
-  asio::generic::stream_protocol::socket socket_;
   std::uint64_t last_id_ = 0;
-  Outbox::Clock::time_point told_;  // last
+  std::map<std::uint64_t, std::shared_ptr<Connection>> connections_;  // of messages in flight
   Outbox outbox_;
 };
 

@@ -1,70 +1,83 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/notify/outbox.h"
 
-#include <utility>
+#include <algorithm>
 
 #include "control/log.h"
 
 namespace millrace {
 
-Outbox::Outbox(const asio::any_io_executor& strand, std::string peer, Attempt attempt, Pace pace)
-    : peer_(std::move(peer)), attempt_(std::move(attempt)), pace_(pace), timer_(strand) {}
-
 void Outbox::push(Message message) {
-  if (queue_.size() >= kMaxQueued) {
+  const std::size_t bytes = size(message);
+  if (message.bytes.size() > kMaxMessage || waiting_bytes_ + bytes > kMaxBytes) {
     ++lost_;
     return;
   }
-  queue_.push_back(std::move(message));
-  if (queue_.size() == 1) attempt();
+  const Time now = message.since;
+  waiting_bytes_ += bytes;
+  waiting_.push_back(std::move(message));
+  fill(now);
 }
 
-void Outbox::attempt() {
-  if (stale()) return give_up();
-  ++attempts_;
-  trying_ = true;
-  wake_after(pace_.answer_time, &Outbox::no_answer);
-  attempt_(queue_.front());
+const Outbox::Message* Outbox::in_flight(std::uint64_t id) const {
+  const auto found = std::ranges::find(in_flight_, id, [](const auto& a) { return a.message.id; });
+  return found == in_flight_.end() ? nullptr : &found->message;
 }
 
-void Outbox::delivered() {
-  if (trying_) next();
+void Outbox::delivered(std::uint64_t id, Time now) {
+  std::erase_if(in_flight_, [&](const Attempt& attempt) { return attempt.message.id == id; });
+  fill(now);
 }
 
-void Outbox::failed(std::string reason) {
-  if (!trying_) return;
-  trying_ = false;
-  reason_ = std::move(reason);
-  if (attempts_ >= kAttempts) return give_up();
-  wake_after(pace_.first_pause * (1U << (attempts_ - 1)), &Outbox::attempt);
+void Outbox::failed(std::uint64_t id, std::string reason) {
+  const auto found = std::ranges::find(in_flight_, id, [](const auto& a) { return a.message.id; });
+  if (found != in_flight_.end()) found->reason = std::move(reason);
 }
 
-void Outbox::give_up() {
+void Outbox::advance(Time now) {
+  lost_ += std::erase_if(in_flight_, [&](const Attempt& attempt) {
+    const bool stale = is_stale(attempt.message, now);
+    if (stale) log_lost(attempt);
+    return stale;
+  });
+  for (Attempt& attempt : in_flight_) {
+    if (now >= attempt.next) send(attempt, now);
+  }
+  fill(now);
+}
+
+void Outbox::abandon() {
+  lost_ += waiting_.size() + in_flight_.size();
+  waiting_.clear();
+  waiting_bytes_ = 0;
+  in_flight_.clear();
+}
+
+void Outbox::send(Attempt& attempt, Time now) {
+  attempt.next = now + kFirstPause * (1U << attempt.count++);
+  attempt.reason = "no answer";
+  send_(attempt.message);
+}
+
+void Outbox::fill(Time now) {
+  for (; in_flight_.size() < kInFlight && !waiting_.empty(); waiting_.pop_front()) {
+    waiting_bytes_ -= size(waiting_.front());
+    if (is_stale(waiting_.front(), now)) {
+      ++lost_;
+      continue;
+    }
+    in_flight_.push_back(
+        {.message = std::move(waiting_.front()), .count = 0, .next = now, .reason = {}});
+    send(in_flight_.back(), now);
+  }
+}
+
+void Outbox::log_lost(const Attempt& attempt) const {
   log_event(Level::warning, "notification-lost",
             {{"peer", peer_},
-             {"call-id", queue_.front().call_id},
-             {"attempts", attempts_},
-             {"reason", reason_}});
-  ++lost_;
-  next();
-}
-
-void Outbox::next() {
-  queue_.pop_front();
-  trying_ = false;
-  attempts_ = 0;
-  ++wakes_;
-  for (; !queue_.empty() && stale(); queue_.pop_front()) ++lost_;
-  if (!queue_.empty()) attempt();
-}
-
-std::uint64_t Outbox::take_lost() { return std::exchange(lost_, 0); }
-
-void Outbox::wake_after(std::chrono::milliseconds pause, void (Outbox::*then)()) {
-  timer_.expires_after(pause);
-  timer_.async_wait([this, then, wake = ++wakes_](const asio::error_code& error) {
-    if (!error && wake == wakes_) (this->*then)();
-  });
+             {"call-id", attempt.message.call_id},
+             {"attempts", attempt.count},
+             {"reason", attempt.reason}});
 }
 
 }  // namespace millrace

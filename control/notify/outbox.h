@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// Messages on their way to one peer that may be slow, deaf or dead.
+// Bounded send queue to one peer; survives a stalled or dead peer.
 //
-// One message at a time is out: it is tried, and tried again with growing pauses, until the peer
-// has it, kAttempts are used up or it is older than kMaxAge. Messages behind it wait in a bounded
-// queue; what does not fit is lost and counted. Not thread-safe: all on one strand.
+// Up to kInFlight messages are in flight at once, so that a healthy peer never waits for the relay,
+// and few enough that a proxy's socket queue (net.unix.max_dgram_qlen, 10) has room for them. A
+// message without an answer is sent again after 1, 2, 4, 8... seconds, until it is older than
+// `max_age`. The queue is bounded in bytes; a message that does not fit is lost and counted. Time
+// is a parameter: call advance() once a second. Not thread-safe.
 
 #include <chrono>
 #include <cstdint>
@@ -13,65 +15,71 @@
 #include <functional>
 #include <string>
 #include <utility>
-
-#include <asio/any_io_executor.hpp>
-#include <asio/steady_timer.hpp>
+#include <vector>
 
 namespace millrace {
 
 class Outbox {
  public:
   using Clock = std::chrono::steady_clock;
-  static constexpr std::size_t kMaxQueued = 4096;
-  static constexpr unsigned kAttempts = 5;
-  static constexpr std::chrono::seconds kMaxAge{30};
+  using Time = Clock::time_point;
+  static constexpr std::size_t kInFlight = 8;
+  static constexpr std::size_t kMaxBytes = std::size_t{32} << 20;    // about 100,000 messages
+  static constexpr std::size_t kMaxMessage = std::size_t{32} << 10;  // proxies read 64 KiB at most
+  static constexpr std::chrono::seconds kFirstPause{1};              // doubled after each attempt
 
-  struct Pace {
-    std::chrono::milliseconds answer_time{1000};  // for one attempt
-    std::chrono::milliseconds first_pause{250};   // after the first; doubled each time
-  };
   struct Message {
     std::uint64_t id = 0;
     std::string call_id;  // for the log
     std::string bytes;
-    Clock::time_point since;
+    Time since;
   };
-  // Starts an attempt, which ends with delivered() or failed(); if neither comes within
-  // the pace's answer time, it has failed. `peer` is its name for the log.
-  using Attempt = std::function<void(const Message&)>;
+  // Sends a message. The peer's answer is reported by delivered(), never from within.
+  using Send = std::function<void(const Message&)>;
 
-  Outbox(const asio::any_io_executor& strand, std::string peer, Attempt attempt)
-      : Outbox(strand, std::move(peer), std::move(attempt), Pace()) {}
-  Outbox(const asio::any_io_executor& strand, std::string peer, Attempt attempt, Pace pace);
+  // `peer` is its name for the log.
+  Outbox(std::string peer, std::chrono::seconds max_age, Send send)
+      : peer_(std::move(peer)), max_age_(max_age), send_(std::move(send)) {}
 
   void push(Message message);
-  // The message that is out, while an attempt runs; null: there is none.
-  [[nodiscard]] const Message* current() const { return trying_ ? &queue_.front() : nullptr; }
-  void delivered();
-  void failed(std::string reason);
+  // Null: not in flight (any more).
+  [[nodiscard]] const Message* in_flight(std::uint64_t id) const;
+  // Precondition of both: `id` is in flight.
+  void delivered(std::uint64_t id, Time now);
+  void failed(std::uint64_t id, std::string reason);
+  // Sends again what is due and drops what is too old.
+  void advance(Time now);
+  // Drops everything.
+  void abandon();
 
-  [[nodiscard]] bool empty() const { return queue_.empty(); }
-  // Messages that did not get through since the last call.
-  [[nodiscard]] std::uint64_t take_lost();
+  [[nodiscard]] bool empty() const { return waiting_.empty() && in_flight_.empty(); }
+  // Messages lost since the last call.
+  [[nodiscard]] std::uint64_t take_lost() { return std::exchange(lost_, 0); }
   [[nodiscard]] const std::string& peer() const { return peer_; }
 
  private:
-  void attempt();
-  void no_answer() { failed("no answer"); }
-  void give_up();
-  void next();
-  [[nodiscard]] bool stale() const { return Clock::now() - queue_.front().since > kMaxAge; }
-  void wake_after(std::chrono::milliseconds pause, void (Outbox::*then)());
+  struct Attempt {
+    Message message;
+    unsigned count = 0;
+    Time next;  // the following one
+    std::string reason;
+  };
+  void send(Attempt& attempt, Time now);
+  void fill(Time now);
+  void log_lost(const Attempt& attempt) const;
+  [[nodiscard]] bool is_stale(const Message& message, Time now) const {
+    return now - message.since > max_age_;
+  }
+  [[nodiscard]] static std::size_t size(const Message& message) {
+    return sizeof message + message.call_id.size() + message.bytes.size();
+  }
 
   std::string peer_;
-  Attempt attempt_;
-  Pace pace_;
-  asio::steady_timer timer_;
-  std::deque<Message> queue_;
-  bool trying_ = false;
-  unsigned attempts_ = 0;    // of the first message
-  std::string reason_;       // why the last one failed
-  std::uint64_t wakes_ = 0;  // only the latest may do anything
+  std::chrono::seconds max_age_;
+  Send send_;
+  std::deque<Message> waiting_;
+  std::size_t waiting_bytes_ = 0;
+  std::vector<Attempt> in_flight_;
   std::uint64_t lost_ = 0;
 };
 

@@ -137,8 +137,8 @@ class KamailioTest(Case):
         self.assertEqual(callee.wait(15 * SLOWNESS), 0)
         self.assertGreater(time.monotonic() - cut, 1.5)  # not before the timeout
         self.assertEqual(self.sessions(), 0)
-        self.wait_for(lambda: "proxy-told" in self.relay.log.read_text(), 3 * SLOWNESS, "reply")
-        self.assertRegex(self.relay.log.read_text(), "proxy-told .*answer=ok")
+        self.wait_for(lambda: "notification-sent" in self.relay.log.read_text(), 3 * SLOWNESS, "reply")
+        self.assertRegex(self.relay.log.read_text(), "notification-sent .*answer=ok")
         self.relay.check_stop()
 
 

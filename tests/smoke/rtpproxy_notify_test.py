@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""rtpproxy's notification: the socket that a `U` names is told when the media of its call dies."""
+"""rtpproxy's notification: the socket that a `U` names gets the tag when the media of its call stops."""
 
 import itertools
 import json
@@ -90,7 +90,7 @@ class RtpproxyNotifyTest(Case):
         self.assertGreaterEqual(time.monotonic() - begin, MEDIA_TIMEOUT)
         self.assertEqual(self.relay.ng.statistics()["currentstatistics"]["sessionsown"], 0)
         self.relay.check_stop()
-        self.assertRegex(self.relay.text(), "proxy-told")
+        self.assertRegex(self.relay.text(), "notification-sent")
 
     def test_unix(self):
         path = str(self.folder / "tags.sock")

@@ -21,7 +21,7 @@ class CallEventsTest : public CallsTest {
   void SetUp() override { listen(); }
   void listen() {
     restart();
-    calls->tell_events([this](Event event) { events.push_back(std::move(event)); });
+    calls->publish_events([this](Event event) { events.push_back(std::move(event)); });
   }
 
   void establish() {
@@ -64,7 +64,7 @@ TEST_F(CallEventsTest, ADeletedCallHasItsRecord) {
   EXPECT_EQ(events[2].call_id, "call");
   EXPECT_EQ(events[2].to_tag, "B");
   EXPECT_EQ(end().reason, "deleted");
-  EXPECT_FALSE(end().untold);
+  EXPECT_FALSE(end().notify_proxy);
   ASSERT_EQ(end().report.tags.size(), 2U);
   EXPECT_EQ(end().report.tags[0].tag, "A");
   EXPECT_EQ(end().report.tags[0].medias.at(0).streams.size(), 2U);
@@ -79,7 +79,7 @@ TEST_F(CallEventsTest, ADelayedDeleteHasItsRecordWhenItIsDue) {
   expire_after(2s);
   EXPECT_EQ(kinds(), "start answer end ");
   EXPECT_EQ(events[2].from_tag, "A");
-  EXPECT_FALSE(end().untold);
+  EXPECT_FALSE(end().notify_proxy);
   EXPECT_EQ(end().report.tags.size(), 2U);
 }
 
@@ -94,7 +94,7 @@ TEST_F(CallEventsTest, AMediaTimeoutIsUntold) {
   EXPECT_EQ(kinds(), "start answer timeout end ");
   EXPECT_EQ(std::get<event::Timeout>(events[2].what).reason, "media-timeout");
   EXPECT_EQ(end().reason, "media-timeout");
-  EXPECT_TRUE(end().untold);
+  EXPECT_TRUE(end().notify_proxy);
   ASSERT_EQ(end().dialogs.size(), 1U);
   EXPECT_EQ(end().dialogs[0].from_tag, "A");
   EXPECT_EQ(end().dialogs[0].to_tag, "B");
@@ -137,7 +137,7 @@ TEST_F(CallEventsTest, EndAllTellsEveryCallAndTakesNoMore) {
   for (std::size_t i = 3; i < 5; ++i) {
     const auto& last = std::get<event::End>(events[i].what);
     EXPECT_EQ(last.reason, "forced");
-    EXPECT_TRUE(last.untold);
+    EXPECT_TRUE(last.notify_proxy);
   }
   EXPECT_EQ(reason(offer(audio("198.18.0.1", 4000))), "Parallel session limit reached");
 }

@@ -46,7 +46,7 @@ class CallException : public CallTest {
     config.timeouts.quarantine = 0s;
     config.notify = {Notify()};  // a reader of all events
     restart();
-    calls->tell_events([this](const Event& event) {
+    calls->publish_events([this](const Event& event) {
       ends += std::holds_alternative<event::End>(event.what) ? 1 : 0;
     });
   }

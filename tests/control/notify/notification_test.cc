@@ -32,7 +32,7 @@ TEST(Notification, OpenSipsEndsADialog) {
             R"({"jsonrpc":"2.0","id":4294967297,"method":"dlg_end_dlg","params":["1708:4730"]})");
 }
 
-TEST(Notification, WhatPhonesChooseStaysInsideItsString) {
+TEST(Notification, TextsOfPhonesStayInsideTheirString) {
   const std::string bytes = notification::kamailio(7, "a\"],\"x\\\n\x01", {"\xff", ""});
   const json read = json::parse(bytes);
   EXPECT_EQ(read["params"], json::array({"a\"],\"x\\\n\x01", "\xef\xbf\xbd", ""}));
@@ -40,22 +40,22 @@ TEST(Notification, WhatPhonesChooseStaysInsideItsString) {
 }
 
 TEST(Notification, ReadsAnswers) {
-  const auto done = notification::parse_answer(kTerminated);
+  const auto done = notification::parse_reply(kTerminated);
   ASSERT_TRUE(done);
   EXPECT_EQ(done->id, 1U);
   EXPECT_EQ(done->error, "");
-  const auto refused = notification::parse_answer(kRefused);
+  const auto refused = notification::parse_reply(kRefused);
   ASSERT_TRUE(refused);
   EXPECT_EQ(refused->error, "Method Not Found");
-  EXPECT_EQ(notification::parse_answer(R"({"jsonrpc":"2.0","error":404,"id":2})")->error, "404");
-  EXPECT_TRUE(notification::parse_answer(R"({"jsonrpc":"2.0","result":"OK","id":2})"));
+  EXPECT_EQ(notification::parse_reply(R"({"jsonrpc":"2.0","error":404,"id":2})")->error, "404");
+  EXPECT_TRUE(notification::parse_reply(R"({"jsonrpc":"2.0","result":"OK","id":2})"));
 }
 
 TEST(Notification, EveryStrictPrefixOfAnAnswerIsNone) {
   for (const std::string_view whole : {kTerminated, kRefused}) {
     for (std::size_t size = 0; size < whole.size(); ++size) {
       const std::string prefix(whole.substr(0, size));
-      EXPECT_FALSE(notification::parse_answer(prefix)) << prefix;
+      EXPECT_FALSE(notification::parse_reply(prefix)) << prefix;
     }
   }
 }
@@ -64,7 +64,7 @@ TEST(Notification, OtherJsonIsNoAnswer) {
   for (const char* text :
        {"[]", "1", R"({"id":1})", R"({"result":{}})", R"({"id":"1","result":{}})",
         R"({"id":-1,"result":{}})", R"({"id":1.5,"result":{}})", "\xff"}) {
-    EXPECT_FALSE(notification::parse_answer(text)) << text;
+    EXPECT_FALSE(notification::parse_reply(text)) << text;
   }
 }
 
@@ -163,7 +163,7 @@ TEST(Notification, EndIsTheCallsRecord) {
     "ssrc": 3735928559, "payload-type": 0, "expected": 214, "lost": 1, "jitter-ms": 2})"));
 }
 
-TEST(Notification, AnUnansweredCallLastedNoTime) {
+TEST(Notification, AnUnansweredCallHasNoDuration) {
   event::End end;
   end.reason = "offer-timeout";
   const json read = json::parse(notification::line(event(end)));

@@ -4,109 +4,131 @@
 #include <string>
 #include <vector>
 
-#include <asio/io_context.hpp>
 #include <gtest/gtest.h>
 
 namespace millrace {
 namespace {
 
 using std::chrono::milliseconds;
+using std::chrono::seconds;
+using Ids = std::vector<std::uint64_t>;
 
 // An outbox whose peer does as the test says.
 class OutboxTest : public testing::Test {
  protected:
-  [[nodiscard]] static Outbox::Message message(std::uint64_t id) {
-    return {.id = id, .call_id = "c", .bytes = "x", .since = Outbox::Clock::now()};
+  static constexpr seconds kMaxAge{10};
+
+  void push(std::uint64_t id) {
+    outbox.push({.id = id, .call_id = "c", .bytes = "x", .since = now});
   }
-  // Until there is nothing left to wait for.
-  void run() {
-    io.restart();
-    io.run();
+  // Second after second, as the housekeeping timer does.
+  void advance(seconds time) {
+    for (seconds i{0}; i < time; ++i) outbox.advance(now += seconds(1));
   }
 
-  asio::io_context io;
-  std::vector<std::uint64_t> tried;
-  std::function<void()> peer = [] {};  // says nothing
-  Outbox outbox{io.get_executor(),
-                "peer",
-                [this](const Outbox::Message& sent) {
-                  tried.push_back(sent.id);
-                  peer();
-                },
-                {.answer_time = milliseconds(2), .first_pause = milliseconds(1)}};
+  Outbox::Time now = Outbox::Clock::now();
+  Ids sent;
+  std::function<void(std::uint64_t)> peer = [](std::uint64_t) {};  // does not answer
+  Outbox outbox{"peer", kMaxAge, [this](const Outbox::Message& message) {
+                  sent.push_back(message.id);
+                  peer(message.id);
+                }};
 };
 
-TEST_F(OutboxTest, OneAtATimeInOrder) {
-  for (const std::uint64_t id : {1U, 2U, 3U}) outbox.push(message(id));
-  EXPECT_EQ(tried, std::vector<std::uint64_t>{1});
-  ASSERT_NE(outbox.current(), nullptr);
-  EXPECT_EQ(outbox.current()->id, 1U);
-  outbox.delivered();
-  outbox.delivered();
-  EXPECT_EQ(outbox.current()->id, 3U);
-  outbox.delivered();
-  EXPECT_EQ(outbox.current(), nullptr);
-  EXPECT_TRUE(outbox.empty());
-  run();
-  EXPECT_EQ(tried, (std::vector<std::uint64_t>{1, 2, 3}));
-  EXPECT_EQ(outbox.take_lost(), 0U);
-}
-
-TEST_F(OutboxTest, SilenceIsRetriedAndGivenUp) {
-  outbox.push(message(1));
-  outbox.push(message(2));
-  run();
-  EXPECT_EQ(tried, (std::vector<std::uint64_t>{1, 1, 1, 1, 1, 2, 2, 2, 2, 2}));
-  EXPECT_TRUE(outbox.empty());
-  EXPECT_EQ(outbox.take_lost(), 2U);
-  EXPECT_EQ(outbox.take_lost(), 0U);
-}
-
-TEST_F(OutboxTest, FailureIsRetriedUntilItWorks) {
-  peer = [this] { tried.size() < 3 ? outbox.failed("refused") : outbox.delivered(); };
-  outbox.push(message(1));
-  run();
-  EXPECT_EQ(tried, (std::vector<std::uint64_t>{1, 1, 1}));
-  EXPECT_TRUE(outbox.empty());
-  EXPECT_EQ(outbox.take_lost(), 0U);
-}
-
-TEST_F(OutboxTest, PausesGrow) {
-  const auto start = Outbox::Clock::now();
-  peer = [this] { outbox.failed("refused"); };
-  outbox.push(message(1));
-  run();
-  EXPECT_EQ(tried.size(), Outbox::kAttempts);
-  EXPECT_GE(Outbox::Clock::now() - start, milliseconds(1 + 2 + 4 + 8));
-}
-
-TEST_F(OutboxTest, AnAnswerDuringAPauseCountsForNothing) {
-  peer = [this] { outbox.failed("refused"); };
-  outbox.push(message(1));
-  outbox.delivered();
+TEST_F(OutboxTest, InOrderAndOnlySoManyInFlight) {
+  for (std::uint64_t id = 0; id < Outbox::kInFlight + 2; ++id) push(id);
+  EXPECT_EQ(sent, (Ids{0, 1, 2, 3, 4, 5, 6, 7}));
+  EXPECT_EQ(outbox.in_flight(7)->id, 7U);
+  EXPECT_EQ(outbox.in_flight(8), nullptr);
+  outbox.delivered(3, now);
+  EXPECT_EQ(sent.back(), 8U);
+  outbox.delivered(3, now);  // answered twice
+  EXPECT_EQ(sent.size(), 9U);
+  for (const std::uint64_t id : {0U, 1U, 2U, 4U, 5U, 6U, 7U, 8U}) outbox.delivered(id, now);
   EXPECT_FALSE(outbox.empty());
-  EXPECT_EQ(outbox.current(), nullptr);
+  outbox.delivered(9, now);
+  EXPECT_TRUE(outbox.empty());
+  EXPECT_EQ(outbox.take_lost(), 0U);
 }
 
-TEST_F(OutboxTest, AFullQueueLosesTheNewest) {
-  for (std::uint64_t id = 0; id < Outbox::kMaxQueued + 3; ++id) outbox.push(message(id));
-  EXPECT_EQ(outbox.take_lost(), 3U);
-  EXPECT_EQ(outbox.current()->id, 0U);
-  peer = [this] { EXPECT_EQ(outbox.current()->id, tried.back()); };
-  while (!outbox.empty()) outbox.delivered();
-  EXPECT_EQ(tried.back(), Outbox::kMaxQueued - 1);
+TEST_F(OutboxTest, SilenceIsRetriedWithGrowingPauses) {
+  push(1);
+  const auto start = now;
+  std::vector<seconds> at;
+  peer = [&](std::uint64_t) { at.push_back(std::chrono::duration_cast<seconds>(now - start)); };
+  advance(kMaxAge);
+  EXPECT_EQ(at, (std::vector{seconds(1), seconds(3), seconds(7)}));
+  EXPECT_EQ(outbox.take_lost(), 0U);
+  advance(seconds(1));
+  EXPECT_TRUE(outbox.empty());
+  EXPECT_EQ(outbox.take_lost(), 1U);
+  EXPECT_EQ(outbox.take_lost(), 0U);
 }
 
-TEST_F(OutboxTest, WhatIsTooOldIsNotSaidAnyMore) {
-  auto old = message(1);
-  old.since -= Outbox::kMaxAge + milliseconds(1);
-  outbox.push(message(0));
-  outbox.push(old);
-  outbox.push(old);
-  outbox.push(message(2));
-  outbox.delivered();
-  EXPECT_EQ(tried, (std::vector<std::uint64_t>{0, 2}));
-  EXPECT_EQ(outbox.take_lost(), 2U);
+TEST_F(OutboxTest, ARefusedMessageIsRetriedUntilItWorks) {
+  peer = [this](std::uint64_t id) { outbox.failed(id, "refused"); };
+  push(1);
+  advance(seconds(3));
+  EXPECT_EQ(sent, (Ids{1, 1, 1}));
+  outbox.delivered(1, now);
+  EXPECT_TRUE(outbox.empty());
+  EXPECT_EQ(outbox.take_lost(), 0U);
+}
+
+TEST_F(OutboxTest, ALateAnswerCounts) {
+  push(1);
+  advance(seconds(6));
+  outbox.delivered(1, now);
+  EXPECT_TRUE(outbox.empty());
+}
+
+TEST_F(OutboxTest, TheQueueIsBoundedInBytes) {
+  const std::string longest(Outbox::kMaxMessage, 'x');
+  std::uint64_t pushed = 0;
+  for (; outbox.take_lost() == 0; ++pushed) {
+    ASSERT_LT(pushed, 2000U);
+    outbox.push({.id = pushed, .call_id = "", .bytes = longest, .since = now});
+  }
+  EXPECT_EQ(pushed - 1 - Outbox::kInFlight,
+            Outbox::kMaxBytes / (longest.size() + sizeof(Outbox::Message)));
+  for (std::uint64_t id = 0; id < pushed - 1; ++id) outbox.delivered(id, now);
+  EXPECT_TRUE(outbox.empty()) << "the newest was lost";
+  outbox.push({.id = 9999, .call_id = "", .bytes = longest, .since = now});
+  EXPECT_EQ(sent.back(), 9999U) << "there is room again";
+}
+
+TEST_F(OutboxTest, AMessageThatNoProxyReadsWholeIsLost) {
+  outbox.push(
+      {.id = 1, .call_id = "", .bytes = std::string(Outbox::kMaxMessage + 1, 'x'), .since = now});
+  EXPECT_TRUE(outbox.empty());
+  EXPECT_EQ(outbox.take_lost(), 1U);
+}
+
+TEST_F(OutboxTest, OldMessagesAreDroppedUnsent) {
+  for (std::uint64_t id = 0; id < Outbox::kInFlight; ++id) push(id);
+  now += seconds(5);
+  push(100);
+  now += seconds(6);
+  push(101);
+  outbox.advance(now);
+  EXPECT_EQ(outbox.take_lost(), Outbox::kInFlight);
+  EXPECT_EQ(sent[sent.size() - 2], 100U);
+  EXPECT_EQ(sent.back(), 101U);
+  for (std::uint64_t id = 102; id < 120; ++id) push(id);
+  now += kMaxAge + milliseconds(1);
+  push(120);
+  const std::size_t before = sent.size();
+  outbox.delivered(100, now);
+  EXPECT_EQ(sent.size(), before + 1) << "the stale ones behind it are passed over";
+  EXPECT_EQ(sent.back(), 120U);
+  EXPECT_EQ(outbox.take_lost(), 12U);
+}
+
+TEST_F(OutboxTest, AbandonedMessagesAreCounted) {
+  for (std::uint64_t id = 0; id < 20; ++id) push(id);
+  outbox.abandon();
+  EXPECT_TRUE(outbox.empty());
+  EXPECT_EQ(outbox.take_lost(), 20U);
 }
 
 }  // namespace
