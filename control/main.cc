@@ -13,6 +13,7 @@
 #include <thread>
 
 #include <asio/io_context.hpp>
+#include <asio/post.hpp>
 #include <asio/signal_set.hpp>
 #include <fmt/format.h>
 
@@ -77,7 +78,10 @@ class Control {
     signals_.async_wait([this](const asio::error_code& error, int signal) {
       if (error) return;
       wait_for_signal();
-      signal == SIGHUP ? drain() : stop(signal);
+      if (signal == SIGHUP) return drain();
+      if (stopping_) return io_.stop();  // a second TERM: wait for no peer any more
+      log_event(Level::info, "stopping", {{"signal", signal == SIGTERM ? "TERM" : "INT"}});
+      stop();
     });
   }
   void drain() {
@@ -85,19 +89,26 @@ class Control {
     calls_.drain();
     notify_systemd("STATUS=draining: no new calls, ends with the last one");
   }
-  void stop(int signal) {
-    log_event(Level::info, "stopping", {{"signal", signal == SIGTERM ? "TERM" : "INT"}});
-    calls_.end_all();
-    flush();
-  }
   void stop_if_drained() {
-    if (!draining_ || calls_.sessions() != 0) return;
+    if (!draining_ || stopping_ || calls_.sessions() != 0) return;
     log_event(Level::info, "stopping", {{"reason", "drained"}});
-    draining_ = false;
-    flush();
+    stop();
   }
-  void flush() {
-    notifier_->flush(std::chrono::steady_clock::now() + patience_, [this] { io_.stop(); });
+  void stop() {
+    stopping_ = true;
+    end_calls(std::chrono::steady_clock::now() + patience_);
+  }
+  // A portion at a time, as fast as proxies and readers take their notifications.
+  void end_calls(std::chrono::steady_clock::time_point until) {
+    const bool late = std::chrono::steady_clock::now() > until;
+    const std::uint64_t left = late ? calls_.sessions() : calls_.end_portion();
+    if (late && left != 0) log_event(Level::error, "calls-not-notified", {{"calls", left}});
+    notifier_->flush(
+        until, [this, until, done = late || left == 0] { done ? io_.stop() : end_calls(until); });
+  }
+  // The notifier's queue empties between two portions.
+  void expire_calls() {
+    if (calls_.expire(Calls::Clock::now())) asio::post(io_, [this] { expire_calls(); });
   }
 
   Calls& calls_;
@@ -107,11 +118,12 @@ class Control {
   std::unique_ptr<Notifier> notifier_;
   asio::signal_set signals_{io_, SIGTERM, SIGINT, SIGHUP};
   bool draining_ = false;
+  bool stopping_ = false;
   // The watchdog is last: a step that hangs ends the process, one that throws does not.
   Housekeeping housekeeping_{
       io_,
       std::chrono::seconds(1),
-      {{"calls", [this] { calls_.expire(Calls::Clock::now()); }},
+      {{"calls", [this] { expire_calls(); }},
        {"server", [this] { server_.expire(Server::Clock::now()); }},
        {"notifier", [this] { notifier_->tick(std::chrono::steady_clock::now()); }},
        {"log", [] { log_tick(); }},

@@ -8,7 +8,9 @@
 // An entry is moved, never taken out and put back: once a call is in, nothing here needs memory, so
 // a check that fails cannot lose the call. Thread-safe.
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -54,12 +56,15 @@ class CallSchedule {
     return due;
   }
 
-  [[nodiscard]] std::vector<CallPtr> calls() const {
-    std::vector<CallPtr> all;
+  // Up to `limit` calls, those that are due first in front.
+  [[nodiscard]] std::vector<CallPtr> calls(std::size_t limit = SIZE_MAX) const {
+    std::vector<CallPtr> result;
     const std::lock_guard lock(mutex_);
-    all.reserve(entries_.size());
-    for (const auto& [when, call] : entries_) all.push_back(call);
-    return all;
+    result.reserve(std::min(limit, entries_.size()));
+    for (auto it = entries_.begin(); it != entries_.end() && result.size() < limit; ++it) {
+      result.push_back(it->second);
+    }
+    return result;
   }
 
   [[nodiscard]] std::vector<std::string> call_ids(std::size_t limit, bool held_only) const {

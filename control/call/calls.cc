@@ -29,6 +29,7 @@ namespace {
 using Time = Calls::Clock::time_point;
 using Counter = std::atomic<std::uint64_t>;
 
+constexpr std::uint64_t kMassEnd = 20;  // timeouts a second, and a tenth of all calls
 constexpr auto kLatchLook = std::chrono::seconds(1);
 constexpr auto kRetry = std::chrono::seconds(1);  // after a check that failed
 constexpr std::string_view kSessionLimit = "Parallel session limit reached";
@@ -58,6 +59,9 @@ struct Calls::Impl {
   EventOutlet outlet;
 
   Speed bytes{kSpeedPeriod, started};  // that workers relay
+
+  // Of the expire() under way, which may take several portions.
+  Counter pass_sessions = 0, pass_timeouts = 0;
 
   Counter sessions = 0, sessions_total = 0, rejected = 0, errors = 0;
   std::array<Counter, kEndNames.size()> ends{};  // by Call::End
@@ -119,11 +123,14 @@ struct Calls::Impl {
     const event::End::Dialog tags = last.tags;
     last.reason = kEndNames[reason];
     last.notify_proxy = !expected(end);
-    if (last.notify_proxy && end != Call::End::forced) tell(*call, tags, event::Timeout{last.reason});
+    if (last.notify_proxy && end != Call::End::forced) {
+      ++pass_timeouts;
+      tell(*call, tags, event::Timeout{last.reason});
+    }
     if (watched() || last.notify_proxy) tell(*call, tags, std::move(last));
   }
 
-  // Somebody reads all events; without, only ends that a proxy is notified of go anywhere.
+  // All events are published; without readers, only ends that a proxy is notified of.
   [[nodiscard]] bool watched() const { return outlet && readers; }
   // An event that cannot be passed on costs itself, not the request that caused it.
   void tell(const Call& call, const event::End::Dialog& tags, decltype(Event::what) what) const {
@@ -207,7 +214,15 @@ struct Calls::Impl {
   [[nodiscard]] Reply query(const Request& request);
   [[nodiscard]] Reply restrain(const Request& request);
   void check(const CallPtr& call, Time now);
+  void log_mass_end();
 };
+
+// Many calls timing out together is one fault of the network, not many of phones.
+void Calls::Impl::log_mass_end() {
+  const std::uint64_t before = pass_sessions.exchange(0), ended = pass_timeouts.exchange(0);
+  if (ended < kMassEnd || ended * 10 < before) return;
+  log_event(Level::error, "mass-timeout", {{"calls", ended}, {"of", before}});
+}
 
 std::uint64_t Calls::Impl::relayed_bytes() const {
   std::uint64_t sum = 0;
@@ -389,13 +404,20 @@ Reply Calls::handle(const Request& request, Clock::time_point now) {
   return reply::Failure{"Unrecognized command"};
 }
 
-void Calls::expire(Clock::time_point now) {
+bool Calls::expire(Clock::time_point now) {
   Impl& calls = *impl_;
   calls.realms.advance(now);
-  while (const CallPtr call = calls.schedule.take_due(now, now + kRetry)) {
+  if (calls.pass_sessions == 0) calls.pass_sessions = calls.sessions.load();
+  for (std::size_t i = 0; i < kPortion; ++i) {
+    const CallPtr call = calls.schedule.take_due(now, now + kRetry);
+    if (!call) {
+      calls.log_mass_end();
+      calls.bytes.measure(now, [&] { return calls.relayed_bytes(); });
+      return false;
+    }
     calls.guarded(*call, [&] { calls.check(call, now); });
   }
-  calls.bytes.measure(now, [&] { return calls.relayed_bytes(); });
+  return true;
 }
 
 const Config& Calls::config() const { return impl_->config; }
@@ -407,14 +429,15 @@ void Calls::drain() {
   log_event(Level::info, "draining", {{"calls", sessions()}});
 }
 
-void Calls::end_all() {
+std::uint64_t Calls::end_portion() {
   impl_->draining = true;
-  for (const CallPtr& call : impl_->schedule.calls()) {
+  for (const CallPtr& call : impl_->schedule.calls(kPortion)) {
     impl_->guarded(*call, [&] {
       const std::lock_guard lock(call->mutex);
       if (!call->gone) impl_->finish(call, Call::End::forced, impl_->ending(*call));
     });
   }
+  return sessions();
 }
 
 std::uint64_t Calls::sessions() const { return impl_->sessions; }

@@ -39,13 +39,15 @@ class Calls {
   // Carries out one request. Thread-safe; never throws for what a request holds.
   [[nodiscard]] Reply handle(const Request& request, Clock::time_point now);
 
-  // Ends calls by their timeouts and carries out delayed deletes; call it once a second.
-  void expire(Clock::time_point now);
+  // Ends calls by their timeouts and carries out delayed deletes; call it once a second. True: at
+  // least kPortion calls were due. Call it again, after the events so far have left.
+  [[nodiscard]] bool expire(Clock::time_point now);
 
   // New calls are refused ("load limit") from now on; existing ones go on.
   void drain();
-  // Ends all calls, whose proxies do not know, and takes no new ones.
-  void end_all();
+  // Refuses new calls and ends up to kPortion of those there are; returns how many are left.
+  [[nodiscard]] std::uint64_t end_portion();
+  static constexpr std::size_t kPortion = 1000;
 
   [[nodiscard]] const Config& config() const;
   [[nodiscard]] StatisticsReport statistics(Clock::time_point now) const;

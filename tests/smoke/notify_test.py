@@ -5,6 +5,7 @@ import json
 import pathlib
 import shutil
 import signal
+import socket
 import tempfile
 import time
 import unittest
@@ -60,9 +61,10 @@ class EventsTest(Case):
 
     def test_a_call_from_start_to_its_record(self):
         call = self.call(self.relay.ng)
-        with Traffic(call):
-            time.sleep(0.5)
+        with Traffic(call) as traffic:
             seen = self.events.until("latched", 3 * SLOWNESS)
+            while not all(len(heard) > 50 for heard in traffic.heard.values()):
+                time.sleep(0.01)
         self.assertEqual([line["event"] for line in seen], ["start", "answer", "latched"])
         self.assertEqual(seen[2]["source"].split(":")[0], {
             call.from_tag: CALLER, call.to_tag: CALLEE}[seen[2]["tag"]])
@@ -86,6 +88,85 @@ class EventsTest(Case):
         self.relay.check_stop()
         end = self.events.until("end", 3 * SLOWNESS)[-1]
         self.assertEqual((end["call-id"], end["reason"]), (last.call_id, "forced"))
+
+
+class FakeProxy:
+    """A proxy's JSON-RPC socket, which answers every request when `run` is called."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(path))
+        self.calls = []
+
+    def run(self, process):
+        """Until the relay has ended."""
+        self.socket.settimeout(0.1)
+        while process.poll() is None:
+            try:
+                data, sender = self.socket.recvfrom(65536)
+            except TimeoutError:
+                continue
+            request = json.loads(data)
+            self.calls.append(request["params"][0])
+            self.socket.sendto(json.dumps({"jsonrpc": "2.0", "id": request["id"],
+                                           "result": {}}).encode(), sender)
+
+
+class MassEndTest(Case):
+    """Many calls end at once."""
+
+    calls = 5000  # more than the relay ends in one portion
+
+    def setUp(self):
+        super().setUp()
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="millrace-stop-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.rpc = self.folder / "rpc.sock"
+
+    def start(self, calls, notify, media=60):
+        relay = self.new_relay({
+            "interface": {"ports": [10000, 60000]},
+            "notify": {"type": "kamailio", "path": str(self.rpc),
+                       "reply_path": str(self.folder / "replies.sock")},
+            "timeouts": {"notify": notify, "media": media}}).start()
+        sdp = ("v=0\r\no=- 1 1 IN IP4 {0}\r\ns=x\r\nc=IN IP4 {0}\r\nt=0 0\r\n"
+               "m=audio 4000 RTP/AVP 0\r\n")
+        for number in range(calls):
+            keys = {"call_id": f"call-{number}", "from_tag": "a"}
+            relay.ng.command("offer", sdp=sdp.format(CALLER), **keys)
+            relay.ng.command("answer", sdp=sdp.format(CALLEE), to_tag="b", **keys)
+        return relay
+
+    def test_the_proxy_is_notified_of_every_call(self):
+        proxy = FakeProxy(self.rpc)
+        self.addCleanup(proxy.socket.close)
+        relay = self.start(self.calls, 30)
+        relay.process.send_signal(signal.SIGTERM)
+        proxy.run(relay.process)
+        self.assertEqual(relay.process.wait(), 0)
+        self.assertEqual(len(set(proxy.calls)), self.calls)
+        self.assertNotIn("notifications-lost", relay.log.read_text())
+
+    def test_calls_that_time_out_together_are_one_line_too(self):
+        relay = self.start(60, 1, media=2)
+        while relay.ng.statistics()["currentstatistics"]["sessionsown"]:
+            time.sleep(0.1)
+        self.assertRegex(relay.log.read_text(), r"mass-timeout .*calls=\d+")
+        relay.check_stop()
+
+    def test_a_dead_proxy_delays_the_stop_as_long_as_configured(self):
+        relay = self.start(3, 1)
+        begin = time.monotonic()
+        relay.check_stop()
+        self.assertGreater(time.monotonic() - begin, 1)
+        self.assertRegex(relay.text(), "notifications-lost .*calls=3")
+
+    def test_a_second_signal_waits_for_nobody(self):
+        relay = self.start(3, 30)
+        relay.process.send_signal(signal.SIGTERM)
+        while "stopping" not in relay.text():
+            time.sleep(0.01)
+        relay.check_stop()
 
 
 @unittest.skipIf(MISSING, f"not installed: {' '.join(MISSING)}")
@@ -125,19 +206,27 @@ class KamailioTest(Case):
         except OSError:  # it is starting
             return 0
 
+    def both_speak(self):
+        """Both parties of the one call are latched and have sent more than a burst."""
+        call, = self.relay.ng.command("list", limit=9)["calls"]
+        tags = self.relay.ng.command("query", call_id=call)["tags"].values()
+        return len(tags) == 2 and all(tag["medias"][0]["streams"][0]["stats"]["packets"] > 10
+                                      for tag in tags)
+
     def test_a_phones_power_cut_sends_bye_to_the_other(self):
         # One call; the callee ends well only if it gets a BYE, and speaks until then.
         callee = self.callee.run("callee", "-m", 1)
         caller = self.caller.run("caller", "-m", 1, "-d", 600_000)
         self.wait_for(lambda: self.sessions() == 1, 10 * SLOWNESS, "call")
-        time.sleep(1)  # both speak
+        self.wait_for(self.both_speak, 10 * SLOWNESS, "media both ways")
         self.assertIsNone(callee.poll())
         caller.send_signal(signal.SIGKILL)
         cut = time.monotonic()
         self.assertEqual(callee.wait(15 * SLOWNESS), 0)
         self.assertGreater(time.monotonic() - cut, 1.5)  # not before the timeout
         self.assertEqual(self.sessions(), 0)
-        self.wait_for(lambda: "notification-sent" in self.relay.log.read_text(), 3 * SLOWNESS, "reply")
+        self.wait_for(lambda: "notification-sent" in self.relay.log.read_text(), 3 * SLOWNESS,
+                      "reply")
         self.assertRegex(self.relay.log.read_text(), "notification-sent .*answer=ok")
         self.relay.check_stop()
 

@@ -83,7 +83,7 @@ TEST_F(CallEventsTest, ADelayedDeleteHasItsRecordWhenItIsDue) {
   EXPECT_EQ(end().report.tags.size(), 2U);
 }
 
-TEST_F(CallEventsTest, AMediaTimeoutIsUntold) {
+TEST_F(CallEventsTest, AMediaTimeoutNotifiesTheProxy) {
   Request first = offer(audio("198.18.0.1", 4000));
   first.notify_socket = "unix:/run/x";
   first.notify_tag = "T1";
@@ -126,12 +126,34 @@ TEST_F(CallEventsTest, ARefusedOfferIsNoCall) {
   EXPECT_EQ(kinds(), "");
 }
 
-TEST_F(CallEventsTest, EndAllTellsEveryCallAndTakesNoMore) {
+// Each portion's events leave before the next one is due.
+TEST_F(CallEventsTest, ManyCallsEndInPortions) {
+  const auto make = [&](std::size_t calls_now) {
+    for (std::size_t i = 0; i < calls_now; ++i) {
+      Request made = offer(audio("198.18.0.1", 4000));
+      const std::string call_id = std::to_string(i);
+      made.call_id = call_id;
+      std::ignore = print(made);
+    }
+    events.clear();
+  };
+  make(Calls::kPortion + 5);
+  EXPECT_TRUE(calls->expire(now += 181s));
+  EXPECT_EQ(events.size(), 2 * Calls::kPortion);  // timeout and end
+  EXPECT_FALSE(calls->expire(now));
+  EXPECT_EQ(calls->sessions(), 0U);
+  make(Calls::kPortion + 5);
+  EXPECT_EQ(calls->end_portion(), 5U);
+  EXPECT_EQ(events.size(), Calls::kPortion);
+  EXPECT_EQ(calls->end_portion(), 0U);
+}
+
+TEST_F(CallEventsTest, AStopPublishesEveryEndAndRefusesNewCalls) {
   establish();
   Request other = offer(audio("198.18.0.1", 6000));
   other.call_id = "other";
   std::ignore = print(other);
-  calls->end_all();
+  EXPECT_EQ(calls->end_portion(), 0U);
   EXPECT_EQ(calls->sessions(), 0U);
   EXPECT_EQ(kinds(), "start answer start end end ");
   for (std::size_t i = 3; i < 5; ++i) {
@@ -142,7 +164,7 @@ TEST_F(CallEventsTest, EndAllTellsEveryCallAndTakesNoMore) {
   EXPECT_EQ(reason(offer(audio("198.18.0.1", 4000))), "Parallel session limit reached");
 }
 
-TEST_F(CallEventsTest, WithoutReadersOnlyUntoldEndsGoAnywhere) {
+TEST_F(CallEventsTest, WithoutReadersOnlyEndsForTheProxyArePublished) {
   config.notify.clear();
   listen();
   establish();
