@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The [[notify]] tables of the config file: who is told what happens to calls.
+// The [[notify]] tables of the config file: peers to notify of call events.
 
 #include <vector>
 
@@ -10,7 +10,7 @@
 
 namespace millrace {
 
-// Adds what one table says; throws ConfigFault.
+// Adds the peer of one table; throws ConfigFault.
 void read_notify(const toml::table& table, std::vector<Notify>& all);
 
 }  // namespace millrace

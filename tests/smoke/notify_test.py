@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What leaves the relay when a call ends by itself, and real Kamailio acting on it."""
+"""Notifications of calls that the relay ends, and real Kamailio acting on them."""
 
 import json
 import pathlib
@@ -233,7 +233,7 @@ class KamailioTest(Case):
 
 @unittest.skipIf(MISSING, f"not installed: {' '.join(MISSING)}")
 class RestartTest(KamailioTest):
-    """One SIP worker, so that whatever blocks it delays the next message, whoever sent it."""
+    """One SIP worker: a blocked worker delays the next message of every sender."""
 
     workers = 1
     test_a_phones_power_cut_sends_bye_to_the_other = None

@@ -56,8 +56,8 @@ class RtpproxyNotifyTest(Case):
         made.listen()
         return made
 
-    def told(self, listener, seconds):
-        """What the next connection brings, until it ends; None: there is none."""
+    def notification(self, listener, seconds):
+        """The bytes of the next connection, until it ends; None: no connection."""
         listener.settimeout(seconds)
         try:
             peer, _ = listener.accept()
@@ -68,7 +68,7 @@ class RtpproxyNotifyTest(Case):
             return stream.read()
 
     def sdp(self, reply):
-        """Where a reply tells to send to, as Phone.connect() reads it."""
+        """The endpoint in a reply, as an SDP for Phone.connect()."""
         port, address = reply.split()[:2]
         return f"c=IN IP4 {address}\nm=audio {port} RTP/AVP 0\n"
 
@@ -83,10 +83,10 @@ class RtpproxyNotifyTest(Case):
         self.assert_open(call)
         return call
 
-    def assert_told_after_silence(self, listener, ask, notification, line):
+    def assert_notified_after_silence(self, listener, ask, notification, line):
         begin = time.monotonic()
         self.call(ask, notification)
-        self.assertEqual(self.told(listener, (MEDIA_TIMEOUT + 8) * SLOWNESS), line)
+        self.assertEqual(self.notification(listener, (MEDIA_TIMEOUT + 8) * SLOWNESS), line)
         self.assertGreaterEqual(time.monotonic() - begin, MEDIA_TIMEOUT)
         self.assertEqual(self.relay.ng.statistics()["currentstatistics"]["sessionsown"], 0)
         self.relay.check_stop()
@@ -95,19 +95,19 @@ class RtpproxyNotifyTest(Case):
     def test_unix(self):
         path = str(self.folder / "tags.sock")
         listener = self.listener(socket.AF_UNIX, path)
-        self.assert_told_after_silence(listener, self.ask, f"unix:{path} T%3a17%20x", b"T:17 x\n")
+        self.assert_notified_after_silence(listener, self.ask, f"unix:{path} T%3a17%20x", b"T:17 x\n")
 
     def test_tcp(self):
         listener = self.listener(socket.AF_INET, ("127.0.0.1", 0))
         port = listener.getsockname()[1]
-        self.assert_told_after_silence(listener, self.ask, f"tcp:127.0.0.1:{port} T18", b"T18\n")
+        self.assert_notified_after_silence(listener, self.ask, f"tcp:127.0.0.1:{port} T18", b"T18\n")
 
-    def test_whoever_asked(self):
+    def test_at_the_address_of_the_client(self):
         listener = self.listener(socket.AF_INET, ("127.0.0.1", 0))
         port = listener.getsockname()[1]
         for ask in (self.ask, self.ask_by_udp):
             self.call(ask, f"tcp:%%CC_SELF%%:{port} {ask.__name__}")
-            self.assertEqual(self.told(listener, (MEDIA_TIMEOUT + 8) * SLOWNESS),
+            self.assertEqual(self.notification(listener, (MEDIA_TIMEOUT + 8) * SLOWNESS),
                              ask.__name__.encode() + b"\n")
         self.relay.check_stop()
 
@@ -116,14 +116,14 @@ class RtpproxyNotifyTest(Case):
         listener = self.listener(socket.AF_UNIX, path)
         call = self.call(self.ask, f"unix:{path} T19")
         with Traffic(call):
-            self.assertIsNone(self.told(listener, MEDIA_TIMEOUT + 2))
+            self.assertIsNone(self.notification(listener, MEDIA_TIMEOUT + 2))
             self.assert_post_dial_delay()
         self.assertEqual(self.ask("D call-0 a b"), "0\n")
-        self.assertIsNone(self.told(listener, MEDIA_TIMEOUT + 2))
+        self.assertIsNone(self.notification(listener, MEDIA_TIMEOUT + 2))
         self.relay.check_stop()
 
     def assert_post_dial_delay(self):
-        """MediaProxy's management tells for each stream how long its first media took to come."""
+        """MediaProxy's management socket reports the delay of each stream's first media."""
         with connected(self.relay.mediaproxy_socket) as client, client.makefile("rb") as stream:
             client.send(b"sessions\r\n")
             session, = json.loads(stream.readline())

@@ -39,7 +39,7 @@ TEST(Notification, TextsOfPhonesStayInsideTheirString) {
   EXPECT_EQ(bytes.find('\n'), std::string::npos);
 }
 
-TEST(Notification, ReadsAnswers) {
+TEST(Notification, ParsesReplies) {
   const auto done = notification::parse_reply(kTerminated);
   ASSERT_TRUE(done);
   EXPECT_EQ(done->id, 1U);
@@ -51,7 +51,7 @@ TEST(Notification, ReadsAnswers) {
   EXPECT_TRUE(notification::parse_reply(R"({"jsonrpc":"2.0","result":"OK","id":2})"));
 }
 
-TEST(Notification, EveryStrictPrefixOfAnAnswerIsNone) {
+TEST(Notification, EveryStrictPrefixOfAReplyIsRefused) {
   for (const std::string_view whole : {kTerminated, kRefused}) {
     for (std::size_t size = 0; size < whole.size(); ++size) {
       const std::string prefix(whole.substr(0, size));
@@ -60,7 +60,7 @@ TEST(Notification, EveryStrictPrefixOfAnAnswerIsNone) {
   }
 }
 
-TEST(Notification, OtherJsonIsNoAnswer) {
+TEST(Notification, OtherJsonIsNoReply) {
   for (const char* text :
        {"[]", "1", R"({"id":1})", R"({"result":{}})", R"({"id":"1","result":{}})",
         R"({"id":-1,"result":{}})", R"({"id":1.5,"result":{}})", "\xff"}) {
@@ -76,7 +76,7 @@ TEST(Notification, RtpproxysTagIsALine) {
   }
 }
 
-TEST(Notification, OneLineHasNoEndOfALine) {
+TEST(Notification, OneLineHasNoLineEnd) {
   for (const std::string& one : {std::string(), std::string("a b\t%0a"), std::string("\xff\v\f")}) {
     EXPECT_TRUE(notification::is_one_line(one)) << one;
   }
@@ -97,7 +97,7 @@ Event event(decltype(Event::what) what) {
           .what = std::move(what)};
 }
 
-TEST(Notification, LinesOfTheStream) {
+TEST(Notification, LinesOfTheEventStream) {
   const std::string same =
       R"("time":"2026-11-22T07:35:55.000042Z","call-id":"c@1","from-tag":"A","to-tag":"B")";
   EXPECT_EQ(notification::line(event(event::Start{})), R"({"event":"start",)" + same + "}\n");
@@ -117,13 +117,13 @@ TEST(Notification, LinesOfTheStream) {
                 "\n");
 }
 
-TEST(Notification, EndIsTheCallsRecord) {
+TEST(Notification, TheEndLineIsTheCallsRecord) {
   event::End end;
   end.reason = "deleted";
   end.dialog_id = "7:8";
-  const Event told = event(event::Start{});
-  end.report.created = told.time - std::chrono::seconds(9);
-  end.report.answered = told.time - std::chrono::milliseconds(4250);
+  const Event start = event(event::Start{});
+  end.report.created = start.time - std::chrono::seconds(9);
+  end.report.answered = start.time - std::chrono::milliseconds(4250);
   StreamReport rtp{.local = {},
                    .local_endpoint = {IpAddress::v4(198, 18, 0, 2), UdpPort(30000)},
                    .advertised = Endpoint{IpAddress::v4(10, 0, 0, 1), UdpPort(4000)},

@@ -13,7 +13,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using Ids = std::vector<std::uint64_t>;
 
-// An outbox whose peer does as the test says.
+// An outbox with a scripted peer.
 class OutboxTest : public testing::Test {
  protected:
   static constexpr seconds kMaxAge{10};
@@ -21,7 +21,7 @@ class OutboxTest : public testing::Test {
   void push(std::uint64_t id) {
     outbox.push({.id = id, .call_id = "c", .bytes = "x", .since = now});
   }
-  // Second after second, as the housekeeping timer does.
+  // One call a second, as the housekeeping timer does.
   void advance(seconds time) {
     for (seconds i{0}; i < time; ++i) outbox.advance(now += seconds(1));
   }
