@@ -102,9 +102,9 @@ class Control {
   void end_calls(std::chrono::steady_clock::time_point until) {
     const bool late = std::chrono::steady_clock::now() > until;
     const std::uint64_t left = late ? calls_.sessions() : calls_.end_portion();
-    if (late && left != 0) log_event(Level::error, "calls-not-notified", {{"calls", left}});
-    notifier_->flush(
-        until, [this, until, done = late || left == 0] { done ? io_.stop() : end_calls(until); });
+    if (!late && left != 0) return notifier_->wait_for_room(until, [=, this] { end_calls(until); });
+    if (left != 0) log_event(Level::error, "calls-not-notified", {{"calls", left}});
+    notifier_->flush(until, [this] { io_.stop(); });
   }
   // The notifier's queue empties between two portions.
   void expire_calls() {

@@ -21,6 +21,8 @@ using asio::local::stream_protocol;
 
 namespace {
 
+using Clock = std::chrono::steady_clock;
+constexpr auto kStalled = std::chrono::seconds(1);  // without a write
 constexpr auto kAcceptPause = std::chrono::milliseconds(100);
 constexpr std::size_t kLinesAtOnce = 64;  // a write; the kernel takes 1024 pieces (IOV_MAX)
 
@@ -56,6 +58,9 @@ class EventStream::Reader : public std::enable_shared_from_this<Reader> {
     close();
   }
   [[nodiscard]] bool open() const { return socket_.is_open(); }
+  [[nodiscard]] bool congested() const {
+    return open() && behind_ > kMaxBehind / 2 && Clock::now() - progress_ < kStalled;
+  }
   [[nodiscard]] bool idle() const { return lines_.empty() || !open(); }
 
  private:
@@ -72,6 +77,7 @@ class EventStream::Reader : public std::enable_shared_from_this<Reader> {
   void written(const asio::error_code& error, std::size_t size) {
     if (error) return close();
     behind_ -= size;
+    progress_ = Clock::now();
     lines_.erase(lines_.begin(), lines_.begin() + static_cast<std::ptrdiff_t>(writing_));
     writing_ = 0;
     if (!lines_.empty()) write();
@@ -86,7 +92,8 @@ class EventStream::Reader : public std::enable_shared_from_this<Reader> {
   ucred peer_{};
   std::deque<std::shared_ptr<const std::string>> lines_;  // the first `writing_` are being written
   std::size_t writing_ = 0;
-  std::size_t behind_ = 0;  // bytes in lines_
+  std::size_t behind_ = 0;      // bytes in lines_
+  Clock::time_point progress_;  // the last write
   std::array<char, 256> ignored_{};
 };
 
@@ -108,6 +115,10 @@ void EventStream::publish(const std::shared_ptr<const std::string>& line) {
 
 bool EventStream::empty() const {
   return std::ranges::all_of(readers_, [](const auto& reader) { return reader->idle(); });
+}
+
+bool EventStream::congested() const {
+  return std::ranges::any_of(readers_, [](const auto& reader) { return reader->congested(); });
 }
 
 void EventStream::abandon() {

@@ -34,6 +34,8 @@ class EventStream {
   void publish(const std::shared_ptr<const std::string>& line);
   // Every line is written to every reader.
   [[nodiscard]] bool empty() const;
+  // A reader is half as far behind as it may be, and does read: worth waiting for.
+  [[nodiscard]] bool congested() const;
   // Cuts off readers that are behind.
   void abandon();
 

@@ -20,20 +20,22 @@
 namespace millrace {
 
 namespace {
-constexpr auto kFlushPoll = std::chrono::milliseconds(10);
+constexpr auto kPollPause = std::chrono::milliseconds(10);
 using Clock = std::chrono::steady_clock;
 }  // namespace
 
 struct Notifier::Impl {
   Impl(asio::io_context& io, std::chrono::seconds age)
-      : max_age(age), strand(asio::make_strand(io)), flush_timer(strand) {}
+      : max_age(age), strand(asio::make_strand(io)), poll_timer(strand) {}
 
   void deliver(const Event& event);
   void notify_tag(const Event& event, const event::End& end);
   void advance(Clock::time_point now);
   void log_losses();
   [[nodiscard]] bool empty();
-  void poll_flush(Clock::time_point until, std::function<void()> then);
+  [[nodiscard]] bool has_room();
+  void abandon();
+  void poll(bool (Impl::*done)(), Clock::time_point until, const std::function<void()>& then);
   template <typename Visit>
   void each_outbox(Visit visit) {
     for (ProxyPeer& peer : proxies) visit(peer.outbox());
@@ -48,7 +50,7 @@ struct Notifier::Impl {
   std::list<ProxyPeer> proxies;
   std::list<EventStream> streams;
   std::map<std::string, TagPeer, std::less<>> tags;
-  asio::steady_timer flush_timer;
+  asio::steady_timer poll_timer;
 };
 
 Notifier::Notifier(asio::io_context& io, const std::vector<Notify>& config,
@@ -129,10 +131,26 @@ void Notifier::Impl::log_losses() {
   });
 }
 
-void Notifier::flush(Clock::time_point until, std::function<void()> then) {
-  asio::post(impl_->strand, [impl = impl_.get(), until, then = std::move(then)]() mutable {
-    impl->poll_flush(until, std::move(then));
+void Notifier::wait_for_room(Clock::time_point until, std::function<void()> then) {
+  asio::post(impl_->strand, [impl = impl_.get(), until, then = std::move(then)] {
+    impl->poll(&Impl::has_room, until, then);
   });
+}
+
+void Notifier::flush(Clock::time_point until, std::function<void()> then) {
+  asio::post(impl_->strand, [impl = impl_.get(), until, then = std::move(then)] {
+    impl->poll(&Impl::empty, until, [impl, then] {
+      impl->abandon();
+      then();
+    });
+  });
+}
+
+bool Notifier::Impl::has_room() {
+  const auto now = Clock::now();
+  bool all = pending < kMaxPending / 2 && std::ranges::none_of(streams, &EventStream::congested);
+  each_outbox([&](const Outbox& outbox) { all = all && !outbox.congested(now); });
+  return all;
 }
 
 bool Notifier::Impl::empty() {
@@ -141,17 +159,18 @@ bool Notifier::Impl::empty() {
   return all && std::ranges::all_of(streams, &EventStream::empty);
 }
 
-void Notifier::Impl::poll_flush(Clock::time_point until, std::function<void()> then) {
-  const bool late = Clock::now() >= until;
-  if (late) {
-    each_outbox([](Outbox& outbox) { outbox.abandon(); });
-    for (EventStream& stream : streams) stream.abandon();
-    log_losses();
-  }
-  if (late || empty()) return then();
-  flush_timer.expires_after(kFlushPoll);
-  flush_timer.async_wait([this, until, then = std::move(then)](const asio::error_code& error) {
-    if (!error) poll_flush(until, then);
+void Notifier::Impl::abandon() {
+  each_outbox([](Outbox& outbox) { outbox.abandon(); });
+  for (EventStream& stream : streams) stream.abandon();
+  log_losses();
+}
+
+void Notifier::Impl::poll(bool (Impl::*done)(), Clock::time_point until,
+                          const std::function<void()>& then) {
+  if ((this->*done)() || Clock::now() >= until) return then();
+  poll_timer.expires_after(kPollPause);
+  poll_timer.async_wait([this, done, until, then](const asio::error_code& error) {
+    if (!error) poll(done, until, then);
   });
 }
 

@@ -44,8 +44,10 @@ class Notifier {
   void publish(Event event);
   // Retries, logs losses and forgets idle notification sockets; call it once a second.
   void tick(std::chrono::steady_clock::time_point now);
-  // Calls `then` once everything is delivered, or at `until`: what is left is then dropped and
-  // logged. One at a time.
+  // Calls `then` once the queues have room for the events of many calls, or at `until`. A stalled
+  // peer is not waited for. One call of this or flush() at a time.
+  void wait_for_room(std::chrono::steady_clock::time_point until, std::function<void()> then);
+  // Calls `then` once everything is delivered, or at `until`: the rest is then dropped and logged.
   void flush(std::chrono::steady_clock::time_point until, std::function<void()> then);
 
  private:

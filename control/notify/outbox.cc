@@ -25,6 +25,7 @@ const Outbox::Message* Outbox::in_flight(std::uint64_t id) const {
 }
 
 void Outbox::delivered(std::uint64_t id, Time now) {
+  progress_ = now;
   std::erase_if(in_flight_, [&](const Attempt& attempt) { return attempt.message.id == id; });
   fill(now);
 }

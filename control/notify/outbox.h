@@ -27,6 +27,7 @@ class Outbox {
   static constexpr std::size_t kMaxBytes = std::size_t{32} << 20;    // about 100,000 messages
   static constexpr std::size_t kMaxMessage = std::size_t{32} << 10;  // proxies read 64 KiB at most
   static constexpr std::chrono::seconds kFirstPause{1};              // doubled after each attempt
+  static constexpr std::chrono::seconds kStalled{1};                 // without a delivery
 
   struct Message {
     std::uint64_t id = 0;
@@ -53,6 +54,10 @@ class Outbox {
   void abandon();
 
   [[nodiscard]] bool empty() const { return waiting_.empty() && in_flight_.empty(); }
+  // Half full, and the peer does take messages: worth waiting for.
+  [[nodiscard]] bool congested(Time now) const {
+    return waiting_bytes_ > kMaxBytes / 2 && now - progress_ < kStalled;
+  }
   // Messages lost since the last call.
   [[nodiscard]] std::uint64_t take_lost() { return std::exchange(lost_, 0); }
   [[nodiscard]] const std::string& peer() const { return peer_; }
@@ -80,6 +85,7 @@ class Outbox {
   std::deque<Message> waiting_;
   std::size_t waiting_bytes_ = 0;
   std::vector<Attempt> in_flight_;
+  Time progress_;  // the last delivery
   std::uint64_t lost_ = 0;
 };
 

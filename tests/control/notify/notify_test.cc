@@ -143,6 +143,15 @@ TEST_F(NotifyTest, FlushHasAnEnd) {
   EXPECT_TRUE(flushes()) << "the rest is dropped";
 }
 
+TEST_F(NotifyTest, ADeadProxyHoldsUpNobody) {
+  start({proxy(NotifyType::kamailio)});
+  for (int call = 0; call < 2000; ++call) notifier_->publish(ended(std::string(10'000, 'c')));
+  bool room = false;
+  notifier_->wait_for_room(std::chrono::steady_clock::now() + std::chrono::hours(1),
+                           [&] { room = true; });
+  EXPECT_TRUE(run_until([&] { return room; }));
+}
+
 TEST_F(NotifyTest, RtpproxysListenerGetsTheTag) {
   start({});
   stream_protocol::acceptor listener(io_, stream_protocol::endpoint(path("tags")));

@@ -97,6 +97,19 @@ TEST_F(OutboxTest, TheQueueIsBoundedInBytes) {
   EXPECT_EQ(sent.back(), 9999U) << "there is room again";
 }
 
+TEST_F(OutboxTest, OnlyAPeerThatTakesMessagesIsCongested) {
+  const std::string longest(Outbox::kMaxMessage, 'x');
+  for (std::uint64_t id = 0; id < 600; ++id) {
+    outbox.push({.id = id, .call_id = "", .bytes = longest, .since = now});
+  }
+  EXPECT_FALSE(outbox.congested(now)) << "dead";
+  outbox.delivered(0, now);
+  EXPECT_TRUE(outbox.congested(now));
+  EXPECT_FALSE(outbox.congested(now + Outbox::kStalled)) << "stalled";
+  for (std::uint64_t id = 1; id < 100; ++id) outbox.delivered(id, now);
+  EXPECT_FALSE(outbox.congested(now)) << "less than half full";
+}
+
 TEST_F(OutboxTest, AMessageThatNoProxyReadsWholeIsLost) {
   outbox.push(
       {.id = 1, .call_id = "", .bytes = std::string(Outbox::kMaxMessage + 1, 'x'), .since = now});
