@@ -5,43 +5,16 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "control/command/quality.h"
+
 namespace millrace {
 namespace {
-
-// Of sample averages, by how many samples each stands for; zero is unknown.
-template <typename Value>
-Value mean(Value one, std::uint64_t ones, Value other, std::uint64_t others, bool zero_is_unknown) {
-  if (zero_is_unknown && one == Value{}) return other;
-  if (zero_is_unknown && other == Value{}) return one;
-  return static_cast<Value>((one * ones + other * others + (ones + others) / 2) / (ones + others));
-}
 
 void age(QualitySample& sample, std::chrono::nanoseconds by) {
   sample.age += std::chrono::duration_cast<std::chrono::seconds>(by);
 }
 
 }  // namespace
-
-QualityReport both(const QualityReport& one, const QualityReport& other) {
-  const std::uint64_t m = one.samples, n = other.samples;
-  if (m == 0 || n == 0) return m == 0 ? other : one;
-  const QualitySample &a = one.average, &b = other.average;
-  const auto micros = [&](std::chrono::microseconds x, std::chrono::microseconds y) {
-    return std::chrono::microseconds(mean(static_cast<std::uint64_t>(x.count()), m,
-                                          static_cast<std::uint64_t>(y.count()), n, true));
-  };
-  QualityReport result = other;
-  result.samples = m + n;
-  result.average = {.mos_tenths = mean(a.mos_tenths, m, b.mos_tenths, n, false),
-                    .loss_percent = mean(a.loss_percent, m, b.loss_percent, n, false),
-                    .jitter_ms = mean(a.jitter_ms, m, b.jitter_ms, n, false),
-                    .round_trip = micros(a.round_trip, b.round_trip),
-                    .leg = micros(a.leg, b.leg),
-                    .age = b.age};
-  if (one.lowest.mos_tenths < other.lowest.mos_tenths) result.lowest = one.lowest;
-  if (one.highest.mos_tenths > other.highest.mos_tenths) result.highest = one.highest;
-  return result;
-}
 
 bool PastFlow::empty() const {
   return flow.packets == 0 && flow.refused == 0 && flow.malformed == 0;
@@ -77,7 +50,7 @@ FlowReport PastFlow::with(FlowReport later, Clock::time_point now) const {
   if (flow.quality && (!later.quality || later.quality->ssrc == flow.quality->ssrc)) {
     QualityReport before = *flow.quality;
     for (auto* sample : {&before.average, &before.lowest, &before.highest}) age(*sample, since);
-    later.quality = later.quality ? both(before, *later.quality) : before;
+    later.quality = later.quality ? merge(before, *later.quality) : before;
   }
   return later;
 }

@@ -24,7 +24,4 @@ struct PastFlow {
   [[nodiscard]] FlowReport with(FlowReport later, Clock::time_point now) const;
 };
 
-// What two readers of one stream say of it, or one at two times.
-[[nodiscard]] QualityReport both(const QualityReport& one, const QualityReport& other);
-
 }  // namespace millrace

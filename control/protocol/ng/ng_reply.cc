@@ -7,7 +7,7 @@
 #include <map>
 #include <utility>
 
-#include "control/call/past_flow.h"
+#include "control/command/quality.h"
 #include "control/protocol/ng/bencode.h"
 #include "control/protocol/ng/json.h"
 #include "control/protocol/ng/ng.h"
@@ -202,7 +202,7 @@ void write(Writer& out, const CallReport& call) {
         (stream.rtcp ? rtcp : rtp).add(stream.flow);
         if (const auto& quality = stream.flow.quality) {
           QualityReport& told = qualities[quality->ssrc];
-          told = both(told, *quality);
+          told = merge(told, *quality);
         }
         if (stream.rtcp || !stream.flow.ssrc) continue;
         Source& source = sources[*stream.flow.ssrc];

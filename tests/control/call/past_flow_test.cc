@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "control/command/quality.h"
+
 namespace millrace {
 namespace {
 
@@ -96,7 +98,7 @@ QualityReport quality(std::uint64_t samples, std::uint8_t mos, std::chrono::micr
 }
 
 TEST(PastFlow, QualityIsAveragedBySamples) {
-  const QualityReport told = both(quality(3, 40, 0us), quality(1, 20, 500us));
+  const QualityReport told = merge(quality(3, 40, 0us), quality(1, 20, 500us));
   EXPECT_EQ(told.samples, 4U);
   EXPECT_EQ(told.average.mos_tenths, 35);
   EXPECT_EQ(told.average.loss_percent, 15);
@@ -104,8 +106,8 @@ TEST(PastFlow, QualityIsAveragedBySamples) {
   EXPECT_EQ(told.average.round_trip, 500us) << "unknown to the one";
   EXPECT_EQ(told.lowest.mos_tenths, 20);
   EXPECT_EQ(told.highest.mos_tenths, 40);
-  EXPECT_EQ(both({}, quality(1, 20, 0us)).samples, 1U);
-  EXPECT_EQ(both(quality(1, 20, 0us), {}).average.mos_tenths, 20);
+  EXPECT_EQ(merge({}, quality(1, 20, 0us)).samples, 1U);
+  EXPECT_EQ(merge(quality(1, 20, 0us), {}).average.mos_tenths, 20);
 }
 
 TEST(PastFlow, QualityOfOneStreamOnly) {
