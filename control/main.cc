@@ -42,8 +42,12 @@ int complain(int status, std::string_view message) {
 // Runs the control side until a signal, or the last call of a drain, ends it.
 class Control {
  public:
-  Control(const std::vector<Listener>& listeners, Calls& calls)
-      : calls_(calls), patience_(calls.config().timeouts.notify), server_(listeners, calls) {}
+  Control(const std::vector<Listener>& listeners, const Config& config, Calls& calls)
+      : calls_(calls),
+        patience_(config.timeouts.notify),
+        server_(listeners, config, [&calls](const Request& request) {
+          return calls.handle(request, Calls::Clock::now());
+        }) {}
 
   [[nodiscard]] Result<void> start(const std::vector<Notify>& config,
                                    std::vector<FileDescriptor> sockets) {
@@ -194,7 +198,7 @@ int run(const Config& config) {
   Calls calls(config, **dataplane);
   auto sockets = notification_sockets(config.notify, notifying);
   if (!sockets) return complain(kExitStart, sockets.error().message);
-  Control control(listeners, calls);
+  Control control(listeners, config, calls);
   // From here on proxies can connect, and wait for an answer.
   if (auto started = control.start(config.notify, std::move(*sockets)); !started) {
     return complain(kExitStart, started.error().message);

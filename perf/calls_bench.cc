@@ -104,7 +104,10 @@ void ng_cycle(benchmark::State& state) {
     cycles.push_back({message("offer", id, bench::kOfferSdp),
                       message("answer", id, bench::kAnswerSdp), message("delete", id, "")});
   }
-  const Exchange exchange{.calls = *calls, .now = Clock::now(), .max_reply = SIZE_MAX, .peer = {}};
+  const Handler handle = [now = Clock::now()](const Request& asked) {
+    return calls->handle(asked, now);
+  };
+  const Exchange exchange{.handle = handle, .config = bench::config()};
   std::size_t next = 0;
   const bench::Allocations count(state);
   for ([[maybe_unused]] auto _ : state) {

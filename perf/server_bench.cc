@@ -107,7 +107,9 @@ class Relay {
 
   Calls calls_;
   std::vector<Listener> listeners_;
-  Server server_{listeners_, calls_};
+  Server server_{listeners_, bench::config(), [this](const Request& asked) {
+                   return calls_.handle(asked, Calls::Clock::now());
+                 }};
   std::vector<std::jthread> threads_;
 };
 

@@ -393,6 +393,8 @@ Reply Calls::handle(const Request& request, Clock::time_point now) {
       return reply::List{calls.schedule.call_ids(request.limit, request.hold != Hold::none)};
     case Command::statistics:
       return reply::Statistics{statistics(now)};
+    case Command::summary:
+      return reply::Summary{summary(now)};
     case Command::block_media:
     case Command::unblock_media:
     case Command::silence_media:
@@ -420,8 +422,6 @@ bool Calls::expire(Clock::time_point now) {
   return true;
 }
 
-const Config& Calls::config() const { return impl_->config; }
-
 void Calls::publish_events(EventOutlet outlet) { impl_->outlet = std::move(outlet); }
 
 void Calls::drain() {
@@ -442,7 +442,7 @@ std::uint64_t Calls::end_portion() {
 
 std::uint64_t Calls::sessions() const { return impl_->sessions; }
 
-SummaryReport Calls::summary() const {
+SummaryReport Calls::summary(Clock::time_point now) const {
   const Impl& calls = *impl_;
   SummaryReport report;
   if (!calls.config.interfaces.empty()) {
@@ -450,6 +450,8 @@ SummaryReport Calls::summary() const {
     report.address = first.advertised.empty() ? first.addresses.front() : first.advertised.front();
   }
   report.draining = calls.draining;
+  report.sessions = calls.sessions;
+  report.uptime = std::chrono::duration_cast<std::chrono::seconds>(now - calls.started);
   report.bits_per_second = calls.bytes.a_second() * 8;
   for (const CallPtr& call : calls.schedule.calls()) {
     const std::lock_guard lock(call->mutex);

@@ -49,11 +49,10 @@ class Calls {
   [[nodiscard]] std::uint64_t end_portion();
   static constexpr std::size_t kPortion = 1000;
 
-  [[nodiscard]] const Config& config() const;
   [[nodiscard]] StatisticsReport statistics(Clock::time_point now) const;
 
   // Visits every call.
-  [[nodiscard]] SummaryReport summary() const;
+  [[nodiscard]] SummaryReport summary(Clock::time_point now) const;
   static constexpr std::chrono::seconds kSpeedPeriod{15};
   [[nodiscard]] std::uint64_t sessions() const;  // calls now
 

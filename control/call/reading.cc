@@ -10,8 +10,8 @@ std::optional<std::string> missing_key(const Request& request) {
   const Command command = request.command;
   const bool has_sdp = command == Command::offer || command == Command::answer;
   const bool sets_up = has_sdp || command == Command::update;
-  const bool of_all =
-      command == Command::ping || command == Command::list || command == Command::statistics;
+  const bool of_all = command == Command::ping || command == Command::list ||
+                      command == Command::statistics || command == Command::summary;
   if (has_sdp && request.sdp.empty() && request.medias.empty()) return "No SDP body in message";
   if (!of_all && request.call_id.empty()) return "No call-id in message";
   if (sets_up && request.from_tag.empty()) return "No from-tag in message";

@@ -35,6 +35,7 @@ enum class Command : std::uint8_t {
   query,
   list,
   statistics,
+  summary,
   block_media,
   unblock_media,
   silence_media,
@@ -42,13 +43,13 @@ enum class Command : std::uint8_t {
   block_dtmf,
   unblock_dtmf,
 };
-inline constexpr std::size_t kCommands = 14;
+inline constexpr std::size_t kCommands = 15;
 
 // As the log tells them.
 inline constexpr std::array<std::string_view, kCommands> kCommandNames = {
-    "ping",       "offer",       "answer",      "update",        "delete",        "query",
-    "list",       "statistics",  "block-media", "unblock-media", "silence-media", "unsilence-media",
-    "block-dtmf", "unblock-dtmf"};
+    "ping",          "offer",         "answer",          "update",     "delete",
+    "query",         "list",          "statistics",      "summary",    "block-media",
+    "unblock-media", "silence-media", "unsilence-media", "block-dtmf", "unblock-dtmf"};
 
 [[nodiscard]] constexpr std::string_view name(Command command) {
   return kCommandNames.at(static_cast<std::size_t>(command));
@@ -227,6 +228,8 @@ struct StatisticsReport {
 struct SummaryReport {
   IpAddress address;  // the first interface's, as advertised
   bool draining = false;
+  std::uint64_t sessions = 0;  // calls now
+  std::chrono::seconds uptime{};
   std::map<std::string, std::uint64_t> streams;  // that are relayed, by media type
   std::uint64_t bits_per_second = 0;             // sent, over Calls::kSpeedPeriod
 };
@@ -268,6 +271,9 @@ struct List {
 struct Statistics {
   StatisticsReport report;
 };
+struct Summary {
+  SummaryReport report;
+};
 struct Failure {
   std::string reason;
 };  // exact texts: the modules act on some
@@ -277,8 +283,8 @@ struct LoadLimit {
 };
 }  // namespace reply
 
-using Reply =
-    std::variant<reply::Pong, reply::Done, reply::Sdp, reply::Endpoints, reply::Query,
-                 reply::Deleted, reply::List, reply::Statistics, reply::Failure, reply::LoadLimit>;
+using Reply = std::variant<reply::Pong, reply::Done, reply::Sdp, reply::Endpoints, reply::Query,
+                           reply::Deleted, reply::List, reply::Statistics, reply::Summary,
+                           reply::Failure, reply::LoadLimit>;
 
 }  // namespace millrace

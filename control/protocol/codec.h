@@ -1,30 +1,37 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The languages of the control sockets, each a row of functions.
+// Control protocols as a table of function pointers.
 //
 // The server moves bytes and knows no protocol: it asks frame() where a message ends and serve()
-// what to send back. A codec keeps no state between messages; what a call is lives in Calls.
-// Adding a protocol: its functions in a file here, a name in ControlProtocol and in config, a row
-// in codecs.cc.
+// what to send back. A codec turns bytes into a Request and the Reply into bytes. It keeps no
+// state between messages and knows the calls only as a Handler.
+// To add a protocol: write its functions in a folder here, add its name to ControlProtocol and to
+// the configuration, and its row to codecs.cc.
 
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 
-#include "control/call/calls.h"
+#include "control/command/request.h"
+#include "control/config/config.h"
 #include "control/protocol/extent.h"
 #include "dataplane/base/net.h"
 
 namespace millrace {
 
+// Carries out one request. Thread-safe.
+using Handler = std::function<Reply(const Request&)>;
+
 // What a message is served with.
 struct Exchange {
-  Calls& calls;
-  Calls::Clock::time_point now;
-  std::size_t max_reply;          // what the transport can carry
-  std::optional<IpAddress> peer;  // who asks, if by UDP
+  const Handler& handle;
+  const Config& config;
+  std::size_t max_reply = SIZE_MAX;    // bytes that the transport can carry
+  std::optional<IpAddress> peer = {};  // the sender of a datagram
 };
 
 struct Answer {

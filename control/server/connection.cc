@@ -79,9 +79,13 @@ std::size_t Connections::count() const {
   return connections_.size();
 }
 
-Connection::Connection(std::uint64_t id, FileDescriptor socket, const Codec& codec, Calls& calls,
-                       Connections& connections)
-    : id_(id), socket_(std::move(socket)), codec_(codec), calls_(calls), connections_(connections) {
+Connection::Connection(std::uint64_t id, FileDescriptor socket, const Codec& codec,
+                       const Exchange& exchange, Connections& connections)
+    : id_(id),
+      socket_(std::move(socket)),
+      codec_(codec),
+      exchange_(exchange),
+      connections_(connections) {
   socklen_t size = sizeof peer_;
   ::getsockopt(socket_.get(), SOL_SOCKET, SO_PEERCRED, &peer_, &size);
 }
@@ -175,8 +179,7 @@ Connection::Turn Connection::serve(std::string_view& input, int& left) {
 }
 
 bool Connection::answer(std::string_view message) {
-  const Answer answer = codec_.serve(
-      message, {.calls = calls_, .now = Clock::now(), .max_reply = SIZE_MAX, .peer = {}});
+  const Answer answer = codec_.serve(message, exchange_);
   if (!answer.refused.empty()) {
     log_event(Level::warning, "control-refused",
               {{"pid", peer_.pid}, {"message", message}, {"reason", answer.refused}});

@@ -28,7 +28,6 @@
 #include <unordered_map>
 #include <vector>
 
-#include "control/call/calls.h"
 #include "control/protocol/codec.h"
 #include "dataplane/base/file_descriptor.h"
 
@@ -87,8 +86,8 @@ class Connection {
   static constexpr std::uint32_t kHangup = 2;   // and its end
   static constexpr std::uint32_t kOverdue = 4;  // a request has been unfinished for too long
 
-  // All but `socket` must outlive it.
-  Connection(std::uint64_t id, FileDescriptor socket, const Codec& codec, Calls& calls,
+  // `codec`, what `exchange` refers to and `connections` must outlive it.
+  Connection(std::uint64_t id, FileDescriptor socket, const Codec& codec, const Exchange& exchange,
              Connections& connections);
   ~Connection() = default;
   Connection(const Connection&) = delete;
@@ -123,7 +122,7 @@ class Connection {
   const std::uint64_t id_;
   FileDescriptor socket_;
   const Codec& codec_;
-  Calls& calls_;
+  const Exchange exchange_;
   Connections& connections_;
   ucred peer_{};
   std::atomic<std::uint32_t> news_ = 0;           // and whether somebody works on them

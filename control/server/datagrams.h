@@ -9,7 +9,6 @@
 #include <string>
 #include <string_view>
 
-#include "control/call/calls.h"
 #include "control/protocol/codec.h"
 #include "control/server/reply_cache.h"
 
@@ -20,8 +19,9 @@ class Datagrams {
   static constexpr std::size_t kBatch = 16;
   static constexpr std::size_t kTurn = 4;  // batches
 
-  // `codec` must know cookies; all must outlive this.
-  Datagrams(int fd, const Codec& codec, Calls& calls) : fd_(fd), codec_(codec), calls_(calls) {}
+  // `codec` must know cookies. It and what `exchange` refers to must outlive this.
+  Datagrams(int fd, const Codec& codec, const Exchange& exchange)
+      : fd_(fd), codec_(codec), exchange_(exchange) {}
 
   // Serves what has come, a turn of it; true: there may be more.
   [[nodiscard]] bool receive();
@@ -35,7 +35,7 @@ class Datagrams {
 
   int fd_;
   const Codec& codec_;
-  Calls& calls_;
+  const Exchange exchange_;
   ReplyCache replies_;
 };
 

@@ -43,11 +43,14 @@ FileDescriptor valid(int fd, const char* what) {
 }  // namespace
 
 struct Server::Impl {
-  Impl(const std::vector<Listener>& sockets, Calls& all_calls)
-      : listeners(sockets), calls(all_calls) {}
+  Impl(const std::vector<Listener>& sockets, const Config& config, Handler handle)
+      : listeners(sockets),
+        handler(std::move(handle)),
+        exchange{.handle = handler, .config = config} {}
 
   const std::vector<Listener>& listeners;
-  Calls& calls;
+  const Handler handler;
+  const Exchange exchange;
   FileDescriptor epoll = valid(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
   FileDescriptor stopper = valid(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd");
   Connections connections;
@@ -81,8 +84,8 @@ struct Server::Impl {
   [[nodiscard]] Waiting take_waiting();
 };
 
-Server::Server(const std::vector<Listener>& listeners, Calls& calls)
-    : impl_(std::make_unique<Impl>(listeners, calls)) {
+Server::Server(const std::vector<Listener>& listeners, const Config& config, Handler handle)
+    : impl_(std::make_unique<Impl>(listeners, config, std::move(handle))) {
   if (!impl_->watch(EPOLL_CTL_ADD, impl_->stopper.get(), EPOLLIN, kStop)) {
     throw std::system_error(errno, std::generic_category(), "epoll_ctl");
   }
@@ -97,7 +100,7 @@ Result<void> Server::start() {
     if (auto listening = listener.listen(); !listening) return listening;
     if (listener.config().udp) {
       impl.datagrams.try_emplace(i, listener.fd(), codec_of(listener.config().protocol),
-                                 impl.calls);
+                                 impl.exchange);
     }
     if (!impl.watch_listener(EPOLL_CTL_ADD, i)) {
       return fail("control socket " + listener.name() +
@@ -166,7 +169,7 @@ void Server::Impl::accept(std::size_t index) {
 // Who is refused is closed at once, so that a proxy asks another relay instead of waiting.
 void Server::Impl::welcome(const Listener& listener, FileDescriptor socket) {
   const auto connection = std::make_shared<Connection>(
-      next_id++, std::move(socket), codec_of(listener.config().protocol), calls, connections);
+      next_id++, std::move(socket), codec_of(listener.config().protocol), exchange, connections);
   const auto report = [&](Level level, std::string_view event, std::string_view reason) {
     const ucred& peer = connection->peer();
     log_event(

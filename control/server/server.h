@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The control sockets at work: bytes in, requests to Calls, each reply out in one send().
+// The control sockets at work: bytes in, requests to the handler, each reply out in one send().
 //
 // Theory of operation. Every socket speaks one protocol (protocol/codec.h). UNIX sockets carry any
 // number of requests on a connection, in any pieces (connection.h); on UDP every request has a
@@ -19,7 +19,8 @@
 #include <memory>
 #include <vector>
 
-#include "control/call/calls.h"
+#include "control/config/config.h"
+#include "control/protocol/codec.h"
 #include "control/server/listener.h"
 
 namespace millrace {
@@ -35,8 +36,8 @@ class Server {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // Both must outlive it.
-  Server(const std::vector<Listener>& listeners, Calls& calls);
+  // `listeners` and `config` must outlive it, and what `handle` refers to.
+  Server(const std::vector<Listener>& listeners, const Config& config, Handler handle);
   // Precondition: nobody is in run() any more; connections go with it.
   ~Server();
   Server(const Server&) = delete;

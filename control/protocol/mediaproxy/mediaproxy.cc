@@ -250,12 +250,12 @@ namespace {
 
 // A session goes by the tag of either party.
 void remove(Request request, const Exchange& exchange) {
-  const Reply reply = exchange.calls.handle(request, exchange.now);
+  const Reply reply = exchange.handle(request);
   const auto* ended = std::get_if<reply::Deleted>(&reply);
   if (ended != nullptr && ended->warning.empty()) return;
   if (request.to_tag.empty()) return;
   std::swap(request.from_tag, request.to_tag);
-  static_cast<void>(exchange.calls.handle(request, exchange.now));
+  static_cast<void>(exchange.handle(request));
 }
 
 }  // namespace
@@ -266,7 +266,7 @@ Answer serve(std::string_view bytes, const Exchange& exchange) {
   Answer answer;
   switch (message->command) {
     case Command::update:
-      answer.reply = encode(exchange.calls.handle(message->request, exchange.now));
+      answer.reply = encode(exchange.handle(message->request));
       break;
     case Command::remove:
       remove(message->request, exchange);

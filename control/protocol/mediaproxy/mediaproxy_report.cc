@@ -135,13 +135,13 @@ std::string sessions(const Exchange& exchange) {
   Request asked;
   asked.command = millrace::Command::list;
   asked.limit = kMaxSessions;
-  const Reply listed = exchange.calls.handle(asked, exchange.now);
+  const Reply listed = exchange.handle(asked);
   asked.command = millrace::Command::query;
   Json all = Json::array();
   std::size_t size = 0;
   for (const std::string& call_id : std::get<reply::List>(listed).call_ids) {
     asked.call_id = call_id;
-    const Reply reply = exchange.calls.handle(asked, exchange.now);
+    const Reply reply = exchange.handle(asked);
     const auto* query = std::get_if<reply::Query>(&reply);
     if (query == nullptr) continue;  // it has just ended
     Json one = session(query->call);
@@ -153,15 +153,17 @@ std::string sessions(const Exchange& exchange) {
 }
 
 std::string summary(const Exchange& exchange) {
-  const SummaryReport report = exchange.calls.summary();
-  const StatisticsReport totals = exchange.calls.statistics(exchange.now);
+  Request asked;
+  asked.command = millrace::Command::summary;
+  const Reply told = exchange.handle(asked);
+  const SummaryReport& report = std::get<reply::Summary>(told).report;
   Json streams = Json::object();
   for (const auto& [type, count] : report.streams) streams[type] = count;
   return line(Json::array({{{"ip", report.address.text()},
                             {"version", MILLRACE_VERSION},
                             {"status", report.draining ? "halting" : "active"},
-                            {"uptime", totals.uptime.count()},
-                            {"session_count", totals.sessions},
+                            {"uptime", report.uptime.count()},
+                            {"session_count", report.sessions},
                             {"stream_count", std::move(streams)},
                             {"bps_relayed", report.bits_per_second}}}));
 }

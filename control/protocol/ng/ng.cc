@@ -155,8 +155,7 @@ Answer serve(std::string_view bytes, const Exchange& exchange) {
   const auto message = parse(bytes);
   if (!message) return {.reply = message.error(), .refused = message.error()};
   for (const std::string& name : message->unknown) log_name_once("unknown-key-ignored", name);
-  std::string reply = encode(message->cookie, message->encoding,
-                             exchange.calls.handle(message->request, exchange.now));
+  std::string reply = encode(message->cookie, message->encoding, exchange.handle(message->request));
   if (reply.size() > exchange.max_reply) {
     reply = encode(message->cookie, message->encoding,
                    reply::Failure{"Reply is too long for a datagram"});

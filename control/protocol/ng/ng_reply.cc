@@ -326,8 +326,9 @@ struct Entries {
     out.entry("sdp", sdp.body);
     if (!sdp.warning.empty()) out.entry("warning", sdp.warning);
   }
-  // Never asked for here: an ng offer or answer brings its SDP.
+  // Never asked for here: an ng offer or answer brings its SDP, and no command is a summary.
   void operator()(const reply::Endpoints&) const { (*this)(reply::Failure{"No SDP body"}); }
+  void operator()(const reply::Summary&) const { (*this)(reply::Failure{"No SDP body"}); }
   void operator()(const reply::Query& query) const {
     out.entry("result", "ok");
     write(out, query.call);

@@ -43,7 +43,7 @@ Request about(millrace::Command command, std::uint32_t limit = 0) {
 }
 
 std::vector<std::string> list(const Exchange& exchange, const Request& request) {
-  Reply reply = exchange.calls.handle(request, exchange.now);
+  Reply reply = exchange.handle(request);
   auto* const found = std::get_if<reply::List>(&reply);
   return found != nullptr ? std::move(found->call_ids) : std::vector<std::string>();
 }
@@ -53,7 +53,7 @@ bool remove(Request request, const Exchange& exchange) {
   request.command = millrace::Command::remove;
   request.delete_delay = std::chrono::seconds(0);
   request.fast = true;
-  const Reply reply = exchange.calls.handle(request, exchange.now);
+  const Reply reply = exchange.handle(request);
   const auto* const deleted = std::get_if<reply::Deleted>(&reply);
   return deleted != nullptr && deleted->warning.empty();
 }
@@ -72,12 +72,18 @@ void remove_all(const Exchange& exchange) {
   }
 }
 
+StatisticsReport statistics(const Exchange& exchange) {
+  Reply reply = exchange.handle(about(millrace::Command::statistics));
+  auto* const found = std::get_if<reply::Statistics>(&reply);
+  return found != nullptr ? std::move(found->report) : StatisticsReport();
+}
+
 using Text = std::expected<std::string, Refusal>;
 
 std::expected<CallReport, Refusal> find(const Command& command, const Exchange& exchange) {
   Request request = command.request;
   request.command = millrace::Command::query;
-  Reply reply = exchange.calls.handle(request, exchange.now);
+  Reply reply = exchange.handle(request);
   auto* const found = std::get_if<reply::Query>(&reply);
   if (found == nullptr) return std::unexpected(Refusal::unknown_session);
   return std::move(found->call);
@@ -103,18 +109,18 @@ Text carry_out(const Command& command, const Exchange& exchange) {
       return std::string(has_feature(command.names[0]) ? "1" : "0");
     case Verb::update:
     case Verb::lookup:
-      return print_port(exchange.calls.handle(command.request, exchange.now), command.verb);
+      return print_port(exchange.handle(command.request), command.verb);
     case Verb::remove:
       if (!remove(command.request, exchange)) return std::unexpected(Refusal::unknown_session);
       return "0";
     case Verb::query:
       return query(command, exchange);
     case Verb::info:
-      return print_info(command, exchange.calls.statistics(exchange.now),
+      return print_info(command, statistics(exchange),
                         command.brief ? std::vector<std::string>()
                                       : list(exchange, about(millrace::Command::list, kListed)));
     case Verb::statistics:
-      return print_statistics(command, exchange.calls.statistics(exchange.now));
+      return print_statistics(command, statistics(exchange));
     case Verb::remove_all:
       remove_all(exchange);
       return "0";
@@ -169,7 +175,7 @@ Answer serve(std::string_view message, const Exchange& exchange) {
   std::string_view text = message;
   if (by_datagram) text.remove_prefix(text.find(name) + name.size());
 
-  const auto command = parse(text, exchange.calls.config(), exchange.peer);
+  const auto command = parse(text, exchange.config, exchange.peer);
   Text done = command ? carry_out(*command, exchange) : std::unexpected(command.error());
   const bool may_be_long =
       command && (command->verb == Verb::info || command->verb == Verb::statistics);

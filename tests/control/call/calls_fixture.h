@@ -167,6 +167,10 @@ class CallsTest : public testing::Test {
   }
 
   [[nodiscard]] Reply handle(const Request& asked) { return calls->handle(asked, now); }
+  // The same, for a codec: std::function<Reply(const Request&)>.
+  [[nodiscard]] auto handler() {
+    return [this](const Request& asked) { return handle(asked); };
+  }
   // Expects the request to succeed.
   [[nodiscard]] Printed print(const Request& asked) {
     const Reply reply = handle(asked);

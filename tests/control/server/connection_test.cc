@@ -19,7 +19,6 @@
 #include "control/protocol/ng/ng.h"
 #include "control/server/codecs.h"
 #include "dataplane/base/file_descriptor.h"
-#include "tests/control/call/calls_fixture.h"
 
 namespace millrace {
 namespace {
@@ -47,13 +46,13 @@ std::string long_ping(std::size_t size, std::string_view cookie = "") {
 // The client's end of a connection that is served by this thread.
 class Client {
  public:
-  Client(Connections& connections, Calls& calls) {
+  Client(Connections& connections, const Exchange& exchange) {
     static std::uint64_t id = 1;
     std::array<int, 2> ends{};
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
     socket_ = FileDescriptor(ends[0]);
-    connection_ = std::make_shared<Connection>(id++, FileDescriptor(ends[1]),
-                                               codec_of(ControlProtocol::ng), calls, connections);
+    connection_ = std::make_shared<Connection>(
+        id++, FileDescriptor(ends[1]), codec_of(ControlProtocol::ng), exchange, connections);
     EXPECT_EQ(connections.enter(connection_), "");
   }
   // Sends `bytes` in as many pieces as the socket needs; what the server has answered.
@@ -99,10 +98,12 @@ class Client {
   std::shared_ptr<Connection> connection_;
 };
 
-class ConnectionTest : public CallsTest {
+class ConnectionTest : public testing::Test {
  protected:
-  [[nodiscard]] Client connect() { return {connections, *calls}; }
+  [[nodiscard]] Client connect() { return {connections, {.handle = handle, .config = config}}; }
 
+  const Handler handle = [](const Request&) { return reply::Pong(); };
+  const Config config;
   Connections connections;
 };
 

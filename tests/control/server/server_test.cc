@@ -26,6 +26,7 @@
 
 #include <gtest/gtest.h>
 
+#include "control/call/calls.h"
 #include "control/process.h"
 #include "control/server/connection.h"
 #include "tests/socket_io.h"
@@ -101,7 +102,9 @@ path = "/unused"
       auto listener = Listener::bind(socket);
       if (listener) listeners_.push_back(std::move(*listener));
     }
-    server_ = std::make_unique<Server>(listeners_, calls_);
+    server_ = std::make_unique<Server>(listeners_, *shared_config, [this](const Request& request) {
+      return calls_.handle(request, Calls::Clock::now());
+    });
     EXPECT_TRUE(server_->start());
     for (int i = 0; i < 2; ++i) threads_.emplace_back([this] { server_->run(); });
   }

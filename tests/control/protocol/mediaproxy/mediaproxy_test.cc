@@ -194,7 +194,8 @@ TEST(MediaproxyParse, SomeHeadersMayNotLack) {
 class MediaproxyTest : public CallsTest {
  protected:
   Answer ask(std::string_view message) {
-    return serve(message, {.calls = *calls, .now = now, .max_reply = SIZE_MAX, .peer = {}});
+    const Handler handle = handler();
+    return serve(message, {.handle = handle, .config = config});
   }
   std::string reply(std::string_view message) { return ask(message).reply; }
   // A stream's ports in a reply line, behind the address.

@@ -19,7 +19,9 @@ class RtppServe : public CallsTest {
  protected:
   [[nodiscard]] Answer answer(std::string_view message,
                               const std::optional<IpAddress>& peer = std::nullopt) {
-    return rtpp::serve(message, {.calls = *calls, .now = now, .max_reply = SIZE_MAX, .peer = peer});
+    const Handler handle = handler();
+    return rtpp::serve(message,
+                       {.handle = handle, .config = config, .max_reply = SIZE_MAX, .peer = peer});
   }
   [[nodiscard]] std::string ask(std::string_view message) { return answer(message).reply; }
   // The U that a caller's INVITE becomes, and the L of the callee's answer.
