@@ -126,13 +126,18 @@ std::string Datagrams::reply_to(std::string_view datagram, const Endpoint& peer)
   const Clock::time_point now = Clock::now();
   auto [state, reply] = replies_.claim(peer, cookie, now);
   if (state != ReplyCache::State::fresh) return std::move(reply);
-  Answer answer = codec_.serve(datagram, {.handle = exchange_.handle,
-                                          .config = exchange_.config,
-                                          .max_reply = kMaxDatagram,
-                                          .peer = peer.address});
-  if (!answer.refused.empty()) tell_refused(peer, datagram, answer.refused);
-  replies_.store(peer, cookie, answer.reply, now);
-  return std::move(answer.reply);
+  try {
+    Answer answer = codec_.serve(datagram, {.handle = exchange_.handle,
+                                            .config = exchange_.config,
+                                            .max_reply = kMaxDatagram,
+                                            .peer = peer.address});
+    if (!answer.refused.empty()) tell_refused(peer, datagram, answer.refused);
+    replies_.store(peer, cookie, answer.reply, now);
+    return std::move(answer.reply);
+  } catch (...) {
+    replies_.forget(peer, cookie);  // else its retransmissions would go unanswered
+    throw;
+  }
 }
 
 }  // namespace millrace

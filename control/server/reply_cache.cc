@@ -58,6 +58,12 @@ void ReplyCache::store(const Endpoint& peer, std::string_view cookie, std::strin
   fit();
 }
 
+void ReplyCache::forget(const Endpoint& peer, std::string_view cookie) {
+  const std::string key = make_key(peer, cookie);
+  const std::lock_guard lock(mutex_);
+  if (const auto found = by_key_.find(key); found != by_key_.end()) erase(found->second);
+}
+
 ReplyCache::Entries::iterator ReplyCache::insert(std::string key, Clock::time_point now) {
   entries_.push_back({.key = std::move(key), .reply = {}, .expires = now + kLife});
   const auto entry = std::prev(entries_.end());

@@ -47,6 +47,8 @@ class ReplyCache {
   };
   // Claims a request for the caller, if it is the first to ask for it.
   [[nodiscard]] Lookup claim(const Endpoint& peer, std::string_view cookie, Clock::time_point now);
+  // Gives up a claim: the request could not be carried out, so the next attempt is a first one.
+  void forget(const Endpoint& peer, std::string_view cookie);
   // The reply to a claimed request; one that does not fit is not kept.
   void store(const Endpoint& peer, std::string_view cookie, std::string_view reply,
              Clock::time_point now);

@@ -120,7 +120,13 @@ void Server::run_once() {
   std::array<epoll_event, kEvents> events{};
   const int count = ::epoll_wait(impl.epoll.get(), events.data(), static_cast<int>(events.size()),
                                  waiting.empty() ? -1 : 0);
-  for (int i = 0; i < count; ++i) impl.handle(events[static_cast<std::size_t>(i)]);
+  for (int i = 0; i < count; ++i) {
+    try {
+      impl.handle(events[static_cast<std::size_t>(i)]);
+    } catch (const std::exception& error) {  // of accepting; others are caught where they arise
+      log_event(Level::error, "control-exception", {{"reason", error.what()}});
+    }
+  }
   for (const auto& connection : waiting.served) impl.tell(connection, Connection::kInput);
   for (const auto& connection : waiting.fresh) impl.settle(connection);
 }

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstddef>
+#include <new>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -62,8 +63,13 @@ class DatagramsTest : public testing::Test {
   }
 
   std::size_t handled = 0;
+  std::size_t to_fail = 0;  // of the next requests
   const Handler handle = [this](const Request&) {
     ++handled;
+    if (to_fail > 0) {
+      --to_fail;
+      throw std::bad_alloc();
+    }
     return reply::Pong();
   };
   const Config config;
@@ -88,6 +94,19 @@ TEST_F(DatagramsTest, IgnoresThoseWithoutCookie) {
   EXPECT_TRUE(ask(client, kPing).empty());
   EXPECT_TRUE(ask(client, "nothing").empty());
   EXPECT_EQ(ask(client, "c " + std::string(kPing)), std::vector{"c " + std::string(kPong)});
+}
+
+// A request that failed is carried out when it comes again; those beside it are not disturbed.
+TEST_F(DatagramsTest, ARetransmissionAfterAnExceptionIsServed) {
+  const auto client = connect();
+  const std::string request = "1 " + std::string(kPing), other = "2 " + std::string(kPing);
+  to_fail = 2;
+  EXPECT_TRUE(ask(client, request).empty());
+  send_all(client.get(), request);
+  EXPECT_EQ(ask(client, other), std::vector{"2 " + std::string(kPong)});
+  EXPECT_EQ(ask(client, request), std::vector{"1 " + std::string(kPong)});
+  EXPECT_EQ(ask(client, request), std::vector{"1 " + std::string(kPong)});
+  EXPECT_EQ(handled, 4U);
 }
 
 // Those that have come together, among them some that get no answer: the replies go to whom they

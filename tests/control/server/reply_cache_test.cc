@@ -56,6 +56,17 @@ TEST(ReplyCache, AClaimThatIsNeverAnsweredGoesToo) {
   EXPECT_EQ(cache.entries(), 1U);
 }
 
+TEST(ReplyCache, AClaimThatIsGivenUpIsFreshAgain) {
+  ReplyCache cache;
+  ASSERT_EQ(cache.claim(kPeer, "c1", kStart).state, State::fresh);
+  cache.forget(kOtherPort, "c1");
+  EXPECT_EQ(cache.claim(kPeer, "c1", kStart).state, State::pending);
+  cache.forget(kPeer, "c1");
+  EXPECT_EQ(cache.entries(), 0U);
+  EXPECT_EQ(cache.bytes(), 0U);
+  EXPECT_EQ(cache.claim(kPeer, "c1", kStart).state, State::fresh);
+}
+
 TEST(ReplyCache, CountIsBoundedOldestFirst) {
   ReplyCache cache({.entries = 3, .bytes = 1 << 20});
   for (const char* cookie : {"a", "b", "c", "d"}) cache.store(kPeer, cookie, cookie, kStart);
