@@ -90,15 +90,15 @@ Connection::Connection(std::uint64_t id, FileDescriptor socket, const Codec& cod
   ::getsockopt(socket_.get(), SOL_SOCKET, SO_PEERCRED, &peer_, &size);
 }
 
-// Who finds nobody at work does the work, until there is no more.
-bool Connection::tell(std::uint32_t news) {
-  if ((news_.fetch_or(news | kBusy) & kBusy) != 0) return false;
-  bool again = false;
+// Single-flight: the thread that finds the connection idle works until there is no more news.
+Connection::Next Connection::tell(std::uint32_t news) {
+  if ((news_.fetch_or(news | kBusy) & kBusy) != 0) return {};
+  const bool had_blocked = has_blocked_;
+  Turn turn = Turn::starved;
   for (std::uint32_t idle = kBusy; !news_.compare_exchange_strong(idle, 0); idle = kBusy) {
-    const Turn turn = work(news_.exchange(kBusy));
-    again = turn == Turn::spent;
+    turn = work(news_.exchange(kBusy));
   }
-  return again;
+  return {.turn = turn == Turn::spent, .room = has_blocked_ && !had_blocked};
 }
 
 bool Connection::is_overdue(Clock::time_point now) const {
@@ -110,17 +110,19 @@ bool Connection::is_overdue(Clock::time_point now) const {
 // after all has been read: a read that fills less than the chunk has taken all.
 Connection::Turn Connection::work(std::uint32_t news) {
   if (closed_) return Turn::ended;
+  hung_up_ = hung_up_ || (news & kHangup) != 0;
   if ((news & kOverdue) != 0) {
-    cut("request not finished in time");
+    cut(output_.empty() ? "request not finished in time" : "reply not read in time");
     return Turn::ended;
   }
+  if (const Turn turn = flush(); turn != Turn::starved) return turn;
   std::string_view input = buffer_;
   int left = kTurn;
   for (bool drained = false;;) {
     const Turn turn = serve(input, left);
     if (turn == Turn::ended) return turn;
     hold(input);
-    if (turn == Turn::spent) return turn;
+    if (turn != Turn::starved) return turn;
     if (drained) return wait_for_more();
     const ssize_t n = ::recv(socket_.get(), chunk.data(), chunk.size(), MSG_DONTWAIT);
     if (n < 0 && errno == EINTR) continue;
@@ -130,7 +132,7 @@ Connection::Turn Connection::work(std::uint32_t news) {
       return Turn::ended;
     }
     const std::string_view fresh(chunk.data(), static_cast<std::size_t>(n));
-    drained = fresh.size() < chunk.size() && (news & kHangup) == 0;
+    drained = fresh.size() < chunk.size() && !hung_up_;
     if (buffer_.empty()) {
       input = fresh;
     } else {
@@ -168,45 +170,59 @@ Connection::Turn Connection::serve(std::string_view& input, int& left) {
     const Extent frame = codec_.frame(input, first_);
     if (frame.state == Extent::State::incomplete) return Turn::starved;
     if (frame.state == Extent::State::malformed) {
-      if (send(codec_.refuse(input))) cut("malformed message");
+      if (send(codec_.refuse(input)) != Turn::ended) cut("malformed message");
       return Turn::ended;
     }
     first_ = false;
-    if (!answer(input.substr(0, frame.size))) return Turn::ended;
-    input.remove_prefix(frame.size);
     static_cast<void>(note_unfinished(false));
+    const Turn turn = answer(input.substr(0, frame.size));
+    input.remove_prefix(frame.size);
+    if (turn != Turn::starved) return turn;
   }
 }
 
-bool Connection::answer(std::string_view message) {
-  const Answer answer = codec_.serve(message, exchange_);
+Connection::Turn Connection::answer(std::string_view message) {
+  Answer answer = codec_.serve(message, exchange_);
   if (!answer.refused.empty()) {
     log_event(Level::warning, "control-refused",
               {{"pid", peer_.pid}, {"message", message}, {"reason", answer.refused}});
   }
-  if (!answer.reply.empty() && !send(answer.reply)) return false;
-  if (answer.close) close();
-  return !answer.close;
+  last_ = answer.close;
+  return send(std::move(answer.reply));
 }
 
-bool Connection::send(std::string_view reply) {
+Connection::Turn Connection::send(std::string reply) {
   if (reply.size() > kOnePiece) make_room();
-  while (!reply.empty()) {
-    const ssize_t n =
-        ::send(socket_.get(), reply.data(), reply.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (n > 0) reply.remove_prefix(static_cast<std::size_t>(n));
-    if (reply.empty() || (n < 0 && errno == EINTR)) continue;
-    if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
+  output_ = std::move(reply);
+  return flush();
+}
+
+// Sends what is left of a reply. Starved: all of it.
+Connection::Turn Connection::flush() {
+  std::string_view rest = output_;
+  while (!rest.empty()) {
+    const ssize_t n = ::send(socket_.get(), rest.data(), rest.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n > 0) rest.remove_prefix(static_cast<std::size_t>(n));
+    if (n >= 0 || errno == EINTR) continue;
+    if (errno != EAGAIN) {
       close();
-      return false;
+      return Turn::ended;
     }
-    if (roomy_) {
-      cut("replies are not read");
-      return false;
+    if (!roomy_) {
+      make_room();
+      continue;
     }
-    make_room();
+    output_.erase(0, output_.size() - rest.size());
+    blocked_ = has_blocked_ = true;
+    if (note_unfinished(true)) return Turn::blocked;
+    cut("too many unread replies of one process");
+    return Turn::ended;
   }
-  return true;
+  if (!output_.empty()) std::string().swap(output_);
+  if (std::exchange(blocked_, false)) static_cast<void>(note_unfinished(false));
+  if (!last_) return Turn::starved;
+  close();
+  return Turn::ended;
 }
 
 // For the longest reply beside some that are not read yet; the kernel caps it. Few connections ever

@@ -31,6 +31,8 @@ constexpr std::uint64_t kStop = 0;
 constexpr std::uint64_t kFirstListener = 1;
 constexpr std::uint64_t kFirstConnection = 1ULL << 32;
 
+constexpr std::uint32_t kConnectionEvents = EPOLLIN | EPOLLRDHUP | EPOLLET;
+
 // How many events one thread takes at a time: few, so that the others get theirs.
 constexpr std::size_t kEvents = 4;
 
@@ -202,9 +204,9 @@ void Server::Impl::welcome(const Listener& listener, FileDescriptor socket) {
 
 // What is not there yet is told by an edge.
 void Server::Impl::watch(const std::shared_ptr<Connection>& connection) {
-  if (!watch(EPOLL_CTL_ADD, connection->fd(), EPOLLIN | EPOLLRDHUP | EPOLLET, connection->id())) {
-    connection->close();
-  }
+  std::uint32_t events = kConnectionEvents;
+  if (connection->has_blocked()) events |= EPOLLOUT;
+  if (!watch(EPOLL_CTL_ADD, connection->fd(), events, connection->id())) connection->close();
 }
 
 void Server::Impl::settle(const std::shared_ptr<Connection>& connection) {
@@ -215,7 +217,14 @@ void Server::Impl::settle(const std::shared_ptr<Connection>& connection) {
 // A request that fails in a way nobody foresaw costs its connection, not the live calls.
 void Server::Impl::tell(const std::shared_ptr<Connection>& connection, std::uint32_t news) {
   try {
-    if (!connection->tell(news)) return;
+    const Connection::Next next = connection->tell(news);
+    if (next.room) {
+      // Reports room that came before this call, too. Fails if watch() has not added the
+      // connection yet, which then does the same.
+      static_cast<void>(
+          watch(EPOLL_CTL_MOD, connection->fd(), kConnectionEvents | EPOLLOUT, connection->id()));
+    }
+    if (!next.turn) return;
   } catch (const std::exception& error) {
     log_event(Level::error, "control-exception", {{"reason", error.what()}});
     return connection->close();

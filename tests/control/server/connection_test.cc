@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <list>
 #include <memory>
 #include <random>
 #include <string>
@@ -46,26 +47,45 @@ std::string long_ping(std::size_t size, std::string_view cookie = "") {
 // The client's end of a connection that is served by this thread.
 class Client {
  public:
-  Client(Connections& connections, const Exchange& exchange) {
+  Client(Connections& connections, const Codec& codec, const Exchange& exchange) {
     static std::uint64_t id = 1;
     std::array<int, 2> ends{};
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
     socket_ = FileDescriptor(ends[0]);
-    connection_ = std::make_shared<Connection>(
-        id++, FileDescriptor(ends[1]), codec_of(ControlProtocol::ng), exchange, connections);
+    connection_ =
+        std::make_shared<Connection>(id++, FileDescriptor(ends[1]), codec, exchange, connections);
     EXPECT_EQ(connections.enter(connection_), "");
   }
   // Sends `bytes` in as many pieces as the socket needs; what the server has answered.
   std::string send(std::string_view bytes) {
     std::string replies;
-    while (!bytes.empty()) {
-      const ssize_t n =
-          ::send(socket_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-      if (n > 0) bytes.remove_prefix(static_cast<std::size_t>(n));
+    while (!bytes.empty() && !closed()) {
+      bytes.remove_prefix(put(bytes));
       replies += serve();
-      if (closed()) break;
     }
     return replies;
+  }
+  // Sends `bytes` and reads nothing. Whether the server is to watch for room from now on.
+  bool send_only(std::string_view bytes) {
+    EXPECT_EQ(put(bytes), bytes.size());
+    return tell(Connection::kInput);
+  }
+  // What the server has answered, at most `size` bytes of it.
+  std::string receive(std::size_t size) {
+    std::string bytes(size, ' ');
+    const ssize_t n = ::recv(socket_.get(), bytes.data(), size, MSG_DONTWAIT);
+    bytes.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
+    return bytes;
+  }
+  // Receives all that comes while the server works.
+  std::string serve(std::uint32_t news = Connection::kInput) {
+    std::string replies;
+    for (;;) {
+      tell(news);
+      const std::string more = receive(kChunk);
+      if (more.empty()) return replies;
+      replies += more;
+    }
   }
   // The client ends.
   std::string end() {
@@ -74,35 +94,49 @@ class Client {
   }
   void die() {
     socket_.reset();
-    serve(Connection::kInput | Connection::kHangup);
+    tell(Connection::kInput | Connection::kHangup);
     EXPECT_TRUE(closed());
   }
+  // All turns of it. Whether the server is to watch for room from now on.
+  bool tell(std::uint32_t news) {
+    bool room = false;
+    for (bool again = true; again;) {
+      const Connection::Next next = connection_->tell(news);
+      again = next.turn;
+      room |= next.room;
+    }
+    return room;
+  }
+  // How much of it the socket has room for.
+  [[nodiscard]] std::size_t put(std::string_view bytes) const {
+    const ssize_t n =
+        ::send(socket_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    return n > 0 ? static_cast<std::size_t>(n) : 0;
+  }
   [[nodiscard]] bool closed() const { return connection_->closed(); }
+  [[nodiscard]] const Connection& connection() const { return *connection_; }
 
  private:
-  std::string serve(std::uint32_t news = Connection::kInput) {
-    std::string replies;
-    while (connection_->tell(news)) replies += receive();
-    return replies + receive();
-  }
-  [[nodiscard]] std::string receive() const {
-    std::string all;
-    for (std::array<char, kChunk> buffer{};;) {
-      const ssize_t n = ::recv(socket_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-      if (n <= 0) return all;
-      all.append(buffer.data(), static_cast<std::size_t>(n));
-    }
-  }
-
   FileDescriptor socket_;
   std::shared_ptr<Connection> connection_;
 };
 
 class ConnectionTest : public testing::Test {
- protected:
-  [[nodiscard]] Client connect() { return {connections, {.handle = handle, .config = config}}; }
+ public:
+  static constexpr std::size_t kLong = 3'000'000;  // bytes, past what any socket holds here
 
-  const Handler handle = [](const Request&) { return reply::Pong(); };
+ protected:
+  [[nodiscard]] Client connect(ControlProtocol protocol = ControlProtocol::ng) {
+    return {connections, codec_of(protocol), {.handle = handle, .config = config}};
+  }
+
+  std::size_t served = 0;
+  const Handler handle = [this](const Request& request) -> Reply {
+    ++served;
+    if (request.command == Command::statistics) return reply::Statistics();
+    if (request.command != Command::list) return reply::Pong();
+    return reply::List{{std::string(kLong, 'x')}};
+  };
   const Config config;
   Connections connections;
 };
@@ -220,6 +254,95 @@ TEST_F(ConnectionTest, CountsAgainAfterADeathWithinARequest) {
   clients.front().die();
   EXPECT_EQ(connect().send(request.substr(0, 500)), "");
   EXPECT_EQ(connections.cut, 1U);
+}
+
+// The reply to `list` in ng, a call-id of kLong bytes.
+const std::string kLongReply = [] {
+  const std::string id(ConnectionTest::kLong, 'x');
+  return "d6:result2:ok5:callsl" + std::to_string(id.size()) + ":" + id + "ee";
+}();
+constexpr std::string_view kList = "d7:command4:liste";
+
+TEST_F(ConnectionTest, DeliversAReplyLongerThanTheSocketHolds) {
+  Client client = connect();
+  for (const std::size_t piece : {std::size_t{1'000}, std::size_t{100'000}, kLong}) {
+    client.send_only(std::string(kList) + std::string(kPing));
+    std::string replies;
+    while (replies.size() < kLongReply.size() + kPong.size()) {
+      const std::string more = client.receive(piece);
+      ASSERT_FALSE(more.empty()) << replies.size();
+      replies += more;
+      client.tell(Connection::kInput);
+    }
+    EXPECT_TRUE(replies == kLongReply + std::string(kPong)) << piece;
+  }
+  EXPECT_EQ(connections.cut, 0U);
+}
+
+TEST_F(ConnectionTest, AsksOnceToBeToldOfRoom) {
+  Client client = connect();
+  EXPECT_EQ(client.send(kPing), kPong);
+  EXPECT_FALSE(client.connection().has_blocked());
+  for (const bool first : {true, false}) {
+    EXPECT_EQ(client.send_only(kList), first);
+    EXPECT_FALSE(client.tell(Connection::kInput)) << "else each call would cause the next one";
+    EXPECT_TRUE(client.serve() == kLongReply);
+  }
+  EXPECT_TRUE(client.connection().has_blocked());
+}
+
+// Nothing is read while a reply waits: what the client sends meanwhile stays in its socket.
+TEST_F(ConnectionTest, ServesNothingBehindAReplyThatIsNotRead) {
+  Client client = connect();
+  client.send_only(kList);
+  std::size_t sent = 0;
+  for (const std::string ping = long_ping(32'000); client.put(ping) == ping.size(); ++sent) {
+    client.tell(Connection::kInput);
+    ASSERT_LT(sent, 1000U);
+  }
+  EXPECT_EQ(served, 1U);
+}
+
+TEST_F(ConnectionTest, AReplyThatIsNotReadIsOverdue) {
+  Client client = connect();
+  EXPECT_EQ(client.send(kPing), kPong);
+  client.send_only(kList);
+  const auto now = Connection::Clock::now();
+  EXPECT_FALSE(client.connection().is_overdue(now));
+  EXPECT_TRUE(client.connection().is_overdue(now + Connection::kRequestTime));
+  EXPECT_TRUE(client.serve() == kLongReply);
+  EXPECT_FALSE(client.connection().is_overdue(now + Connection::kRequestTime)) << "it was read";
+  client.send_only(kList);
+  client.tell(Connection::kOverdue);
+  EXPECT_TRUE(client.closed());
+  EXPECT_EQ(connections.cut, 1U);
+}
+
+TEST_F(ConnectionTest, AProcessHasFewRepliesThatAreNotRead) {
+  std::list<Client> clients;
+  for (std::size_t i = 0; i <= Connections::kMaxUnfinished; ++i) {
+    clients.push_back(connect());
+    clients.back().send_only(kList);
+    EXPECT_EQ(clients.back().closed(), i == Connections::kMaxUnfinished) << i;
+  }
+  EXPECT_TRUE(clients.front().serve() == kLongReply);
+  clients.push_back(connect());
+  clients.back().send_only(kList);
+  EXPECT_FALSE(clients.back().closed());
+  for (Client& client : clients) client.die();
+  EXPECT_EQ(connections.count(), 0U);
+}
+
+// Of what rtpproxy's modules send without newline.
+TEST_F(ConnectionTest, ClosesAfterALongReplyHasBeenRead) {
+  Client client = connect(ControlProtocol::rtpp);
+  client.send_only("I");
+  EXPECT_FALSE(client.closed());
+  const std::string reply = client.serve();
+  EXPECT_GT(reply.size(), kLong);
+  EXPECT_TRUE(reply.ends_with("x\n"));
+  EXPECT_TRUE(client.closed());
+  EXPECT_EQ(connections.cut, 0U);
 }
 
 }  // namespace

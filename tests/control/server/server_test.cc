@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -286,12 +287,39 @@ TEST_F(ServerTest, SurvivesClientsThatVanish) {
 TEST_F(ServerTest, CutsAClientThatNeverReads) {
   const auto other = connect();
   const auto client = connect();
-  bool cut = false;
-  for (int i = 0; i < 100'000 && !cut; ++i) {
-    cut = ::send(client.get(), kPing.data(), kPing.size(), MSG_NOSIGNAL) < 0;
+  const auto later = Server::Clock::now() + std::chrono::hours(1);
+  for (;;) {
+    if (::send(client.get(), kPing.data(), kPing.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0) continue;
+    if (errno != EAGAIN) break;
+    server_->expire(later);
   }
-  EXPECT_TRUE(cut);
+  EXPECT_EQ(server_->report().cut, 1U);
   expect_pong(other.get());
+}
+
+// More replies than its socket holds wait until the client reads; none is lost.
+TEST_F(ServerTest, RepliesWaitForAClientThatReadsLate) {
+  const std::string ping = std::string(kPing) + "\n";
+  const auto client = connect();
+  const auto ready = [&](short events, int milliseconds) {
+    pollfd poll{.fd = client.get(), .events = events, .revents = 0};
+    return ::poll(&poll, 1, milliseconds) > 0;
+  };
+  std::string requests, replies;
+  for (int i = 0; i < 100'000; ++i) requests += ping;
+  std::string_view rest = requests;
+  while (!rest.empty() && ready(POLLOUT, 200)) {
+    const ssize_t n = ::send(client.get(), rest.data(), rest.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n > 0) rest.remove_prefix(static_cast<std::size_t>(n));
+  }
+  ASSERT_FALSE(rest.empty()) << "the server never waited for this client";
+  while (replies.size() < 100'000 * kPong.size() && ready(POLLIN, 5000)) {
+    replies += receive_once(client.get());
+    const ssize_t n = ::send(client.get(), rest.data(), rest.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n > 0) rest.remove_prefix(static_cast<std::size_t>(n));
+  }
+  EXPECT_EQ(replies.size(), 100'000 * kPong.size());
+  EXPECT_EQ(server_->report().cut, 0U);
 }
 
 TEST_F(ServerTest, ServesTwoHundredConnectionsAtOnce) {
