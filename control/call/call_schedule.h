@@ -10,7 +10,7 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdint>
+#include <iterator>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -57,7 +57,7 @@ class CallSchedule {
   }
 
   // Up to `limit` calls, those that are due first in front.
-  [[nodiscard]] std::vector<CallPtr> calls(std::size_t limit = SIZE_MAX) const {
+  [[nodiscard]] std::vector<CallPtr> calls(std::size_t limit) const {
     std::vector<CallPtr> result;
     const std::lock_guard lock(mutex_);
     result.reserve(std::min(limit, entries_.size()));
@@ -67,16 +67,52 @@ class CallSchedule {
     return result;
   }
 
+  // Calls `visit` with each call until it returns false. The lock is held for kPage calls at a
+  // time and never while `visit` runs. Past the first page, a call that is moved meanwhile may be
+  // missed or come twice.
+  static constexpr std::size_t kPage = 256;
+  template <typename Visit>
+  void visit(Visit&& visit) const {
+    for (Entry last{Time::min(), nullptr};;) {
+      const std::vector<CallPtr> page = page_after(last);
+      if (page.empty()) return;
+      for (const CallPtr& call : page) {
+        if (!visit(call)) return;
+      }
+    }
+  }
+
+  // A list is bounded, whatever `limit` a request has: each is one reply.
+  static constexpr std::size_t kMaxListed = 1024;
+  static constexpr std::size_t kMaxListedBytes = 1 << 20;
   [[nodiscard]] std::vector<std::string> call_ids(std::size_t limit, bool held_only) const {
     std::vector<std::string> ids;
-    const std::lock_guard lock(mutex_);
-    for (auto it = entries_.begin(); it != entries_.end() && ids.size() < limit; ++it) {
-      if (!held_only || it->second->is_held()) ids.emplace_back(it->second->id());
-    }
+    std::size_t bytes = 0;
+    visit([&](const CallPtr& call) {
+      if (ids.size() == std::min(limit, kMaxListed)) return false;
+      if (held_only && !call->is_held()) return true;
+      bytes += call->id().size();
+      if (bytes > kMaxListedBytes && !ids.empty()) return false;
+      ids.emplace_back(call->id());
+      return true;
+    });
     return ids;
   }
 
  private:
+  using Entry = std::pair<Time, CallPtr>;
+
+  // The next calls; `last` becomes the last one's entry.
+  [[nodiscard]] std::vector<CallPtr> page_after(Entry& last) const {
+    std::vector<CallPtr> page;
+    page.reserve(kPage);
+    const std::lock_guard lock(mutex_);
+    auto it = entries_.upper_bound(last);
+    for (; it != entries_.end() && page.size() < kPage; ++it) page.push_back(it->second);
+    if (!page.empty()) last = *std::prev(it);
+    return page;
+  }
+
   // Precondition: the lock is held.
   void move(const CallPtr& call, Time when) {
     if (call->scheduled) {
@@ -90,7 +126,7 @@ class CallSchedule {
   }
 
   mutable std::mutex mutex_;
-  std::set<std::pair<Time, CallPtr>> entries_;
+  std::set<Entry> entries_;
 };
 
 }  // namespace millrace

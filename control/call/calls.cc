@@ -453,10 +453,11 @@ SummaryReport Calls::summary(Clock::time_point now) const {
   report.sessions = calls.sessions;
   report.uptime = std::chrono::duration_cast<std::chrono::seconds>(now - calls.started);
   report.bits_per_second = calls.bytes.a_second() * 8;
-  for (const CallPtr& call : calls.schedule.calls()) {
+  calls.schedule.visit([&](const CallPtr& call) {
     const std::lock_guard lock(call->mutex);
     call->count_streams(report.streams);
-  }
+    return true;
+  });
   return report;
 }
 

@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <array>
 #include <random>
+#include <set>
 #include <thread>
 
 #include <gtest/gtest.h>
 
+#include "control/call/call_schedule.h"
 #include "tests/control/call/call_fixture.h"
 
 namespace millrace {
@@ -22,6 +24,11 @@ class CallTableTest : public CallTest {
   [[nodiscard]] Request reoffer(std::string body) {
     Request result = offer(std::move(body));
     result.to_tag = "B";
+    return result;
+  }
+  [[nodiscard]] Request offer_of(std::string call_id) {
+    Request result = offer(audio(kA, 4000));
+    result.call_id = keep(std::move(call_id));
     return result;
   }
   [[nodiscard]] static Request remove(std::optional<std::chrono::seconds> delay) {
@@ -259,6 +266,36 @@ TEST_F(CallTableTest, ListHasALimit) {
   EXPECT_EQ(ids(), (std::vector<std::string>{"one", "three", "two"}));
   list.limit = 2;
   EXPECT_EQ(ids().size(), 2U);
+  list.limit = 0;
+  EXPECT_EQ(ids().size(), 0U);
+}
+
+// More calls than the schedule hands out at a time, each of them once.
+TEST_F(CallTableTest, AListHasAtMost1024CallsWhateverItsLimit) {
+  static_assert(CallSchedule::kMaxListed > 2 * CallSchedule::kPage);
+  std::set<std::string> made;
+  for (std::size_t i = 0; i <= CallSchedule::kMaxListed; ++i) {
+    const auto id = made.insert("call-" + std::to_string(i)).first;
+    std::ignore = print(offer_of(*id));
+  }
+  Request list = request(Command::list);
+  list.limit = UINT32_MAX;
+  const auto ids = std::get<reply::List>(handle(list)).call_ids;
+  EXPECT_EQ(ids.size(), CallSchedule::kMaxListed);
+  const std::set<std::string> listed(ids.begin(), ids.end());
+  EXPECT_EQ(listed.size(), ids.size());
+  EXPECT_TRUE(std::ranges::includes(made, listed));
+  EXPECT_EQ(calls->summary(now).streams.at("audio"), made.size());
+}
+
+TEST_F(CallTableTest, AListHasAtMostAMegabyteOfCallIds) {
+  const std::size_t fit = CallSchedule::kMaxListedBytes / 100'000;
+  for (std::size_t i = 0; i < fit + 2; ++i) {
+    std::ignore = print(offer_of(std::to_string(i) + std::string(100'000 - 2, 'x')));
+  }
+  Request list = request(Command::list);
+  list.limit = UINT32_MAX;
+  EXPECT_EQ(std::get<reply::List>(handle(list)).call_ids.size(), fit);
 }
 
 // Operations drawn at random over few calls: SDP with one to three medias, live or rejected, good
