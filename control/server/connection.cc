@@ -23,14 +23,15 @@ constexpr std::size_t kOnePiece = 32'768;
 
 }  // namespace
 
+Connections::Client Connections::client_of(const ucred& peer) {
+  return {peer.pid, peer.pid == 0 ? peer.uid : 0};
+}
+
 std::string_view Connections::enter(const std::shared_ptr<Connection>& connection) {
   const std::lock_guard lock(mutex_);
-  const pid_t process = connection->peer().pid;
   if (connections_.size() >= kMaxConnections) return "too many connections";
-  Share& share = shares_[process];
-  if (process != 0 && share.connections >= kMaxPerProcess) {
-    return "too many connections of one process";
-  }
+  Share& share = shares_[client_of(connection->peer())];
+  if (share.connections >= kMaxPerProcess) return "too many connections of one process";
   connections_.emplace(connection->id(), Entry{connection, share});
   ++share.connections;
   return {};
@@ -50,7 +51,7 @@ void Connections::leave(std::uint64_t id) {
   Entry& entry = found->second;
   last = std::move(entry.connection);
   if (entry.unfinished) --entry.share.unfinished;
-  if (--entry.share.connections == 0) shares_.erase(last->peer().pid);
+  if (--entry.share.connections == 0) shares_.erase(client_of(last->peer()));
   connections_.erase(found);
 }
 
@@ -59,8 +60,7 @@ bool Connections::set_unfinished(std::uint64_t id, bool unfinished) {
   const auto found = connections_.find(id);
   if (found == connections_.end() || found->second.unfinished == unfinished) return true;
   Entry& entry = found->second;
-  const bool limited = entry.connection->peer().pid != 0;
-  if (unfinished && limited && entry.share.unfinished >= kMaxUnfinished) return false;
+  if (unfinished && entry.share.unfinished >= kMaxUnfinished) return false;
   unfinished ? ++entry.share.unfinished : --entry.share.unfinished;
   entry.unfinished = unfinished;
   return true;

@@ -23,11 +23,13 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "control/protocol/codec.h"
@@ -72,9 +74,13 @@ class Connections {
     bool unfinished = false;
   };
 
+  // Whose share a connection counts for: a process's. The kernel does not tell the process id of
+  // clients in PID namespaces that we do not see (0): those of one user count as one process.
+  using Client = std::pair<pid_t, uid_t>;
+  [[nodiscard]] static Client client_of(const ucred& peer);
+
   mutable std::mutex mutex_;
-  // By process; 0, which stands for all those of other PID namespaces, is not limited.
-  std::unordered_map<pid_t, Share> shares_;
+  std::map<Client, Share> shares_;
   std::unordered_map<std::uint64_t, Entry> connections_;  // by id
 };
 

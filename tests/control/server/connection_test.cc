@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/server/connection.h"
 
+#include <sched.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -17,6 +20,7 @@
 
 #include <gtest/gtest.h>
 
+#include "control/process.h"
 #include "control/protocol/ng/ng.h"
 #include "control/server/codecs.h"
 #include "dataplane/base/file_descriptor.h"
@@ -331,6 +335,62 @@ TEST_F(ConnectionTest, AProcessHasFewRepliesThatAreNotRead) {
   EXPECT_FALSE(clients.back().closed());
   for (Client& client : clients) client.die();
   EXPECT_EQ(connections.count(), 0U);
+}
+
+// Runs `test` in a process of a PID namespace of its own. Empty: it returned true.
+template <typename Test>
+std::string in_pid_namespace(Test&& test) {
+  enum Status { kPassed, kFailed, kNoNamespace };
+  const auto wait_for = [](pid_t child) {
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : static_cast<int>(kFailed);
+  };
+  const pid_t outer = ::fork();
+  if (outer == 0) {
+    if (::unshare(CLONE_NEWPID) != 0) ::_exit(kNoNamespace);
+    const pid_t inner = ::fork();
+    if (inner == 0) ::_exit(test() ? kPassed : kFailed);
+    ::_exit(wait_for(inner));
+  }
+  const int status = wait_for(outer);
+  return status == kPassed ? "" : status == kFailed ? "failed" : "no namespace";
+}
+
+// A relay in a container does not see its clients' process ids.
+TEST_F(ConnectionTest, ClientsOfOtherPidNamespacesShareOneLimit) {
+  std::vector<FileDescriptor> clients, sockets;
+  raise_descriptor_limit();
+  for (std::size_t i = 0; i <= Connections::kMaxPerProcess; ++i) {
+    std::array<int, 2> ends{};
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
+      GTEST_SKIP() << "too few descriptors allowed here";
+    }
+    sockets.emplace_back(ends[0]);
+    const bool asks = i <= Connections::kMaxUnfinished;
+    if (asks) {
+      ASSERT_EQ(::send(ends[1], kPing.data(), 5, 0), 5);
+    }
+    clients.emplace_back(asks ? ends[1] : (::close(ends[1]), -1));
+  }
+  const std::string failed = in_pid_namespace([&] {
+    std::vector<std::shared_ptr<Connection>> all;
+    for (FileDescriptor& socket : sockets) {
+      all.push_back(std::make_shared<Connection>(
+          all.size() + 1, std::move(socket), codec_of(ControlProtocol::ng),
+          Exchange{.handle = handle, .config = config}, connections));
+      if (all.back()->peer().pid != 0) return false;
+      const bool refused = !connections.enter(all.back()).empty();
+      if (refused != (all.size() > Connections::kMaxPerProcess)) return false;
+    }
+    for (std::size_t i = 0; i <= Connections::kMaxUnfinished; ++i) {
+      static_cast<void>(all[i]->tell(Connection::kInput));
+      if (all[i]->closed() != (i == Connections::kMaxUnfinished)) return false;
+    }
+    return true;
+  });
+  if (failed == "no namespace") GTEST_SKIP() << "a PID namespace takes root";
+  EXPECT_EQ(failed, "");
 }
 
 // Of what rtpproxy's modules send without newline.
