@@ -47,7 +47,7 @@ class Calls {
   void drain();
   // Refuses new calls and ends up to kPortion of those there are; returns how many are left.
   [[nodiscard]] std::uint64_t end_portion();
-  static constexpr std::size_t kPortion = 1000;
+  static constexpr std::size_t kPortion = 250;
 
   [[nodiscard]] StatisticsReport statistics(Clock::time_point now) const;
 

@@ -68,9 +68,12 @@ void ProxyPeer::receive() {
       asio::local::datagram_protocol::socket::wait_read, [this](const asio::error_code& error) {
         if (error) return;
         std::array<char, 4096> datagram{};
-        const ssize_t n =
-            ::recv(socket_.native_handle(), datagram.data(), datagram.size(), MSG_DONTWAIT);
-        if (n > 0) handle_reply({datagram.data(), static_cast<std::size_t>(n)});
+        for (std::size_t i = 0; i < Outbox::kInFlight; ++i) {
+          const ssize_t n =
+              ::recv(socket_.native_handle(), datagram.data(), datagram.size(), MSG_DONTWAIT);
+          if (n < 0) break;
+          handle_reply({datagram.data(), static_cast<std::size_t>(n)});
+        }
         receive();
       });
 }

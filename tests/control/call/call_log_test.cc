@@ -49,7 +49,8 @@ TEST_F(CallLogTest, OfferAndAnswerHaveBothAddressesOfEachSection) {
 
 TEST_F(CallLogTest, RefusedSectionIsNamed) {
   establish();
-  const auto lines = logged([&] { print(offer(audio(kA, 4000) + media("video", 0))); });
+  const auto lines =
+      logged([&] { std::ignore = print(offer(audio(kA, 4000) + media("video", 0))); });
   ASSERT_EQ(lines.size(), 1U);
   EXPECT_TRUE(lines[0]["media"].get<std::string>().ends_with(" refused")) << lines[0];
 }
