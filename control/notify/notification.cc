@@ -126,7 +126,11 @@ std::optional<RpcReply> parse_reply(std::string_view datagram) {
   if (const auto error = reply.find("error"); error != reply.end()) {
     const auto message = error->is_object() ? error->find("message") : error->end();
     const bool has_text = error->is_object() && message != error->end() && message->is_string();
-    result.error = has_text ? message->get<std::string>() : text(*error);
+    if (has_text) {
+      result.error = message->get<std::string>();
+    } else {  // dump() recurses, and the nesting is the peer's
+      result.error = error->is_structured() ? "an error without a text" : text(*error);
+    }
   } else if (!reply.contains("result")) {
     return std::nullopt;
   }

@@ -172,5 +172,15 @@ TEST(Notification, AnUnansweredCallHasNoDuration) {
   EXPECT_EQ(read["parties"], json::array());
 }
 
+// nlohmann's dump() recurses once a level.
+TEST(Notification, DeeplyNestedErrorIsNotPrinted) {
+  const std::string nested = std::string(30'000, '[') + std::string(30'000, ']');
+  for (const std::string& error : {nested, R"({"message":)" + nested + "}"}) {
+    const auto answer = notification::parse_reply(R"({"id":7,"error":)" + error + "}");
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->error, "an error without a text");
+  }
+}
+
 }  // namespace
 }  // namespace millrace
