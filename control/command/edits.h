@@ -4,12 +4,17 @@
 // What a proxy may ask to be changed in an SDP, beside where media goes: values only, for requests;
 // sdp_edits.h carries them out.
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace millrace::sdp {
+
+// Codec names, attribute lines and media types in one request, together. Each is compared with
+// every line of an SDP.
+inline constexpr std::size_t kMaxEdits = 128;
 
 // Codecs by encoding name, "NAME/CLOCK", "NAME/CLOCK/CHANNELS" or payload type; case is ignored.
 struct CodecChoice {

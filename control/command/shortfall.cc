@@ -8,7 +8,8 @@
 namespace millrace {
 
 void add_sentence(std::string& to, std::string_view more) {
-  if (!to.empty() && !more.empty()) to += "; ";
+  if (more.empty() || to.contains(more)) return;
+  if (!to.empty()) to += "; ";
   to += more;
 }
 

@@ -2,6 +2,7 @@
 #include "control/protocol/ng/ng_flags.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -45,26 +46,34 @@ std::optional<std::vector<Word>> words(std::string_view text) {
 
 bool write_value(bencode::Writer& out, std::string_view text, unsigned depth);
 
-// The values of one key, as a list if there are several.
-bool write_values(bencode::Writer& out, const std::vector<Word>& all, std::string_view key,
-                  unsigned depth) {
-  const auto has_key = [&](const Word& word) { return word.key == key; };
-  const bool several = std::ranges::count_if(all, has_key) > 1;
-  if (several) out.list();
+struct Key {
+  std::string_view name;
+  std::vector<std::string_view> values;
+};
+
+// The keys of `all` in order of first appearance.
+std::vector<Key> grouped(const std::vector<Word>& all) {
+  std::vector<Key> keys;
+  std::map<std::string_view, std::size_t> known;  // index in keys
   for (const Word& word : all) {
-    if (has_key(word) && !write_value(out, word.value, depth)) return false;
+    if (word.key.empty()) continue;
+    const auto [at, is_new] = known.try_emplace(word.key, keys.size());
+    if (is_new) keys.push_back({word.key, {}});
+    keys[at->second].values.push_back(word.value);
   }
-  if (several) out.end();
-  return true;
+  return keys;
 }
 
+// Each key with its value, or with the list of its values.
 bool write_keys(bencode::Writer& out, const std::vector<Word>& all, unsigned depth) {
-  for (auto word = all.begin(); word != all.end(); ++word) {
-    if (word->key.empty()) continue;
-    const auto same_key = [&](const Word& other) { return other.key == word->key; };
-    if (std::any_of(all.begin(), word, same_key)) continue;
-    out.string(word->key);
-    if (!write_values(out, all, word->key, depth)) return false;
+  for (const Key& key : grouped(all)) {
+    out.string(key.name);
+    const bool several = key.values.size() > 1;
+    if (several) out.list();
+    for (const std::string_view value : key.values) {
+      if (!write_value(out, value, depth)) return false;
+    }
+    if (several) out.end();
   }
   return true;
 }

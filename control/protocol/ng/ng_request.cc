@@ -175,6 +175,10 @@ std::optional<std::string> Reader::refusal() const {
   if (auto why = unsupported_command(*command_name_)) return why;
   if (!command_known_) return "Unrecognized command";
   if (!malformed_.empty()) return malformed_;
+  if (sdp_keys_.too_many_edits()) {
+    return "More than " + std::to_string(sdp::kMaxEdits) +
+           " SDP edits in one request (codecs, attribute lines, their sections, media types)";
+  }
   if (!unsupported_.empty()) return unsupported_;
   return std::nullopt;
 }

@@ -57,41 +57,51 @@ sdp::AttributeEdits& edits_of(sdp::LineEdits& lines, std::string_view section) {
   return known != lines.attributes.end() ? *known : lines.attributes.emplace_back(std::move(edits));
 }
 
+// From all sections. A flag may come many times.
 void remove_lines(sdp::LineEdits& lines, std::initializer_list<std::string_view> attributes) {
-  sdp::AttributeEdits edits;
-  edits.where = sdp::AttributeEdits::Where::everywhere;
-  edits.remove.assign(attributes.begin(), attributes.end());
-  lines.attributes.push_back(std::move(edits));
+  constexpr auto kEverywhere = sdp::AttributeEdits::Where::everywhere;
+  auto edits = std::ranges::find(lines.attributes, kEverywhere, &sdp::AttributeEdits::where);
+  if (edits == lines.attributes.end()) {
+    edits = lines.attributes.emplace(edits);
+    edits->where = kEverywhere;
+  }
+  for (const std::string_view attribute : attributes) {
+    if (std::ranges::find(edits->remove, attribute) == edits->remove.end()) {
+      edits->remove.emplace_back(attribute);
+    }
+  }
 }
 
 // The pairs of `substitute`: a list of two texts, or a list of such lists.
-bool read_pairs(Value value, std::vector<std::pair<std::string, std::string>>& pairs) {
+bool read_pairs(Value value, std::vector<std::pair<std::string, std::string>>& pairs,
+                EditBudget& budget) {
   if (value.kind() != Value::Kind::list) return false;
   if (const auto both = texts(value)) {
     if (both->size() < 2 || !one_line(both->at(0)) || !one_line(both->at(1))) return false;
-    pairs.emplace_back(both->at(0), both->at(1));
+    if (budget.take()) pairs.emplace_back(both->at(0), both->at(1));
     return true;
   }
   bencode::Items items(value);
   while (const auto item = items.next()) {
     const auto both = texts(*item);
-    if (!both || !read_pairs(*item, pairs)) return false;
+    if (!both || !read_pairs(*item, pairs, budget)) return false;
   }
   return true;
 }
 
-bool read_section(Value value, sdp::AttributeEdits& edits) {
+bool read_section(Value value, sdp::AttributeEdits& edits, EditBudget& budget) {
   if (value.kind() != Value::Kind::dictionary) return false;
   bencode::Entries entries(value);
   while (const auto entry = entries.next()) {
     if (same(entry->key, "substitute")) {
-      if (!read_pairs(entry->value, edits.substitute)) return false;
+      if (!read_pairs(entry->value, edits.substitute, budget)) return false;
       continue;
     }
     const bool add = same(entry->key, "add");
     const auto lines = texts(entry->value);
     if ((!add && !same(entry->key, "remove")) || !lines) return false;
     if (!std::ranges::all_of(*lines, one_line)) return false;
+    if (!budget.take(lines->size())) continue;
     Texts& list = add ? edits.add : edits.remove;
     list.insert(list.end(), lines->begin(), lines->end());
   }
@@ -266,6 +276,7 @@ Expected SdpKeys::codec(Value value) {
     const auto names = texts(entry->value);
     if (!names) return kExpected;
     if (Texts* const list = find(request_.edits.codecs, entry->key, kCodecLists)) {
+      if (!budget_.take(names->size())) continue;
       list->insert(list->end(), names->begin(), names->end());
     } else {
       unknown_.add("codec", entry->key);
@@ -280,8 +291,9 @@ bool SdpKeys::codec_word(std::string_view name) {
   if (!rest) return false;
   for (const auto& field : kCodecLists) {
     const auto codec = after(*rest, std::string(field.name) + '-');
-    if (codec) (request_.edits.codecs.*field.member).push_back(unescape(*codec));
-    if (codec) return true;
+    if (!codec) continue;
+    if (budget_.take()) (request_.edits.codecs.*field.member).push_back(unescape(*codec));
+    return true;
   }
   return false;
 }
@@ -292,8 +304,9 @@ Expected SdpKeys::sdp_attr(Value value) {
   if (value.kind() != Value::Kind::dictionary) return kExpected;
   bencode::Entries entries(value);
   while (const auto entry = entries.next()) {
+    if (!budget_.take()) return {};
     sdp::LineEdits& lines = request_.edits.lines;
-    if (!read_section(entry->value, edits_of(lines, entry->key))) return kExpected;
+    if (!read_section(entry->value, edits_of(lines, entry->key), budget_)) return kExpected;
   }
   return {};
 }
@@ -307,6 +320,7 @@ bool SdpKeys::attribute_word(std::string_view name) {
   const auto section = more.substr(0, more.find('-'));
   const std::string line = unescape(more.substr(std::min(section.size() + 1, more.size())));
   if (section.empty() || !one_line(line)) return false;
+  if (!budget_.take()) return true;
   sdp::LineEdits& lines = request_.edits.lines;
   const std::size_t to = line.find('>');
   if (same(command, "add")) {
@@ -324,7 +338,9 @@ bool SdpKeys::attribute_word(std::string_view name) {
 Expected SdpKeys::sdp_media_remove(Value value) {
   const auto types = texts(value);
   if (!types) return "a list of media types";
-  request_.edits.remove_medias.assign(types->begin(), types->end());
+  if (budget_.take(types->size())) {
+    request_.edits.remove_medias.assign(types->begin(), types->end());
+  }
   return {};
 }
 

@@ -4,11 +4,28 @@
 // The keys and flags of an ng offer or answer that say how its SDP is to be printed. Private to the
 // reader of requests (ng_request.h), which asks here about what it does not know itself.
 
+#include <cstddef>
 #include <string_view>
 
 #include "control/protocol/ng/ng_words.h"
 
 namespace millrace::ng {
+
+// Counts edits against sdp::kMaxEdits.
+class EditBudget {
+ public:
+  // False: these are too many.
+  [[nodiscard]] bool take(std::size_t edits = 1) {
+    exceeded_ |= edits > left_;
+    if (!exceeded_) left_ -= edits;
+    return !exceeded_;
+  }
+  [[nodiscard]] bool exceeded() const { return exceeded_; }
+
+ private:
+  std::size_t left_ = sdp::kMaxEdits;
+  bool exceeded_ = false;
+};
 
 class SdpKeys {
  public:
@@ -18,6 +35,8 @@ class SdpKeys {
   [[nodiscard]] bool key(std::string_view name, bencode::Value value, Expected& expected);
   // False: not a flag of these.
   [[nodiscard]] bool flag(std::string_view name);
+  // More than sdp::kMaxEdits were asked for: those past it are not in the request.
+  [[nodiscard]] bool too_many_edits() const { return budget_.exceeded(); }
 
  private:
   Expected replace(bencode::Value value);
@@ -38,6 +57,7 @@ class SdpKeys {
 
   Request& request_;
   Unknown& unknown_;
+  EditBudget budget_;
 };
 
 }  // namespace millrace::ng

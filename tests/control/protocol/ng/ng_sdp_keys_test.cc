@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/protocol/ng/ng_sdp_keys.h"
 
+#include <chrono>
+#include <ctime>
+
 #include <gtest/gtest.h>
 
 #include "tests/control/protocol/ng/ng_request_fixture.h"
@@ -130,6 +133,93 @@ TEST(NgVocabulary, IceByItsNames) {
   EXPECT_EQ(read("13:ice_candidate12:low-priority"), std::pair(IceHandling::add, false));
   EXPECT_EQ(error(offer("13:ice-candidate4:none")),
             "Invalid value of key \"ice-candidate\": expected high-priority or low-priority");
+}
+
+// ---- bounds -----------------------------------------------------------------------------------
+
+constexpr std::string_view kTooMany =
+    "More than 128 SDP edits in one request (codecs, attribute lines, their sections, media types)";
+
+// Each way to ask for `count` edits.
+std::vector<std::string> edits(std::size_t count) {
+  std::string names, lines, pairs, sections, strip, add;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::string number = std::to_string(i);
+    names += b("C" + number);
+    pairs += "l" + b("a" + number) + b("b") + "e";
+    sections += b("s" + number) + "de";
+    strip += b("codec-strip-C" + number);
+    // The section counts, too: once for each flag that names it.
+    add += b("sdp-attr-add-audio-a" + number);
+  }
+  for (std::size_t i = 1; i < count; ++i) lines += b("a" + std::to_string(i));
+  return {"5:codecd5:stripl" + names + "ee",
+          "16:sdp-media-removel" + names + "e",
+          "8:sdp-attrd5:audiod3:addl" + lines + "eee",
+          "8:sdp-attrd5:audiod6:removel" + lines + "eee",
+          "8:sdp-attrd" + sections + "e",
+          "5:flagsl" + strip + "e",
+          "5:flagsl" + add + "e"};
+}
+
+TEST(NgSdpKeys, EditsAreBounded) {
+  for (const std::string& keys : edits(sdp::kMaxEdits)) {
+    const std::string bytes = offer(keys);
+    EXPECT_TRUE(parse(bytes).has_value()) << error(bytes);
+  }
+  for (const std::string& keys : edits(sdp::kMaxEdits + 1)) {
+    EXPECT_EQ(error(offer(keys)), kTooMany) << keys.substr(0, 40);
+  }
+  const std::string pair = "l1:a1:be";
+  std::string pairs;
+  for (std::size_t i = 1; i < sdp::kMaxEdits; ++i) pairs += pair;
+  const auto substitutes = [](std::string_view list) {
+    return offer("8:sdp-attrd5:audiod10:substitutel" + std::string(list) + "eee");
+  };
+  EXPECT_TRUE(parse(substitutes(pairs)).has_value());
+  EXPECT_EQ(error(substitutes(pairs + pair)), kTooMany);
+  // Keys count together.
+  const std::string half = edits(sdp::kMaxEdits / 2 + 1)[0], other = edits(sdp::kMaxEdits / 2)[1];
+  EXPECT_EQ(error(offer(half + other)), kTooMany);
+}
+
+TEST(NgSdpKeys, RepeatedFlagsAddNothing) {
+  std::string flags;
+  for (int i = 0; i < 2000; ++i) {
+    flags += b("strip-extmap") + b("bundle-reject") + b("no-port-latching");
+  }
+  const std::string bytes = offer("5:flagsl" + flags + "e");
+  const auto message = parse(bytes);
+  ASSERT_TRUE(message.has_value()) << message.error();
+  const Request& request = message->request;
+  ASSERT_EQ(request.edits.lines.attributes.size(), 1U);
+  EXPECT_EQ(request.edits.lines.attributes[0].remove,
+            (Strings{"extmap", "extmap-allow-mixed", "group:BUNDLE", "bundle-only"}));
+  EXPECT_EQ(request.shortfall, "no-port-latching: a party's ports stay as long as its media");
+}
+
+// CPU time of an offer with rtpp-flags of `count` keys, each as made by `key`.
+std::chrono::nanoseconds time_of_flags(std::size_t count, std::string (*key)(std::size_t)) {
+  std::string flags;
+  for (std::size_t i = 0; i < count; ++i) flags += key(i);
+  const std::string bytes = offer("10:rtpp-flags" + b(flags));
+  auto best = std::chrono::nanoseconds::max();
+  for (int run = 0; run < 5; ++run) {
+    const std::clock_t begin = std::clock();
+    EXPECT_TRUE(parse(bytes).has_value());
+    const auto ticks = std::clock() - begin;
+    best = std::min(best, std::chrono::nanoseconds(ticks * (1'000'000'000 / CLOCKS_PER_SEC)));
+  }
+  return best;
+}
+
+// Four times as many keys take four times as long; sixteen times when each looked at all others.
+TEST(NgSdpKeys, CostOfFlagsGrowsWithTheirNumber) {
+  for (const auto key : {+[](std::size_t i) { return "k" + std::to_string(i) + "=1 "; },
+                         +[](std::size_t) { return std::string("k=1 "); }}) {
+    const auto few = time_of_flags(2500, key), many = time_of_flags(10'000, key);
+    EXPECT_LT(many, 9 * few + std::chrono::milliseconds(1));
+  }
 }
 
 }  // namespace
