@@ -31,6 +31,9 @@ inline constexpr std::size_t kMaxBody = 65536;  // bytes
 inline constexpr std::size_t kMaxLine = 8192;   // bytes, without its ending
 inline constexpr std::size_t kMaxLines = 4096;
 inline constexpr std::size_t kMaxMedias = 64;
+inline constexpr std::size_t kMaxPrinted = 4 * kMaxBody;  // bytes of a body in a reply
+// What rewrite() may add to the session and to each media description, in bytes.
+inline constexpr std::size_t kMaxSectionGrowth = 640;
 inline constexpr std::size_t kMaxCandidates =
     16;  // addresses of one media; further ones are ignored
 
@@ -125,7 +128,8 @@ struct Rewrite {
 //   says `address`, and a=sendonly or a=inactive takes its place.
 // - A media whose port was 0 stays rejected, unless bundle-only. A rejected media has port 0, its
 //   a=rtcp goes, and a c= of its own says 0.0.0.0 or "::".
-// - a=rtcp gets the `rtcp` port, and `address` where it named one. It is added (at the end of the
+// - a=rtcp gets the `rtcp` port, and `address` where it named one. Further ones go. It is added (at
+// the end of the
 //   media) when RTCP is not at port + 1, unless a=rtcp-mux says that it is at `port`. On request
 //   it goes, or is always there and names the address.
 // - a=rtcp-mux is added at the end of a relayed media, or goes, with a=rtcp-mux-only (RFC 8858).

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <algorithm>
+#include <array>
 #include <bitset>
+#include <iterator>
 #include <optional>
 #include <span>
 
@@ -10,25 +12,28 @@
 namespace millrace::sdp {
 namespace {
 
+constexpr std::size_t kPayloadTypes = 128;
+using PayloadType = std::optional<std::uint32_t>;  // none: not a number from 0 to 127
+
 struct Format {
   std::string_view text;  // as in m=
-  std::optional<std::uint32_t> type;
-  std::string_view codec;             // "opus/48000/2"; empty: unknown
-  std::optional<std::uint32_t> base;  // rtx: the payload type that it repeats
+  PayloadType type;
 };
 
-// Whether `format` is what `name` says.
-bool is(const Format& format, std::string_view name) {
-  if (name == format.text) return true;
-  if (name.empty() || !same(format.codec.substr(0, name.size()), name)) return false;
-  return format.codec.size() == name.size() || format.codec[name.size()] == '/';
+// Meaning of one payload type.
+struct Mapping {
+  std::string_view codec;  // "opus/48000/2"; empty: unknown
+  PayloadType base;        // RTX: the payload type that it repeats
+};
+
+bool matches(std::uint32_t type, const Mapping& mapping, const std::string& name) {
+  if (decimal<std::uint32_t>(name) == type) return true;
+  if (name.empty() || !same(mapping.codec.substr(0, name.size()), name)) return false;
+  return mapping.codec.size() == name.size() || mapping.codec[name.size()] == '/';
 }
 
-bool is_any(const Format& format, const std::vector<std::string>& names) {
-  return std::ranges::any_of(names, [&](const std::string& name) { return is(format, name); });
-}
-
-// One RTP media description: its formats, and which of them go on.
+// Chooses among the formats of one RTP media description. Each payload type is compared with each
+// name once, however often m= repeats it.
 class Choice {
  public:
   Choice(std::span<const Line> lines, const CodecChoice& choice) : choice_(choice) {
@@ -37,8 +42,11 @@ class Choice {
     rest_ = fields.rest();
     while (!fields.at_end()) {
       const std::string_view text = fields.next();
-      const auto type = decimal<std::uint32_t>(text, 127);
-      formats_.push_back({text, type, type ? static_codec(*type) : std::string_view(), {}});
+      const auto type = decimal<std::uint32_t>(text, kPayloadTypes - 1);
+      formats_.push_back({text, type});
+      if (!type) continue;
+      offered_.set(*type);
+      mappings_[*type].codec = static_codec(*type);
     }
     for (const Line& line : lines.subspan(1)) read(line.text);
     choose();
@@ -57,7 +65,7 @@ class Choice {
     if (!line.starts_with("a=")) return false;
     const Attribute a = attribute(line.substr(2));
     if (a.name != "rtpmap" && a.name != "fmtp" && a.name != "rtcp-fb") return false;
-    const auto type = decimal<std::uint32_t>(Fields(a.value).next(), 127);
+    const auto type = decimal<std::uint32_t>(Fields(a.value).next(), kPayloadTypes - 1);
     return type && dropped_[*type];
   }
 
@@ -67,51 +75,58 @@ class Choice {
     const Attribute a = attribute(line.substr(2));
     if (a.name != "rtpmap" && a.name != "fmtp") return;
     Fields fields(a.value);
-    const auto type = decimal<std::uint32_t>(fields.next(), 127);
-    const auto format = std::ranges::find(formats_, type, &Format::type);
-    if (!type || format == formats_.end()) return;
+    const auto type = decimal<std::uint32_t>(fields.next(), kPayloadTypes - 1);
+    if (!type || !offered_[*type]) return;
     const std::string_view value = fields.next();
-    if (a.name == "rtpmap") format->codec = value;
+    Mapping& mapping = mappings_[*type];
+    if (a.name == "rtpmap") mapping.codec = value;
     if (a.name == "fmtp" && value.starts_with("apt=")) {
-      format->base = decimal<std::uint32_t>(value.substr(4, value.find(';') - 4), 127);
+      mapping.base =
+          decimal<std::uint32_t>(value.substr(4, value.find(';') - 4), kPayloadTypes - 1);
     }
+  }
+
+  // Index of the first of `names` that means `type`; their number if none does.
+  [[nodiscard]] std::size_t rank(std::uint32_t type, const std::vector<std::string>& names) const {
+    const auto found = std::ranges::find_if(
+        names, [&](const std::string& name) { return matches(type, mappings_[type], name); });
+    return static_cast<std::size_t>(found - names.begin());
+  }
+  [[nodiscard]] bool is_any(std::uint32_t type, const std::vector<std::string>& names) const {
+    return rank(type, names) < names.size();
   }
 
   void choose() {
     const bool all = std::ranges::any_of(
         choice_.strip, [](const std::string& name) { return name == "all" || name == "full"; });
-    for (const Format& format : formats_) {
-      const bool stays = is_any(format, choice_.except) || is_any(format, choice_.offer);
-      if (!stays && format.type && (all || is_any(format, choice_.strip))) {
-        dropped_.set(*format.type);
-      }
+    std::array<std::size_t, kPayloadTypes> ranks{};
+    for (std::uint32_t type = 0; type < kPayloadTypes; ++type) {
+      if (!offered_[type]) continue;
+      ranks[type] = rank(type, choice_.offer);
+      const bool stays = ranks[type] < choice_.offer.size() || is_any(type, choice_.except);
+      if (!stays && (all || is_any(type, choice_.strip))) dropped_.set(type);
     }
-    for (const Format& format : formats_) {
-      if (format.type && format.base && dropped_[*format.base]) dropped_.set(*format.type);
+    for (std::uint32_t type = 0; type < kPayloadTypes; ++type) {
+      const PayloadType base = mappings_[type].base;
+      if (base && dropped_[*base]) dropped_.set(type);
     }
     const auto stays = [&](const Format& f) { return !f.type || !dropped_[*f.type]; };
-    const bool useful = std::ranges::any_of(
-        formats_, [&](const Format& f) { return stays(f) && !f.base.has_value(); });
+    const bool useful = std::ranges::any_of(formats_, [&](const Format& f) {
+      return stays(f) && !(f.type && mappings_[*f.type].base);
+    });
     if (!useful) dropped_.reset();
-    std::vector<bool> taken(formats_.size());
-    const auto take = [&](auto&& wanted) {
-      for (std::size_t i = 0; i < formats_.size(); ++i) {
-        if (taken[i] || !stays(formats_[i]) || !wanted(formats_[i])) continue;
-        chosen_.push_back(formats_[i]);
-        taken[i] = true;
-      }
-    };
-    for (const std::string& name : choice_.offer) {
-      take([&](const Format& format) { return is(format, name); });
-    }
-    take([](const Format&) { return true; });
+    std::ranges::copy_if(formats_, std::back_inserter(chosen_), stays);
+    std::ranges::stable_sort(chosen_, {}, [&](const Format& f) {
+      return f.type ? ranks[*f.type] : choice_.offer.size();
+    });
     changed_ = !std::ranges::equal(chosen_, formats_, {}, &Format::text, &Format::text);
   }
 
   const CodecChoice& choice_;
   std::string_view rest_;  // of m=, from the formats on
   std::vector<Format> formats_, chosen_;
-  std::bitset<128> dropped_;
+  std::array<Mapping, kPayloadTypes> mappings_;
+  std::bitset<kPayloadTypes> offered_, dropped_;
   bool changed_ = false;
 };
 

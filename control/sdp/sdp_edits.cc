@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <random>
+#include <set>
 
 #include "control/sdp/sdp_text.h"
 
@@ -40,7 +41,9 @@ const std::string& loop_mark() {
 // The lines of one section after the other.
 class Editor {
  public:
-  Editor(std::string_view body, const LineEdits& edits) : body_(body), edits_(edits) {
+  Editor(std::string_view body, const LineEdits& edits)
+      : body_(body), edits_(edits), newline_(body.contains("\r\n") ? "\r\n" : "\n") {
+    if (!edits.generate_mid) return;
     for (std::string_view rest = body; !rest.empty();) note_mid(text_of(take_line(rest)));
   }
 
@@ -70,7 +73,7 @@ class Editor {
 
  private:
   void note_mid(std::string_view text) {
-    if (text.starts_with("a=mid:")) mids_.emplace_back(text.substr(6));
+    if (text.starts_with("a=mid:")) mids_.emplace(text.substr(6));
   }
 
   [[nodiscard]] bool here(const AttributeEdits& edits) const {
@@ -120,21 +123,20 @@ class Editor {
 
   std::string new_mid() {
     std::string mid = std::to_string(index_);
-    while (std::ranges::find(mids_, mid) != mids_.end()) mid += '_';
-    mids_.push_back(mid);
+    while (!mids_.insert(mid).second) mid += '_';
     return mid;
   }
 
   // A line ends as it did; one that had no ending gets one when another follows.
   void write(std::string_view line) {
-    if (!out_.empty() && out_.back() != '\n')
-      out_ += body_.find("\r\n") < body_.size() ? "\r\n" : "\n";
+    if (!out_.empty() && out_.back() != '\n') out_ += newline_;
     out_ += line;
   }
 
   std::string_view body_;
   const LineEdits& edits_;
-  std::vector<std::string> mids_;  // of all sections
+  std::string_view newline_;
+  std::set<std::string, std::less<>> mids_;  // of all sections
   bool in_media_ = false, has_mid_ = false;
   unsigned index_ = 0;  // of the media, from 1 on
   std::string_view type_;
@@ -185,7 +187,26 @@ bool interchangeable(std::string_view protocol, std::string_view other) {
   return same(profile(protocol), profile(other));
 }
 
+std::size_t largest_print(const Session& session, const LineEdits& edits) {
+  std::size_t size = kMaxSectionGrowth;
+  for (const Line& line : session.lines) size += line.text.size() + line.ending.size();
+  size += kMaxSectionGrowth * session.medias.size();
+  constexpr std::size_t kAround = 4;  // "a=", CRLF
+  std::size_t longest = 0;            // that takes a line's place
+  for (const AttributeEdits& each : edits.attributes) {
+    for (const std::string& line : each.add) {
+      size += (line.size() + kAround) * (session.medias.size() + 1);
+    }
+    for (const auto& [from, to] : each.substitute) longest = std::max(longest, to.size());
+  }
+  return size + longest * session.lines.size();
+}
+
 Result<void> check(const Session& session, const Edits& edits) {
+  if (largest_print(session, edits.lines) > kMaxPrinted) {
+    return fail("sdp-attr: with these lines added or substituted the SDP could grow past " +
+                std::to_string(kMaxPrinted) + " bytes; write fewer or shorter ones");
+  }
   if (edits.protocol.empty() || edits.protocol == "accept") return {};
   for (const Media& media : session.medias) {
     if (!media.rtp || media.port == UdpPort(0) || interchangeable(media.protocol, edits.protocol)) {

@@ -33,7 +33,11 @@ namespace millrace::sdp {
 // 4585, RFC 5124), so that no packet has to change.
 [[nodiscard]] bool interchangeable(std::string_view protocol, std::string_view other);
 
-// Why the edits cannot be done: packets would have to change.
+// Upper bound of the bytes that rewrite() and edit_lines() print of `session`. Every added line may
+// go to each section and every line may be substituted by the longest text.
+[[nodiscard]] std::size_t largest_print(const Session& session, const LineEdits& edits);
+
+// Why the edits cannot be done: packets would have to change, or the SDP could pass kMaxPrinted.
 [[nodiscard]] Result<void> check(const Session& session, const Edits& edits);
 // Why an offer cannot be bundled (RFC 9143): packets of several ports would have to share one.
 [[nodiscard]] Result<void> check_bundle(const Session& session, const Edits& edits);

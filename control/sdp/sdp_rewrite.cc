@@ -39,6 +39,16 @@ std::string foundation(const IpAddress& address) {
   return "R" + std::to_string(address.is_v4() ? address.as_v4().host() : first ^ second);
 }
 
+// `text` with one space between its fields and none after them: a line that is repeated may not be
+// padded to kMaxLine.
+std::string one_space(std::string_view text) {
+  std::string out;
+  for (Fields fields(text); !fields.at_end();) {
+    out.append(out.empty() ? "" : " ").append(fields.next());
+  }
+  return out;
+}
+
 class Writer {
  public:
   Writer(const Session& session, const Rewrite& rewrite)
@@ -62,7 +72,7 @@ class Writer {
   enum class Fate : std::uint8_t { relayed, rejected, untouched };
   // What a media has got by now.
   struct Written {
-    bool rtcp = false, rtcp_mux = false, candidates = false, direction = false;
+    bool connection = false, rtcp = false, rtcp_mux = false, candidates = false, direction = false;
   };
 
   [[nodiscard]] Fate fate(std::size_t k) const {
@@ -106,7 +116,7 @@ class Writer {
     const std::string_view value = line.text.substr(2);
     switch (line.text[0]) {
       case 'c':
-        old_connection_ = line.text;
+        old_connection_ = one_space(line.text);
         if (connection_) return write_connection(*connection_, line.ending);
         break;
       case 'o':
@@ -168,6 +178,7 @@ class Writer {
       case 'm':
         return write_media_head(k, line);
       case 'c': {
+        if (std::exchange(written.connection, true)) return;
         const Family old = media.connection.value_or(IpAddress::v4(0, 0, 0, 0)).family();
         return write_connection(rejected ? unspecified(old) : connection(k), line.ending);
       }
@@ -188,7 +199,7 @@ class Writer {
           written.rtcp_mux |= a.name == "rtcp-mux";
         }
         if (a.name != "rtcp" || !media.rtp) break;
-        if (rejected || rewrite_.rtcp == RtcpAttribute::never) return;
+        if (rejected || written.rtcp || rewrite_.rtcp == RtcpAttribute::never) return;
         written.rtcp = true;
         Fields fields(a.value);
         fields.next();
@@ -292,7 +303,7 @@ class Writer {
   std::size_t text_lines_;
   std::string_view newline_;
   std::optional<IpAddress> connection_;  // the session's new one
-  std::string_view old_connection_;      // the session's c= line as it was
+  std::string old_connection_;           // the session's c= line as it was
   std::string out_;
 };
 

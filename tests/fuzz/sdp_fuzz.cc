@@ -63,6 +63,7 @@ void check(std::string_view body, const Session& session, Ice ice) {
     check_media(session.medias[k], to.medias[k], after->medias[k]);
   }
   FUZZ_CHECK(rewrite(*after, to) == out);
+  FUZZ_CHECK(out.size() <= body.size() + kMaxSectionGrowth * (session.medias.size() + 1));
   FUZZ_CHECK(out.ends_with('\n') || !body.ends_with('\n'));
 }
 
@@ -88,6 +89,7 @@ void check_edits(std::string_view body, const Session& session) {
   FUZZ_CHECK(after && after->medias.size() == session.medias.size());
   FUZZ_CHECK(edit_lines(out, edits) == out);
   FUZZ_CHECK(has_looped(out));
+  FUZZ_CHECK(out.size() <= largest_print(session, edits));
   Origin origin;
   const OriginEdits keep{.user = true, .id = true, .version = true};
   const std::string kept = keep_origin(std::string(body), origin, keep);

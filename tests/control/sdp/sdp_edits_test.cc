@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/sdp/sdp_edits.h"
 
+#include <algorithm>
+#include <ctime>
+
 #include <gtest/gtest.h>
 
 #include "tests/control/sdp/sdp_fixture.h"
@@ -63,6 +66,14 @@ TEST(SdpCodecs, OtherMediaAndOddFormatsStay) {
   EXPECT_EQ(chosen({.strip = {"G722"}, .except = {}, .offer = {}}, spaced), spaced);
   EXPECT_EQ(chosen({.strip = {"PCMU"}, .except = {}, .offer = {}}, spaced),
             "m=audio  4000  RTP/AVP 8\n");
+}
+
+TEST(SdpCodecs, FormatThatComesTwiceHasOneMeaning) {
+  const std::string twice = "m=audio 4 RTP/AVP 96 0 96\r\na=rtpmap:96 opus/48000/2\r\n";
+  EXPECT_EQ(chosen({.strip = {"opus"}, .except = {}, .offer = {}}, twice),
+            "m=audio 4 RTP/AVP 0\r\n");
+  EXPECT_EQ(chosen({.strip = {}, .except = {}, .offer = {"PCMU"}}, twice),
+            "m=audio 4 RTP/AVP 0 96 96\r\na=rtpmap:96 opus/48000/2\r\n");
 }
 
 // ---- attributes -----------------------------------------------------------------------------
@@ -206,6 +217,103 @@ TEST(SdpEdits, RemovedMediaIsRejected) {
   adjust(session, edits);
   EXPECT_EQ(session.medias[0].port, UdpPort(4));
   EXPECT_EQ(session.medias[1].port, UdpPort(0));
+}
+
+// ---- bounds ---------------------------------------------------------------------------------
+
+TEST(SdpEdits, ReplyIsBounded) {
+  const std::string body = with_head(repeat("m=audio 4 RTP/AVP 0\r\na=x\r\n", kMaxMedias));
+  const Session session = parsed(body);
+  Edits edits;
+  EXPECT_TRUE(check(session, edits));
+  const auto printed = [&] { return edit_lines(body, edits.lines).size(); };
+  // Lines that are added stand in each section.
+  edits.lines.attributes = {in_media("")};
+  edits.lines.attributes[0].add = {std::string(kMaxPrinted / kMaxMedias - 1200, 'y')};
+  EXPECT_TRUE(check(session, edits));
+  EXPECT_LE(printed(), kMaxPrinted);
+  edits.lines.attributes[0].add[0].append(2400, 'y');
+  const auto refused = check(session, edits);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().message,
+            "sdp-attr: with these lines added or substituted the SDP could grow past 262144 "
+            "bytes; write fewer or shorter ones");
+  // A line may be substituted wherever it stands.
+  edits.lines.attributes[0].add.clear();
+  edits.lines.attributes[0].substitute = {{"x", std::string(1000, 'y')}};
+  EXPECT_TRUE(check(session, edits));
+  EXPECT_LE(printed(), largest_print(session, edits.lines));
+  edits.lines.attributes[0].substitute = {{"x", std::string(4000, 'y')}};
+  EXPECT_FALSE(check(session, edits));
+}
+
+// Lines that are written anew may come thousands of times, and the one that is copied to each
+// untouched media may be kMaxLine long.
+TEST(SdpRewrite, GrowthIsBounded) {
+  const std::string media = "m=audio 4 RTP/AVP 0\n", tcp = "m=message 4 TCP/MSRP *\n";
+  const std::string padded = "v=0\nc=IN IP4 192.0.2.1" + std::string(8000, ' ') + "\n";
+  for (const std::string& body :
+       {with_head(media + repeat("a=rtcp:1\n", 4000)), with_head(tcp + repeat("c=\n", 4000)),
+        padded + media + repeat(tcp, kMaxMedias - 1), with_head(repeat(media, kMaxMedias))}) {
+    const Session session = parsed(body);
+    Rewrite to{.medias = {}, .origin = ip("2001:db8:ffff:ffff:ffff:ffff:ffff:ffff")};
+    to.rtcp = RtcpAttribute::full;
+    for (const Media& each : session.medias) {
+      to.medias.push_back({.address = *to.origin,
+                           .port = UdpPort(each.relayable ? 65'000 : 0),
+                           .rtcp = UdpPort(65'001),
+                           .untouched = !each.relayable && session.medias.size() > 1});
+    }
+    const std::string out = rewrite(session, to);
+    EXPECT_LE(out.size(), body.size() + kMaxSectionGrowth * (session.medias.size() + 1));
+    EXPECT_EQ(rewrite(parsed(out), to), out);
+  }
+}
+
+double cpu_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+// The least of some runs.
+double cost(const auto& work) {
+  double least = 1e9;
+  for (int run = 0; run < 7; ++run) {
+    const double start = cpu_seconds();
+    EXPECT_FALSE(work().empty());
+    least = std::min(least, cpu_seconds() - start);
+  }
+  return least;
+}
+
+// Four times the lines, or the formats, cost about four times the work; sixteen times when each
+// line looked for its format among all formats of m=.
+TEST(SdpEdits, CostIsLinear) {
+  CodecChoice choice;
+  for (std::size_t i = 0; i < kMaxEdits / 2; ++i) {
+    choice.strip.push_back("X" + std::to_string(i));
+    choice.offer.push_back("Y" + std::to_string(i));
+  }
+  const auto formats = [](std::size_t count) {
+    return with_head("m=audio 4 RTP/AVP" + repeat(" 0", count) + " 96\n" +
+                     repeat("a=rtpmap:96 a/1\n", count));
+  };
+  const auto choose = [&](std::size_t count) {
+    const std::string body = formats(count);
+    const Session session = parsed(body);
+    return cost([&] { return choose_codecs(session, choice); });
+  };
+  EXPECT_LT(choose(3200), 9 * choose(800) + 20e-6);
+
+  LineEdits edits{.attributes = {in_media("")}, .generate_mid = true};
+  for (std::size_t i = 0; i < kMaxEdits; ++i) edits.attributes[0].add.push_back(std::to_string(i));
+  const auto edit = [&](std::size_t sections) {
+    const std::string body =
+        with_head(repeat("m=audio 4 RTP/AVP 0\n" + repeat("a=x\n", 50), sections));
+    return cost([&] { return edit_lines(body, edits); });
+  };
+  EXPECT_LT(edit(64), 9 * edit(16) + 20e-6);
 }
 
 }  // namespace
