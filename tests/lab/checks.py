@@ -5,6 +5,7 @@ import topology
 
 SITES = (("A", "nat-a", topology.NAT_A), ("B", "nat-b", topology.NAT_B))
 LEAST_RECEIVED = 0.999  # of what was sent once both sides were heard
+LONG_MEDIAN_US, LONG_P99_US = 250, 2000  # added by the relay; on idle cores 60 and 1000
 
 
 def silent(screen, topo, media, pairs):
@@ -43,6 +44,17 @@ def media_crossed(screen, media, streams):
         seen = ", ".join(sorted(media.sources[side])) or "nobody"
         screen.check(media.sources[side] == {topology.RELAY},
                      f"phone {side} saw RTP from {seen}; Millrace is {topology.RELAY}")
+
+
+def explain_delay(screen, media, reason):
+    """Names the busy machine where delay or loss shows it. `reason`: of machine.Meter."""
+    if not reason:
+        return
+    lost = media.total("received") < LEAST_RECEIVED * media.total("sent")
+    if lost or media.delay_us(0.5) > LONG_MEDIAN_US or media.delay_us(0.99) > LONG_P99_US:
+        screen.note(f"The machine is busy: {reason}.")
+        screen.note(f"{'Loss' if lost else 'Delay'} is time spent waiting for a core; repeat on a "
+                    "quiet machine.")
 
 
 def no_other_way(screen, topo):

@@ -15,6 +15,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import checks
+import machine
 import ng
 import tones
 import topology
@@ -83,7 +84,7 @@ def capture(path, datagrams):
 class Wire:
     """A call of 100 packets each way, 20 ms apart; B speaks 30 ms after A; both draw SSRC 1."""
 
-    def __init__(self, lost=(), stranger=None):
+    def __init__(self, lost=(), stranger=None, delay=1e-4):
         a, b = (topology.PHONE_A, 20000), (topology.PHONE_B, 20000)
         nat_a, nat_b = (topology.NAT_A, 20000), (topology.NAT_B, 5000)
         relay_a, relay_b = (topology.RELAY, 30000), (topology.RELAY, 30002)
@@ -97,8 +98,8 @@ class Wire:
                 self.relay.append((time + 1e-4, nat, enter, 1, sequence))
                 if own is self.a and time < 10.03 or own is self.b and sequence in lost:
                     continue
-                self.relay.append((time + 2e-4, leave, other, 1, sequence))
-                out.append((time + 3e-4, stranger or leave, end, 1, sequence))
+                self.relay.append((time + 1e-4 + delay, leave, other, 1, sequence))
+                out.append((time + 2e-4 + delay, stranger or leave, end, 1, sequence))
 
     def media(self):
         with tempfile.TemporaryDirectory() as directory:
@@ -136,6 +137,41 @@ class Accounting(unittest.TestCase):
 
     def test_media_from_a_stranger_fails(self):
         self.assertEqual(len(failures(Wire(stranger=("198.18.0.66", 9)).media())), 2)
+
+
+class BusyMachine(unittest.TestCase):
+    """Ticks: all, idle, stolen."""
+
+    def test_idle_machine_is_no_reason(self):
+        self.assertIsNone(machine.reason((0, 0, 0), (1000, 400, 10), 1.5, 2))
+        self.assertIsNone(machine.reason((5, 5, 5), (5, 5, 5), 1.5, 2))
+
+    def test_other_guests_are_named(self):
+        self.assertEqual(machine.reason((100, 50, 0), (1100, 550, 30), 1.5, 2),
+                         "other guests of its host took 3 % of the CPU time")
+
+    def test_cores_without_idle_time_are_named(self):
+        self.assertEqual(machine.reason((0, 0, 0), (1000, 20, 0), 21, 2),
+                         "its 2 cores were 98 % busy, load average 21.0")
+
+    def test_this_kernel_is_understood(self):
+        total, idle, stolen = machine.read_times()
+        self.assertGreater(total, idle)
+        self.assertGreaterEqual(total - idle, stolen)
+
+    @staticmethod
+    def explained(media, reason="its cores were 98 % busy"):
+        shown = io.StringIO()
+        with contextlib.redirect_stdout(shown):
+            checks.explain_delay(Screen(1), media, reason)
+        return shown.getvalue()
+
+    def test_it_is_named_for_delay_and_for_loss_only(self):
+        self.assertEqual(self.explained(Wire().media()), "")
+        self.assertEqual(self.explained(Wire(delay=0.002).media(), None), "")
+        self.assertIn("98 % busy.\n      Delay", self.explained(Wire(delay=0.002).media()))
+        self.assertIn("98 % busy.\n      Loss", self.explained(Wire(lost={50}).media()))
+        self.assertIn("Loss", self.explained(Wire(lost=range(100)).media()))
 
 
 if __name__ == "__main__":
