@@ -26,6 +26,7 @@
 #include "control/process.h"
 #include "control/server/listener.h"
 #include "control/server/server.h"
+#include "control/version.h"
 #include "dataplane/dataplane.h"
 
 namespace millrace {
@@ -220,7 +221,7 @@ void share_heap() {
 }
 
 int start(int argc, char** argv) {
-  const auto options = parse_options(argc, argv);
+  const auto options = parse_options(argc, argv, version_text("millrace"));
   if (!options) {
     fmt::print("{}", options.error().output);
     fmt::print(stderr, "{}", options.error().error);

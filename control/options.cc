@@ -7,7 +7,8 @@
 
 namespace millrace {
 
-std::expected<Options, Exit> parse_options(int argc, const char* const* argv) {
+std::expected<Options, Exit> parse_options(int argc, const char* const* argv,
+                                           const std::string& version) {
   Options options;
   std::string log_format;
   std::string log_level;
@@ -16,7 +17,7 @@ std::expected<Options, Exit> parse_options(int argc, const char* const* argv) {
       "Signals: TERM and INT end it at once; HUP drains it (no new calls, ends with the last).\n"
       "Exit status: 0 ended by a signal, 1 could not start, 2 wrong command line or config file.",
       "millrace");
-  app.set_version_flag("--version", "millrace " MILLRACE_VERSION, "Print the version and exit");
+  app.set_version_flag("--version", version, "Print version and build, and exit");
   app.set_help_flag("-h,--help", "Print this help and exit");
   app.add_option("-c,--config", options.config,
                  "Config file, TOML (default: /etc/millrace/millrace.toml)")

@@ -28,7 +28,9 @@ struct Exit {
   std::string error;   // for stderr
 };
 
-[[nodiscard]] std::expected<Options, Exit> parse_options(int argc, const char* const* argv);
+// `version`: what --version prints.
+[[nodiscard]] std::expected<Options, Exit> parse_options(int argc, const char* const* argv,
+                                                         const std::string& version);
 
 void apply(const Options& options, Config& config);
 

@@ -10,6 +10,7 @@
 
 #include <rte_cycles.h>
 #include <rte_malloc.h>
+#include <rte_version.h>
 
 #include "dataplane/device/eal.h"
 #include "dataplane/device/ethdev.h"
@@ -18,6 +19,7 @@
 #include "dataplane/host/link.h"
 #include "dataplane/relay/pierce.h"
 #include "dataplane/stats.h"
+#include "dataplane/version.h"
 
 namespace millrace {
 namespace {
@@ -213,5 +215,7 @@ DataplaneReport Dataplane::report() const {
   report.mbufs = impl_->pool.size();
   return report;
 }
+
+std::string_view dpdk_version() { return rte_version(); }
 
 }  // namespace millrace

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "control/version.h"
 #include "perf/load/modes.h"
 #include "perf/load/options.h"
 
@@ -42,7 +43,7 @@ Result<void> pin(int cpu) {
 }
 
 int run(int argc, char** argv) {
-  const auto options = parse_options(argc, argv);
+  const auto options = parse_options(argc, argv, version_text("millrace-load"));
   if (!options) {
     std::fputs(options.error().output.c_str(), stdout);
     std::fputs(options.error().error.c_str(), stderr);

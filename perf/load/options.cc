@@ -318,7 +318,8 @@ std::string quoted(int argc, const char* const* argv) {
 
 }  // namespace
 
-std::expected<Options, Exit> parse_options(int argc, const char* const* argv) {
+std::expected<Options, Exit> parse_options(int argc, const char* const* argv,
+                                           const std::string& version) {
   Options options;
   Words words;
   CLI::App app(
@@ -327,8 +328,7 @@ std::expected<Options, Exit> parse_options(int argc, const char* const* argv) {
       "Exit status: 0 measured, 1 a requirement was missed or nothing could be measured,\n"
       "2 wrong command line. Ctrl-C ends it early and reports what was measured so far.",
       "millrace-load");
-  app.set_version_flag("--version", "millrace-load " MILLRACE_VERSION,
-                       "Print the version and exit");
+  app.set_version_flag("--version", version, "Print version and build, and exit");
   app.set_help_flag("-h,--help", "Print this help and exit");
   app.require_subcommand(1);
   for (std::size_t i = 0; i < kModeNames.size(); ++i) {

@@ -10,7 +10,7 @@ namespace {
 
 std::expected<Options, Exit> parse(std::vector<const char*> arguments) {
   arguments.insert(arguments.begin(), "millrace");
-  return parse_options(static_cast<int>(arguments.size()), arguments.data());
+  return parse_options(static_cast<int>(arguments.size()), arguments.data(), "millrace 1.2 (x)");
 }
 
 TEST(Options, Defaults) {
@@ -60,7 +60,7 @@ TEST(Options, Version) {
   const auto exit = parse({"--version"});
   ASSERT_FALSE(exit);
   EXPECT_EQ(exit.error().status, 0);
-  EXPECT_EQ(exit.error().output.substr(0, 9), "millrace ");
+  EXPECT_EQ(exit.error().output, "millrace 1.2 (x)\n");
 }
 
 TEST(Options, WrongLinesExitWithTwoAndSayWhy) {

@@ -16,7 +16,7 @@ using ::testing::HasSubstr;
 std::expected<Options, Exit> parse(std::initializer_list<const char*> words) {
   std::vector<const char*> argv{"millrace-load"};
   argv.insert(argv.end(), words);
-  return parse_options(static_cast<int>(argv.size()), argv.data());
+  return parse_options(static_cast<int>(argv.size()), argv.data(), "millrace-load 1.2 (x)");
 }
 
 void expect_wrong(std::initializer_list<const char*> words, const char* complaint) {
@@ -106,7 +106,7 @@ TEST(LoadOptions, WithoutMediaTheAddressesAreThoseOfABenchmark) {
 TEST(LoadOptions, HelpAndVersionAreNoErrors) {
   EXPECT_EQ(parse({"--help"}).error().status, 0);
   EXPECT_THAT(parse({"run", "--help"}).error().output, HasSubstr("--control"));
-  EXPECT_THAT(parse({"--version"}).error().output, HasSubstr("millrace-load "));
+  EXPECT_THAT(parse({"--version"}).error().output, HasSubstr("millrace-load 1.2 (x)\n"));
 }
 
 TEST(LoadOptions, WhatIsWrongIsNamedWithTheRemedy) {
