@@ -92,10 +92,14 @@ class Control {
   void drain() {
     draining_ = true;
     calls_.drain();
-    notify_systemd("STATUS=draining: no new calls, ends with the last one");
+    notify_systemd("STATUS=draining");
   }
   void stop_if_drained() {
-    if (!draining_ || stopping_ || calls_.sessions() != 0) return;
+    if (!draining_ || stopping_) return;
+    if (const std::size_t calls = calls_.sessions(); calls > 0) {
+      notify_systemd(fmt::format("STATUS=draining: calls left: {}", calls));
+      return;
+    }
     log_event(Level::info, "stopping", {{"reason", "drained"}});
     stop();
   }
