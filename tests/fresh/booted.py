@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A root booted by systemd-nspawn, without a network but its own loopback, and commands in it."""
+
+import pathlib
+import subprocess
+import time
+
+import root
+
+PATIENCE = 120  # seconds until it is up
+
+
+class Booted:
+    """`fresh` is a root.Root with systemd in it."""
+
+    def __init__(self, fresh):
+        self.fresh = fresh
+        self.log = root.FOLDER / "boot.log"
+
+    def __enter__(self):
+        # Neither registered with the host's machined nor in a unit of its own: neither need be there.
+        # With --private-network nspawn would hide /sys/module, which DPDK looks into.
+        command = ["unshare", "--net", "systemd-nspawn", "--quiet", "--directory", self.fresh.path, "--boot",
+                   "--machine=millrace-install", "--register=no", "--keep-unit",
+                   "--capability=CAP_NET_ADMIN", "--resolv-conf=off", "--timezone=off", "--console=pipe"]
+        with open(self.log, "w") as output:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output,
+                                            stderr=output)
+        try:
+            self.leader = self._wait("its first process", self._first_process)
+            self._wait("the end of the boot", self._is_up)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()  # an orderly shutdown
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            if leader := self._first_process():
+                subprocess.run(["kill", "-KILL", leader], check=False)
+            self.process.kill()
+            self.process.wait()
+
+    def _wait(self, what, condition):
+        deadline = time.monotonic() + PATIENCE
+        while not (value := condition()):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise root.Failure(f"systemd-nspawn: {what} does not come: see {self.log}")
+            time.sleep(0.1)
+        return value
+
+    def _first_process(self):
+        path = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        words = path.read_text().split() if path.exists() else []
+        return words[0] if words else None
+
+    def _is_up(self):
+        # "degraded": up, but a unit failed, as some of Debian's do in a container.
+        return self.run("systemctl is-system-running")[1].strip() in ("running", "degraded")
+
+    def run(self, line, patience=PATIENCE, show=False):
+        """One line of shell as root's login runs it, in the clone: exit status and all output."""
+        process = subprocess.Popen(
+            ["timeout", str(patience), "nsenter", "--all", f"--target={self.leader}", "/bin/sh",
+             "-c", f"cd /root/millrace && {{ {line}\n}}"],
+            env=root.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, errors="replace")
+        output = ""
+        for text in process.stdout:
+            output += text
+            if show:
+                print(text, end="", flush=True)
+        return process.wait(), output
