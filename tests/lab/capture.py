@@ -5,6 +5,7 @@ All captures are on one machine, so their time stamps share one clock and can be
 """
 
 import collections
+import re
 import signal
 import socket
 import struct
@@ -26,7 +27,7 @@ class Capture:
         self._program = programs.start(
             f"tcpdump-{path.stem}",
             ["tcpdump", "-Z", "root", "-n", "-i", device, "-s", SNAP, "-B", 32768,
-             "--time-stamp-precision=nano", "-w", path, "udp"],
+             "--time-stamp-precision=nano", "-U", "-w", path, "udp"],
             namespace)
 
     def started(self):
@@ -34,17 +35,46 @@ class Capture:
                                  "its first word")
         return self
 
+    def counts(self):
+        """(packets captured, received by the filter, dropped by the kernel), as told last."""
+        text = " ".join(self._program.log_text().split())
+        found = re.findall(r"(\d+) packets? captured,? (\d+) packets? received by filter,? "
+                           r"(\d+) packets? dropped by kernel", text)
+        return [tuple(map(int, counts)) for counts in found]
+
+    def drain(self):
+        """Waits until the file has what the kernel had received for it when this was called."""
+        received = None
+
+        def drained():
+            nonlocal received
+            asked = len(self.counts())
+            self._program.popen.send_signal(signal.SIGUSR1)
+            self._program.wait_until(lambda: len(self.counts()) > asked, 5, "its counts")
+            captured, by_filter, _ = self.counts()[-1]
+            received = received or by_filter
+            return captured >= received
+
+        self._program.wait_until(drained, 10, "all packets in its file")
+
+    def wait_for_rtp(self, seconds, patience):
+        """Waits until the file has RTP from now on for so many seconds of the sender's clock."""
+        start = time.time()
+        self._program.wait_until(
+            lambda: any(p.time >= start + seconds for p in rtp_packets(self.path)), patience,
+            f"RTP for {seconds} s")
+
     def stop(self):
-        self._program.stop(number=signal.SIGINT)  # it empties its buffers and counts
-        lost = [line for line in self._program.log_text().splitlines()
-                if "dropped by kernel" in line]
-        if not lost or not lost[0].startswith("0 "):
+        self._program.stop(number=signal.SIGINT)
+        counts = self.counts()
+        if not counts or counts[-1][2] != 0:
             raise self._program.failure("packets were lost in the capture itself")
 
 
 def stop_all(captures):
-    """Ends captures; tcpdump reads from the kernel but once a second, so leave it that time."""
-    time.sleep(1.2)
+    """Ends captures once their files have all that was on the wire until now."""
+    for capture in captures:
+        capture.drain()
     for capture in captures:
         capture.stop()
 

@@ -83,7 +83,8 @@ class IceTest(unittest.TestCase):
         self.assertNotIn("media-timeout", self.log())
         totals = self.millrace.ask("statistics")["statistics"]["totalstatistics"]
         self.assertEqual(totals["icedirectsessions"], 1)
-        time.sleep(1)
+        for capture in captures:
+            capture.wait_for_rtp(0.5, 5 * SLOWNESS)
         self.assertTrue(alice.program.running and bob.program.running)
         self.assertNotIn("session closed", alice.program.log_text() + bob.program.log_text())
         self.assertEqual(self.heard_from(captures), [{self.own[1]}, {self.own[0]}])
@@ -95,7 +96,8 @@ class IceTest(unittest.TestCase):
         self.own = topology.PHONE_A, topology.PHONE_B
         alice, bob = self.start(topology.PHONE_B)
         captures = [self.capture("phone-a"), self.capture("phone-b")]
-        time.sleep(MEDIA_TIMEOUT + 2)
+        for capture in captures:
+            capture.wait_for_rtp(MEDIA_TIMEOUT + 1, (MEDIA_TIMEOUT + 5) * SLOWNESS)
         self.assertEqual(len(self.millrace.ask("list")["calls"]), 1, self.log())
         self.assertEqual(self.heard_from(captures), [{topology.RELAY}, {topology.RELAY}])
         alice.hang_up()

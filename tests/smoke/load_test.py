@@ -115,6 +115,9 @@ class MillraceTest(LoadCase, RelayCase):
                             "--duration", 2, "--rtcp-interval", 0.5, "--max-loss", 0, *more,
                             spoilt=self.late)
 
+    def relayed(self):
+        return self.ng.statistics()["totalstatistics"]["relayedpackets"]
+
     def assert_nothing_left(self):
         self.assertEqual(self.ng.command("list")["calls"], [])
 
@@ -222,7 +225,11 @@ class MillraceTest(LoadCase, RelayCase):
     def test_interrupted_it_tells_what_it_has(self):
         generator = Generator(self.bed.caller, *self.words("run"), "--calls", CALLS,
                               "--duration", 50)
-        time.sleep(2.5)
+        relayed = self.relayed()
+        deadline = time.monotonic() + 20 * SLOWNESS
+        # Its warm-up is a second of PACKETS, and more than that has been relayed by now.
+        while self.relayed() < relayed + 2 * PACKETS and time.monotonic() < deadline:
+            time.sleep(0.05)
         generator.process.send_signal(signal.SIGINT)
         status, told = generator.end()
         self.assertEqual(status, 0, generator.complaint)
