@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A root booted by systemd-nspawn, without a network but its own loopback, and commands in it."""
 
-import pathlib
 import subprocess
 import time
 
@@ -27,7 +26,7 @@ class Booted:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output,
                                             stderr=output)
         try:
-            self.leader = self._wait("its first process", self._first_process)
+            self.leader = self._wait("its first process", lambda: root.first_child(self.process))
             self._wait("the end of the boot", self._is_up)
         except BaseException:
             self.__exit__()
@@ -39,10 +38,7 @@ class Booted:
         try:
             self.process.wait(30)
         except subprocess.TimeoutExpired:
-            if leader := self._first_process():
-                subprocess.run(["kill", "-KILL", leader], check=False)
-            self.process.kill()
-            self.process.wait()
+            root.stop(self.process)
 
     def _wait(self, what, condition):
         deadline = time.monotonic() + PATIENCE
@@ -51,11 +47,6 @@ class Booted:
                 raise root.Failure(f"systemd-nspawn: {what} does not come: see {self.log}")
             time.sleep(0.1)
         return value
-
-    def _first_process(self):
-        path = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        words = path.read_text().split() if path.exists() else []
-        return words[0] if words else None
 
     def _is_up(self):
         # "degraded": up, but a unit failed, as some of Debian's do in a container.

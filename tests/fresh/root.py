@@ -9,6 +9,7 @@ beside it that is removed at the end.
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -152,6 +153,21 @@ class Root:
         inside = ["/bin/sh", "-c", 'cd /root/millrace && exec "$@"', "sh", *words]
         return [*LIMITS, "unshare", "--mount", "--pid", "--fork", "--kill-child", "--ipc", "--uts",
                 "/bin/sh", "-c", f'cd "{self.path}"{ENTER}', "sh", *inside]
+
+
+def first_child(process):
+    """Its process id, or None."""
+    path = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    words = path.read_text().split() if path.exists() else []
+    return int(words[0]) if words else None
+
+
+def stop(process):
+    """Ends a command of Root.enter() or of systemd-nspawn. With its first child, which is process 1
+    of a PID namespace, the kernel ends all others there before the command itself ends."""
+    if process.poll() is None:
+        os.kill(first_child(process) or process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def check_host():
