@@ -22,6 +22,15 @@ bool routable(const IpAddress& address, const Realm& realm,
   return !address.is_private() || realm.on_link(address) || !source || source == address;
 }
 
+// Signalling source and SDP endpoints stay, whatever candidates come.
+bool is_pinned(const PartyMedia& media, const IpAddress& hint) {
+  return media.signalled_from == hint ||
+         std::ranges::any_of(media.components, [&](const PartyMedia::Component& part) {
+           const auto remote = part.remote();
+           return remote && remote->address == hint;
+         });
+}
+
 // One media description under judgement.
 struct Judge {
   const sdp::Session& session;
@@ -89,7 +98,8 @@ struct Judge {
                                              const PartyMedia& before) const {
     std::vector<IpAddress> result;
     const auto add = [&](const std::optional<IpAddress>& address) {
-      if (address && std::ranges::find(result, *address) == result.end()) {
+      if (address && result.size() < kMaxHints &&
+          std::ranges::find(result, *address) == result.end()) {
         result.push_back(*address);
       }
     };
@@ -211,14 +221,19 @@ std::size_t add_candidates(PartyMedia& media, const sdp::FragmentMedia& news, co
   const bool other =
       !news.ufrag.empty() && !media.ice_ufrag.empty() && news.ufrag != media.ice_ufrag;
   if (media.state != State::live || other) return 0;
+  std::vector<IpAddress>& hints = media.hints;
+  const auto newest = std::ranges::find_if_not(
+      hints, [&](const IpAddress& hint) { return is_pinned(media, hint); });
+  auto at = newest - hints.begin();
   std::size_t added = 0;
   for (const IpAddress& address : news.candidates) {
-    if (media.hints.size() == kMaxHints) break;
+    if (std::cmp_equal(at, kMaxHints)) break;
     if (!routable(address, realm, media.signalled_from) || realms.is_own(address) ||
-        std::ranges::find(media.hints, address) != media.hints.end()) {
+        std::ranges::find(hints, address) != hints.end()) {
       continue;
     }
-    media.hints.push_back(address);
+    if (hints.size() == kMaxHints) hints.pop_back();
+    hints.insert(hints.begin() + at++, address);
     ++added;
   }
   return added;

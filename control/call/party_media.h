@@ -6,9 +6,10 @@
 // An address is routable if a relay may send media there and it is not a private one behind a NAT:
 // a private address counts where it is on-link, where the signalling came from it, or where nothing
 // else is known of the party. What is routable becomes a hint, and the media endpoint the remote;
-// the address that the signalling came from is always a hint (RFC 7362 section 4), and comes first:
-// of many hints the data plane takes but some. An address that nobody can be reached at, or that is
-// the relay's own, refuses the whole SDP.
+// the address that the signalling came from is always a hint (RFC 7362 section 4), and comes first.
+// A media section keeps kMaxHints of them, as many as the data plane looks at: the signalling
+// source, the endpoints of the SDP, then the newest candidates. An address that nobody can be
+// reached at, or that is the relay's own, refuses the whole SDP.
 //
 // ICE makes two exceptions. A party names the relay's own address once it has seen its packets come
 // from there (peer-reflexive, RFC 8445 section 7.2.5.3.1): it stays where it was. And an SDP with
@@ -59,7 +60,7 @@ struct PartyMedia {
   bool sends = true, receives = true;
   bool held = false;  // by address: is sent nothing
   std::array<Component, 2> components;
-  std::vector<IpAddress> hints;
+  std::vector<IpAddress> hints;  // kMaxHints at most
   std::optional<IpAddress> signalled_from;
   Text ice_ufrag;              // empty: no ICE, or none that could find a way around the relay
   bool ice_concluded = false;  // this SDP tells how ICE has ended: it is printed as it is
@@ -78,9 +79,9 @@ struct PartyMedia {
                                           const Realms& realms, const PartyMedia& before,
                                           const PartyMedia* offered = nullptr);
 
-// Makes hints of the candidates that a party in `realm` names later, as long as there is room, and
-// tells how many were new. Those of another ICE session than its SDP's are none (RFC 8838 section
-// 14).
+// Makes hints of the candidates that a party in `realm` names later, in place of the oldest ones
+// where there is no room, and returns how many were new. Those of another ICE session than its
+// SDP's are none (RFC 8838 section 14).
 std::size_t add_candidates(PartyMedia& media, const sdp::FragmentMedia& news, const Realm& realm,
                            const Realms& realms);
 

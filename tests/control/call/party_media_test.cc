@@ -250,6 +250,51 @@ TEST_F(PartyMediaTest, MoreCandidatesOfTheSameIceWidenTheHints) {
             list({"203.0.113.5", "198.51.100.6"}));
 }
 
+// Six hundred re-offers of 16 new candidates each, of one ICE session.
+TEST_F(PartyMediaTest, TheNewestCandidatesStayAndOldOnesGo) {
+  request.received_from = ip("192.0.2.9");
+  for (int offer = 0; offer < 600; ++offer) {
+    std::string candidates = "a=ice-ufrag:a\r\n";
+    for (int i = 0; i < 16; ++i) {
+      candidates += "a=candidate:1 1 UDP 1 203.1." + std::to_string(offer % 250) + "." +
+                    std::to_string(1 + i) + " 4000 typ srflx\r\n";
+    }
+    say("203.0.113.5", candidates);
+    ASSERT_EQ(before.hints.size(), kMaxHints);
+  }
+  const auto hints = list({"192.0.2.9", "203.0.113.5", "203.1.99.1", "203.1.99.2", "203.1.99.3",
+                           "203.1.99.4", "203.1.99.5", "203.1.99.6"});
+  EXPECT_EQ(before.hints, hints);
+  // One that comes alone keeps the newest of those before.
+  say("203.0.113.5", "a=ice-ufrag:a\r\na=candidate:1 1 UDP 1 203.2.0.1 4000 typ srflx\r\n");
+  EXPECT_EQ(before.hints[2], ip("203.2.0.1"));
+  EXPECT_EQ(before.hints[3], hints[2]);
+  EXPECT_EQ(before.hints.size(), kMaxHints);
+}
+
+// Candidates of an INFO, to a list that its SDP has filled.
+TEST_F(PartyMediaTest, LaterCandidatesReplaceTheOldestOfAFullList) {
+  std::string candidates = "a=ice-ufrag:a\r\n";
+  for (int i = 0; i < 16; ++i) {
+    candidates += "a=candidate:1 1 UDP 1 203.1.0." + std::to_string(1 + i) + " 4000 typ host\r\n";
+  }
+  say("203.0.113.5", candidates);
+  const Realm& realm = **realms.find("", Family::ipv4);
+  const auto add = [&](std::initializer_list<std::string_view> addresses) {
+    return add_candidates(before, {.mid = "", .ufrag = "a", .candidates = list(addresses)}, realm,
+                          realms);
+  };
+  EXPECT_EQ(add({"203.2.0.1", "203.2.0.2", "203.1.0.1"}), 2U);
+  EXPECT_EQ(before.hints, list({"203.0.113.5", "203.2.0.1", "203.2.0.2", "203.1.0.1", "203.1.0.2",
+                                "203.1.0.3", "203.1.0.4", "203.1.0.5"}));
+  // Of more than there is room for, the first, and never in place of the SDP's endpoint.
+  EXPECT_EQ(add({"203.3.0.1", "203.3.0.2", "203.3.0.3", "203.3.0.4", "203.3.0.5", "203.3.0.6",
+                 "203.3.0.7", "203.3.0.8"}),
+            7U);
+  EXPECT_EQ(before.hints, list({"203.0.113.5", "203.3.0.1", "203.3.0.2", "203.3.0.3", "203.3.0.4",
+                                "203.3.0.5", "203.3.0.6", "203.3.0.7"}));
+}
+
 TEST_F(PartyMediaTest, IcePartySeesItselfBehindTheRelay) {
   const PartyMedia first = say("203.0.113.5", kIce + srflx("198.51.100.4"));
   const PartyMedia later = say("198.18.0.10", kIce);
