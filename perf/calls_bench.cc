@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A call from offer to delete, as requests and as the bytes of the ng protocol, by one thread and
-// by several, beside no other calls and beside 100,000; and what a call takes of memory.
+// by several, beside no other calls and beside 100,000; what a request costs in a call of many
+// dialogs; and what a call takes of memory.
 
 #include <malloc.h>
 #include <unistd.h>
@@ -16,6 +17,9 @@
 #include "control/protocol/ng/bencode.h"
 #include "control/protocol/ng/ng.h"
 #include "perf/control_bench.h"
+
+// Where callgrind begins to count.
+extern "C" [[gnu::noinline]] void millrace_begin_counting() { benchmark::ClobberMemory(); }
 
 namespace millrace {
 namespace {
@@ -128,6 +132,91 @@ BENCHMARK(ng_cycle)
     ->Iterations(1024)
     ->Setup(make_calls)
     ->Teardown(drop_calls);
+
+// One request in each of kForks forks of so many branches, all offered and all answered but the
+// last one: the caller has media with the last that answered.
+struct ForkCase {
+  const char* name;
+  void (*ask)(Request& request, std::string& last);
+};
+constexpr std::uint64_t kForks = 8;
+
+std::string branch(std::int64_t number) { return "z9hG4bK-" + std::to_string(number); }
+
+bool fork(Calls& table, const std::string& id, std::int64_t dialogs) {
+  for (std::int64_t i = 0; i < dialogs; ++i) {
+    const std::string via = branch(i), tag = std::string(bench::kToTag) + via;
+    Request offer = request(Command::offer, id), answer = request(Command::answer, id);
+    offer.via_branch = answer.via_branch = via;
+    answer.to_tag = tag;
+    if (!ok(table.handle(offer, Clock::now()))) return false;
+    if (i + 1 < dialogs && !ok(table.handle(answer, Clock::now()))) return false;
+  }
+  return true;
+}
+
+constexpr std::array<ForkCase, 5> kForkCases = {{
+    // The whole call.
+    {"end", [](Request& asked, std::string&) { asked.command = Command::remove; }},
+    // The branch that has media: the caller is joined to another one.
+    {"leave",
+     [](Request& asked, std::string& last) {
+       asked.command = Command::remove;
+       asked.via_branch = last;
+     }},
+    {"query", [](Request& asked, std::string&) { asked.command = Command::query; }},
+    // The last answer: the caller is joined to another branch.
+    {"join",
+     [](Request& asked, std::string& last) {
+       asked.command = Command::answer;
+       asked.sdp = bench::kAnswerSdp;
+       asked.to_tag = "the last one's";
+       asked.via_branch = last;
+     }},
+    {"offer",
+     [](Request& asked, std::string& last) {
+       asked.command = Command::offer;
+       asked.sdp = bench::kOfferSdp;
+       asked.via_branch = last;
+     }},
+}};
+
+void in_a_fork(benchmark::State& state, const ForkCase& what) {
+  const std::int64_t dialogs = state.range(0);
+  for ([[maybe_unused]] auto _ : state) {
+    state.PauseTiming();
+    calls = std::make_unique<Calls>(bench::config(), bench::dataplane());
+    for (std::uint64_t i = 0; i < kForks; ++i) {
+      if (!fork(*calls, bench::call_id(i), dialogs)) return state.SkipWithError("refused");
+    }
+    const bool leaves = std::string_view(what.name) == "leave";
+    std::string last = branch(dialogs - (leaves ? 2 : 1));
+    state.ResumeTiming();
+    millrace_begin_counting();
+    for (std::uint64_t i = 0; i < kForks; ++i) {
+      const std::string id = bench::call_id(i);
+      Request asked = request(Command::ping, id);
+      asked.to_tag = {};
+      what.ask(asked, last);
+      const Reply reply = calls->handle(asked, Clock::now());
+      if (std::holds_alternative<reply::Failure>(reply)) return state.SkipWithError("refused");
+    }
+  }
+  state.counters["dialogs"] = static_cast<double>(kForks) * static_cast<double>(dialogs);
+  calls.reset();
+}
+
+const bool kForkCasesAreThere = [] {
+  for (const ForkCase& what : kForkCases) {
+    benchmark::RegisterBenchmark((std::string("counted/calls/") + what.name).c_str(),
+                                 [&what](benchmark::State& state) { in_a_fork(state, what); })
+        ->ArgName("dialogs")
+        ->Arg(8)
+        ->Arg(64)
+        ->Iterations(1);
+  }
+  return true;
+}();
 
 std::uint64_t resident_bytes() {
   std::ifstream statm("/proc/self/statm");

@@ -96,9 +96,10 @@ Call::Call(const Request& first, const Timeouts& timeouts, const Realms& realms,
 
 std::shared_ptr<Call::Leg> Call::find(std::string_view tag) const {
   if (tag.empty()) return nullptr;
+  const Leg *a = nullptr, *b = nullptr;  // the dialogs of a fork have one leg in common
   for (const Dialog& dialog : dialogs_) {
-    if (dialog.a->has(tag)) return dialog.a;
-    if (dialog.b->has(tag)) return dialog.b;
+    if (std::exchange(a, dialog.a.get()) != dialog.a.get() && dialog.a->has(tag)) return dialog.a;
+    if (std::exchange(b, dialog.b.get()) != dialog.b.get() && dialog.b->has(tag)) return dialog.b;
   }
   return nullptr;
 }
@@ -258,6 +259,10 @@ Result<Call::Exchange> Call::place(const Request& request, const sdp::Session& s
   Exchange result;
   result.known = find_for_offer(request, from.get(), to.get());
   if (result.known == nullptr) {
+    if (!has_room()) {
+      return fail("The call has " + std::to_string(kMaxDialogs) +
+                  " dialogs already; delete those that are over, by their via-branch or to-tag");
+    }
     auto made = make_dialog(request, session, from, to);
     if (!made) return std::unexpected(made.error());
     result.made = std::move(*made);
@@ -366,7 +371,7 @@ Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Sessio
   if (dialog == nullptr) return fail(std::string(reason::kNoDialog));
   Leg& reader = *from;
   std::optional<Dialog> branch;
-  const bool starts = starts_branch(request, *dialog), has_room = has_room_for_branch(reader);
+  const bool starts = starts_branch(request, *dialog), has_room = this->has_room();
   if (starts && has_room) dialog = &branch.emplace(branch_of(*dialog, reader, request));
   Leg& sender = dialog->other(reader);
   if (!sender.has_room_for(request.to_tag)) {

@@ -13,6 +13,7 @@
 // Not thread-safe: whoever uses it holds `mutex`.
 
 #include <array>
+#include <bitset>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -38,6 +39,8 @@ namespace millrace {
 class Call {
  public:
   using Clock = std::chrono::steady_clock;
+  // More than any fork has phones. Ending, joining and reporting cost as much as there are dialogs.
+  static constexpr std::size_t kMaxDialogs = 64;
 
   enum class End : std::uint8_t {
     media_timeout,
@@ -248,7 +251,7 @@ class Call {
   // call_branch.cc
   [[nodiscard]] Leg* user_of(const Leg& leg) const;
   [[nodiscard]] bool starts_branch(const Request& request, const Dialog& answered) const;
-  [[nodiscard]] bool has_room_for_branch(const Leg& reader) const;
+  [[nodiscard]] bool has_room() const { return dialogs_.size() < kMaxDialogs; }
   [[nodiscard]] Dialog branch_of(const Dialog& like, const Leg& reader,
                                  const Request& request) const;
   [[nodiscard]] bool comes_late(const Request& request, const Dialog& dialog,
@@ -259,7 +262,7 @@ class Call {
 
   // call_hold.cc
   static void take_hold(Dialog& dialog, const Leg& sender, const Request& request);
-  [[nodiscard]] bool let_go(std::size_t dialog, const Request& request, const Leg* from,
+  [[nodiscard]] bool let_go(Dialog& dialog, const Request& request, const Leg* from,
                             Clock::time_point now);
   void drop_media(Dialog& dialog, std::size_t index);
 
@@ -289,7 +292,8 @@ class Call {
   // call_flows.cc
   void join(Dialog& dialog);
   void rejoin(Leg& leg);
-  void end(std::size_t dialog, Clock::time_point now);
+  void end_due(Clock::time_point now);
+  [[nodiscard]] std::vector<const HeldPorts*> ports_in_use() const;
   void drop_refused(Dialog& dialog);
   void give_back(const Dialog& dialog, Leg& leg, std::size_t index);
   [[nodiscard]] bool is_shared(const Dialog& dialog, const Leg& leg, std::size_t index) const;
@@ -315,8 +319,9 @@ class Call {
   [[nodiscard]] bool on_hold() const;
 
   // call_report.cc
-  [[nodiscard]] TagReport report(const Leg& leg) const;
-  [[nodiscard]] MediaReport report(const Leg& leg, std::size_t index) const;
+  using Muxes = std::bitset<sdp::kMaxMedias>;  // by m= line
+  [[nodiscard]] TagReport report(const Leg& leg, const Muxes& muxes) const;
+  [[nodiscard]] MediaReport report(const Leg& leg, std::size_t index, bool muxed) const;
 
   const Text id_;
   Text from_tag_, from_uri_, to_uri_, username_;  // of the first update

@@ -10,12 +10,6 @@
 #include "control/call/call.h"
 
 namespace millrace {
-namespace {
-
-// Past that an answer is one more name of the party that answered before.
-constexpr std::ptrdiff_t kMostBranches = 32;
-
-}  // namespace
 
 bool Call::Leg::shares_ports(const Leg& other) const {
   for (std::size_t i = 0; i < std::min(medias.size(), other.medias.size()); ++i) {
@@ -39,11 +33,6 @@ Call::Leg* Call::user_of(const Leg& leg) const {
 bool Call::starts_branch(const Request& request, const Dialog& answered) const {
   if (!answered.answered || request.to_tag.empty() || find(request.to_tag)) return false;
   return request.new_branch || (answered.final && !request.provisional);
-}
-
-bool Call::has_room_for_branch(const Leg& reader) const {
-  return std::ranges::count_if(
-             dialogs_, [&](const Dialog& dialog) { return dialog.joins(reader); }) < kMostBranches;
 }
 
 // A dialog of `reader` with a party that was told what the other one of `like` was told.

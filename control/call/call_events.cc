@@ -77,8 +77,8 @@ std::vector<event::Latched> Call::new_latches() {
                       .source = *source});
   };
   for (const Dialog& dialog : dialogs_) {
+    if (!dialog.is_joined()) continue;
     for (Leg* leg : {dialog.a.get(), dialog.b.get()}) {
-      if (leg->peer == nullptr) continue;
       for (std::size_t i = 0; i < leg->medias.size(); ++i) {
         if (leg->ports(i) == nullptr) continue;
         look(*leg, i, 0, leg->ports(i)->rtp());

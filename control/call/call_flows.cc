@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <ranges>
 #include <utility>
 
@@ -11,7 +12,7 @@ namespace {
 
 using State = PartyMedia::State;
 
-constexpr std::size_t kMaxEndedBranches = 16;
+constexpr std::size_t kMaxEndedBranches = Call::kMaxDialogs;
 
 bool live(const PartyMedia& media) { return media.state == State::live; }
 bool removed(const PartyMedia& media) {
@@ -32,40 +33,75 @@ void Call::join(Dialog& dialog) {
   publish(dialog);
 }
 
+// The ports by which a joined leg has its media, sorted.
+std::vector<const HeldPorts*> Call::ports_in_use() const {
+  std::vector<const HeldPorts*> result;
+  for (const Dialog& dialog : dialogs_) {
+    if (!dialog.is_joined()) continue;
+    for (const Leg* leg : {dialog.a.get(), dialog.b.get()}) {
+      for (const LegMedia& media : leg->medias) {
+        if (media.ports) result.push_back(media.ports.get());
+      }
+    }
+  }
+  std::ranges::sort(result);
+  return result;
+}
+
 // A leg whose peer has gone is joined to another one that it has a dialog with, answered first.
 void Call::rejoin(Leg& leg) {
+  const auto used = ports_in_use();
+  const auto is_free = [&](const Leg& other) {
+    return other.peer == nullptr && std::ranges::none_of(other.medias, [&](const LegMedia& media) {
+             return media.ports && std::ranges::binary_search(used, media.ports.get());
+           });
+  };
   Dialog* best = nullptr;
   for (Dialog& dialog : dialogs_) {
-    if (!dialog.joins(leg) || user_of(dialog.other(leg)) != nullptr) continue;
+    if (!dialog.joins(leg) || !is_free(dialog.other(leg))) continue;
     if (best == nullptr || dialog.answered || !best->answered) best = &dialog;
   }
   if (best != nullptr) return join(*best);
   withdraw(leg);
 }
 
-// Ports that nobody is left to use go with the dialog.
-void Call::end(std::size_t index, Clock::time_point now) {
-  const Dialog dialog = std::move(dialogs_[index]);
-  dialogs_.erase(dialogs_.begin() + static_cast<std::ptrdiff_t>(index));
-  if (!dialog.via_branch.empty()) {
+// Ends the dialogs whose time has come, all at once: who has been left is joined anew once, however
+// many there are. Ports that nobody is left to use go with the dialogs.
+void Call::end_due(Clock::time_point now) {
+  const auto lives = [&](const Dialog& dialog) {
+    return !dialog.delete_at || *dialog.delete_at > now;
+  };
+  std::vector<Dialog> ended;
+  ended.reserve(dialogs_.size());
+  const auto first = std::ranges::stable_partition(dialogs_, lives).begin();
+  std::ranges::move(first, dialogs_.end(), std::back_inserter(ended));
+  dialogs_.erase(first, dialogs_.end());
+  for (const Dialog& dialog : ended) {
+    if (dialog.via_branch.empty()) continue;
     if (ended_branches_.size() == kMaxEndedBranches) ended_branches_.erase(ended_branches_.begin());
     ended_branches_.push_back(dialog.via_branch);
   }
   if (dialogs_.empty()) return;
-  const std::array<Leg*, 2> legs = {dialog.a.get(), dialog.b.get()};
-  if (dialog.is_joined()) {
-    for (Leg* leg : legs) leg->peer = nullptr;
+  for (const Dialog& dialog : ended) {
+    if (!dialog.is_joined()) continue;
+    dialog.a->peer = dialog.b->peer = nullptr;
     // Before another branch has the media by the same ports.
-    for (Leg* leg : legs) {
+    for (Leg* leg : {dialog.a.get(), dialog.b.get()}) {
       for (std::size_t i = 0; i < leg->medias.size(); ++i) {
         if (leg->medias[i].ports.use_count() > 1) withdraw(*leg, i);
       }
     }
     // Who gets the media now could not be heard until now.
-    last_signal_ = std::max(last_signal_, now);
+    last_signal_ = std::max(last_signal_, *dialog.delete_at);
   }
-  for (Leg* leg : legs) {
-    if (user_of(*leg) == nullptr) rejoin(*leg);
+  std::vector<Leg*> left;
+  for (const Dialog& dialog : ended) left.insert(left.end(), {dialog.a.get(), dialog.b.get()});
+  std::ranges::sort(left);
+  left.erase(std::ranges::unique(left).begin(), left.end());
+  for (Leg* leg : left) {
+    const bool stays =
+        std::ranges::any_of(dialogs_, [&](const Dialog& dialog) { return dialog.joins(*leg); });
+    if (stays && user_of(*leg) == nullptr) rejoin(*leg);
   }
 }
 
@@ -89,20 +125,16 @@ bool Call::remove(const Request& request, Clock::time_point now) {
   };
   const Clock::time_point due = now + request.delete_delay.value_or(timeouts_.delete_delay);
   bool found = false;
-  for (std::size_t i = dialogs_.size(); i-- > 0;) {
-    Dialog& dialog = dialogs_[i];
+  for (Dialog& dialog : dialogs_) {
     if (!named(dialog)) continue;
     if (request.hold != Hold::none || request.media) {
-      found |= let_go(i, request, from.get(), now);
-      continue;
-    }
-    found = true;
-    if (due <= now) {
-      end(i, now);
+      found |= let_go(dialog, request, from.get(), now);
     } else {
+      found = true;
       dialog.delete_at = std::min(dialog.delete_at.value_or(due), due);
     }
   }
+  if (found) end_due(now);
   return found;
 }
 
@@ -323,15 +355,11 @@ Call::Clock::time_point Call::may_end() const {
 }
 
 Call::Verdict Call::check(Clock::time_point now) {
-  const auto due = [](const Dialog& dialog) {
-    return dialog.delete_at.value_or(Clock::time_point::max());
+  const auto is_due = [&](const Dialog& dialog) {
+    return dialog.delete_at && *dialog.delete_at <= now;
   };
-  if (std::ranges::all_of(dialogs_, [&](auto time) { return time <= now; }, due)) {
-    return {End::deleted, now};
-  }
-  for (std::size_t i = dialogs_.size(); i-- > 0;) {
-    if (const auto time = due(dialogs_[i]); time <= now) end(i, time);
-  }
+  if (std::ranges::all_of(dialogs_, is_due)) return {End::deleted, now};
+  if (std::ranges::any_of(dialogs_, is_due)) end_due(now);
   Verdict verdict = ladder([&](bool expected_only) { return last_heard(expected_only, now); },
                            [&] { return last_heard_from_all(now); });
   if (verdict.next <= now) {

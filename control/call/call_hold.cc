@@ -22,10 +22,8 @@ void Call::take_hold(Dialog& dialog, const Leg& sender, const Request& request) 
 }
 
 // Lets go of the medias that `request`, which names `from` first, is about; false if there are
-// none. The dialog ends with its last one.
-bool Call::let_go(std::size_t index, const Request& request, const Leg* from,
-                  Clock::time_point now) {
-  Dialog& dialog = dialogs_[index];
+// none. The dialog is due to end with its last one.
+bool Call::let_go(Dialog& dialog, const Request& request, const Leg* from, Clock::time_point now) {
   bool found = false, left = false;
   dialog.held.resize(std::max(dialog.a->medias.size(), dialog.b->medias.size()));
   for (std::size_t i = 0; i < dialog.held.size(); ++i) {
@@ -40,7 +38,7 @@ bool Call::let_go(std::size_t index, const Request& request, const Leg* from,
     }
     left |= dialog.b->ports(i) != nullptr;
   }
-  if (found && !left) end(index, now);
+  if (found && !left) dialog.delete_at = now;
   return found;
 }
 

@@ -19,16 +19,24 @@ CallReport Call::report() const {
   result.answered = answered_at_;
   result.last_signal = last_signal_at_;
   result.reported = std::chrono::system_clock::now();
-  std::vector<const Leg*> seen;
-  seen.reserve(2 * dialogs_.size());
-  result.tags.reserve(2 * dialogs_.size());
+  struct Party {
+    const Leg* leg;
+    Muxes muxes;
+  };
+  std::vector<Party> parties;
+  parties.reserve(2 * dialogs_.size());
   for (const Dialog& dialog : dialogs_) {
     for (const Leg* leg : {dialog.a.get(), dialog.b.get()}) {
-      if (std::ranges::find(seen, leg) != seen.end()) continue;
-      seen.push_back(leg);
-      result.tags.push_back(report(*leg));
+      auto party = std::ranges::find(parties, leg, &Party::leg);
+      if (party == parties.end()) party = parties.insert(party, {leg, {}});
+      if (leg->peer != nullptr && leg->peer != &dialog.other(*leg)) continue;
+      for (std::size_t i = 0; i < dialog.mux.size(); ++i) {
+        if (dialog.muxes(*leg, i)) party->muxes.set(i);
+      }
     }
   }
+  result.tags.reserve(parties.size());
+  for (const auto& [leg, muxes] : parties) result.tags.push_back(report(*leg, muxes));
   return result;
 }
 
@@ -64,7 +72,7 @@ void Call::count_streams(std::map<std::string, std::uint64_t>& by_type) const {
   }
 }
 
-TagReport Call::report(const Leg& leg) const {
+TagReport Call::report(const Leg& leg, const Muxes& muxes) const {
   TagReport result;
   if (!leg.tags.empty()) result.tag = leg.tags.back();
   result.via_branch = leg.via_branch;
@@ -73,11 +81,13 @@ TagReport Call::report(const Leg& leg) const {
   result.created = leg.created;
   if (leg.peer != nullptr && !leg.peer->tags.empty()) result.peer_tag = leg.peer->tags.back();
   result.medias.reserve(leg.medias.size());
-  for (std::size_t i = 0; i < leg.medias.size(); ++i) result.medias.push_back(report(leg, i));
+  for (std::size_t i = 0; i < leg.medias.size(); ++i) {
+    result.medias.push_back(report(leg, i, muxes[i]));
+  }
   return result;
 }
 
-MediaReport Call::report(const Leg& leg, std::size_t index) const {
+MediaReport Call::report(const Leg& leg, std::size_t index, bool muxed) const {
   const PartyMedia& said = leg.said(index);
   // Before it answers, a party's media is known from what it was offered.
   const bool absent = said.state == PartyMedia::State::absent && leg.peer != nullptr;
@@ -98,10 +108,6 @@ MediaReport Call::report(const Leg& leg, std::size_t index) const {
   result.dtmf_blocked = restraint_.dtmf_blocked || leg.restraint.dtmf_blocked;
   const HeldPorts* ports = leg.ports(index);
   if (ports == nullptr) return result;
-  const bool muxed = std::ranges::any_of(dialogs_, [&](const Dialog& dialog) {
-    if (!dialog.joins(leg) || !dialog.muxes(leg, index)) return false;
-    return leg.peer == nullptr || &dialog.other(leg) == leg.peer;
-  });
   const auto now = PastFlow::Clock::now();
   result.streams.reserve(2);
   const auto add = [&](LocalPort local, std::size_t component) {

@@ -15,13 +15,13 @@ SECONDS = 35
 
 
 def run(bed, section):
-    bench = bed.build / "perf" / "relay_bench"
+    folder = bed.build / "perf"
     budget = instructions.read_budget((bed.top / "perf" / "budget").read_text())
     section.ran("make checkperf")
     rows = []
     for number, (case, allowed) in enumerate(budget.items(), 1):
         try:
-            counted = instructions.count(bench, case)
+            counted = instructions.count(folder, case)
         except instructions.Failure as failure:
             raise processes.Missing(str(failure)) from failure
         if case == "ipv4/flows:1000/burst:32":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Instructions per packet within Relay::burst(), counted by callgrind.
+"""Instructions per packet within Relay::burst(), and of requests, counted by callgrind.
 
 The count repeats to 0.1 % whatever else the machine does, which no time does on a shared one.
 """
@@ -12,6 +12,10 @@ import subprocess
 import tempfile
 
 TOLERANCE = 0.01
+# Program, function that is counted, and what the count is divided by, of cases `PREFIX/...`; all
+# others are relay_bench's.
+PROGRAMS = {"calls": ("calls_bench", "millrace::Calls::handle*", "dialogs")}
+RELAY = ("relay_bench", "millrace::Relay::burst*", "packets")
 
 
 class Failure(Exception):
@@ -58,21 +62,23 @@ def total(callgrind_file):
     return int(match[1])
 
 
-def count(bench, case):
-    """Instructions per packet of one case of relay_bench."""
+def count(folder, case):
+    """Instructions per packet, or per what the case counts, by a program of build/perf."""
+    program, function, unit = PROGRAMS.get(case.split("/")[0], RELAY)
+    bench = pathlib.Path(folder) / program
     if not shutil.which("valgrind"):
         raise Failure("valgrind is not installed")
-    if not pathlib.Path(bench).exists():
+    if not bench.exists():
         raise Failure(f"no {bench}: run ninja first")
     with tempfile.TemporaryDirectory() as directory:
         counts, report = pathlib.Path(directory, "counts"), pathlib.Path(directory, "report.json")
         run = subprocess.run(
             ["valgrind", "--tool=callgrind", f"--callgrind-out-file={counts}",
              "--zero-before=millrace_begin_counting",
-             "--toggle-collect=millrace::Relay::burst*", bench, f"--benchmark_filter=^counted/{case}/",
+             f"--toggle-collect={function}", bench, f"--benchmark_filter=^counted/{case}/",
              f"--benchmark_out={report}", "--benchmark_out_format=json"],
             text=True, capture_output=True, check=False)
         cases = json.loads(report.read_text())["benchmarks"] if run.returncode == 0 else []
         if len(cases) != 1 or "error_message" in cases[0]:
             raise Failure(f"{case}: the benchmark failed:\n{run.stdout}{run.stderr}")
-        return total(counts.read_text()) / cases[0]["packets"]
+        return total(counts.read_text()) / cases[0][unit]

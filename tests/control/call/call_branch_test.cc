@@ -317,8 +317,8 @@ TEST_F(CallBranchTest, BranchesAreLimited) {
     warning = std::get<reply::Sdp>(reply).warning;
   }
   EXPECT_EQ(warning, "new-branch: the party has too many branches already");
-  EXPECT_EQ(tags().size(), 33U) << "A, and as many as may answer";
-  EXPECT_EQ(parties, 34U);
+  EXPECT_EQ(tags().size(), Call::kMaxDialogs + 1) << "A, and as many as may answer";
+  EXPECT_EQ(parties, Call::kMaxDialogs + 2);
   expect_media(endpoint(kC, 6000));
 }
 

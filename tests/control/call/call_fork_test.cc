@@ -77,6 +77,27 @@ TEST_F(CallForkTest, DeletedBranchLeavesTheOthers) {
   EXPECT_EQ(statistics().sessions, 0U);
 }
 
+TEST_F(CallForkTest, BranchesThatEndTogetherLeaveTheMediaToTheRest) {
+  fork();
+  Request third = offer(audio(kA, 4000));
+  third.via_branch = "b3";
+  const LocalPort three = print(third).local();
+  const LocalPort caller = print(answer_of_b()).local();
+  std::ignore = print(answer_of_c());
+  for (const char* branch : {"b2", "b3"}) {
+    Request end = remove(branch);
+    end.delete_delay = std::chrono::seconds(5);
+    EXPECT_EQ(std::get<reply::Deleted>(handle(end)).warning, "");
+  }
+  EXPECT_EQ(flow(caller).destination, endpoint(kC, 6000));
+  expire_after(std::chrono::seconds(5));
+  EXPECT_EQ(flow(caller).destination, endpoint(kB, 5000));
+  EXPECT_EQ(flow(one).destination, endpoint(kA, 4000));
+  EXPECT_FALSE(flow(two).active);
+  EXPECT_FALSE(flow(three).active);
+  EXPECT_EQ(statistics().ports_used, 4U);
+}
+
 TEST_F(CallForkTest, LateCancelOfABranchEndsNoOther) {
   fork();
   const LocalPort caller = print(answer_of_b()).local();
