@@ -14,8 +14,6 @@ namespace {
 using State = PartyMedia::State;
 
 constexpr std::size_t kMaxMetadata = 4096;
-// By how many tags one party may have answered: more than any fork has phones.
-constexpr std::size_t kMaxTags = 128;
 
 // The family of the party's media, before it has a realm.
 Family family_of(const Request& request, const sdp::Session& session) {
@@ -34,54 +32,6 @@ PartyMedia unchanged(PartyMedia said) {
 
 }  // namespace
 
-bool Call::Leg::has(std::string_view tag) const {
-  return std::ranges::any_of(tags, [&](const Text& own) { return own == tag; });
-}
-
-bool Call::Leg::has_room_for(std::string_view tag) const {
-  return tags.size() < kMaxTags || has(tag);
-}
-
-void Call::Leg::add(std::string_view tag) {
-  if (!tag.empty() && !has(tag)) tags.emplace_back(tag);
-}
-
-const PartyMedia& Call::Leg::said(std::size_t index) const {
-  static const PartyMedia absent;
-  return index < medias.size() ? medias[index].said : absent;
-}
-
-const HeldPorts* Call::Leg::ports(std::size_t index) const {
-  return index < medias.size() ? medias[index].ports.get() : nullptr;
-}
-
-std::optional<IpAddress> Call::Leg::address() const {
-  for (const LegMedia& media : medias) {
-    if (media.ports) return media.ports->address();
-  }
-  return std::nullopt;
-}
-
-void Call::Leg::take_over(std::vector<PartyMedia> news, const Request& request) {
-  if (medias.size() < news.size()) medias.resize(news.size());
-  for (std::size_t i = 0; i < news.size(); ++i) medias[i].said = std::move(news[i]);
-  asymmetric = request.asymmetric;
-  media_handover = request.media_handover;
-  nat_wait = request.nat_wait;
-  pierce_nat = request.pierce_nat;
-  if (!request.label.empty()) label = request.label;
-  if (!request.reset) return;
-  for (LegMedia& media : medias) {
-    for (auto& part : media.said.components) part.moved = true;
-  }
-}
-
-sdp::Origin* Call::Leg::origin_for(const Request& request) {
-  if (request.edits.origin.empty()) return nullptr;
-  if (!origin) origin = std::make_unique<sdp::Origin>();
-  return origin.get();
-}
-
 Call::Call(const Request& first, const Timeouts& timeouts, const Realms& realms,
            Dataplane& dataplane, Clock::time_point now)
     : id_(first.call_id),
@@ -89,10 +39,9 @@ Call::Call(const Request& first, const Timeouts& timeouts, const Realms& realms,
       realms_(realms),
       dataplane_(dataplane),
       held_(first.hold != Hold::none),
-      created_(now),
-      last_signal_(now),
-      created_at_(std::chrono::system_clock::now()),
-      last_signal_at_(created_at_) {}
+      created_(Moment::at(now)),
+      signalled_(created_),
+      last_signal_(now) {}
 
 std::shared_ptr<Call::Leg> Call::find(std::string_view tag) const {
   if (tag.empty()) return nullptr;
@@ -246,7 +195,8 @@ void Call::signalled(const Request& request, Dialog& dialog, Clock::time_point n
   if (request.media_timeout) media_timeout_ = request.media_timeout;
   if (!request.metadata.empty()) metadata_ = request.metadata.substr(0, kMaxMetadata);
   last_signal_ = now;
-  last_signal_at_ = std::chrono::system_clock::now();
+  signalled_ = Moment::at(now);
+  for (Leg* leg : {dialog.a.get(), dialog.b.get()}) leg->stamp(signalled_);
   if (!request.notify_socket.empty()) notify_socket_ = request.notify_socket;
   if (!request.notify_tag.empty()) notify_tag_ = request.notify_tag;
   if (!request.dialog_id.empty()) dialog_id_ = request.dialog_id;
@@ -420,7 +370,7 @@ Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Sessio
   dialog->pending = false;
   dialog->final |= request.sip_code >= kFinalResponse && !request.provisional;
   signalled(request, *dialog, now);
-  if (!answered_at_) answered_at_ = last_signal_at_;
+  if (!answered_) answered_ = signalled_;
   drop_refused(*dialog);
   join(*dialog);
   return result;

@@ -26,6 +26,7 @@
 
 #include "control/call/party_media.h"
 #include "control/call/past_flow.h"
+#include "control/command/moment.h"
 #include "control/command/request.h"
 #include "control/config/config.h"
 #include "control/notify/event.h"
@@ -41,6 +42,8 @@ class Call {
   using Clock = std::chrono::steady_clock;
   // More than any fork has phones. Ending, joining and reporting cost as much as there are dialogs.
   static constexpr std::size_t kMaxDialogs = 64;
+  // By how many tags one party may have answered.
+  static constexpr std::size_t kMaxTags = 128;
 
   enum class End : std::uint8_t {
     media_timeout,
@@ -95,7 +98,7 @@ class Call {
   [[nodiscard]] Verdict check(Clock::time_point now);
   [[nodiscard]] Clock::time_point may_end() const;
 
-  [[nodiscard]] CallReport report() const;
+  [[nodiscard]] CallReport report(Clock::time_point now) const;
   // Each media section of a party's SDP for the log: its type, where the party listens, and the
   // relay's address that its reader was given instead: "audio 198.18.0.10:4000 198.51.100.2:30000".
   [[nodiscard]] std::string media_summary(std::string_view tag) const;
@@ -127,12 +130,12 @@ class Call {
     std::unique_ptr<std::array<PastFlow, 2>> past;
     // Latched, of RTP and RTCP, as told last; null: nothing was told.
     std::unique_ptr<std::array<std::optional<Endpoint>, 2>> told;
-    std::chrono::system_clock::time_point created = std::chrono::system_clock::now();
+    Moment created;
   };
   struct Leg {
     std::vector<Text> tags;  // more than one where branches of a fork share a leg
     Text via_branch, label;
-    std::chrono::system_clock::time_point created = std::chrono::system_clock::now();
+    Moment created;
     Text user_agent;
     Realm* realm = nullptr;
     std::optional<IpAddress> preferred;  // of the realm's addresses
@@ -151,6 +154,7 @@ class Call {
     [[nodiscard]] bool has(std::string_view tag) const;
     [[nodiscard]] bool has_room_for(std::string_view tag) const;
     void add(std::string_view tag);
+    void stamp(const Moment& now);  // what is new of it
     [[nodiscard]] const PartyMedia& said(std::size_t index) const;
     [[nodiscard]] const HeldPorts* ports(std::size_t index) const;
     [[nodiscard]] std::optional<IpAddress> address() const;  // of its ports
@@ -337,9 +341,9 @@ class Call {
   std::vector<Early> early_;                     // oldest first
   Text notify_socket_, notify_tag_, dialog_id_;  // as in Request
   bool held_, told_hold_ = false;
-  Clock::time_point created_, last_signal_;
-  std::chrono::system_clock::time_point created_at_, last_signal_at_;
-  std::optional<std::chrono::system_clock::time_point> answered_at_;
+  Moment created_, signalled_;
+  std::optional<Moment> answered_;
+  Clock::time_point last_signal_;  // or when a party got other media: timeouts run from here
 };
 
 }  // namespace millrace

@@ -334,7 +334,7 @@ Call::Verdict Call::ladder(Heard&& heard, FromAll&& from_all) const {
   for (const Dialog& dialog : dialogs_) {
     if (dialog.delete_at) at(End::deleted, *dialog.delete_at);
   }
-  after(End::final_timeout, created_, timeouts_.final);
+  after(End::final_timeout, created_.steady, timeouts_.final);
   if (!answered()) {
     after(End::offer_timeout, last_signal_, timeouts_.offer);
   } else if (expects_media()) {

@@ -6,7 +6,7 @@
 
 namespace millrace {
 
-CallReport Call::report() const {
+CallReport Call::report(Clock::time_point now) const {
   CallReport result;
   result.call_id = id_;
   result.from_tag = from_tag_;
@@ -15,10 +15,10 @@ CallReport Call::report() const {
   result.to_uri = to_uri_;
   result.metadata = metadata_;
   result.media_timeout = media_timeout_.value_or(timeouts_.media);
-  result.created = created_at_;
-  result.answered = answered_at_;
-  result.last_signal = last_signal_at_;
-  result.reported = std::chrono::system_clock::now();
+  result.created = created_;
+  result.answered = answered_;
+  result.last_signal = signalled_;
+  result.reported = Moment::at(now);
   struct Party {
     const Leg* leg;
     Muxes muxes;

@@ -1,25 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/call/calls.h"
 
-#include <algorithm>
-#include <array>
-#include <atomic>
 #include <mutex>
-#include <numeric>
 #include <string>
 #include <utility>
-#include <vector>
 
-#include <tbb/concurrent_hash_map.h>
-
-#include "control/call/call.h"
-#include "control/call/call_log.h"
-#include "control/call/call_schedule.h"
+#include "control/call/calls_impl.h"
 #include "control/call/reading.h"
-#include "control/call/speed.h"
 #include "control/command/shortfall.h"
-#include "control/log.h"
-#include "control/ports/realm.h"
 #include "control/sdp/sdp.h"
 #include "control/sdp/sdp_edits.h"
 
@@ -27,207 +15,18 @@ namespace millrace {
 namespace {
 
 using Time = Calls::Clock::time_point;
-using Counter = std::atomic<std::uint64_t>;
+using reason::kOutOfPorts;
 
-constexpr std::uint64_t kMassEnd = 20;  // timeouts a second, and a tenth of all calls
-constexpr auto kLatchLook = std::chrono::seconds(1);
-constexpr auto kRetry = std::chrono::seconds(1);  // after a check that failed
 constexpr std::string_view kSessionLimit = "Parallel session limit reached";
-using reason::kOutOfPorts, reason::kUnknownCall;
 constexpr std::string_view kNoMatch = "Call-ID not found or tags didn't match";
 
-constexpr std::array<std::string_view, 7> kEndNames = {
-    "media-timeout", "silent-timeout",  "offer-timeout", "final-timeout",
-    "deleted",       "ice-direct-path", "forced"};
-
-// By the proxy, or as it should be: nobody needs to be told.
-bool expected(Call::End end) { return end == Call::End::deleted || end == Call::End::ice_direct; }
-
 }  // namespace
-
-struct Calls::Impl {
-  using Table = tbb::concurrent_hash_map<std::string_view, CallPtr>;  // by Call::id()
-
-  const Config& config;
-  Dataplane& dataplane;
-  Realms realms;  // outlives the calls, whose ports go back there
-  Table table;
-  CallSchedule schedule;
-  const Time started = Clock::now();
-  std::atomic<bool> draining = false;
-  const bool readers;  // of the event stream
-  EventOutlet outlet;
-
-  Speed bytes{kSpeedPeriod, started};  // that workers relay
-
-  // Of the expire() under way, which may take several portions.
-  Counter pass_sessions = 0, pass_timeouts = 0;
-
-  Counter sessions = 0, sessions_total = 0, rejected = 0, errors = 0;
-  std::array<Counter, kEndNames.size()> ends{};  // by Call::End
-  std::array<Counter, kCommands> commands{};     // by Command
-
-  Impl(const Config& settings, Dataplane& packets)
-      : config(settings),
-        dataplane(packets),
-        realms(settings),
-        readers(std::ranges::any_of(settings.notify, [](const Notify& notify) {
-          return notify.type == NotifyType::events;
-        })) {}
-
-  [[nodiscard]] CallPtr find(std::string_view call_id) const {
-    Table::const_accessor found;
-    return table.find(found, call_id) ? found->second : nullptr;
-  }
-
-  // The call, made if need be; null if no further one is allowed.
-  [[nodiscard]] CallPtr find_or_make(const Request& request, Time now) {
-    if (CallPtr call = find(request.call_id)) return call;
-    const std::uint64_t others = sessions.fetch_add(1);
-    if (draining || (config.limits.calls != 0 && others >= config.limits.calls)) {
-      --sessions;
-      return nullptr;
-    }
-    try {
-      const auto made = std::make_shared<Call>(request, config.timeouts, realms, dataplane, now);
-      Table::const_accessor found;
-      if (!table.insert(found, {made->id(), made})) --sessions;  // another thread was faster
-      return found->second;
-    } catch (...) {
-      --sessions;
-      throw;
-    }
-  }
-
-  // Precondition: the call's lock is held.
-  void leave(const CallPtr& call) {
-    call->gone = true;
-    call->clear();
-    schedule.forget(call);
-    table.erase(call->id());
-    --sessions;
-  }
-
-  [[nodiscard]] event::End ending(const Call& call) const {
-    event::End last = call.ending();
-    if (readers || log_enabled(Level::info)) last.report = call.report();
-    return last;
-  }
-
-  // `last` is its ending() before it lost its dialogs.
-  void finish(const CallPtr& call, Call::End end, event::End last) {
-    leave(call);
-    const auto reason = static_cast<std::size_t>(end);
-    ++ends[reason];
-    log_end(call->id(), kEndNames[reason], expected(end), last.report);
-    const event::End::Dialog tags = last.tags;
-    last.reason = kEndNames[reason];
-    last.notify_proxy = !expected(end);
-    if (last.notify_proxy && end != Call::End::forced) {
-      ++pass_timeouts;
-      tell(*call, tags, event::Timeout{last.reason});
-    }
-    if (watched() || last.notify_proxy) tell(*call, tags, std::move(last));
-  }
-
-  // All events are published; without readers, only ends that a proxy is notified of.
-  [[nodiscard]] bool watched() const { return outlet && readers; }
-  // An event that cannot be passed on costs itself, not the request that caused it.
-  void tell(const Call& call, const event::End::Dialog& tags, decltype(Event::what) what) const {
-    if (!outlet) return;
-    guarded(call, [&] {
-      outlet({.time = std::chrono::system_clock::now(),
-              .call_id = std::string(call.id()),
-              .from_tag = tags.from_tag,
-              .to_tag = tags.to_tag,
-              .what = std::move(what)});
-    });
-  }
-  void tell(const Call& call, decltype(Event::what) what) const {
-    if (watched()) tell(call, call.tags(), std::move(what));
-  }
-  // After an offer or answer; `answered`: it was before.
-  void tell_progress(Call& call, bool fresh, bool answered) const {
-    guarded(call, [&] {
-      if (fresh) tell(call, event::Start{});
-      if (!answered && call.answered()) tell(call, event::Answer{});
-      if (const auto held = call.hold_changed()) {
-        *held ? tell(call, event::Hold{}) : tell(call, event::Resume{});
-      }
-    });
-  }
-  void tell_latches(Call& call) const {
-    guarded(call, [&] {
-      for (event::Latched& latched : call.new_latches()) tell(call, std::move(latched));
-    });
-  }
-  // After an offer or answer. A call that stands for a later check stays there: it is found to
-  // live on. Precondition: the call's lock is held.
-  void plan(const CallPtr& call, bool fresh, Time now) {
-    const Time next = next_look(*call, call->may_end(), now);
-    fresh ? schedule.set(call, next) : schedule.at(call, next);
-  }
-  [[nodiscard]] Time next_look(const Call& call, Time next, Time now) const {
-    return watched() && call.awaits_latch(now) ? std::min(next, now + kLatchLook) : next;
-  }
-
-  // An exception from one call is logged and stops neither the caller nor the other calls.
-  template <typename Act>
-  void guarded(const Call& call, Act&& act) const {
-    try {
-      act();
-    } catch (const std::exception& error) {
-      log_event(Level::error, "call-exception", {{"call-id", call.id()}, {"reason", error.what()}});
-    }
-  }
-
-  [[nodiscard]] Reply refuse(const Request& request, std::string reason) {
-    log_event(Level::warning, "refused",
-              {{"command", name(request.command)},
-               {"call-id", request.call_id},
-               {"from-tag", request.from_tag},
-               {"to-tag", request.to_tag},
-               {"reason", reason}});
-    ++errors;
-    return reply::Failure{std::move(reason)};
-  }
-
-  // What `act` makes of the call that `request` names, under its lock; or of none, by `miss`.
-  template <typename Act, typename Miss>
-  [[nodiscard]] Reply with_call(const Request& request, Act&& act, Miss&& miss) const {
-    const CallPtr call = find(request.call_id);
-    if (!call) return miss();
-    const std::lock_guard lock(call->mutex);
-    return call->empty() ? miss() : act(call);
-  }
-  template <typename Act>
-  [[nodiscard]] Reply with_call(const Request& request, Act&& act) {
-    return with_call(request, act, [&] { return refuse(request, std::string(kUnknownCall)); });
-  }
-
-  [[nodiscard]] std::uint64_t relayed_bytes() const;
-  [[nodiscard]] Reply limit_reached(const Request& request);
-  [[nodiscard]] Reply offer(const Request& request, Time now);
-  [[nodiscard]] Reply answer(const Request& request, Time now);
-  [[nodiscard]] Reply trickle(const Request& request, Time now);
-  [[nodiscard]] Reply remove(const Request& request, Time now);
-  [[nodiscard]] Reply query(const Request& request);
-  [[nodiscard]] Reply restrain(const Request& request);
-  void check(const CallPtr& call, Time now);
-  void log_mass_end();
-};
 
 // Many calls timing out together is one fault of the network, not many of phones.
 void Calls::Impl::log_mass_end() {
   const std::uint64_t before = pass_sessions.exchange(0), ended = pass_timeouts.exchange(0);
   if (ended < kMassEnd || ended * 10 < before) return;
   log_event(Level::error, "mass-timeout", {{"calls", ended}, {"of", before}});
-}
-
-std::uint64_t Calls::Impl::relayed_bytes() const {
-  std::uint64_t sum = 0;
-  for (const WorkerReport& worker : dataplane.report().workers) sum += worker.relayed_bytes;
-  return sum;
 }
 
 Reply Calls::Impl::limit_reached(const Request& request) {
@@ -310,8 +109,8 @@ Reply Calls::Impl::remove(const Request& request, Time now) {
   };
   const auto act = [&](const CallPtr& call) -> Reply {
     reply::Deleted result;
-    event::End last = ending(*call);
-    if (!request.fast) result.call = last.report.tags.empty() ? call->report() : last.report;
+    event::End last = ending(*call, now);
+    if (!request.fast) result.call = last.report.tags.empty() ? call->report(now) : last.report;
     if (!call->remove(request, now)) return miss();
     log_event(Level::info, "delete",
               {{"call-id", request.call_id},
@@ -328,9 +127,9 @@ Reply Calls::Impl::remove(const Request& request, Time now) {
   return with_call(request, act, miss);
 }
 
-Reply Calls::Impl::query(const Request& request) {
+Reply Calls::Impl::query(const Request& request, Time now) {
   return with_call(request,
-                   [](const CallPtr& call) -> Reply { return reply::Query{call->report()}; });
+                   [&](const CallPtr& call) -> Reply { return reply::Query{call->report(now)}; });
 }
 
 Reply Calls::Impl::restrain(const Request& request) {
@@ -354,7 +153,7 @@ void Calls::Impl::check(const CallPtr& call, Time now) {
   if (watched()) tell_latches(*call);
   const Call::Verdict verdict = call->check(now);
   if (verdict.end) {
-    finish(call, *verdict.end, ending(*call));
+    finish(call, *verdict.end, ending(*call, now));
   } else {
     schedule.set(call, next_look(*call, verdict.next, now));
   }
@@ -388,7 +187,7 @@ Reply Calls::handle(const Request& request, Clock::time_point now) {
     case Command::remove:
       return calls.remove(request, now);
     case Command::query:
-      return calls.query(request);
+      return calls.query(request, now);
     case Command::list:
       return reply::List{calls.schedule.call_ids(request.limit, request.hold != Hold::none)};
     case Command::statistics:
@@ -411,7 +210,7 @@ bool Calls::expire(Clock::time_point now) {
   calls.realms.advance(now);
   if (calls.pass_sessions == 0) calls.pass_sessions = calls.sessions.load();
   for (std::size_t i = 0; i < kPortion; ++i) {
-    const CallPtr call = calls.schedule.take_due(now, now + kRetry);
+    const CallPtr call = calls.schedule.take_due(now, now + Impl::kRetry);
     if (!call) {
       calls.log_mass_end();
       calls.bytes.measure(now, [&] { return calls.relayed_bytes(); });
@@ -434,70 +233,12 @@ std::uint64_t Calls::end_portion() {
   for (const CallPtr& call : impl_->schedule.calls(kPortion)) {
     impl_->guarded(*call, [&] {
       const std::lock_guard lock(call->mutex);
-      if (!call->gone) impl_->finish(call, Call::End::forced, impl_->ending(*call));
+      if (!call->gone) impl_->finish(call, Call::End::forced, impl_->ending(*call, Clock::now()));
     });
   }
   return sessions();
 }
 
 std::uint64_t Calls::sessions() const { return impl_->sessions; }
-
-SummaryReport Calls::summary(Clock::time_point now) const {
-  const Impl& calls = *impl_;
-  SummaryReport report;
-  if (!calls.config.interfaces.empty()) {
-    const Interface& first = calls.config.interfaces.front();
-    report.address = first.advertised.empty() ? first.addresses.front() : first.advertised.front();
-  }
-  report.draining = calls.draining;
-  report.sessions = calls.sessions;
-  report.uptime = std::chrono::duration_cast<std::chrono::seconds>(now - calls.started);
-  report.bits_per_second = calls.bytes.a_second() * 8;
-  calls.schedule.visit([&](const CallPtr& call) {
-    const std::lock_guard lock(call->mutex);
-    call->count_streams(report.streams);
-    return true;
-  });
-  return report;
-}
-
-StatisticsReport Calls::statistics(Clock::time_point now) const {
-  const Impl& calls = *impl_;
-  const auto ended = [&](Call::End end) {
-    return calls.ends[static_cast<std::size_t>(end)].load();
-  };
-  const auto asked = [&](Command command) {
-    return calls.commands[static_cast<std::size_t>(command)].load();
-  };
-  StatisticsReport report{
-      .sessions = calls.sessions,
-      .sessions_total = calls.sessions_total,
-      .sessions_rejected = calls.rejected,
-      .timeouts = ended(Call::End::media_timeout),
-      .silent_timeouts = ended(Call::End::silent_timeout),
-      .offer_timeouts = ended(Call::End::offer_timeout),
-      .final_timeouts = ended(Call::End::final_timeout),
-      .deleted = ended(Call::End::deleted),
-      .ice_direct = ended(Call::End::ice_direct),
-      .offers = asked(Command::offer),
-      .answers = asked(Command::answer),
-      .deletes = asked(Command::remove),
-      .pings = asked(Command::ping),
-      .queries = asked(Command::query),
-      .lists = asked(Command::list),
-      .errors = calls.errors,
-      .ports_used = calls.realms.ports_used(),
-      .ports_free = calls.realms.ports_free(),
-      .uptime = std::chrono::duration_cast<std::chrono::seconds>(now - calls.started),
-      .dataplane = {}};
-  report.dataplane = calls.dataplane.report();
-  for (const WorkerReport& worker : report.dataplane.workers) {
-    report.packets += worker.relayed;
-    report.bytes += worker.relayed_bytes;
-    report.packet_errors +=
-        std::accumulate(worker.drops.begin(), worker.drops.end(), std::uint64_t{0});
-  }
-  return report;
-}
 
 }  // namespace millrace

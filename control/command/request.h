@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "control/command/edits.h"
+#include "control/command/moment.h"
 #include "dataplane/base/net.h"
 #include "dataplane/path.h"
 #include "dataplane/report.h"
@@ -165,7 +166,7 @@ struct StreamReport {
 
 struct MediaReport {
   unsigned index = 1;  // 1-based, as m= lines are counted
-  std::chrono::system_clock::time_point created;
+  Moment created;
   std::string type;  // audio, video, image, application
   std::string protocol;
   std::string codec;  // main codec, e.g. "PCMU/8000"
@@ -191,7 +192,7 @@ struct MediaReport {
 struct TagReport {
   std::string tag;
   std::string via_branch;
-  std::chrono::system_clock::time_point created;
+  Moment created;
   std::string peer_tag;  // "" = not answered
   std::vector<MediaReport> medias;
   std::string user_agent;
@@ -201,11 +202,11 @@ struct TagReport {
 struct CallReport {
   std::string call_id;
   std::string from_tag, from_uri, to_uri, username;  // of the first update
-  std::chrono::system_clock::time_point created;
-  std::optional<std::chrono::system_clock::time_point> answered;  // first
-  std::chrono::system_clock::time_point last_signal;
+  Moment created;
+  std::optional<Moment> answered;  // first
+  Moment last_signal;
   std::vector<TagReport> tags;
-  std::chrono::system_clock::time_point reported;  // when this was read: FlowReport::idle ends here
+  Moment reported;  // when this was read: FlowReport::idle ends here
   std::string metadata = {};
   std::chrono::seconds media_timeout{};  // the call's own, or as configured
 };

@@ -72,7 +72,6 @@ Json json(const TagReport& tag) {
 // Adds the fields of one kind of event.
 struct Details {
   Json& out;
-  system_clock::time_point time;
 
   void operator()(const event::Start&) const {}
   void operator()(const event::Answer&) const {}
@@ -88,13 +87,13 @@ struct Details {
   void operator()(const event::Timeout& timeout) const { out["reason"] = timeout.reason; }
   void operator()(const event::End& end) const {
     const CallReport& call = end.report;
-    const auto seconds = [&](system_clock::time_point since) {
-      const auto length = std::chrono::duration_cast<std::chrono::milliseconds>(time - since);
-      return static_cast<double>(std::max<std::int64_t>(length.count(), 0)) / 1000;
+    const auto seconds = [&](const Moment& since) {
+      const auto length = call.reported - since;
+      return static_cast<double>(length / std::chrono::milliseconds(1)) / 1000;
     };
     out["reason"] = end.reason;
-    out["created"] = text(call.created);
-    out["answered"] = call.answered ? Json(text(*call.answered)) : Json(nullptr);
+    out["created"] = text(call.created.wall);
+    out["answered"] = call.answered ? Json(text(call.answered->wall)) : Json(nullptr);
     out["duration"] = call.answered ? seconds(*call.answered) : 0.0;
     if (!end.dialog_id.empty()) out["dialog-id"] = end.dialog_id;
     Json parties = Json::array();
@@ -152,7 +151,7 @@ std::string line(const Event& event) {
               {"call-id", event.call_id},
               {"from-tag", event.from_tag},
               {"to-tag", event.to_tag}};
-  std::visit(Details{out, event.time}, event.what);
+  std::visit(Details{out}, event.what);
   return text(out) + '\n';
 }
 

@@ -21,7 +21,7 @@ std::string line(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\r\n";
 }
 
-std::int64_t seconds(std::chrono::system_clock::duration time) {
+std::int64_t seconds(std::chrono::nanoseconds time) {
   return std::chrono::duration_cast<std::chrono::seconds>(time).count();
 }
 
@@ -68,8 +68,7 @@ const char* status(const MediaReport& caller, const MediaReport& callee) {
 }
 
 // In seconds, from when the stream was made until somebody was heard on it.
-Json post_dial_delay(const MediaReport& caller, const MediaReport& callee,
-                     std::chrono::system_clock::time_point now) {
+Json post_dial_delay(const MediaReport& caller, const MediaReport& callee, const Moment& now) {
   const auto heard_for = std::max(caller.heard_for(), callee.heard_for());
   if (!heard_for) return {};
   const auto delay = now - std::max(caller.created, callee.created) - *heard_for;
@@ -121,7 +120,7 @@ Json session(const CallReport& call) {
           {"from_uri", text(call.from_uri)},
           {"to_tag", text(callee != nullptr ? callee->tag : "")},
           {"to_uri", text(call.to_uri)},
-          {"start_time", seconds(call.created.time_since_epoch())},
+          {"start_time", seconds(call.created.wall.time_since_epoch())},
           {"duration", duration},
           {"caller_ua", agent(caller)},
           {"callee_ua", agent(callee)},

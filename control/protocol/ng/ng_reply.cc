@@ -138,7 +138,7 @@ void write(Writer& out, const TagReport& tag, system_clock::time_point now) {
   out.entry("tag", tag.tag);
   if (!tag.via_branch.empty()) out.entry("via-branch", tag.via_branch);
   if (!tag.label.empty()) out.entry("label", tag.label);
-  out.entry("created", seconds(tag.created));
+  out.entry("created", seconds(tag.created.wall));
   write_peer(out, "subscriptions", tag.peer_tag);
   write_peer(out, "subscribers", tag.peer_tag);
   out.list("medias");
@@ -219,16 +219,16 @@ void write(Writer& out, const CallReport& call) {
     }
   }
   const auto created =
-      std::chrono::floor<std::chrono::microseconds>(call.created.time_since_epoch()).count();
-  out.entry("created", seconds(call.created));
-  out.entry("created_us", std::int64_t{created - seconds(call.created) * 1'000'000});
+      std::chrono::floor<std::chrono::microseconds>(call.created.wall.time_since_epoch()).count();
+  out.entry("created", seconds(call.created.wall));
+  out.entry("created_us", std::int64_t{created - seconds(call.created.wall) * 1'000'000});
   out.entry("created_ts", std::int64_t{created});
-  out.entry("last signal", seconds(call.last_signal));
+  out.entry("last signal", seconds(call.last_signal.wall));
   out.entry("last redis update", std::int64_t{0});
   if (!call.metadata.empty()) out.entry("metadata", call.metadata);
-  write_sources(out, sources, call.reported);
+  write_sources(out, sources, call.reported.wall);
   out.dictionary("tags");
-  for (const TagReport& tag : call.tags) write(out, tag, call.reported);
+  for (const TagReport& tag : call.tags) write(out, tag, call.reported.wall);
   out.end();
   out.dictionary("totals");
   write(out, "RTP", rtp);

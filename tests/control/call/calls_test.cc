@@ -136,6 +136,19 @@ TEST_F(CallTableTest, DeleteTellsWhatWasAndFreesEverything) {
   EXPECT_EQ(reason(fatal), kNoMatch);
 }
 
+// All ages are differences of the monotonic clock, here the one that the test moves.
+TEST_F(CallTableTest, DurationsFollowTheMonotonicClock) {
+  establish();
+  now += 9s;
+  const CallReport told = std::get<reply::Query>(handle(request(Command::query))).call;
+  ASSERT_TRUE(told.answered);
+  EXPECT_EQ(told.reported - told.created, 9s);
+  EXPECT_EQ(told.reported - *told.answered, 9s);
+  EXPECT_EQ(told.reported - told.last_signal, 9s);
+  EXPECT_EQ(told.reported - told.tags.at(1).created, 9s);
+  EXPECT_EQ(told.reported - told.tags.at(1).medias.at(0).created, 9s);
+}
+
 TEST_F(CallTableTest, DeleteMatchesTags) {
   establish();
   Request wrong = remove(0s);

@@ -122,8 +122,12 @@ TEST(Notification, TheEndLineIsTheCallsRecord) {
   end.reason = "deleted";
   end.dialog_id = "7:8";
   const Event start = event(event::Start{});
-  end.report.created = start.time - std::chrono::seconds(9);
-  end.report.answered = start.time - std::chrono::milliseconds(4250);
+  // The wall clock has been stepped forth by a minute since the answer: the call lasted 4.25 s.
+  const std::chrono::steady_clock::time_point now{std::chrono::hours(1)};
+  end.report.created = {start.time - std::chrono::seconds(9), now - std::chrono::seconds(9)};
+  end.report.answered = {start.time - std::chrono::milliseconds(4250),
+                         now - std::chrono::milliseconds(4250)};
+  end.report.reported = {start.time + std::chrono::minutes(1), now};
   StreamReport rtp{.local = {},
                    .local_endpoint = {IpAddress::v4(198, 18, 0, 2), UdpPort(30000)},
                    .advertised = Endpoint{IpAddress::v4(10, 0, 0, 1), UdpPort(4000)},

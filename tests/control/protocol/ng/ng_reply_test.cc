@@ -74,14 +74,16 @@ CallReport call() {
   far_audio.blocked = far_audio.dtmf_blocked = true;
   far_audio.streams = {far_rtp};
 
-  const system_clock::time_point created(1'700'000'000s + 123'456us);
+  const auto at = [](std::chrono::seconds time) {
+    return Moment{system_clock::time_point(1'700'000'000s + 123'456us + time), {}};
+  };
   CallReport report;
   report.call_id = "call@host";
-  report.created = created;
-  report.last_signal = created + 4s;
-  report.reported = created + 10s;
-  report.tags = {{"alice", "z9hG4bK1", created, "bob", {audio}, ""},
-                 {"bob", "", created + 1s, "alice", {far_audio}, ""}};
+  report.created = at(0s);
+  report.last_signal = at(4s);
+  report.reported = at(10s);
+  report.tags = {{"alice", "z9hG4bK1", at(0s), "bob", {audio}, ""},
+                 {"bob", "", at(1s), "alice", {far_audio}, ""}};
   return report;
 }
 

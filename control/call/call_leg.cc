@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <algorithm>
+#include <utility>
+
+#include "control/call/call.h"
+
+namespace millrace {
+
+bool Call::Leg::has(std::string_view tag) const {
+  return std::ranges::any_of(tags, [&](const Text& own) { return own == tag; });
+}
+
+bool Call::Leg::has_room_for(std::string_view tag) const {
+  return tags.size() < kMaxTags || has(tag);
+}
+
+void Call::Leg::add(std::string_view tag) {
+  if (!tag.empty() && !has(tag)) tags.emplace_back(tag);
+}
+
+void Call::Leg::stamp(const Moment& now) {
+  if (!created.is_set()) created = now;
+  for (LegMedia& media : medias) {
+    if (!media.created.is_set()) media.created = now;
+  }
+}
+
+const PartyMedia& Call::Leg::said(std::size_t index) const {
+  static const PartyMedia absent;
+  return index < medias.size() ? medias[index].said : absent;
+}
+
+const HeldPorts* Call::Leg::ports(std::size_t index) const {
+  return index < medias.size() ? medias[index].ports.get() : nullptr;
+}
+
+std::optional<IpAddress> Call::Leg::address() const {
+  for (const LegMedia& media : medias) {
+    if (media.ports) return media.ports->address();
+  }
+  return std::nullopt;
+}
+
+void Call::Leg::take_over(std::vector<PartyMedia> news, const Request& request) {
+  if (medias.size() < news.size()) medias.resize(news.size());
+  for (std::size_t i = 0; i < news.size(); ++i) medias[i].said = std::move(news[i]);
+  asymmetric = request.asymmetric;
+  media_handover = request.media_handover;
+  nat_wait = request.nat_wait;
+  pierce_nat = request.pierce_nat;
+  if (!request.label.empty()) label = request.label;
+  if (!request.reset) return;
+  for (LegMedia& media : medias) {
+    for (auto& part : media.said.components) part.moved = true;
+  }
+}
+
+sdp::Origin* Call::Leg::origin_for(const Request& request) {
+  if (request.edits.origin.empty()) return nullptr;
+  if (!origin) origin = std::make_unique<sdp::Origin>();
+  return origin.get();
+}
+
+}  // namespace millrace

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// What calls.cc and calls_report.cc share: the table, the schedule and the counters.
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <tbb/concurrent_hash_map.h>
+
+#include "control/call/call.h"
+#include "control/call/call_log.h"
+#include "control/call/call_schedule.h"
+#include "control/call/calls.h"
+#include "control/call/speed.h"
+#include "control/log.h"
+#include "control/ports/realm.h"
+
+namespace millrace {
+
+struct Calls::Impl {
+  using Time = Clock::time_point;
+  using Counter = std::atomic<std::uint64_t>;
+  static constexpr std::uint64_t kMassEnd = 20;  // timeouts a second, and a tenth of all calls
+  static constexpr auto kLatchLook = std::chrono::seconds(1);
+  static constexpr auto kRetry = std::chrono::seconds(1);  // after a check that failed
+  static constexpr std::array<std::string_view, 7> kEndNames = {
+      "media-timeout", "silent-timeout",  "offer-timeout", "final-timeout",
+      "deleted",       "ice-direct-path", "forced"};
+  // By the proxy, or as it should be: nobody needs to be told.
+  static bool expected(Call::End end) {
+    return end == Call::End::deleted || end == Call::End::ice_direct;
+  }
+
+  using Table = tbb::concurrent_hash_map<std::string_view, CallPtr>;  // by Call::id()
+
+  const Config& config;
+  Dataplane& dataplane;
+  Realms realms;  // outlives the calls, whose ports go back there
+  Table table;
+  CallSchedule schedule;
+  const Time started = Clock::now();
+  std::atomic<bool> draining = false;
+  const bool readers;  // of the event stream
+  EventOutlet outlet;
+
+  Speed bytes{kSpeedPeriod, started};  // that workers relay
+
+  // Of the expire() under way, which may take several portions.
+  Counter pass_sessions = 0, pass_timeouts = 0;
+
+  Counter sessions = 0, sessions_total = 0, rejected = 0, errors = 0;
+  std::array<Counter, kEndNames.size()> ends{};  // by Call::End
+  std::array<Counter, kCommands> commands{};     // by Command
+
+  Impl(const Config& settings, Dataplane& packets)
+      : config(settings),
+        dataplane(packets),
+        realms(settings),
+        readers(std::ranges::any_of(settings.notify, [](const Notify& notify) {
+          return notify.type == NotifyType::events;
+        })) {}
+
+  [[nodiscard]] CallPtr find(std::string_view call_id) const {
+    Table::const_accessor found;
+    return table.find(found, call_id) ? found->second : nullptr;
+  }
+
+  // The call, made if need be; null if no further one is allowed.
+  [[nodiscard]] CallPtr find_or_make(const Request& request, Time now) {
+    if (CallPtr call = find(request.call_id)) return call;
+    const std::uint64_t others = sessions.fetch_add(1);
+    if (draining || (config.limits.calls != 0 && others >= config.limits.calls)) {
+      --sessions;
+      return nullptr;
+    }
+    try {
+      const auto made = std::make_shared<Call>(request, config.timeouts, realms, dataplane, now);
+      Table::const_accessor found;
+      if (!table.insert(found, {made->id(), made})) --sessions;  // another thread was faster
+      return found->second;
+    } catch (...) {
+      --sessions;
+      throw;
+    }
+  }
+
+  // Precondition: the call's lock is held.
+  void leave(const CallPtr& call) {
+    call->gone = true;
+    call->clear();
+    schedule.forget(call);
+    table.erase(call->id());
+    --sessions;
+  }
+
+  [[nodiscard]] event::End ending(const Call& call, Time now) const {
+    event::End last = call.ending();
+    if (readers || log_enabled(Level::info)) last.report = call.report(now);
+    return last;
+  }
+
+  // `last` is its ending() before it lost its dialogs.
+  void finish(const CallPtr& call, Call::End end, event::End last) {
+    leave(call);
+    const auto reason = static_cast<std::size_t>(end);
+    ++ends[reason];
+    log_end(call->id(), kEndNames[reason], expected(end), last.report);
+    const event::End::Dialog tags = last.tags;
+    last.reason = kEndNames[reason];
+    last.notify_proxy = !expected(end);
+    if (last.notify_proxy && end != Call::End::forced) {
+      ++pass_timeouts;
+      tell(*call, tags, event::Timeout{last.reason});
+    }
+    if (watched() || last.notify_proxy) tell(*call, tags, std::move(last));
+  }
+
+  // All events are published; without readers, only ends that a proxy is notified of.
+  [[nodiscard]] bool watched() const { return outlet && readers; }
+  // An event that cannot be passed on costs itself, not the request that caused it.
+  void tell(const Call& call, const event::End::Dialog& tags, decltype(Event::what) what) const {
+    if (!outlet) return;
+    guarded(call, [&] {
+      outlet({.time = std::chrono::system_clock::now(),
+              .call_id = std::string(call.id()),
+              .from_tag = tags.from_tag,
+              .to_tag = tags.to_tag,
+              .what = std::move(what)});
+    });
+  }
+  void tell(const Call& call, decltype(Event::what) what) const {
+    if (watched()) tell(call, call.tags(), std::move(what));
+  }
+  // After an offer or answer; `answered`: it was before.
+  void tell_progress(Call& call, bool fresh, bool answered) const {
+    guarded(call, [&] {
+      if (fresh) tell(call, event::Start{});
+      if (!answered && call.answered()) tell(call, event::Answer{});
+      if (const auto held = call.hold_changed()) {
+        *held ? tell(call, event::Hold{}) : tell(call, event::Resume{});
+      }
+    });
+  }
+  void tell_latches(Call& call) const {
+    guarded(call, [&] {
+      for (event::Latched& latched : call.new_latches()) tell(call, std::move(latched));
+    });
+  }
+  // After an offer or answer. A call that stands for a later check stays there: it is found to
+  // live on. Precondition: the call's lock is held.
+  void plan(const CallPtr& call, bool fresh, Time now) {
+    const Time next = next_look(*call, call->may_end(), now);
+    fresh ? schedule.set(call, next) : schedule.at(call, next);
+  }
+  [[nodiscard]] Time next_look(const Call& call, Time next, Time now) const {
+    return watched() && call.awaits_latch(now) ? std::min(next, now + kLatchLook) : next;
+  }
+
+  // An exception from one call is logged and stops neither the caller nor the other calls.
+  template <typename Act>
+  void guarded(const Call& call, Act&& act) const {
+    try {
+      act();
+    } catch (const std::exception& error) {
+      log_event(Level::error, "call-exception", {{"call-id", call.id()}, {"reason", error.what()}});
+    }
+  }
+
+  [[nodiscard]] Reply refuse(const Request& request, std::string reason) {
+    log_event(Level::warning, "refused",
+              {{"command", name(request.command)},
+               {"call-id", request.call_id},
+               {"from-tag", request.from_tag},
+               {"to-tag", request.to_tag},
+               {"reason", reason}});
+    ++errors;
+    return reply::Failure{std::move(reason)};
+  }
+
+  // What `act` makes of the call that `request` names, under its lock; or of none, by `miss`.
+  template <typename Act, typename Miss>
+  [[nodiscard]] Reply with_call(const Request& request, Act&& act, Miss&& miss) const {
+    const CallPtr call = find(request.call_id);
+    if (!call) return miss();
+    const std::lock_guard lock(call->mutex);
+    return call->empty() ? miss() : act(call);
+  }
+  template <typename Act>
+  [[nodiscard]] Reply with_call(const Request& request, Act&& act) {
+    return with_call(request, act,
+                     [&] { return refuse(request, std::string(reason::kUnknownCall)); });
+  }
+
+  [[nodiscard]] std::uint64_t relayed_bytes() const;
+  [[nodiscard]] Reply limit_reached(const Request& request);
+  [[nodiscard]] Reply offer(const Request& request, Time now);
+  [[nodiscard]] Reply answer(const Request& request, Time now);
+  [[nodiscard]] Reply trickle(const Request& request, Time now);
+  [[nodiscard]] Reply remove(const Request& request, Time now);
+  [[nodiscard]] Reply query(const Request& request, Time now);
+  [[nodiscard]] Reply restrain(const Request& request);
+  void check(const CallPtr& call, Time now);
+  void log_mass_end();
+};
+
+}  // namespace millrace

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <numeric>
+
+#include "control/call/calls_impl.h"
+
+namespace millrace {
+
+std::uint64_t Calls::Impl::relayed_bytes() const {
+  std::uint64_t sum = 0;
+  for (const WorkerReport& worker : dataplane.report().workers) sum += worker.relayed_bytes;
+  return sum;
+}
+
+SummaryReport Calls::summary(Clock::time_point now) const {
+  const Impl& calls = *impl_;
+  SummaryReport report;
+  if (!calls.config.interfaces.empty()) {
+    const Interface& first = calls.config.interfaces.front();
+    report.address = first.advertised.empty() ? first.addresses.front() : first.advertised.front();
+  }
+  report.draining = calls.draining;
+  report.sessions = calls.sessions;
+  report.uptime = std::chrono::duration_cast<std::chrono::seconds>(now - calls.started);
+  report.bits_per_second = calls.bytes.a_second() * 8;
+  calls.schedule.visit([&](const CallPtr& call) {
+    const std::lock_guard lock(call->mutex);
+    call->count_streams(report.streams);
+    return true;
+  });
+  return report;
+}
+
+StatisticsReport Calls::statistics(Clock::time_point now) const {
+  const Impl& calls = *impl_;
+  const auto ended = [&](Call::End end) {
+    return calls.ends[static_cast<std::size_t>(end)].load();
+  };
+  const auto asked = [&](Command command) {
+    return calls.commands[static_cast<std::size_t>(command)].load();
+  };
+  StatisticsReport report{
+      .sessions = calls.sessions,
+      .sessions_total = calls.sessions_total,
+      .sessions_rejected = calls.rejected,
+      .timeouts = ended(Call::End::media_timeout),
+      .silent_timeouts = ended(Call::End::silent_timeout),
+      .offer_timeouts = ended(Call::End::offer_timeout),
+      .final_timeouts = ended(Call::End::final_timeout),
+      .deleted = ended(Call::End::deleted),
+      .ice_direct = ended(Call::End::ice_direct),
+      .offers = asked(Command::offer),
+      .answers = asked(Command::answer),
+      .deletes = asked(Command::remove),
+      .pings = asked(Command::ping),
+      .queries = asked(Command::query),
+      .lists = asked(Command::list),
+      .errors = calls.errors,
+      .ports_used = calls.realms.ports_used(),
+      .ports_free = calls.realms.ports_free(),
+      .uptime = std::chrono::duration_cast<std::chrono::seconds>(now - calls.started),
+      .dataplane = {}};
+  report.dataplane = calls.dataplane.report();
+  for (const WorkerReport& worker : report.dataplane.workers) {
+    report.packets += worker.relayed;
+    report.bytes += worker.relayed_bytes;
+    report.packet_errors +=
+        std::accumulate(worker.drops.begin(), worker.drops.end(), std::uint64_t{0});
+  }
+  return report;
+}
+
+}  // namespace millrace
