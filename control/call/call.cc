@@ -32,10 +32,11 @@ PartyMedia unchanged(PartyMedia said) {
 
 }  // namespace
 
-Call::Call(const Request& first, const Timeouts& timeouts, const Realms& realms,
-           Dataplane& dataplane, Clock::time_point now)
+Call::Call(const Request& first, const Config& config, const Realms& realms, Dataplane& dataplane,
+           Clock::time_point now)
     : id_(first.call_id),
-      timeouts_(timeouts),
+      timeouts_(config.timeouts),
+      limits_(config.limits),
       realms_(realms),
       dataplane_(dataplane),
       held_(first.hold != Hold::none),
@@ -247,6 +248,14 @@ void Call::commit(Exchange& exchange, std::vector<PartyMedia> said, Staged stage
   exchange.dialog().pending = true;
 }
 
+// Each takes two pairs of ports, and a few offers could take all there are.
+Result<void> Call::check_streams(const std::vector<PartyMedia>& said) const {
+  const auto live = std::ranges::count(said, State::live, &PartyMedia::state);
+  if (std::cmp_less_equal(live, limits_.streams)) return {};
+  return fail("The offer has " + std::to_string(live) + " media streams; [limits] streams allows " +
+              std::to_string(limits_.streams) + " a call");
+}
+
 Result<Call::Told> Call::settle_offer(const Request& request, const sdp::Session& session,
                                       Clock::time_point now) {
   auto exchange = place(request, session);
@@ -254,6 +263,7 @@ Result<Call::Told> Call::settle_offer(const Request& request, const sdp::Session
   Leg &sender = *exchange->sender, &reader = *exchange->reader;
   auto said = describe_all(request, session, sender);
   if (!said) return std::unexpected(said.error());
+  if (auto ok = check_streams(*said); !ok) return std::unexpected(ok.error());
   const bool shrink = said->size() < sender.medias.size();
   if (shrink && (has_answered(sender) || has_answered(reader))) {
     return fail("The offer has " + std::to_string(said->size()) + " m= lines where there were " +
@@ -265,10 +275,15 @@ Result<Call::Told> Call::settle_offer(const Request& request, const sdp::Session
 
   // From here on nothing fails.
   const std::size_t count = said->size();
+  const auto pairs = sender.port_pairs() + reader.port_pairs();
   commit(*exchange, std::move(*said), std::move(*staged), shrink, request);
   signalled(request, exchange->dialog(), now);
   Dialog& dialog = exchange->known != nullptr ? *exchange->known
                                               : dialogs_.emplace_back(std::move(exchange->made));
+  if (!dialog.answered) {
+    dialog.offered.add(realms_.offers(), request.received_from,
+                       sender.port_pairs() + reader.port_pairs() - pairs);
+  }
   take_hold(dialog, sender, request);
   take_early(sender, now);
   // A new branch leaves alone what is joined already.
@@ -371,6 +386,7 @@ Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Sessio
   dialog->final |= request.sip_code >= kFinalResponse && !request.provisional;
   signalled(request, *dialog, now);
   if (!answered_) answered_ = signalled_;
+  dialog->offered.answered();
   drop_refused(*dialog);
   join(*dialog);
   return result;

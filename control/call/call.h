@@ -30,6 +30,7 @@
 #include "control/command/request.h"
 #include "control/config/config.h"
 #include "control/notify/event.h"
+#include "control/ports/offered_ports.h"
 #include "control/ports/realm.h"
 #include "control/sdp/sdp.h"
 #include "dataplane/base/text.h"
@@ -65,7 +66,7 @@ class Call {
   };
 
   // `first` is the offer that makes it; all but this must outlive it.
-  Call(const Request& first, const Timeouts& timeouts, const Realms& realms, Dataplane& dataplane,
+  Call(const Request& first, const Config& config, const Realms& realms, Dataplane& dataplane,
        Clock::time_point now);
 
   // What the other party is told: SDP, or endpoints if the request names its medias; or the
@@ -155,6 +156,7 @@ class Call {
     [[nodiscard]] bool has_room_for(std::string_view tag) const;
     void add(std::string_view tag);
     void stamp(const Moment& now);  // what is new of it
+    [[nodiscard]] std::ptrdiff_t port_pairs() const;
     [[nodiscard]] const PartyMedia& said(std::size_t index) const;
     [[nodiscard]] const HeldPorts* ports(std::size_t index) const;
     [[nodiscard]] std::optional<IpAddress> address() const;  // of its ports
@@ -190,6 +192,7 @@ class Call {
     bool pending = false;  // an offer waits for its answer
     bool final = false;    // answered by a final response, as far as that was told
     std::optional<Clock::time_point> delete_at;
+    OfferedPorts offered;  // until the first answer
 
     // Whether media flows between its two; to others a party of several dialogs only signals.
     [[nodiscard]] bool is_joined() const { return a->peer == b.get(); }
@@ -246,6 +249,7 @@ class Call {
                                                              const Leg* offerer = nullptr) const;
   [[nodiscard]] Result<Staged> take_ports(const std::vector<PartyMedia>& said, const Leg& from,
                                           const Leg& to, Clock::time_point now) const;
+  [[nodiscard]] Result<void> check_streams(const std::vector<PartyMedia>& said) const;
   void signalled(const Request& request, Dialog& dialog, Clock::time_point now);
   [[nodiscard]] bool has_answered(const Leg& leg) const;
   [[nodiscard]] Result<std::shared_ptr<Leg>> make_leg(std::string_view interface,
@@ -330,6 +334,7 @@ class Call {
   const Text id_;
   Text from_tag_, from_uri_, to_uri_, username_;  // of the first update
   const Timeouts& timeouts_;
+  const Limits& limits_;
   const Realms& realms_;
   Dataplane& dataplane_;
   std::vector<Dialog> dialogs_;

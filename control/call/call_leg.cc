@@ -25,6 +25,11 @@ void Call::Leg::stamp(const Moment& now) {
   }
 }
 
+std::ptrdiff_t Call::Leg::port_pairs() const {
+  return std::ranges::count_if(medias,
+                               [](const LegMedia& media) { return media.ports != nullptr; });
+}
+
 const PartyMedia& Call::Leg::said(std::size_t index) const {
   static const PartyMedia absent;
   return index < medias.size() ? medias[index].said : absent;

@@ -42,6 +42,18 @@ Reply Calls::Impl::limit_reached(const Request& request) {
   return reply::Failure{std::string(kSessionLimit)};
 }
 
+// Who holds them is what an operator asks first.
+void Calls::Impl::out_of_ports() {
+  ++rejected;
+  const UnansweredPorts held = unanswered();
+  const auto* most = held.most.empty() ? nullptr : &held.most.front();
+  log_event(Level::warning, "ports-exhausted",
+            {{"used", realms.ports_used()},
+             {"of-unanswered-offers", held.all},
+             {"most-by", most != nullptr && most->address ? most->address->text() : ""},
+             {"it-holds", most != nullptr ? most->ports : 0}});
+}
+
 Reply Calls::Impl::offer(const Request& request, Time now) {
   const bool update = request.command == Command::update;
   Reading reading;
@@ -58,7 +70,7 @@ Reply Calls::Impl::offer(const Request& request, Time now) {
     auto told = update ? call->update(request, *session, now) : call->offer(request, *session, now);
     if (!told) {
       if (call->empty()) leave(call);
-      if (told.error().message == kOutOfPorts) ++rejected;
+      if (told.error().message == kOutOfPorts) out_of_ports();
       return refuse(request, std::move(told.error().message));
     }
     if (fresh) ++sessions_total;

@@ -84,7 +84,7 @@ struct Calls::Impl {
       return nullptr;
     }
     try {
-      const auto made = std::make_shared<Call>(request, config.timeouts, realms, dataplane, now);
+      const auto made = std::make_shared<Call>(request, config, realms, dataplane, now);
       Table::const_accessor found;
       if (!table.insert(found, {made->id(), made})) --sessions;  // another thread was faster
       return found->second;
@@ -203,6 +203,8 @@ struct Calls::Impl {
 
   [[nodiscard]] std::uint64_t relayed_bytes() const;
   [[nodiscard]] Reply limit_reached(const Request& request);
+  void out_of_ports();
+  [[nodiscard]] UnansweredPorts unanswered() const;
   [[nodiscard]] Reply offer(const Request& request, Time now);
   [[nodiscard]] Reply answer(const Request& request, Time now);
   [[nodiscard]] Reply trickle(const Request& request, Time now);

@@ -11,6 +11,13 @@ std::uint64_t Calls::Impl::relayed_bytes() const {
   return sum;
 }
 
+UnansweredPorts Calls::Impl::unanswered() const {
+  const OffersBySource::Report report = realms.offers().report();
+  UnansweredPorts result{.all = report.all, .most = {}};
+  for (const auto& [address, ports] : report.most) result.most.push_back({address, ports});
+  return result;
+}
+
 SummaryReport Calls::summary(Clock::time_point now) const {
   const Impl& calls = *impl_;
   SummaryReport report;
@@ -57,6 +64,7 @@ StatisticsReport Calls::statistics(Clock::time_point now) const {
       .errors = calls.errors,
       .ports_used = calls.realms.ports_used(),
       .ports_free = calls.realms.ports_free(),
+      .ports_unanswered = calls.unanswered(),
       .uptime = std::chrono::duration_cast<std::chrono::seconds>(now - calls.started),
       .dataplane = {}};
   report.dataplane = calls.dataplane.report();

@@ -211,6 +211,16 @@ struct CallReport {
   std::chrono::seconds media_timeout{};  // the call's own, or as configured
 };
 
+// Ports that offers hold which nobody has answered yet.
+struct UnansweredPorts {
+  struct Source {
+    std::optional<IpAddress> address;  // of the signalling; of IPv6 its /64; none was given
+    std::uint64_t ports = 0;
+  };
+  std::uint64_t all = 0;
+  std::vector<Source> most;  // the sources that hold most, most first
+};
+
 struct StatisticsReport {
   std::uint64_t sessions = 0;  // calls now
   std::uint64_t sessions_total = 0;
@@ -221,6 +231,7 @@ struct StatisticsReport {
   std::uint64_t offers = 0, answers = 0, deletes = 0, pings = 0, queries = 0, lists = 0;
   std::uint64_t errors = 0;  // error replies
   std::uint64_t ports_used = 0, ports_free = 0;
+  UnansweredPorts ports_unanswered;
   std::uint64_t packets = 0, bytes = 0, packet_errors = 0;  // relayed, dropped
   std::chrono::seconds uptime{};
   DataplaneReport dataplane;

@@ -109,7 +109,9 @@ void read_timeouts(const toml::table& table, Timeouts& timeouts) {
 }
 
 void read_limits(const toml::table& table, Limits& limits) {
-  TomlReader(table, "[limits]", {"calls"}).read("calls", limits.calls, 0, 100'000'000);
+  const TomlReader reader(table, "[limits]", {"calls", "streams"});
+  reader.read("calls", limits.calls, 0, 100'000'000);
+  reader.read("streams", limits.streams, 1, 64);
 }
 
 void read_log(const toml::table& table, Log& log) {

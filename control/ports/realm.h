@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "control/config/config.h"
+#include "control/ports/offered_ports.h"
 #include "control/ports/port_pool.h"
 #include "dataplane/dataplane.h"
 
@@ -75,12 +76,14 @@ class Realms {
 
   // Lets rested ports go free; call it once a second.
   void advance(PortPool::Clock::time_point now);
+  [[nodiscard]] OffersBySource& offers() const { return *offers_; }
   [[nodiscard]] std::uint64_t ports_used() const;
   [[nodiscard]] std::uint64_t ports_free() const;
 
  private:
   std::vector<std::unique_ptr<Realm>> realms_;  // in the order of the configuration, IPv4 first
   std::vector<IpAddress> own_;                  // media addresses and those in SDP, sorted
+  std::unique_ptr<OffersBySource> offers_ = std::make_unique<OffersBySource>();
 };
 
 }  // namespace millrace

@@ -307,7 +307,19 @@ void write(Writer& out, const StatisticsReport& s) {
          {"totalquerycount", s.queries},
          {"totallistcount", s.lists},
          {"totalerrorcount", s.errors}});
-  write(out, "ports", {{"used", s.ports_used}, {"free", s.ports_free}});
+  out.dictionary("ports");
+  out.entry("used", s.ports_used);
+  out.entry("free", s.ports_free);
+  out.entry("unanswered", s.ports_unanswered.all);
+  out.list("unanswered by source");
+  for (const auto& [address, ports] : s.ports_unanswered.most) {
+    out.dictionary();
+    out.entry("source", address ? address->text() : "unknown");
+    out.entry("ports", ports);
+    out.end();
+  }
+  out.end();
+  out.end();
   write(out, s.dataplane);
   out.end();
 }

@@ -37,6 +37,7 @@ TEST(Config, DefaultsAreThoseOfTheHeader) {
   EXPECT_EQ(config->timeouts.notify, seconds(10));
   EXPECT_EQ(config->timeouts.quarantine, seconds(60));
   EXPECT_EQ(config->limits.calls, 0U);
+  EXPECT_EQ(config->limits.streams, 32U);
   EXPECT_EQ(config->log.level, "info");
   EXPECT_EQ(config->log.format, LogFormat::text);
   EXPECT_EQ(config->log.lines_per_second, 1000U);
@@ -95,6 +96,7 @@ notify = 5
 quarantine = 6
 [limits]
 calls = 7
+streams = 64
 [log]
 level = "warning"
 format = "json"
@@ -139,6 +141,7 @@ lines_per_second = 8
   EXPECT_EQ(config->timeouts.notify, seconds(5));
   EXPECT_EQ(config->timeouts.quarantine, seconds(6));
   EXPECT_EQ(config->limits.calls, 7U);
+  EXPECT_EQ(config->limits.streams, 64U);
   EXPECT_EQ(config->log.level, "warning");
   EXPECT_EQ(config->log.format, LogFormat::json);
   EXPECT_EQ(config->log.lines_per_second, 8U);
@@ -168,7 +171,7 @@ TEST(Config, UnknownKeysNameTheNearest) {
   EXPECT_EQ(interface_error("adresses = []"),
             "m.toml:7:1: unknown key 'adresses' in [[interface]]; did you mean 'addresses'?");
   EXPECT_EQ(rest_error("[limits]\nxyz = 1"),
-            "m.toml:10:1: unknown key 'xyz' in [limits]; known are calls");
+            "m.toml:10:1: unknown key 'xyz' in [limits]; known are calls, streams");
 }
 
 TEST(Config, Dataplane) {
@@ -275,6 +278,9 @@ TEST(Config, InterfaceGatewayAndAdvertised) {
             "on-link router or correct the prefix length");
   EXPECT_EQ(interface_error("gateway = '198.18.0.5'"),
             "m.toml:7:11: gateway 198.18.0.5 is the interface's own address; write the router's");
+  EXPECT_EQ(interface_error("gateway = '198.18.0.255'"),
+            "m.toml:7:11: gateway 198.18.0.255 is the network or broadcast address of its network; "
+            "write the router's");
   EXPECT_EQ(interface_error("gateway = 'router'"),
             "m.toml:7:11: gateway: 'router' is not an IP address; write 192.0.2.1 or 2001:db8::1");
   EXPECT_EQ(interface_error("advertised = '0.0.0.0'"),
@@ -363,6 +369,8 @@ TEST(Config, TimeoutsLimitsAndLog) {
             "m.toml:10:9: media is a string; write an integer from 0 to 31536000");
   EXPECT_EQ(rest_error("[limits]\ncalls = -1"),
             "m.toml:10:9: calls is -1; it must be from 0 to 100000000");
+  EXPECT_EQ(rest_error("[limits]\nstreams = 65"),
+            "m.toml:10:11: streams is 65; it must be from 1 to 64");
   EXPECT_EQ(rest_error("[log]\nlevel = 'warn'"),
             "m.toml:10:9: level is 'warn'; it must be one of \"debug\", \"info\", \"warning\", "
             "\"error\"");
@@ -425,6 +433,7 @@ TEST(ReadConfig, CommentedDefaultsInCarrierTomlAreTheTrueOnes) {
   EXPECT_EQ(config->timeouts.delete_delay, Timeouts().delete_delay);
   EXPECT_EQ(config->timeouts.quarantine, Timeouts().quarantine);
   EXPECT_EQ(config->limits.calls, Limits().calls);
+  EXPECT_EQ(config->limits.streams, Limits().streams);
   EXPECT_EQ(config->log.level, Log().level);
   EXPECT_EQ(config->log.lines_per_second, Log().lines_per_second);
 }

@@ -260,6 +260,8 @@ TEST(NgReply, Statistics) {
   report.offers = 101;
   report.errors = 4;
   report.ports_used = 28;
+  report.ports_unanswered = {.all = 12,
+                             .most = {{IpAddress::v4(192, 0, 2, 1), 8}, {std::nullopt, 4}}};
   report.packets = 1'000'000;
   report.uptime = 18s;
   const Json statistics = as_json(reply::Statistics{report})["statistics"];
@@ -274,6 +276,10 @@ TEST(NgReply, Statistics) {
   EXPECT_EQ(statistics["controlstatistics"]["totaloffercount"], 101);
   EXPECT_EQ(statistics["controlstatistics"]["totalerrorcount"], 4);
   EXPECT_EQ(statistics["ports"]["used"], 28);
+  EXPECT_EQ(statistics["ports"]["unanswered"], 12);
+  EXPECT_EQ(statistics["ports"]["unanswered by source"],
+            Json::parse(R"([{"source": "192.0.2.1", "ports": 8},
+                            {"source": "unknown", "ports": 4}])"));
 }
 
 TEST(NgReply, StatisticsOfTheDataPlane) {
