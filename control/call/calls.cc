@@ -183,7 +183,7 @@ Reply Calls::handle(const Request& request, Clock::time_point now) {
                                                              : Command::offer;
   ++calls.commands[static_cast<std::size_t>(counted)];
   const bool has_sdp = request.command == Command::offer || request.command == Command::answer;
-  if (const auto missing = missing_key(request)) return calls.refuse(request, *missing);
+  if (const auto why = refused_key(request)) return calls.refuse(request, *why);
   if (has_sdp && request.fragment) return calls.trickle(request, now);
   if (has_sdp && request.edits.lines.loop_mark && sdp::has_looped(request.sdp)) {
     return reply::Sdp{std::string(request.sdp)};

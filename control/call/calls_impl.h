@@ -50,7 +50,8 @@ struct Calls::Impl {
   CallSchedule schedule;
   const Time started = Clock::now();
   std::atomic<bool> draining = false;
-  const bool readers;  // of the event stream
+  const std::uint64_t port_pairs;  // and so many calls, where limits.calls is none
+  const bool readers;              // of the event stream
   EventOutlet outlet;
 
   Speed bytes{kSpeedPeriod, started};  // that workers relay
@@ -66,6 +67,7 @@ struct Calls::Impl {
       : config(settings),
         dataplane(packets),
         realms(settings),
+        port_pairs(realms.ports_free() / 2),
         readers(std::ranges::any_of(settings.notify, [](const Notify& notify) {
           return notify.type == NotifyType::events;
         })) {}
@@ -79,7 +81,7 @@ struct Calls::Impl {
   [[nodiscard]] CallPtr find_or_make(const Request& request, Time now) {
     if (CallPtr call = find(request.call_id)) return call;
     const std::uint64_t others = sessions.fetch_add(1);
-    if (draining || (config.limits.calls != 0 && others >= config.limits.calls)) {
+    if (draining || others >= (config.limits.calls != 0 ? config.limits.calls : port_pairs)) {
       --sessions;
       return nullptr;
     }

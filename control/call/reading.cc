@@ -1,12 +1,38 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/call/reading.h"
 
+#include <array>
+#include <utility>
+
 #include "control/call/named_media.h"
 #include "control/sdp/sdp_edits.h"
 
 namespace millrace {
 
-std::optional<std::string> missing_key(const Request& request) {
+namespace {
+
+// A call keeps these as long as it lives, and it may have many tags.
+std::optional<std::string> too_long(const Request& request) {
+  const std::array names = std::to_array<std::pair<std::string_view, std::string_view>>(
+      {{"call-id", request.call_id},
+       {"from-tag", request.from_tag},
+       {"to-tag", request.to_tag},
+       {"via-branch", request.via_branch},
+       {"label", request.label},
+       {"notification socket", request.notify_socket},
+       {"notification tag", request.notify_tag},
+       {"dialog id", request.dialog_id}});
+  for (const auto& [name, value] : names) {
+    if (value.size() <= kMaxName) continue;
+    return "The " + std::string(name) + " has " + std::to_string(value.size()) +
+           " bytes; at most " + std::to_string(kMaxName) + " are taken";
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<std::string> refused_key(const Request& request) {
   const Command command = request.command;
   const bool has_sdp = command == Command::offer || command == Command::answer;
   const bool sets_up = has_sdp || command == Command::update;
@@ -16,6 +42,7 @@ std::optional<std::string> missing_key(const Request& request) {
   if (!of_all && request.call_id.empty()) return "No call-id in message";
   if (sets_up && request.from_tag.empty()) return "No from-tag in message";
   if (command == Command::answer && request.to_tag.empty()) return "No to-tag in message";
+  if (sets_up) return too_long(request);
   return std::nullopt;
 }
 

@@ -20,8 +20,8 @@ struct Reading {
   std::string shortfall;  // what of the edits is left undone
 };
 
-// The error-reason if a key is missing that the command needs.
-[[nodiscard]] std::optional<std::string> missing_key(const Request& request);
+// The error-reason if a key is missing that the command needs, or is too long to be kept.
+[[nodiscard]] std::optional<std::string> refused_key(const Request& request);
 
 // Views into `request` and `reading`, which must outlive it. Fails with the error-reason.
 [[nodiscard]] Result<sdp::Session> read_medias(const Request& request, Reading& reading);

@@ -86,6 +86,8 @@ struct NamedMedia {
   bool ice = false;
 };
 
+// Bytes of a Call-ID, a tag, a branch and whatever else a call keeps whole.
+inline constexpr std::size_t kMaxName = 1024;
 inline constexpr std::size_t kMaxLabel = 128;  // bytes kept of what only reports show
 
 struct Request {

@@ -71,7 +71,7 @@ struct Timeouts {
 };
 
 struct Limits {
-  std::uint32_t calls = 0;     // 0 = as many as ports allow
+  std::uint32_t calls = 0;     // 0 = as many as there are pairs of ports
   std::uint32_t streams = 32;  // of a call: m= lines that have ports; MediaProxy's own bound
 };
 

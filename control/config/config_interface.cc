@@ -96,8 +96,14 @@ void read_gateways(const TomlReader& reader, InterfaceConfig& config) {
     const IpAddress gateway = parsed(node, IpAddress::parse, "gateway");
     const auto is_own = [&](const Prefix& own) { return own.address == gateway; };
     const auto on_link = [&](const Prefix& own) { return own.contains(gateway); };
+    const auto reserves = [&](const Prefix& own) { return own.reserves(gateway); };
     if (std::ranges::any_of(config.addresses, is_own)) {
       refuse(node, fmt::format("gateway {} is the interface's own address; write the router's",
+                               gateway.text()));
+    }
+    if (std::ranges::any_of(config.addresses, reserves)) {
+      refuse(node, fmt::format("gateway {} is the network or broadcast address of its network; "
+                               "write the router's",
                                gateway.text()));
     }
     // IPv6 routers are known by their link-local addresses.

@@ -148,7 +148,8 @@ Result<TagPeer::Endpoint> TagPeer::parse(std::string_view socket) {
     text.insert(colon, "]").insert(0, "[");
   }
   const auto at = millrace::Endpoint::parse(text);
-  if (!at) return wrong();
+  if (!at || at->address.is_unspecified() || at->address.is_multicast_or_broadcast())
+    return wrong();
   return Endpoint(
       asio::ip::tcp::endpoint(asio::ip::make_address(at->address.text()), at->port.number()));
 }

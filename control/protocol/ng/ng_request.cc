@@ -213,9 +213,11 @@ Expected Reader::direction(Value value) {
   return {};
 }
 
+// The reader of the SDP sends there, so what an SDP may not name is not printed either.
 Expected Reader::media_address(Value value) {
   request_.media_address = address(value.text().value_or(""));
-  return request_.media_address ? Expected() : "an IP address";
+  const bool usable = request_.media_address && request_.media_address->is_sendable();
+  return usable ? Expected() : "a unicast IP address that media can be sent to";
 }
 
 // Negative and 256 and above: the packet's own DSCP stays, as without this key.

@@ -240,6 +240,7 @@ TEST(TagPeer, ReadsSocketNames) {
        {std::string(""), std::string("tcp:"), std::string("tcp:1"), std::string("tcp:192.0.2.1"),
         std::string("tcp:192.0.2.1:0"), std::string("tcp:192.0.2.1:65536"),
         std::string("tcp:host.example:9000"), std::string("tcp:192.0.2.1:90x"),
+        std::string("tcp:224.1.1.1:9000"), std::string("tcp:0.0.0.0:9000"),
         std::string("udp:192.0.2.1:9000"), std::string("unix:run/x"), std::string("run/x"),
         long_path}) {
     const auto parsed = TagPeer::parse(bad);

@@ -237,8 +237,19 @@ TEST(NgErrors, MalformedValuesNameTheirKey) {
             "Invalid value of key \"delete delay\": expected seconds, 86400 at most");
   EXPECT_EQ(error(offer("12:delete-delayi9223372036854775807e")),
             "Invalid value of key \"delete-delay\": expected seconds, 86400 at most");
-  EXPECT_EQ(error(offer("13:media address9:192.0.2.x")),
-            "Invalid value of key \"media address\": expected an IP address");
+  EXPECT_EQ(
+      error(offer("13:media address9:192.0.2.x")),
+      "Invalid value of key \"media address\": expected a unicast IP address that media can be "
+      "sent to");
+  // Neither printed nor sent to: multicast, broadcast, loopback, unspecified, IPv6 multicast.
+  for (const std::string_view value : {"9:224.1.1.1", "15:255.255.255.255", "9:127.0.0.1",
+                                       "7:0.0.0.0", "7:ff02::1", "9:240.0.0.1"}) {
+    EXPECT_EQ(
+        error(offer("13:media-address" + std::string(value))),
+        "Invalid value of key \"media-address\": expected a unicast IP address that media can "
+        "be sent to")
+        << value;
+  }
   for (const std::string_view value :
        {"le", "l3:IP4e", "l3:IP49:192.0.2.xe", "l3:IP59:192.0.2.1e", "9:192.0.2.1", "i4e",
         "l3:IP49:192.0.2.19:192.0.2.2e", "ll3:IP4e9:192.0.2.1e"}) {
