@@ -228,7 +228,7 @@ std::string format_line(LogFormat format, Level level, std::chrono::system_clock
     }
     std::string_view text = std::get<std::string_view>(field.value);
     std::string cut;
-    if (text.size() > kMaxLogValue) {
+    if (text.size() > kMaxLogValue && !field.whole) {
       cut = std::string(text.substr(0, kMaxLogValue)) + "...";
       text = cut;
     }

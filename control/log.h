@@ -41,6 +41,7 @@ struct Field {
 
   std::string_view key;  // ours: kebab-case, never from the network
   std::variant<std::string_view, std::int64_t> value;
+  bool whole = false;  // a text of our own, longer than kMaxLogValue: not cut
 };
 
 // log_event(Level::info, "offer", {{"call-id", request.call_id}, {"medias", 2}});

@@ -10,6 +10,8 @@
 
 #include <csignal>
 #include <cstdio>
+#include <span>
+#include <string>
 #include <thread>
 
 #include <asio/io_context.hpp>
@@ -35,8 +37,21 @@ namespace {
 constexpr int kExitStart = 1;
 constexpr int kControlThreads = 2;
 
-int complain(int status, std::string_view message) {
-  fmt::print(stderr, "millrace: {}\n", message);
+// Why the program ends before it relays, in the form of the log that an operator's tools read.
+int complain(int status, LogFormat format, std::string_view message) {
+  if (format == LogFormat::text) {
+    fmt::print(stderr, "millrace: {}\n", message);
+    return status;
+  }
+  Field reason("reason", message);
+  reason.whole = true;
+  fmt::print(stderr, "{}\n",
+             format_line(format, Level::error, std::chrono::system_clock::now(), "start-failed",
+                         std::span(&reason, 1)));
+  return status;
+}
+int complain(int status, LogFormat format, const std::vector<std::string>& messages) {
+  for (const std::string& message : messages) complain(status, format, message);
   return status;
 }
 
@@ -182,18 +197,18 @@ int run(const Config& config) {
   std::vector<Listener> listeners;
   for (const ControlSocket& socket : config.control) {
     auto listener = Listener::bind(socket);
-    if (!listener) return complain(kExitStart, listener.error().message);
+    if (!listener) return complain(kExitStart, config.log.format, listener.error().message);
     listeners.push_back(std::move(*listener));
   }
   std::vector<Listener> notifying;
   for (const Notify& notify : config.notify) {
     const int type = notify.type == NotifyType::events ? SOCK_STREAM : SOCK_DGRAM;
     auto listener = Listener::bind(notify.own, type);
-    if (!listener) return complain(kExitStart, listener.error().message);
+    if (!listener) return complain(kExitStart, config.log.format, listener.error().message);
     notifying.push_back(std::move(*listener));
   }
   const auto dataplane = Dataplane::start(config.dataplane);
-  if (!dataplane) return complain(kExitStart, dataplane.error().message);
+  if (!dataplane) return complain(kExitStart, config.log.format, dataplane.error().message);
 
   const Logging logging(config.log);
   if (auto dropped = drop_privileges(needed_capabilities(config.dataplane.interfaces)); !dropped) {
@@ -202,11 +217,11 @@ int run(const Config& config) {
   }
   Calls calls(config, **dataplane);
   auto sockets = notification_sockets(config.notify, notifying);
-  if (!sockets) return complain(kExitStart, sockets.error().message);
+  if (!sockets) return complain(kExitStart, config.log.format, sockets.error().message);
   Control control(listeners, config, calls);
   // From here on proxies can connect, and wait for an answer.
   if (auto started = control.start(config.notify, std::move(*sockets)); !started) {
-    return complain(kExitStart, started.error().message);
+    return complain(kExitStart, config.log.format, started.error().message);
   }
   tell_ready(config, listeners);
   held.reset();
@@ -232,13 +247,21 @@ int start(int argc, char** argv) {
     return options.error().status;
   }
   auto config = read_config(options->config);
-  if (!config) return complain(kExitConfiguration, config.error().message);
+  if (!config) {
+    const LogFormat format = options->log_format.value_or(config.error().format);
+    return complain(kExitConfiguration, options->check ? LogFormat::text : format,
+                    config.error().messages);
+  }
   apply(*options, *config);
   if (options->check) {
     fmt::print("{}: good\n", options->config.string());
     return 0;
   }
-  return run(*config);
+  try {
+    return run(*config);
+  } catch (const std::exception& error) {
+    return complain(kExitStart, config->log.format, error.what());
+  }
 }
 
 }  // namespace
@@ -249,6 +272,6 @@ int main(int argc, char** argv) {
   try {
     return millrace::start(argc, argv);
   } catch (const std::exception& error) {
-    return millrace::complain(millrace::kExitStart, error.what());
+    return millrace::complain(millrace::kExitStart, millrace::LogFormat::text, error.what());
   }
 }

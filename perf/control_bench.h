@@ -47,7 +47,7 @@ ports = [1024, 65535]
 path = "/unused"
 )",
                                "benchmark");
-    if (!parsed) throw std::runtime_error(parsed.error().message);
+    if (!parsed) throw std::runtime_error(parsed.error().text());
     return std::move(*parsed);
   }();
   return made;

@@ -5,9 +5,12 @@
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <span>
 #include <system_error>
+#include <utility>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "control/config/config_control.h"
 #include "control/config/config_interface.h"
@@ -47,56 +50,59 @@ std::vector<const toml::table*> tables_of(const toml::table& root, std::string_v
 void read_cores(const TomlReader& reader, DataplaneConfig& config) {
   constexpr std::uint32_t kHighestCore = 1023;
   constexpr std::string_view kExample = "worker_cores = [2, 3]";
+  bool known = reader.read("idle_sleep_us", config.idle_sleep_us, 0, kMaxIdleSleepUs);
+  known &= reader.read("main_core", config.main_core, 0, kHighestCore);
   const toml::node& cores = reader.require("worker_cores", kExample);
   const toml::array& array = TomlReader::array(cores, "worker_cores", kExample);
   if (array.empty()) refuse(cores, fmt::format("worker_cores is empty; write {}", kExample));
-  reader.read("main_core", config.main_core, 0, kHighestCore);
-  for (const toml::node& element : array) {
+  const auto read = [&](const toml::node& element) {
     const unsigned core = TomlReader::integer(element, "worker core", 0, kHighestCore);
     if (std::ranges::find(config.worker_cores, core) != config.worker_cores.end()) {
       refuse(element, fmt::format("worker core {} is listed twice; list it once", core));
     }
     // The control threads live there: they would wait for a worker that never sleeps.
-    if (core == config.main_core && config.idle_sleep_us == 0) {
+    if (known && core == config.main_core && config.idle_sleep_us == 0) {
       refuse(element, fmt::format("core {} is main_core, which a worker that always polls would "
                                   "starve; choose another one, or set idle_sleep_us",
                                   core));
     }
     config.worker_cores.push_back(core);
-  }
+  };
+  for (const toml::node& element : array) reader.attempt([&] { read(element); });
 }
 
-void read_dataplane(const toml::table& root, DataplaneConfig& config) {
+void read_dataplane(const toml::table& root, DataplaneConfig& config, ConfigFaults& faults) {
   const toml::node* node = root.get("dataplane");
   if (node == nullptr) {
     refuse(root, "no [dataplane]; write [dataplane] with worker_cores = [2, 3]");
   }
   const TomlReader reader(
       table_of(*node, "dataplane"), "[dataplane]",
-      {"worker_cores", "main_core", "hugepages", "memory_mb", "mbufs", "idle_sleep_us", "eal"});
-  reader.read("idle_sleep_us", config.idle_sleep_us, 0, kMaxIdleSleepUs);
-  read_cores(reader, config);
+      {"worker_cores", "main_core", "hugepages", "memory_mb", "mbufs", "idle_sleep_us", "eal"},
+      faults);
+  reader.attempt([&] { read_cores(reader, config); });
   reader.read("hugepages", config.hugepages);
   reader.read("memory_mb", config.memory_mb, 64, 1U << 20);
   reader.read("mbufs", config.mbufs, 1024, 1U << 24);
-  if (const toml::node* eal = reader.find("eal")) {
+  reader.read_node("eal", [&](const toml::node& eal) {
     for (const toml::node& argument :
-         TomlReader::array(*eal, "eal", R"(eal = ["--iova-mode=va"])")) {
+         TomlReader::array(eal, "eal", R"(eal = ["--iova-mode=va"])")) {
       config.eal.push_back(TomlReader::string(argument, "EAL argument"));
     }
-  }
+  });
 }
 
 // ---- [timeouts], [limits], [log] ---------------------------------------------------------------
 
-void read_timeouts(const toml::table& table, Timeouts& timeouts) {
+void read_timeouts(const toml::table& table, Timeouts& timeouts, ConfigFaults& faults) {
   const TomlReader reader(
       table, "[timeouts]",
-      {"media", "party", "silent", "offer", "final", "delete_delay", "notify", "quarantine"});
+      {"media", "party", "silent", "offer", "final", "delete_delay", "notify", "quarantine"},
+      faults);
   const auto seconds = [&](std::string_view key, std::chrono::seconds& value) {
-    if (const toml::node* node = reader.find(key)) {
-      value = std::chrono::seconds(TomlReader::integer(*node, key, 0, kYear));
-    }
+    reader.read_node(key, [&](const toml::node& node) {
+      value = std::chrono::seconds(TomlReader::integer(node, key, 0, kYear));
+    });
   };
   seconds("media", timeouts.media);
   seconds("party", timeouts.party);
@@ -108,14 +114,14 @@ void read_timeouts(const toml::table& table, Timeouts& timeouts) {
   seconds("quarantine", timeouts.quarantine);
 }
 
-void read_limits(const toml::table& table, Limits& limits) {
-  const TomlReader reader(table, "[limits]", {"calls", "streams"});
+void read_limits(const toml::table& table, Limits& limits, ConfigFaults& faults) {
+  const TomlReader reader(table, "[limits]", {"calls", "streams"}, faults);
   reader.read("calls", limits.calls, 0, 100'000'000);
   reader.read("streams", limits.streams, 1, 64);
 }
 
-void read_log(const toml::table& table, Log& log) {
-  const TomlReader reader(table, "[log]", {"level", "format", "lines_per_second"});
+void read_log(const toml::table& table, Log& log, ConfigFaults& faults) {
+  const TomlReader reader(table, "[log]", {"level", "format", "lines_per_second"}, faults);
   reader.read("level", log.level,
               {{"debug", std::string("debug")},
                {"info", std::string("info")},
@@ -125,44 +131,69 @@ void read_log(const toml::table& table, Log& log) {
   reader.read("lines_per_second", log.lines_per_second, 1, 1'000'000);
 }
 
-Config read_root(const toml::table& root) {
+Config read_root(const toml::table& root, ConfigFaults& faults) {
   const TomlReader reader(
       root, "the file",
-      {"dataplane", "interface", "control", "notify", "timeouts", "limits", "log"});
+      {"dataplane", "interface", "control", "notify", "timeouts", "limits", "log"}, faults);
   Config config;
-  read_dataplane(root, config.dataplane);
+  reader.attempt([&] { read_dataplane(root, config.dataplane, faults); });
   std::map<IpAddress, std::string> owner_of;
-  for (const auto* table : tables_of(root, "interface")) read_interface(*table, config, owner_of);
-  for (const auto* table : tables_of(root, "control")) read_control(*table, config.control);
+  const auto each_of = [&](std::string_view key, auto&& read) {
+    reader.attempt([&] {
+      for (const auto* table : tables_of(root, key)) reader.attempt([&] { read(*table); });
+    });
+  };
+  each_of("interface", [&](const toml::table& t) { read_interface(t, config, owner_of, faults); });
+  each_of("control", [&](const toml::table& t) { read_control(t, config.control, faults); });
   if (reader.find("notify") != nullptr) {
-    for (const auto* table : tables_of(root, "notify")) read_notify(*table, config.notify);
+    each_of("notify", [&](const toml::table& t) { read_notify(t, config.notify, faults); });
   }
-  if (const auto* node = reader.find("timeouts")) {
-    read_timeouts(table_of(*node, "timeouts"), config.timeouts);
-  }
-  if (const auto* node = reader.find("limits")) {
-    read_limits(table_of(*node, "limits"), config.limits);
-  }
-  if (const auto* node = reader.find("log")) read_log(table_of(*node, "log"), config.log);
+  reader.read_node("timeouts", [&](const toml::node& node) {
+    read_timeouts(table_of(node, "timeouts"), config.timeouts, faults);
+  });
+  reader.read_node("limits", [&](const toml::node& node) {
+    read_limits(table_of(node, "limits"), config.limits, faults);
+  });
+  reader.read_node(
+      "log", [&](const toml::node& node) { read_log(table_of(node, "log"), config.log, faults); });
   return config;
+}
+
+ConfigRefusal refusal(ConfigFaults faults, std::string_view name, LogFormat format) {
+  ConfigRefusal refused{.messages = {}, .format = format};
+  std::ranges::stable_sort(faults, {}, [](const ConfigFault& fault) {
+    return std::pair(fault.at.line, fault.at.column);
+  });
+  const bool all = faults.size() <= kMaxConfigMessages;
+  for (const ConfigFault& fault :
+       std::span(faults).first(all ? faults.size() : kMaxConfigMessages - 1)) {
+    refused.messages.push_back(
+        fmt::format("{}:{}:{}: {}", name, fault.at.line, fault.at.column, fault.message));
+  }
+  if (!all) {
+    refused.messages.push_back(
+        fmt::format("{}: and {} more errors", name, faults.size() - refused.messages.size()));
+  }
+  return refused;
 }
 
 }  // namespace
 
-Result<Config> parse_config(std::string_view text, std::string_view name) {
-  const auto refused = [&](const toml::source_position& at, std::string_view message) {
-    return fail(fmt::format("{}:{}:{}: {}", name, at.line, at.column, message));
-  };
+std::string ConfigRefusal::text() const { return fmt::format("{}", fmt::join(messages, "\n")); }
+
+std::expected<Config, ConfigRefusal> parse_config(std::string_view text, std::string_view name) {
+  ConfigFaults faults;
   try {
-    return read_root(toml::parse(text, name));
-  } catch (const ConfigFault& fault) {
-    return refused(fault.at, fault.message);
-  } catch (const toml::parse_error& error) {
-    return refused(error.source().begin, error.description());
+    Config config = read_root(toml::parse(text, name), faults);
+    if (faults.empty()) return config;
+    return std::unexpected(refusal(std::move(faults), name, config.log.format));
+  } catch (const toml::parse_error& error) {  // nothing past it can be read
+    faults.push_back({error.source().begin, std::string(error.description())});
+    return std::unexpected(refusal(std::move(faults), name, LogFormat::text));
   }
 }
 
-Result<Config> read_config(const std::filesystem::path& file) {
+std::expected<Config, ConfigRefusal> read_config(const std::filesystem::path& file) {
   std::error_code error;
   std::ifstream stream;
   if (std::filesystem::is_directory(file, error)) {
@@ -171,8 +202,9 @@ Result<Config> read_config(const std::filesystem::path& file) {
     error = std::error_code(errno, std::generic_category());
   }
   if (error) {
-    return fail(fmt::format("{}: cannot be read: {}; name a readable file with --config",
-                            file.string(), error.message()));
+    return std::unexpected(ConfigRefusal{
+        .messages = {fmt::format("{}: cannot be read: {}; name a readable file with --config",
+                                 file.string(), error.message())}});
   }
   const std::string text(std::istreambuf_iterator<char>(stream), {});
   return parse_config(text, file.string());

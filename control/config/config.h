@@ -4,16 +4,19 @@
 // What the operator decides: the values of one TOML file (configs/carrier.toml lists every key).
 //
 // Values only; read_config() turns a file into them and refuses what is unknown, of the wrong type
-// or out of range, with line, column, what is wrong and what would be right. Nothing here touches
-// a device.
+// or out of range, with line, column, what is wrong and what would be right. All faults of a file
+// are reported, not only the first. Nothing here touches a device.
 
 #include <sys/un.h>
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <expected>
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "dataplane/base/net.h"
@@ -93,8 +96,18 @@ struct Config {
   Log log;
 };
 
-[[nodiscard]] Result<Config> read_config(const std::filesystem::path& file);
+// Why a file is refused: all its faults, in the order of their places.
+struct ConfigRefusal {
+  std::vector<std::string> messages;   // "file:line:column: what is wrong; what would be right"
+  LogFormat format = LogFormat::text;  // of log lines, as far as the file could be read
+
+  [[nodiscard]] std::string text() const;  // one message a line
+};
+inline constexpr std::size_t kMaxConfigMessages = 20;  // the last one counts those past it
+
+[[nodiscard]] std::expected<Config, ConfigRefusal> read_config(const std::filesystem::path& file);
 // As read_config, from text; `name` stands for the file in messages.
-[[nodiscard]] Result<Config> parse_config(std::string_view text, std::string_view name);
+[[nodiscard]] std::expected<Config, ConfigRefusal> parse_config(std::string_view text,
+                                                                std::string_view name);
 
 }  // namespace millrace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/config/config_control.h"
 
+#include <cstdint>
 #include <utility>
 
 #include <fmt/format.h>
@@ -42,18 +43,19 @@ void read_path(const toml::node& node, ControlSocket& socket) {
 }
 
 void read_peers(const TomlReader& reader, ControlSocket& socket) {
-  const toml::node* node = reader.find("peers");
-  if (node == nullptr) return;
-  constexpr std::string_view kExample = R"(peers = ["kamailio"])";
-  const toml::array& array = TomlReader::array(*node, "peers", kExample);
-  if (array.empty()) {
-    refuse(*node, fmt::format("peers is empty, so it would let in nobody; write {}, or remove it "
-                              "to leave it to the socket's mode",
-                              kExample));
-  }
-  for (const toml::node& element : array) {
-    socket.peers.push_back(TomlReader::string(element, "peer"));
-  }
+  const auto read = [&](const toml::node& node) {
+    constexpr std::string_view kExample = R"(peers = ["kamailio"])";
+    const toml::array& array = TomlReader::array(node, "peers", kExample);
+    if (array.empty()) {
+      refuse(node, fmt::format("peers is empty, so it would let in nobody; write {}, or remove it "
+                               "to leave it to the socket's mode",
+                               kExample));
+    }
+    for (const toml::node& element : array) {
+      reader.attempt([&] { socket.peers.push_back(TomlReader::string(element, "peer")); });
+    }
+  };
+  reader.read_node("peers", read);
 }
 
 }  // namespace
@@ -63,18 +65,24 @@ bool names_socket_file(std::string_view path) {
 }
 
 void read_mode(const TomlReader& reader, ControlSocket& socket) {
-  const toml::node* node = reader.find("mode");
-  if (node == nullptr) return;
-  if (node->is_integer() && (node->as_integer()->flags() & toml::value_flags::format_as_octal) ==
-                                toml::value_flags::none) {
-    refuse(*node, "mode is not octal; write 0o660");
-  }
-  socket.mode = TomlReader::integer(*node, "mode", 0, 0777);
+  constexpr std::int64_t kHighest = 0777;
+  reader.read_node("mode", [&](const toml::node& node) {
+    const auto* value = node.as_integer();
+    if (value == nullptr) refuse(node, "mode must be an octal number without quotes; write 0o660");
+    if ((value->flags() & toml::value_flags::format_as_octal) == toml::value_flags::none) {
+      refuse(node, "mode is not octal; write 0o660");
+    }
+    if (**value < 0 || **value > kHighest) {
+      refuse(node, fmt::format("mode is 0o{:o}; it must be from 0o0 to 0o777", **value));
+    }
+    socket.mode = static_cast<unsigned>(**value);
+  });
 }
 
-void read_control(const toml::table& table, std::vector<ControlSocket>& sockets) {
+void read_control(const toml::table& table, std::vector<ControlSocket>& sockets,
+                  ConfigFaults& faults) {
   const TomlReader reader(table, "[[control]]",
-                          {"protocol", "path", "udp", "mode", "owner", "peers"});
+                          {"protocol", "path", "udp", "mode", "owner", "peers"}, faults);
   ControlSocket socket;
   reader.read("protocol", socket.protocol,
               {{"ng", ControlProtocol::ng},
@@ -92,16 +100,20 @@ void read_control(const toml::table& table, std::vector<ControlSocket>& sockets)
            "this protocol is spoken on UNIX sockets only; write path = "
            "\"/run/millrace/mediaproxy.sock\"");
   }
-  if (path != nullptr) read_path(*path, socket);
-  if (udp != nullptr) read_udp(*udp, socket);
-  for (const std::string_view key : {"mode", "owner", "peers"}) {
-    if (udp != nullptr && reader.find(key) != nullptr) {
-      refuse(*reader.find(key), fmt::format("{} is for socket files; remove it beside udp", key));
+  const bool named =
+      reader.attempt([&] { path != nullptr ? read_path(*path, socket) : read_udp(*udp, socket); });
+  if (udp != nullptr) {
+    for (const std::string_view key : {"mode", "owner", "peers"}) {
+      reader.read_node(key, [&](const toml::node& node) {
+        refuse(node, fmt::format("{} is for socket files; remove it beside udp", key));
+      });
     }
+  } else {
+    read_mode(reader, socket);
+    reader.read("owner", socket.owner);
+    read_peers(reader, socket);
   }
-  read_mode(reader, socket);
-  reader.read("owner", socket.owner);
-  read_peers(reader, socket);
+  if (!named) return;
   for (const ControlSocket& other : sockets) {
     if (other.path == socket.path && other.udp == socket.udp) {
       refuse(path != nullptr ? *path : *udp, "this control socket is listed twice; list it once");

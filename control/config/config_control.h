@@ -11,8 +11,9 @@
 
 namespace millrace {
 
-// Adds the socket of one table; throws ConfigFault.
-void read_control(const toml::table& table, std::vector<ControlSocket>& sockets);
+// Adds the socket of one table; throws a ConfigFault, or keeps it.
+void read_control(const toml::table& table, std::vector<ControlSocket>& sockets,
+                  ConfigFaults& faults);
 
 // Whether a path, be it too long, is a socket file's: absolute, and no folder's.
 [[nodiscard]] bool names_socket_file(std::string_view path);

@@ -32,30 +32,36 @@ bool same_device(std::string_view a, std::string_view b) {
 }
 
 void read_names(const TomlReader& reader, const Config& config, InterfaceConfig& device) {
-  const toml::node& name = reader.require("name", R"(name = "public")");
-  device.name = TomlReader::string(name, "name");
-  device.device = read_device(reader);
-  for (const InterfaceConfig& other : config.dataplane.interfaces) {
-    if (other.name == device.name) {
-      refuse(name, fmt::format("interface name '{}' is taken; names must differ", device.name));
+  reader.attempt([&] {
+    const toml::node& node = reader.require("name", R"(name = "public")");
+    const std::string name = TomlReader::string(node, "name");
+    if (std::ranges::count(config.dataplane.interfaces, name, &InterfaceConfig::name) != 0) {
+      refuse(node, fmt::format("interface name '{}' is taken; names must differ", name));
     }
-    if (other.device != device.device && same_device(other.device, device.device)) {
+    device.name = name;
+  });
+  reader.attempt([&] {
+    device.device = read_device(reader);
+    for (const InterfaceConfig& other : config.dataplane.interfaces) {
+      if (other.device == device.device || !same_device(other.device, device.device)) continue;
       refuse(*reader.find("device"),
              fmt::format("device is interface '{}' already, as '{}'; to share it write the same, "
                          "else choose another device (virtual ones are numbered: net_af_packet1)",
                          other.name, other.device));
     }
-  }
+  });
 }
 
 // The values of a key that is one text or an array of them.
 template <typename Take>
 void for_each_text(const TomlReader& reader, std::string_view key, std::string_view example,
                    Take&& take) {
-  const toml::node* node = reader.find(key);
-  if (node == nullptr) return;
-  if (node->is_string()) return take(*node);
-  for (const toml::node& element : TomlReader::array(*node, key, example)) take(element);
+  reader.read_node(key, [&](const toml::node& node) {
+    if (node.is_string()) return take(node);
+    for (const toml::node& element : TomlReader::array(node, key, example)) {
+      reader.attempt([&] { take(element); });
+    }
+  });
 }
 
 bool has_family(const InterfaceConfig& config, Family family) {
@@ -171,13 +177,14 @@ void read_ports(const TomlReader& reader, Interface& interface) {
   interface.port_max = UdpPort(static_cast<std::uint16_t>(highest));
 }
 
-void read_addresses(const TomlReader& reader, InterfaceConfig& device, Interface& interface,
+// False: some address was refused.
+bool read_addresses(const TomlReader& reader, InterfaceConfig& device, Interface& interface,
                     std::map<IpAddress, std::string>& owner_of) {
   constexpr std::string_view kExample = R"(addresses = ["192.0.2.1/24"])";
   const toml::node& addresses = reader.require("addresses", kExample);
   const toml::array& array = TomlReader::array(addresses, "addresses", kExample);
   if (array.empty()) refuse(addresses, fmt::format("addresses is empty; write {}", kExample));
-  for (const toml::node& element : array) {
+  const auto read = [&](const toml::node& element) {
     const Prefix prefix = parsed(element, Prefix::parse, "address");
     check_media_address(element, prefix);
     const auto id = static_cast<MediaAddressId>(owner_of.size());
@@ -190,24 +197,31 @@ void read_addresses(const TomlReader& reader, InterfaceConfig& device, Interface
     device.addresses.push_back(prefix);
     interface.addresses.push_back(prefix.address);
     interface.ids.push_back(id);
-  }
+  };
+  bool good = true;
+  for (const toml::node& element : array) good &= reader.attempt([&] { read(element); });
+  return good;
 }
 
 }  // namespace
 
 void read_interface(const toml::table& table, Config& config,
-                    std::map<IpAddress, std::string>& owner_of) {
+                    std::map<IpAddress, std::string>& owner_of, ConfigFaults& faults) {
   const TomlReader reader(table, "[[interface]]",
                           {"name", "device", "addresses", "gateway", "advertised", "ports",
-                           "latching", "allow", "deny"});
+                           "latching", "allow", "deny"},
+                          faults);
   InterfaceConfig device;
   Interface interface;
   read_names(reader, config, device);
   interface.name = device.name;
-  read_addresses(reader, device, interface, owner_of);
-  read_gateways(reader, device);
-  read_advertised(reader, interface);
-  read_ports(reader, interface);
+  bool addressed = false;
+  reader.attempt([&] { addressed = read_addresses(reader, device, interface, owner_of); });
+  if (addressed) {  // their networks and families are known
+    read_gateways(reader, device);
+    read_advertised(reader, interface);
+  }
+  reader.attempt([&] { read_ports(reader, interface); });
   read_prefixes(reader, "allow", device.peers.allow);
   read_prefixes(reader, "deny", device.peers.deny);
   reader.read(

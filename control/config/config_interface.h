@@ -13,8 +13,9 @@
 
 namespace millrace {
 
-// Appends one interface to both of `config`'s lists; `owner_of` knows all addresses so far.
+// Appends one interface to both of `config`'s lists; `owner_of` knows all addresses so far. Faults
+// are kept.
 void read_interface(const toml::table& table, Config& config,
-                    std::map<IpAddress, std::string>& owner_of);
+                    std::map<IpAddress, std::string>& owner_of, ConfigFaults& faults);
 
 }  // namespace millrace

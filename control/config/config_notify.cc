@@ -42,14 +42,19 @@ std::string_view default_reply_path(NotifyType type) {
 
 }  // namespace
 
-void read_notify(const toml::table& table, std::vector<Notify>& all) {
-  const TomlReader reader(table, "[[notify]]", {"type", "path", "reply_path", "mode", "owner"});
+void read_notify(const toml::table& table, std::vector<Notify>& all, ConfigFaults& faults) {
+  const TomlReader reader(table, "[[notify]]", {"type", "path", "reply_path", "mode", "owner"},
+                          faults);
   Notify notify;
+  read_mode(reader, notify.own);
+  reader.read("owner", notify.own.owner);
   static_cast<void>(reader.require("type", R"(type = "kamailio", "opensips" or "events")"));
-  reader.read("type", notify.type,
-              {{"kamailio", NotifyType::kamailio},
-               {"opensips", NotifyType::opensips},
-               {"events", NotifyType::events}});
+  if (!reader.read("type", notify.type,
+                   {{"kamailio", NotifyType::kamailio},
+                    {"opensips", NotifyType::opensips},
+                    {"events", NotifyType::events}})) {
+    return;
+  }
   const std::string_view example = example_path(notify.type);
   const toml::node& path = reader.require("path", fmt::format("path = \"{}\"", example));
   const toml::node* own = &path;
@@ -77,8 +82,6 @@ void read_notify(const toml::table& table, std::vector<Notify>& all) {
                                    "\"/run/millrace/replies-2.sock\"",
                                    notify.own.path));
   }
-  read_mode(reader, notify.own);
-  reader.read("owner", notify.own.owner);
   all.push_back(std::move(notify));
 }
 

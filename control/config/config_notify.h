@@ -10,7 +10,7 @@
 
 namespace millrace {
 
-// Adds the peer of one table; throws ConfigFault.
-void read_notify(const toml::table& table, std::vector<Notify>& all);
+// Adds the peer of one table; throws a ConfigFault, or keeps it.
+void read_notify(const toml::table& table, std::vector<Notify>& all, ConfigFaults& faults);
 
 }  // namespace millrace

@@ -66,16 +66,16 @@ std::string_view nearest(std::string_view word, const std::vector<std::string_vi
 }
 
 TomlReader::TomlReader(const toml::table& table, std::string_view name,
-                       std::vector<std::string_view> known_keys)
-    : table_(table), name_(name) {
+                       const std::vector<std::string_view>& known_keys, ConfigFaults& faults)
+    : table_(table), name_(name), faults_(faults) {
   for (const auto& [key, node] : table) {
     if (std::ranges::find(known_keys, key.str()) != known_keys.end()) continue;
     const std::string_view near = nearest(key.str(), known_keys);
-    throw ConfigFault{key.source().begin,
+    faults.push_back({key.source().begin,
                       near.empty() ? fmt::format("unknown key '{}' in {}; known are {}", key.str(),
                                                  name, fmt::join(known_keys, ", "))
                                    : fmt::format("unknown key '{}' in {}; did you mean '{}'?",
-                                                 key.str(), name, near)};
+                                                 key.str(), name, near)});
   }
 }
 
@@ -87,17 +87,17 @@ const toml::node& TomlReader::require(std::string_view key, std::string_view exa
   return *node;
 }
 
-void TomlReader::read(std::string_view key, bool& value) const {
-  const toml::node* node = find(key);
-  if (node == nullptr) return;
-  if (!node->is_boolean()) {
-    refuse(*node, fmt::format("{} is {}; write true or false", key, type_name(*node)));
-  }
-  value = **node->as_boolean();
+bool TomlReader::read(std::string_view key, bool& value) const {
+  return read_node(key, [&](const toml::node& node) {
+    if (!node.is_boolean()) {
+      refuse(node, fmt::format("{} is {}; write true or false", key, type_name(node)));
+    }
+    value = **node.as_boolean();
+  });
 }
 
-void TomlReader::read(std::string_view key, std::string& value) const {
-  if (const toml::node* node = find(key)) value = string(*node, key);
+bool TomlReader::read(std::string_view key, std::string& value) const {
+  return read_node(key, [&](const toml::node& node) { value = string(node, key); });
 }
 
 std::uint32_t TomlReader::integer(const toml::node& node, std::string_view what,

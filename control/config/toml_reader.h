@@ -3,9 +3,11 @@
 
 // Typed reading of TOML tables, in which every refusal knows its line and column.
 //
-// A TomlReader stands for one table and the keys that may occur in it; opening one refuses any
-// other key and names the nearest known one. Getters check type and range. A refusal is thrown as
-// a ConfigFault, which parse_config() turns into "file:line:column: ..." (start-up only).
+// A TomlReader stands for one table and the keys that may occur in it; any other key is a fault
+// that names the nearest known one. Getters check type and range. A fault ends the step that finds
+// it: refuse() throws it, attempt() keeps it and lets the caller go on with the next key, so that
+// one reading finds all faults of a file. A step that depends on another runs only if that one
+// was good. parse_config() turns faults into "file:line:column: ..." (start-up only).
 
 #include <concepts>
 #include <cstdint>
@@ -26,7 +28,21 @@ struct ConfigFault {
   std::string message;  // what is wrong; what would be right
 };
 
+using ConfigFaults = std::vector<ConfigFault>;
+
 [[noreturn]] void refuse(const toml::node& at, std::string message);
+
+// Runs a step; false if it was refused, with the fault kept.
+template <typename Step>
+bool attempt(ConfigFaults& faults, Step&& step) {
+  try {
+    std::forward<Step>(step)();
+    return true;
+  } catch (ConfigFault& fault) {
+    faults.push_back(std::move(fault));
+    return false;
+  }
+}
 
 // The word of `known` with the fewest edits to `word`; empty if none is near.
 [[nodiscard]] std::string_view nearest(std::string_view word,
@@ -36,38 +52,46 @@ class TomlReader {
  public:
   // `name` is how messages call the table, e.g. "[timeouts]".
   TomlReader(const toml::table& table, std::string_view name,
-             std::vector<std::string_view> known_keys);
+             const std::vector<std::string_view>& known_keys, ConfigFaults& faults);
 
-  [[nodiscard]] const toml::table& table() const { return table_; }
-  [[nodiscard]] std::string_view name() const { return name_; }
+  template <typename Step>
+  bool attempt(Step&& step) const {
+    return millrace::attempt(faults_, std::forward<Step>(step));
+  }
   [[nodiscard]] const toml::node* find(std::string_view key) const { return table_.get(key); }
   // Refuses a table without the key; `example` is what the operator could write.
   [[nodiscard]] const toml::node& require(std::string_view key, std::string_view example) const;
 
-  // Sets `value` if the key is there.
-  void read(std::string_view key, bool& value) const;
-  void read(std::string_view key, std::string& value) const;
+  // Set `value` if the key is there. False: it is refused, and the fault is kept.
+  bool read(std::string_view key, bool& value) const;
+  bool read(std::string_view key, std::string& value) const;
   template <std::unsigned_integral T>
-  void read(std::string_view key, T& value, std::uint32_t lowest, std::uint32_t highest) const {
-    if (const toml::node* node = find(key)) {
-      value = static_cast<T>(integer(*node, key, lowest, highest));
-    }
+  bool read(std::string_view key, T& value, std::uint32_t lowest, std::uint32_t highest) const {
+    return read_node(key, [&](const toml::node& node) {
+      value = static_cast<T>(integer(node, key, lowest, highest));
+    });
   }
   template <typename E>
-  void read(std::string_view key, E& value,
+  bool read(std::string_view key, E& value,
             std::initializer_list<std::pair<std::string_view, E>> choices) const {
-    const toml::node* node = find(key);
-    if (node == nullptr) return;
-    const std::string word = string(*node, key);
-    std::vector<std::string_view> words;
-    for (const auto& [name, choice] : choices) {
-      words.push_back(name);
-      if (name == word) {
-        value = choice;
-        return;
+    return read_node(key, [&](const toml::node& node) {
+      const std::string word = string(node, key);
+      std::vector<std::string_view> words;
+      for (const auto& [name, choice] : choices) {
+        words.push_back(name);
+        if (name == word) {
+          value = choice;
+          return;
+        }
       }
-    }
-    refuse_choice(*node, key, word, words);
+      refuse_choice(node, key, word, words);
+    });
+  }
+  // Runs a step on the key's value, if the key is there.
+  template <typename Step>
+  bool read_node(std::string_view key, Step&& step) const {
+    const toml::node* node = find(key);
+    return node == nullptr || attempt([&] { std::forward<Step>(step)(*node); });
   }
 
   [[nodiscard]] static std::uint32_t integer(const toml::node& node, std::string_view what,
@@ -83,6 +107,7 @@ class TomlReader {
 
   const toml::table& table_;
   std::string_view name_;
+  ConfigFaults& faults_;
 };
 
 // Runs a value's own parser and puts the place in front of its complaint.

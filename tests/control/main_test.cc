@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <csignal>
@@ -144,6 +145,41 @@ TEST_F(MainTest, CheckTouchesNothing) {
   EXPECT_EQ(good.read_all(), file + ": good\n");
   EXPECT_EQ(good.exit_status(), 0);
   EXPECT_FALSE(std::filesystem::exists(socket_path()));
+}
+
+TEST_F(MainTest, ReportsEveryFaultInTheFormOfTheLog) {
+  const std::string file = config("[log]\nlevle = 'info'\nformat = 'json'\n[limits]\ncalls = -1\n");
+  Program wrong({"--config", file});
+  const std::string& lines = wrong.read_all();
+  EXPECT_EQ(std::ranges::count(lines, '\n'), 2) << lines;
+  EXPECT_NE(lines.find(R"("level":"error","event":"start-failed","reason":")" + file +
+                       ":13:1: unknown key 'levle'"),
+            std::string::npos)
+      << lines;
+  EXPECT_NE(lines.find(file + R"(:16:9: calls is -1; it must be from 0 to 100000000"})"),
+            std::string::npos)
+      << lines;
+  EXPECT_EQ(wrong.exit_status(), 2);
+
+  Program text({"--config", file, "--log-format", "text"});
+  EXPECT_TRUE(text.read_all().starts_with("millrace: " + file + ":13:1: "));
+  EXPECT_EQ(text.exit_status(), 2);
+  Program check({"--config", file, "--check"});
+  EXPECT_TRUE(check.read_all().starts_with("millrace: " + file + ":13:1: ")) << "for a person";
+  EXPECT_EQ(check.exit_status(), 2);
+}
+
+TEST_F(MainTest, WhyItDoesNotStartIsJsonWhereTheLogIs) {
+  const std::string path = directory_ / "no" / std::string(80, 'x');
+  Program program(
+      {"--log-format", "json", "--config", config("[[control]]\npath = '" + path + "'\n")});
+  const std::string& line = program.read_all();
+  EXPECT_TRUE(line.starts_with(R"({"time":")")) << line;
+  EXPECT_NE(line.find(R"("event":"start-failed","reason":"control socket )" + path),
+            std::string::npos)
+      << line;
+  EXPECT_TRUE(line.ends_with("writable\"}\n")) << "not cut: " << line;
+  EXPECT_EQ(program.exit_status(), 1);
 }
 
 TEST_F(MainTest, WrongConfigFileExitsWithTwoAndOneLine) {

@@ -39,7 +39,9 @@ TEST(Config, ControlSockets) {
             "m.toml:9:22: peer is empty; leave it out or fill it");
   EXPECT_EQ(control_error("path = '/a'\nmode = 660"), "m.toml:9:8: mode is not octal; write 0o660");
   EXPECT_EQ(control_error("path = '/a'\nmode = 0o1777"),
-            "m.toml:9:8: mode is 1023; it must be from 0 to 511");
+            "m.toml:9:8: mode is 0o1777; it must be from 0o0 to 0o777");
+  EXPECT_EQ(control_error("path = '/a'\nmode = '0660'"),
+            "m.toml:9:8: mode must be an octal number without quotes; write 0o660");
   EXPECT_EQ(control_error("path = '/a'\n[[control]]\npath = '/a'"),
             "m.toml:10:8: this control socket is listed twice; list it once");
 }

@@ -21,7 +21,7 @@ struct File {
 
 inline std::string error_of(const std::string& text) {
   const auto config = parse_config(text, "m.toml");
-  return config ? "accepted" : config.error().message;
+  return config ? "accepted" : config.error().text();
 }
 inline std::string error_of(const File& file) { return error_of(file.text()); }
 inline std::string control_error(const std::string& keys) {

@@ -14,7 +14,7 @@ TEST(Config, ReadsWhomToNotify) {
       "[[notify]]\ntype = 'opensips'\npath = '/run/o/mi.sock'\nreply_path = '/run/m/r.sock'\n"
       "[[notify]]\ntype = 'events'\npath = '/run/m/events.sock'\n";
   const auto config = parse_config(File{.rest = rest}.text(), "m.toml");
-  ASSERT_TRUE(config) << config.error().message;
+  ASSERT_TRUE(config) << config.error().text();
   ASSERT_EQ(config->notify.size(), 3U);
   EXPECT_EQ(config->notify[0].type, NotifyType::kamailio);
   EXPECT_EQ(config->notify[0].proxy, "/run/k/rpc.sock");

@@ -17,7 +17,7 @@ using std::chrono::seconds;
 
 TEST(Config, DefaultsAreThoseOfTheHeader) {
   const auto config = parse_config(File().text(), "m.toml");
-  ASSERT_TRUE(config) << config.error().message;
+  ASSERT_TRUE(config) << config.error().text();
   EXPECT_EQ(config->dataplane.worker_cores, std::vector<unsigned>{1});
   EXPECT_EQ(config->dataplane.main_core, 0U);
   EXPECT_EQ(config->dataplane.memory_mb, DataplaneConfig().memory_mb);
@@ -103,7 +103,7 @@ format = "json"
 lines_per_second = 8
 )",
                                    "m.toml");
-  ASSERT_TRUE(config) << config.error().message;
+  ASSERT_TRUE(config) << config.error().text();
   EXPECT_EQ(config->dataplane.worker_cores, (std::vector<unsigned>{2, 3}));
   EXPECT_EQ(config->dataplane.main_core, 1U);
   EXPECT_TRUE(config->dataplane.hugepages);
@@ -153,9 +153,65 @@ TEST(Config, SyntaxErrorsHaveTheirPlace) {
   EXPECT_EQ(error_of("a = 1\na = 2\n").substr(0, 12), "m.toml:2:5: ");
 }
 
+TEST(Config, ReportsAllFaultsInTheirOrder) {
+  EXPECT_EQ(
+      error_of("[dataplane]\nworker_cores = [1, 1, 'x']\nmain_core = -1\nhugepage = 1\n"
+               "[[interface]]\nname = 3\ndevice = 'eth0'\n"
+               "addresses = ['198.18.0.5', '198.18.0.255/24', '198.18.0.5/24']\n"
+               "gateway = '203.0.113.1'\nports = [1]\nlatching = 'none'\n"
+               "[[control]]\npath = 'x'\nmode = '0660'\npeers = ['']\n"
+               "[[notify]]\ntype = 'asterisk'\n"
+               "[timeouts]\nmedia = 'soon'\nparty = -1\n"
+               "[log]\nlevle = 'info'\n"),
+      "m.toml:2:20: worker core 1 is listed twice; list it once\n"
+      "m.toml:2:23: worker core is a string; write an integer from 0 to 1023\n"
+      "m.toml:3:13: main_core is -1; it must be from 0 to 1023\n"
+      "m.toml:4:1: unknown key 'hugepage' in [dataplane]; did you mean 'hugepages'?\n"
+      "m.toml:6:8: name is an integer; write a string in quotes\n"
+      "m.toml:7:10: device 'eth0' is neither a PCI address nor a DPDK virtual device; for "
+      "the kernel's interface eth0 write \"net_af_packet0,iface=eth0\"\n"
+      "m.toml:8:14: address: '198.18.0.5' is not an address with its prefix length; write "
+      "192.0.2.1/24\n"
+      "m.toml:8:28: 198.18.0.255/24 is the broadcast address of its network; write a host's "
+      "address with the network's length, e.g. 192.0.2.1/24\n"
+      // The gateway is not judged by networks that are not known.
+      "m.toml:10:9: ports has 1 elements; write the lowest and the highest port: ports = "
+      "[30000, 40000]\n"
+      "m.toml:11:12: latching is 'none'; it must be one of \"restricted\", \"open\", \"off\"\n"
+      "m.toml:13:8: path must be the absolute path of a socket file; write "
+      "\"/run/millrace/ng.sock\"\n"
+      "m.toml:14:8: mode must be an octal number without quotes; write 0o660\n"
+      "m.toml:15:10: peer is empty; leave it out or fill it\n"
+      "m.toml:17:8: type is 'asterisk'; it must be one of \"kamailio\", \"opensips\", "
+      "\"events\"\n"
+      "m.toml:19:9: media is a string; write an integer from 0 to 31536000\n"
+      "m.toml:20:9: party is -1; it must be from 0 to 31536000\n"
+      "m.toml:22:1: unknown key 'levle' in [log]; did you mean 'level'?");
+}
+
+TEST(Config, ReportsSoManyFaultsAndCountsTheOthers) {
+  std::string many = "[limits]\n";
+  for (int i = 0; i < 100; ++i) many += "key-number-" + std::to_string(i) + " = 1\n";
+  const auto config = parse_config(File{.rest = many}.text(), "m.toml");
+  ASSERT_FALSE(config);
+  ASSERT_EQ(config.error().messages.size(), kMaxConfigMessages);
+  EXPECT_EQ(config.error().messages.back(), "m.toml: and 81 more errors");
+}
+
+TEST(Config, RefusalKnowsTheFormOfLogLines) {
+  const auto format = [](const std::string& log) {
+    const auto config = parse_config(File{.rest = "[log]\n" + log}.text(), "m.toml");
+    return config ? std::nullopt : std::optional(config.error().format);
+  };
+  EXPECT_EQ(format("level = 1\nformat = 'json'\n"), LogFormat::json);
+  EXPECT_EQ(format("level = 1\n"), LogFormat::text);
+}
+
 TEST(Config, MissingTables) {
   EXPECT_EQ(error_of(""),
-            "m.toml:1:1: no [dataplane]; write [dataplane] with worker_cores = [2, 3]");
+            "m.toml:1:1: no [dataplane]; write [dataplane] with worker_cores = [2, 3]\n"
+            "m.toml:1:1: no [[interface]]; write at least one\n"
+            "m.toml:1:1: no [[control]]; write at least one");
   EXPECT_EQ(error_of(File{.interface = ""}), "m.toml:1:1: no [[interface]]; write at least one");
   EXPECT_EQ(error_of(File{.control = ""}), "m.toml:1:1: no [[control]]; write at least one");
   EXPECT_EQ(error_of(File{.interface = "[interface]\nname = 'a'\n"}),
@@ -204,7 +260,7 @@ TEST(Config, WorkerThatNapsMayShareTheMainCore) {
   File file;
   file.dataplane = "[dataplane]\nworker_cores = [0, 1]\nmain_core = 0\nidle_sleep_us = 50\n";
   const auto config = parse_config(file.text(), "m.toml");
-  ASSERT_TRUE(config) << config.error().message;
+  ASSERT_TRUE(config) << config.error().text();
   EXPECT_EQ(config->dataplane.worker_cores, (std::vector<unsigned>{0, 1}));
 }
 
@@ -313,7 +369,7 @@ TEST(Config, InterfaceOfBothFamilies) {
                         "deny = '198.18.7.0/24'\n"}
           .text(),
       "m.toml");
-  ASSERT_TRUE(config) << config.error().message;
+  ASSERT_TRUE(config) << config.error().text();
   const InterfaceConfig& device = config->dataplane.interfaces[0];
   EXPECT_EQ(device.gateways,
             (std::vector{IpAddress::v4(198, 18, 0, 1), IpAddress::parse("fe80::1").value()}));
@@ -334,7 +390,7 @@ TEST(Config, PciAddressesAreReadAsTheStartReadsThem) {
                                                        text + "'\naddresses = ['198.18.0.5/24']\n"}
                                          .text(),
                                      "m.toml");
-    return config ? config->dataplane.interfaces[0].device : config.error().message;
+    return config ? config->dataplane.interfaces[0].device : config.error().text();
   };
   EXPECT_EQ(device("3B:00.0"), "0000:3b:00.0");
   EXPECT_EQ(device("0000:3b:00.0,dv_flow_en=1"), "0000:3b:00.0,dv_flow_en=1");
@@ -379,10 +435,10 @@ TEST(Config, TimeoutsLimitsAndLog) {
 }
 
 TEST(ReadConfig, NamesTheFileThatCannotBeRead) {
-  EXPECT_EQ(read_config("/nonexistent/m.toml").error().message,
+  EXPECT_EQ(read_config("/nonexistent/m.toml").error().text(),
             "/nonexistent/m.toml: cannot be read: No such file or directory; name a readable file "
             "with --config");
-  EXPECT_EQ(read_config("/").error().message,
+  EXPECT_EQ(read_config("/").error().text(),
             "/: cannot be read: Is a directory; name a readable file with --config");
 }
 
@@ -390,15 +446,14 @@ std::filesystem::path shipped(const char* name) { return data_folder() / "../../
 
 TEST(ReadConfig, ShippedLabFileIsGood) {
   const auto config = read_config(shipped("lab.toml"));
-  EXPECT_TRUE(config) << config.error().message;
+  EXPECT_TRUE(config) << config.error().text();
 }
 
 // Its required keys have no value, so that nobody runs with an example's addresses.
 TEST(ReadConfig, CarrierTomlIsRefusedUntilItIsEdited) {
   const auto config = read_config(shipped("carrier.toml"));
   ASSERT_FALSE(config);
-  EXPECT_NE(config.error().message.find("worker_cores"), std::string::npos)
-      << config.error().message;
+  EXPECT_NE(config.error().text().find("worker_cores"), std::string::npos) << config.error().text();
 }
 
 // carrier.toml must name every key with its true default.
@@ -418,7 +473,7 @@ TEST(ReadConfig, CommentedDefaultsInCarrierTomlAreTheTrueOnes) {
   }
   EXPECT_GE(defaults, 15);
   const auto config = parse_config(uncommented, "carrier.toml");
-  ASSERT_TRUE(config) << config.error().message;
+  ASSERT_TRUE(config) << config.error().text();
   EXPECT_EQ(config->dataplane.main_core, DataplaneConfig().main_core);
   EXPECT_EQ(config->dataplane.idle_sleep_us, DataplaneConfig().idle_sleep_us);
   EXPECT_EQ(config->interfaces[0].port_min, Interface().port_min);

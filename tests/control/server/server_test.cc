@@ -75,7 +75,7 @@ addresses = ["198.18.0.5/24"]
 path = "/unused"
 )",
                                "server_test");
-    ASSERT_TRUE(config) << config.error().message;
+    ASSERT_TRUE(config) << config.error().text();
     shared_config = std::make_unique<Config>(std::move(*config));
     auto dataplane = Dataplane::start(shared_config->dataplane);
     ASSERT_TRUE(dataplane) << dataplane.error().message;
