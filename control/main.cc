@@ -191,6 +191,13 @@ Result<std::vector<FileDescriptor>> notification_sockets(const std::vector<Notif
   return sockets;
 }
 
+std::vector<std::string> dataplane_errors(const Config& config) {
+  std::vector<std::string> errors;
+  for (Error& error : Dataplane::check(config.dataplane))
+    errors.push_back(std::move(error.message));
+  return errors;
+}
+
 int run(const Config& config) {
   auto held = std::make_unique<SignalsHeld>();  // workers never see them
   raise_descriptor_limit();
@@ -206,6 +213,10 @@ int run(const Config& config) {
     auto listener = Listener::bind(notify.own, type);
     if (!listener) return complain(kExitStart, config.log.format, listener.error().message);
     notifying.push_back(std::move(*listener));
+  }
+  // Another instance's sockets are a better reason than the memory that it has taken.
+  if (const auto errors = dataplane_errors(config); !errors.empty()) {
+    return complain(kExitStart, config.log.format, errors);
   }
   const auto dataplane = Dataplane::start(config.dataplane);
   if (!dataplane) return complain(kExitStart, config.log.format, dataplane.error().message);
@@ -228,6 +239,17 @@ int run(const Config& config) {
   control.run();
   notify_systemd("STOPPING=1");
   return 0;
+}
+
+// What cannot work on this machine, as far as it shows without touching anything.
+std::vector<std::string> machine_errors(const Config& config) {
+  std::vector<std::string> errors = dataplane_errors(config);
+  const auto check = [&](const ControlSocket& socket) {
+    if (auto checked = Listener::check(socket); !checked) errors.push_back(checked.error().message);
+  };
+  for (const ControlSocket& socket : config.control) check(socket);
+  for (const Notify& notify : config.notify) check(notify.own);
+  return errors;
 }
 
 // One heap for all threads, since a call that one makes is changed and freed by others, and one
@@ -254,6 +276,9 @@ int start(int argc, char** argv) {
   }
   apply(*options, *config);
   if (options->check) {
+    if (const auto errors = machine_errors(*config); !errors.empty()) {
+      return complain(kExitConfiguration, LogFormat::text, errors);
+    }
     fmt::print("{}: good\n", options->config.string());
     return 0;
   }

@@ -22,8 +22,10 @@ std::expected<Options, Exit> parse_options(int argc, const char* const* argv,
   app.add_option("-c,--config", options.config,
                  "Config file, TOML (default: /etc/millrace/millrace.toml)")
       ->type_name("FILE");
-  app.add_flag("--check", options.check,
-               "Validate the config file, touch nothing, and exit: 0 good, 2 wrong (default: off)");
+  app.add_flag(
+      "--check", options.check,
+      "Check the config file and this machine (cores, memory, devices, users), touch nothing, "
+      "and exit: 0 good, 2 wrong (default: off)");
   app.add_option("--log-format", log_format,
                  "Form of log lines on stderr, in place of log.format (default: text)")
       ->type_name("text|json")

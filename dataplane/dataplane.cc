@@ -5,13 +5,13 @@
 #include <atomic>
 #include <deque>
 #include <new>
-#include <set>
 #include <utility>
 
 #include <rte_cycles.h>
 #include <rte_malloc.h>
 #include <rte_version.h>
 
+#include "dataplane/device/check.h"
 #include "dataplane/device/eal.h"
 #include "dataplane/device/ethdev.h"
 #include "dataplane/device/worker.h"
@@ -25,27 +25,6 @@ namespace millrace {
 namespace {
 
 Tsc tsc_now() { return Tsc{rte_rdtsc()}; }
-
-Result<void> check_addresses(const DataplaneConfig& config) {
-  std::set<IpAddress> seen;
-  for (const InterfaceConfig& interface : config.interfaces) {
-    const std::string place = "interface '" + interface.name + "': ";
-    if (interface.addresses.empty()) return fail(place + "has no media address");
-    for (const Prefix& prefix : interface.addresses) {
-      if (!seen.insert(prefix.address).second) {
-        return fail(place + prefix.address.text() + " is configured twice");
-      }
-    }
-    for (const IpAddress& gateway : interface.gateways) {
-      const auto on_link = [&](const Prefix& own) { return own.contains(gateway); };
-      if (!gateway.is_link_local() && std::ranges::none_of(interface.addresses, on_link)) {
-        return fail(place + "gateway " + gateway.text() +
-                    " is in none of the interface's networks");
-      }
-    }
-  }
-  return {};
-}
 
 // Where the IPv6 addresses on a device are asked for.
 std::vector<MacAddress> discovery_groups(const DataplaneConfig& config, const std::string& device) {
@@ -171,8 +150,7 @@ Result<void> Dataplane::Impl::launch_workers() {
 Dataplane::Impl::~Impl() { stop.store(true, std::memory_order_relaxed); }
 
 Result<std::unique_ptr<Dataplane>> Dataplane::start(const DataplaneConfig& config) {
-  if (auto ok = check(config); !ok) return std::unexpected(ok.error());
-  if (auto ok = check_addresses(config); !ok) return std::unexpected(ok.error());
+  if (const auto errors = check(config); !errors.empty()) return std::unexpected(errors.front());
   auto locks = DeviceLock::take_all(devices_of(config));
   if (!locks) return std::unexpected(locks.error());
   auto eal = Eal::start(config);
@@ -184,6 +162,10 @@ Result<std::unique_ptr<Dataplane>> Dataplane::start(const DataplaneConfig& confi
   if (auto ok = impl->make_flows(); !ok) return std::unexpected(ok.error());
   if (auto ok = impl->launch_workers(); !ok) return std::unexpected(ok.error());
   return std::unique_ptr<Dataplane>(new Dataplane(std::move(impl)));
+}
+
+std::vector<Error> Dataplane::check(const DataplaneConfig& config) {
+  return millrace::check(config);
 }
 
 Dataplane::Dataplane(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

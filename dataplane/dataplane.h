@@ -18,6 +18,7 @@
 // never the face. DPDK stays behind this door.
 
 #include <memory>
+#include <vector>
 
 #include "dataplane/base/result.h"
 #include "dataplane/config.h"
@@ -28,6 +29,9 @@ namespace millrace {
 
 class Dataplane {
  public:
+  // What of a configuration cannot work on this machine: cores, memory, devices. Starts nothing and
+  // touches no device; empty: nothing was found.
+  [[nodiscard]] static std::vector<Error> check(const DataplaneConfig& config);
   // Starts EAL, the ports and the workers. Fails with a message that names the device or core and
   // the remedy. At most one Dataplane a process (EAL's own limit).
   [[nodiscard]] static Result<std::unique_ptr<Dataplane>> start(const DataplaneConfig& config);

@@ -143,7 +143,30 @@ Result<void> remove_stale(const std::string& path) {
   return {};
 }
 
+// Users that `config` names in peers.
+Result<std::vector<uid_t>> find_peers(const ControlSocket& config) {
+  std::vector<uid_t> users;
+  for (const std::string& peer : config.peers) {
+    const auto user = find_user(peer);
+    if (!user) {
+      return fail(
+          fmt::format("control socket {}: peer '{}': no such user; create it or correct peers",
+                      config.path, peer));
+    }
+    users.push_back(*user);
+  }
+  return users;
+}
+
 }  // namespace
+
+Result<void> Listener::check(const ControlSocket& config) {
+  if (auto peers = find_peers(config); !peers) return std::unexpected(std::move(peers.error()));
+  if (auto owner = parse_owner(config.owner); !owner) {
+    return fail(fmt::format("control socket {}: {}", config.path, owner.error().message));
+  }
+  return {};
+}
 
 Result<Listener> Listener::bind(const ControlSocket& config, int type) {
   Listener listener(config);
@@ -154,14 +177,9 @@ Result<Listener> Listener::bind(const ControlSocket& config, int type) {
 
 Result<void> Listener::bind_unix(int type) {
   const std::string& path = config_.path;
-  for (const std::string& peer : config_.peers) {
-    const auto user = find_user(peer);
-    if (!user) {
-      return fail(fmt::format(
-          "control socket {}: peer '{}': no such user; create it or correct peers", path, peer));
-    }
-    peers_.push_back(*user);
-  }
+  auto peers = find_peers(config_);
+  if (!peers) return std::unexpected(std::move(peers.error()));
+  peers_ = std::move(*peers);
   const auto owner = parse_owner(config_.owner);
   if (!owner) return fail(fmt::format("control socket {}: {}", path, owner.error().message));
   auto lock = take_lock(path);

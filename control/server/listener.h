@@ -26,6 +26,8 @@ namespace millrace {
 
 class Listener {
  public:
+  // Whether its users and groups are there; touches nothing.
+  [[nodiscard]] static Result<void> check(const ControlSocket& config);
   // `type` is that of a socket file.
   [[nodiscard]] static Result<Listener> bind(const ControlSocket& config, int type = SOCK_STREAM);
   ~Listener();

@@ -1,36 +1,27 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/device/eal.h"
 
-#include <net/if.h>
+#include <fcntl.h>
+#include <getopt.h>
 #include <pthread.h>
 #include <sched.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <set>
 #include <utility>
 
-#include <rte_config.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_log.h>
-#include <rte_mbuf.h>
 
 #include "dataplane/base/device.h"
+#include "dataplane/base/file_descriptor.h"
 
 namespace millrace {
 namespace {
-
-namespace fs = std::filesystem;
-
-constexpr unsigned kMaxWorkers = RTE_MAX_LCORE - 1;
-constexpr std::size_t kMegabyte = 1UL << 20;
 
 cpu_set_t own_cores() {
   cpu_set_t cores;
@@ -39,161 +30,32 @@ cpu_set_t own_cores() {
   return cores;
 }
 
-std::string core_list(const cpu_set_t& cores) {
-  std::string list;
-  for (std::size_t i = 0; i < CPU_SETSIZE; ++i) {
-    if (CPU_ISSET(i, &cores)) list += (list.empty() ? "" : ",") + std::to_string(i);
-  }
-  return list;
+std::string joined(const std::vector<std::string>& arguments) {
+  std::string line;
+  for (const std::string& argument : arguments) line += " " + argument;
+  return line;
 }
 
-Result<void> check_core(unsigned core, const std::string& key, const cpu_set_t& allowed) {
-  if (core < CPU_SETSIZE && CPU_ISSET(core, &allowed)) return {};
-  const long configured = sysconf(_SC_NPROCESSORS_CONF);
-  if (std::cmp_greater_equal(core, configured)) {
-    return fail(key + ": core " + std::to_string(core) +
-                " does not exist; this machine has cores 0-" + std::to_string(configured - 1));
+// EAL prints its usage on stdout where it refuses an argument, and getopt a line on stderr.
+class UsageSilenced {
+ public:
+  UsageSilenced() : getopt_(std::exchange(::opterr, 0)), stdout_(::dup(STDOUT_FILENO)) {
+    const FileDescriptor nowhere(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+    std::fflush(stdout);
+    if (stdout_.valid() && nowhere.valid()) ::dup2(nowhere.get(), STDOUT_FILENO);
   }
-  return fail(key + ": this process may not run on core " + std::to_string(core) +
-              "; choose among " + core_list(allowed) + " or widen its CPU set");
-}
+  ~UsageSilenced() {
+    std::fflush(stdout);
+    if (stdout_.valid()) ::dup2(stdout_.get(), STDOUT_FILENO);
+    ::opterr = getopt_;
+  }
+  UsageSilenced(const UsageSilenced&) = delete;
+  UsageSilenced& operator=(const UsageSilenced&) = delete;
 
-Result<void> check_cores(const DataplaneConfig& config) {
-  if (config.worker_cores.empty()) return fail("worker_cores: name at least one core");
-  if (config.worker_cores.size() > kMaxWorkers) {
-    return fail("worker_cores: at most " + std::to_string(kMaxWorkers) + " workers");
-  }
-  const cpu_set_t allowed = own_cores();
-  std::set<unsigned> seen;
-  for (std::size_t i = 0; i < config.worker_cores.size(); ++i) {
-    const std::string key = "worker_cores[" + std::to_string(i) + "]";
-    const unsigned core = config.worker_cores[i];
-    if (auto ok = check_core(core, key, allowed); !ok) return ok;
-    if (!seen.insert(core).second) {
-      return fail(key + ": core " + std::to_string(core) +
-                  " is named twice; a worker needs its own");
-    }
-  }
-  if (config.idle_sleep_us > kMaxIdleSleepUs) {
-    return fail("idle_sleep_us: " + std::to_string(config.idle_sleep_us) +
-                " is too long; at most " + std::to_string(kMaxIdleSleepUs) +
-                ", or packets are lost while a worker naps");
-  }
-  return check_core(config.main_core, "main_core", allowed);
-}
-
-// The interface flags (IFF_UP ...) of a network interface, or nothing if there is none.
-std::optional<short> interface_flags(std::string_view name) {
-  ifreq request{};
-  if (name.size() >= sizeof request.ifr_name) return std::nullopt;
-  name.copy(request.ifr_name, name.size());
-  const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return std::nullopt;
-  const bool found = ioctl(fd, SIOCGIFFLAGS, &request) == 0;
-  close(fd);
-  if (!found) return std::nullopt;
-  return request.ifr_flags;
-}
-
-Result<void> check_pci(const std::string& device, const std::string& key) {
-  const fs::path path = fs::path("/sys/bus/pci/devices") / pci_address(device).value_or("");
-  std::error_code error;
-  if (fs::exists(path, error)) return {};
-  return fail("device '" + device + "': no such PCI device; see 'lspci -D' and correct " + key);
-}
-
-Result<void> check_virtual(const std::string& device, const std::string& key) {
-  if (!opens_kernel_interface(device)) return {};  // net_tap makes its interface
-  const std::string_view name = kernel_interface(device);
-  if (name.empty()) {
-    return fail("device '" + device + "': names no network interface; add ',iface=NAME' to " + key);
-  }
-  const auto flags = interface_flags(name);
-  if (!flags) {
-    return fail("device '" + device + "': no such network interface; create it or correct " + key);
-  }
-  if ((*flags & IFF_UP) == 0) {
-    return fail("device '" + device + "': the network interface is down; run 'ip link set " +
-                std::string(name) + " up'");
-  }
-  return {};
-}
-
-Result<void> check_devices(const DataplaneConfig& config) {
-  if (config.interfaces.empty()) return fail("interfaces: name at least one");
-  std::set<std::string_view> shared;  // several interfaces may be on one device
-  std::set<std::string> names;
-  std::set<std::string_view> owned;  // network interfaces below the devices
-  for (std::size_t i = 0; i < config.interfaces.size(); ++i) {
-    const std::string& device = config.interfaces[i].device;
-    const std::string key = "interfaces[" + std::to_string(i) + "].device";
-    if (!shared.insert(device).second) continue;
-    if (!pci_address(device) && !device.starts_with("net_")) {
-      return fail("device '" + device + "': not a DPDK device; give " + key +
-                  " a PCI address as in 'lspci -D', or a driver as in 'net_af_packet0,iface=eth0'");
-    }
-    if (!names.insert(pci_address(device).value_or(std::string(device_name(device)))).second) {
-      return fail("device '" + device +
-                  "': used twice in different words; number them (net_af_packet0, "
-                  "net_af_packet1), repeat them exactly to share one device, or correct " +
-                  key);
-    }
-    const std::string_view iface = device_argument(device, "iface");
-    if (!iface.empty() && !owned.insert(iface).second) {
-      return fail("device '" + device + "': network interface '" + std::string(iface) +
-                  "' is used twice; correct " + key);
-    }
-    const auto ok = pci_address(device) ? check_pci(device, key) : check_virtual(device, key);
-    if (!ok) return ok;
-  }
-  return {};
-}
-
-std::uint64_t read_number(const fs::path& file) {
-  std::uint64_t value = 0;
-  std::ifstream(file) >> value;
-  return value;
-}
-
-std::uint64_t free_hugepages_mb() {
-  std::uint64_t total_kb = 0;
-  std::error_code error;
-  for (const auto& size : fs::directory_iterator("/sys/kernel/mm/hugepages", error)) {
-    constexpr std::string_view prefix = "hugepages-";  // hugepages-2048kB
-    const std::string name = size.path().filename();
-    total_kb += std::strtoull(name.c_str() + prefix.size(), nullptr, 10) *
-                read_number(size.path() / "free_hugepages");
-  }
-  return total_kb / 1024;
-}
-
-Result<void> check_memory(const DataplaneConfig& config) {
-  // Full rings must leave each lcore its cache, the bursts in its hands and the STUN that it keeps.
-  constexpr std::size_t port_mbufs = 2UL * kRingSize;
-  constexpr std::size_t core_mbufs = 2UL * kMempoolCache;
-  const std::size_t mbufs_needed =
-      config.worker_cores.size() * (devices_of(config).size() * port_mbufs + core_mbufs);
-  if (config.mbufs < mbufs_needed) {
-    return fail("mbufs: " + std::to_string(config.mbufs) + " packet buffers are too few for " +
-                std::to_string(devices_of(config).size()) + " devices and " +
-                std::to_string(config.worker_cores.size()) + " workers; at least " +
-                std::to_string(mbufs_needed));
-  }
-  // A buffer with its headers; 24 MB for queues, rings and DPDK's own tables.
-  constexpr std::size_t buffer_bytes = sizeof(rte_mbuf) + RTE_MBUF_DEFAULT_BUF_SIZE + 128;
-  const std::size_t mb_needed = config.mbufs * buffer_bytes / kMegabyte + 24;
-  if (config.memory_mb < mb_needed) {
-    return fail("memory_mb: " + std::to_string(config.memory_mb) + " is too small for mbufs = " +
-                std::to_string(config.mbufs) + "; at least " + std::to_string(mb_needed));
-  }
-  if (config.hugepages && free_hugepages_mb() < config.memory_mb) {
-    return fail("hugepages: " + std::to_string(free_hugepages_mb()) +
-                " MB of huge pages are free, " + std::to_string(config.memory_mb) +
-                " are needed (memory_mb); reserve more in "
-                "/proc/sys/vm/nr_hugepages or set hugepages = false");
-  }
-  return {};
-}
+ private:
+  int getopt_;
+  FileDescriptor stdout_;
+};
 
 // Keeps all signals from this thread and from those it starts meanwhile, but the one by which the
 // process has every thread give up its capabilities (control/process.h).
@@ -221,12 +83,6 @@ std::vector<std::string> devices_of(const DataplaneConfig& config) {
     if (std::ranges::find(all, interface.device) == all.end()) all.push_back(interface.device);
   }
   return all;
-}
-
-Result<void> check(const DataplaneConfig& config) {
-  if (auto ok = check_cores(config); !ok) return ok;
-  if (auto ok = check_memory(config); !ok) return ok;
-  return check_devices(config);
 }
 
 std::vector<std::string> eal_arguments(const DataplaneConfig& config) {
@@ -294,13 +150,21 @@ Result<Eal> Eal::start(const DataplaneConfig& config) {
   const cpu_set_t before = own_cores();
   const SignalsBlocked blocked;
   DpdkLog log;
-  if (rte_eal_init(static_cast<int>(arguments.size()), argv.data()) < 0) {
+  int parsed = 0;
+  {
+    const UsageSilenced silenced;
+    parsed = rte_eal_init(static_cast<int>(arguments.size()), argv.data());
+  }
+  if (parsed < 0) {
     const int error = rte_errno;
     pthread_setaffinity_np(pthread_self(), sizeof before, &before);
-    std::string command;
-    for (const std::string& argument : arguments) command += " " + argument;
+    const std::string explanation = log.explanation();
+    if (!config.eal.empty() && explanation.contains("'command line' arguments")) {
+      return fail("eal: DPDK does not take these arguments:" + joined(config.eal) +
+                  "; correct or remove them (DPDK's guide, \"EAL parameters\")");
+    }
     return fail("DPDK's environment does not start: " + std::string(rte_strerror(error)) +
-                log.explanation() + "; it was started as:" + command);
+                explanation + "; it was started as:" + joined(arguments));
   }
   cpu_set_t control = before;
   for (const unsigned core : config.worker_cores) CPU_CLR(core, &control);

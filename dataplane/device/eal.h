@@ -3,11 +3,9 @@
 
 // DPDK's environment (EAL): started from the configuration, cleaned up by scope.
 //
-// EAL's own failures are terse and often end the process, so everything that can be checked is
-// checked before it starts: cores, device names, network interfaces, huge pages, memory and the
-// number of packet buffers. What then still fails is told with EAL's last log lines, which are
-// kept back from the terminal while it starts. Virtual devices are not handed to EAL's command
-// line: Ethdev::open probes them one by one, so that a failure has a device's name.
+// check.h finds what cannot work before. An error of EAL carries its last log lines, which are kept
+// from the terminal while it starts, and so is its usage text. Virtual devices are not handed to
+// EAL's command line: Ethdev::open probes them one by one, so that a failure has a device's name.
 // EAL pins the calling thread to the main core; Eal::start gives it back its own cores without
 // the workers', and every thread that it creates later inherits these. EAL's threads take no
 // signals. lcore 0 is the main thread; lcore i + 1 is the worker on worker_cores[i].
@@ -29,9 +27,6 @@ inline constexpr unsigned kMempoolCache = 256;
 
 // What the interfaces name, each once, in their order: the NICs.
 [[nodiscard]] std::vector<std::string> devices_of(const DataplaneConfig& config);
-
-// Refuses what cannot work, before any device is touched.
-[[nodiscard]] Result<void> check(const DataplaneConfig& config);
 
 // EAL's command line. Precondition: check() passed.
 [[nodiscard]] std::vector<std::string> eal_arguments(const DataplaneConfig& config);

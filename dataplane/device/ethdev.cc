@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/device/ethdev.h"
 
+#include <linux/capability.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstdlib>
 #include <utility>
 
@@ -25,8 +29,53 @@ namespace {
 std::unexpected<Error> device_failure(const std::string& device, std::string_view what, int error,
                                       DpdkLog& log) {
   std::string message = "device '" + device + "': " + std::string(what);
-  if (error != 0) message += std::string(": ") + rte_strerror(error < 0 ? -error : error);
+  // DPDK returns -1 where it does not know: it is not EPERM.
+  if (error != 0 && error != -1)
+    message += std::string(": ") + rte_strerror(error < 0 ? -error : error);
   return fail(message + log.explanation());
+}
+
+bool has_capability(int capability) {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct sets[2]{};
+  if (::syscall(SYS_capget, &header, sets) != 0) return true;  // not to blame then
+  return (sets[capability / 32].effective >> (capability % 32) & 1) != 0;
+}
+
+unsigned number_of(std::string_view device, std::string_view key, unsigned otherwise) {
+  const std::string_view text = device_argument(device, key);
+  unsigned value = otherwise;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+// The right that this process lacks to open a kernel interface, with the remedy; empty: none. Asked
+// after it failed: drivers return no reason.
+std::string missing_right(std::string_view device) {
+  if (!opens_kernel_interface(device)) return {};
+  const bool xdp = device.starts_with("net_af_xdp");
+  std::string lacking;
+  const auto need = [&](bool needed, int capability, std::string_view name) {
+    if (!needed || has_capability(capability)) return;
+    lacking += (lacking.empty() ? "" : " and ") + std::string(name);
+  };
+  need(true, CAP_NET_RAW, "CAP_NET_RAW");
+  need(xdp, CAP_NET_ADMIN, "CAP_NET_ADMIN");
+  need(xdp && !has_capability(CAP_SYS_ADMIN), CAP_BPF, "CAP_BPF");
+  if (!lacking.empty()) {
+    return std::string(xdp ? "AF_XDP" : "AF_PACKET") + " needs " + lacking +
+           ", which this process lacks; start as root, or give it in AmbientCapabilities= and "
+           "CapabilityBoundingSet= of the unit";
+  }
+  rlimit limit{};
+  ::getrlimit(RLIMIT_MEMLOCK, &limit);
+  const std::uint64_t ring = std::uint64_t{number_of(device, "framesz", 2048)} *
+                             number_of(device, "framecnt", 512) * number_of(device, "qpairs", 1);
+  if (xdp || has_capability(CAP_IPC_LOCK) || limit.rlim_cur >= 2 * ring) return {};
+  return "its rings are " + std::to_string(2 * ring >> 10) +
+         " KiB of locked memory, and this process may lock " +
+         std::to_string(limit.rlim_cur >> 10) +
+         " KiB; set LimitMEMLOCK=infinity in the unit ('ulimit -l unlimited' in a shell)";
 }
 
 // The port of a device; a virtual one is created now, a PCI one by EAL when it started.
@@ -35,8 +84,12 @@ Result<std::uint16_t> probe(const std::string& device, std::uint16_t queues, Dpd
   if (!pci_address(device)) {
     const std::string complete = with_queues(device, queues);
     const int error = rte_dev_probe(("vdev:" + complete).c_str());
-    if (error != 0)
+    if (error != 0) {
+      if (const std::string reason = missing_right(complete); !reason.empty()) {
+        return fail("device '" + device + "': " + reason);
+      }
       return device_failure(device, "cannot be opened as '" + complete + "'", error, log);
+    }
   }
   std::uint16_t id = 0;
   if (rte_eth_dev_get_port_by_name(name.c_str(), &id) == 0) return id;

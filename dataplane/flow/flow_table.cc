@@ -99,6 +99,8 @@ SlotMemory SlotMemory::of_process() {
           std::free};
 }
 
+std::size_t FlowTable::bytes_per_address() { return kBlockBytes; }
+
 FlowTable::FlowTable(std::span<Link* const> links, std::uint64_t tsc_hz, SlotMemory memory)
     : links_(links.begin(), links.end()), tsc_hz_(tsc_hz), memory_(memory) {
   for (std::size_t link = 0; link < links.size(); ++link) {

@@ -51,6 +51,7 @@ struct Evidence {
 class FlowTable {
  public:
   static constexpr std::size_t kPorts = 65536;
+  [[nodiscard]] static std::size_t bytes_per_address();  // of memory
 
   // `links` in the order of their indexes; they outlive the table. Throws std::bad_alloc.
   FlowTable(std::span<Link* const> links, std::uint64_t tsc_hz,

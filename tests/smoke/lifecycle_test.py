@@ -31,6 +31,27 @@ class LifecycleTest(Case):
         self.assertNotEqual(relay.spawn().wait(10 * SLOWNESS), 0)
         self.assertIn("nosuch0", relay.text())
 
+    def refusal(self, *prefix, settings=None):
+        """Standard output and error of a start that fails, under `prefix` (prlimit, setpriv)."""
+        relay = self.new_relay(settings)
+        with self.bed.relay:
+            done = subprocess.run([*prefix, PROGRAM, "--config", relay.config], timeout=30 * SLOWNESS,
+                                  capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        return done.stdout, done.stderr
+
+    def test_missing_rights_are_named_with_the_remedy(self):
+        _, error = self.refusal("setpriv", "--bounding-set=-net_raw")
+        self.assertRegex(error, "AF_PACKET needs CAP_NET_RAW.*AmbientCapabilities=")
+        _, error = self.refusal("prlimit", "--memlock=65536", "setpriv", "--bounding-set=-ipc_lock")
+        self.assertRegex(error, "16384 KiB of locked memory.*may lock 64 KiB.*LimitMEMLOCK=")
+        self.assertNotIn("not permitted", error)
+
+    def test_wrong_argument_of_dpdk_is_one_line(self):
+        output, error = self.refusal(settings={"dataplane": {"eal": ["--foo"]}})
+        self.assertEqual(output, "")
+        self.assertRegex(error, r"\Amillrace: eal: DPDK does not take these arguments: --foo; .*\n\Z")
+
     def test_sigterm_under_traffic(self):
         relay = self.new_relay().start()
         with Traffic(self.call(relay.ng)):
