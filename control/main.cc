@@ -21,6 +21,7 @@
 
 #include "control/call/calls.h"
 #include "control/config/config.h"
+#include "control/device_watch.h"
 #include "control/housekeeping.h"
 #include "control/log.h"
 #include "control/notify/notify.h"
@@ -58,8 +59,10 @@ int complain(int status, LogFormat format, const std::vector<std::string>& messa
 // Runs the control side until a signal, or the last call of a drain, ends it.
 class Control {
  public:
-  Control(const std::vector<Listener>& listeners, const Config& config, Calls& calls)
-      : calls_(calls),
+  Control(const std::vector<Listener>& listeners, const Config& config, Calls& calls,
+          const Dataplane& dataplane)
+      : dataplane_(dataplane),
+        calls_(calls),
         patience_(config.timeouts.notify),
         server_(listeners, config, [&calls](const Request& request) {
           return calls.handle(request, Calls::Clock::now());
@@ -135,8 +138,10 @@ class Control {
     if (calls_.expire(Calls::Clock::now())) asio::post(io_, [this] { expire_calls(); });
   }
 
+  const Dataplane& dataplane_;
   Calls& calls_;
   const std::chrono::seconds patience_;
+  DeviceWatch devices_{dataplane_.report()};
   asio::io_context io_{1};
   Server server_;
   std::unique_ptr<Notifier> notifier_;
@@ -150,6 +155,7 @@ class Control {
       {{"calls", [this] { expire_calls(); }},
        {"server", [this] { server_.expire(Server::Clock::now()); }},
        {"notifier", [this] { notifier_->tick(std::chrono::steady_clock::now()); }},
+       {"devices", [this] { devices_.update(dataplane_.devices()); }},
        {"log", [] { log_tick(); }},
        {"drain", [this] { stop_if_drained(); }},
        {"watchdog", [] { notify_systemd("WATCHDOG=1"); }}}};
@@ -229,7 +235,7 @@ int run(const Config& config) {
   Calls calls(config, **dataplane);
   auto sockets = notification_sockets(config.notify, notifying);
   if (!sockets) return complain(kExitStart, config.log.format, sockets.error().message);
-  Control control(listeners, config, calls);
+  Control control(listeners, config, calls, **dataplane);
   // From here on proxies can connect, and wait for an answer.
   if (auto started = control.start(config.notify, std::move(*sockets)); !started) {
     return complain(kExitStart, config.log.format, started.error().message);

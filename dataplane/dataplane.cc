@@ -4,10 +4,13 @@
 #include <algorithm>
 #include <atomic>
 #include <deque>
+#include <mutex>
 #include <new>
+#include <optional>
 #include <utility>
 
 #include <rte_cycles.h>
+#include <rte_lcore.h>
 #include <rte_malloc.h>
 #include <rte_version.h>
 
@@ -25,6 +28,10 @@ namespace millrace {
 namespace {
 
 Tsc tsc_now() { return Tsc{rte_rdtsc()}; }
+
+std::optional<unsigned> node_of(int socket) {
+  return socket < 0 ? std::nullopt : std::optional(static_cast<unsigned>(socket));
+}
 
 // Where the IPv6 addresses on a device are asked for.
 std::vector<MacAddress> discovery_groups(const DataplaneConfig& config, const std::string& device) {
@@ -63,6 +70,11 @@ WorkerReport worker_report(const WorkerStats& stats, unsigned core, std::uint64_
 
 }  // namespace
 
+struct LinkHistory {
+  bool up = false;
+  std::uint64_t changes = 0;
+};
+
 // Members are destroyed in reverse order: workers stand still first, EAL goes last.
 struct Dataplane::Impl {
   Impl(DataplaneConfig configuration, std::vector<DeviceLock> held, Eal environment,
@@ -85,6 +97,9 @@ struct Dataplane::Impl {
   Mempool pool;
   std::uint64_t tsc_hz = rte_get_tsc_hz();
   std::vector<Ethdev> ports;
+  // Control threads read the ports' counters one at a time: drivers add them up without a lock.
+  mutable std::mutex devices_mutex;
+  mutable std::vector<LinkHistory> link_histories;  // by port
   std::vector<std::unique_ptr<Link>> links;
   std::vector<Link*> link_list;  // the same
   std::unique_ptr<FlowTable> flows;
@@ -102,6 +117,7 @@ Result<void> Dataplane::Impl::open_ports() {
     if (!port) return std::unexpected(port.error());
     const auto groups = discovery_groups(config, device);
     if (!groups.empty()) port->hear(groups);
+    link_histories.push_back({.up = port->report().link_up});
     ports.push_back(std::move(*port));
   }
   for (const InterfaceConfig& interface : config.interfaces) {
@@ -185,6 +201,8 @@ DataplaneReport Dataplane::report() const {
   for (std::size_t i = 0; i < impl_->workers.size(); ++i) {
     report.workers.push_back(
         worker_report(impl_->workers[i].stats(), impl_->config.worker_cores[i], impl_->tsc_hz));
+    report.workers.back().node =
+        node_of(static_cast<int>(rte_lcore_to_socket_id(lcore_of_worker(i))));
   }
   const Tsc now = tsc_now();
   for (std::size_t i = 0; i < impl_->links.size(); ++i) {
@@ -193,9 +211,22 @@ DataplaneReport Dataplane::report() const {
       report.neighbors.push_back(std::move(neighbor));
     }
   }
+  report.devices = devices();
   report.mbufs_free = impl_->pool.available();
   report.mbufs = impl_->pool.size();
   return report;
+}
+
+std::vector<DeviceReport> Dataplane::devices() const {
+  const std::lock_guard lock(impl_->devices_mutex);
+  std::vector<DeviceReport> reports;
+  for (std::size_t i = 0; i < impl_->ports.size(); ++i) {
+    DeviceReport& report = reports.emplace_back(impl_->ports[i].report());
+    LinkHistory& history = impl_->link_histories[i];
+    if (std::exchange(history.up, report.link_up) != report.link_up) ++history.changes;
+    report.link_changes = history.changes;
+  }
+  return reports;
 }
 
 std::string_view dpdk_version() { return rte_version(); }

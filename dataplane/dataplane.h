@@ -47,6 +47,8 @@ class Dataplane {
   [[nodiscard]] FlowReport read(LocalPort port) const;
 
   [[nodiscard]] DataplaneReport report() const;
+  // The NICs alone. Any control thread; takes a lock that no worker takes.
+  [[nodiscard]] std::vector<DeviceReport> devices() const;
 
  private:
   struct Impl;

@@ -80,6 +80,7 @@ struct FlowReport {
 
 struct WorkerReport {
   unsigned core = 0;
+  std::optional<unsigned> node{};              // NUMA node of the core
   std::uint64_t rx_packets = 0, rx_bytes = 0;  // frames
   std::uint64_t tx_packets = 0, tx_bytes = 0;
   std::uint64_t relayed = 0;        // media packets sent on
@@ -91,6 +92,19 @@ struct WorkerReport {
   std::vector<std::uint64_t> drops;        // by drop reason
 };
 
+// A NIC. Its counters are the driver's: packets lost there are in no worker's counters.
+struct DeviceReport {
+  std::string device;              // as configured
+  std::optional<unsigned> node{};  // NUMA node; unset: it is on none
+  bool link_up = false;
+  std::uint32_t link_mbps = 0;     // 0: unknown
+  std::uint64_t link_changes = 0;  // seen when the device was read, once a second
+  std::uint64_t imissed = 0;       // received packets lost because the receive ring was full
+  std::uint64_t ierrors = 0;       // received frames with errors
+  std::uint64_t rx_nombuf = 0;     // received packets lost because no packet buffer was free
+  std::uint64_t oerrors = 0;       // packets that could not be sent
+};
+
 struct NeighborReport {
   std::string interface;
   IpAddress address;
@@ -100,6 +114,7 @@ struct NeighborReport {
 
 struct DataplaneReport {
   std::vector<WorkerReport> workers;
+  std::vector<DeviceReport> devices;
   std::vector<NeighborReport> neighbors;
   unsigned mbufs_free = 0, mbufs = 0;
 };

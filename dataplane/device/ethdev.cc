@@ -2,6 +2,7 @@
 #include "dataplane/device/ethdev.h"
 
 #include <linux/capability.h>
+#include <net/if.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -22,6 +23,7 @@
 
 #include "dataplane/base/device.h"
 #include "dataplane/device/eal.h"
+#include "dataplane/device/kernel_link.h"
 
 namespace millrace {
 namespace {
@@ -222,13 +224,13 @@ Result<Ethdev> Ethdev::open(const std::string& device, std::uint16_t queues, con
   DpdkLog log;
   const auto id = probe(device, queues, log);
   if (!id) return std::unexpected(id.error());
-  Ethdev ethdev(EthPortId{*id});
+  Ethdev ethdev(EthPortId{*id}, device);
   if (auto ok = configure(device, *id, queues, pool, log); !ok) return std::unexpected(ok.error());
   return ethdev;
 }
 
 Ethdev::Ethdev(Ethdev&& other) noexcept
-    : id_(other.id_), open_(std::exchange(other.open_, false)) {}
+    : id_(other.id_), device_(std::move(other.device_)), open_(std::exchange(other.open_, false)) {}
 
 Ethdev::~Ethdev() {
   if (!open_) return;
@@ -254,6 +256,32 @@ MacAddress Ethdev::mac() const {
   rte_ether_addr address{};
   rte_eth_macaddr_get(std::to_underlying(id_), &address);
   return {std::to_array(address.addr_bytes)};
+}
+
+DeviceReport Ethdev::report() const {
+  const std::uint16_t id = std::to_underlying(id_);
+  DeviceReport report{.device = device_};
+  if (const int node = rte_eth_dev_socket_id(id); node >= 0) {
+    report.node = static_cast<unsigned>(node);
+  }
+  rte_eth_stats stats{};
+  if (rte_eth_stats_get(id, &stats) == 0) {
+    report.imissed = stats.imissed;
+    report.ierrors = stats.ierrors;
+    report.rx_nombuf = stats.rx_nombuf;
+    report.oerrors = stats.oerrors;
+  }
+  if (const std::string_view name = kernel_interface(device_); !name.empty()) {
+    const auto link = kernel_link(std::string(name));
+    report.link_up = link && (link->flags & IFF_UP) != 0 && (link->flags & IFF_RUNNING) != 0;
+    return report;
+  }
+  rte_eth_link link{};
+  if (rte_eth_link_get_nowait(id, &link) == 0) {
+    report.link_up = link.link_status == RTE_ETH_LINK_UP;
+    if (link.link_speed != RTE_ETH_SPEED_NUM_UNKNOWN) report.link_mbps = link.link_speed;
+  }
+  return report;
 }
 
 std::string with_queues(const std::string& device, std::uint16_t queues) {

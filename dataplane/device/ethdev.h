@@ -24,6 +24,7 @@
 #include "dataplane/base/lock_file.h"
 #include "dataplane/base/net.h"
 #include "dataplane/base/result.h"
+#include "dataplane/report.h"
 
 struct rte_mempool;
 
@@ -87,10 +88,13 @@ class Ethdev {
 
   [[nodiscard]] EthPortId id() const { return id_; }
   [[nodiscard]] MacAddress mac() const;
+  // Without link_changes. One thread at a time.
+  [[nodiscard]] DeviceReport report() const;
 
  private:
-  explicit Ethdev(EthPortId id) : id_(id) {}
+  Ethdev(EthPortId id, std::string device) : id_(id), device_(std::move(device)) {}
   EthPortId id_;
+  std::string device_;
   bool open_ = true;
 };
 

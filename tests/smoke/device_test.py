@@ -32,6 +32,28 @@ class DeviceTest(Case):
         self.addCleanup(self.bed.relay.ip, "link del patch")
         self.check_relay(relay)
 
+    def wait_until(self, true, seconds):
+        deadline = time.monotonic() + seconds
+        while not true():
+            self.assertLess(time.monotonic(), deadline, "it does not come")
+            time.sleep(0.02)
+
+    def statistics(self, relay):
+        return relay.ng.command("statistics")["statistics"]
+
+    def test_link_changes_are_counted_and_logged(self):
+        relay = self.new_relay().start()
+        [device] = self.statistics(relay)["devices"]
+        self.assertEqual((device["device"], device["link"], device["link changes"]),
+                         ("net_af_packet0,iface=relay0", "up", 0))
+        self.addCleanup(self.bed.wire.ip, "link set relay up")
+        for state, changes in (("down", 1), ("up", 2)):
+            self.bed.wire.ip(f"link set relay {state}")
+            self.wait_until(lambda state=state: f" link-{state} " in relay.text(), 5 * SLOWNESS)
+            [device] = self.statistics(relay)["devices"]
+            self.assertEqual((device["link"], device["link changes"]), (state, changes))
+        relay.check_stop()
+
     def test_two_workers(self):
         """Fanout hashes by the packet's flow: calls meet on both queues, in any combination."""
         relay = self.new_relay({"dataplane": {"worker_cores": [0, 1]}}).start()

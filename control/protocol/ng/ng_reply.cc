@@ -260,6 +260,20 @@ void write(Writer& out, const DataplaneReport& dataplane) {
     out.end();
   }
   out.end();
+  out.list("devices");
+  for (const DeviceReport& device : dataplane.devices) {
+    out.dictionary();
+    out.entry("device", device.device);
+    out.entry("link", device.link_up ? "up" : "down");
+    out.entry("link changes", device.link_changes);
+    if (device.link_mbps != 0) out.entry("mbps", std::uint64_t{device.link_mbps});
+    out.entry("imissed", device.imissed);
+    out.entry("ierrors", device.ierrors);
+    out.entry("rx_nombuf", device.rx_nombuf);
+    out.entry("oerrors", device.oerrors);
+    out.end();
+  }
+  out.end();
   out.list("neighbors");
   for (const NeighborReport& neighbor : dataplane.neighbors) {
     out.dictionary();

@@ -295,6 +295,15 @@ TEST(NgReply, StatisticsOfTheDataPlane) {
   report.dataplane.workers = {worker};
   report.dataplane.neighbors = {
       {.interface = "public", .address = IpAddress::v4(192, 0, 2, 1), .mac = {}, .age = {}}};
+  report.dataplane.devices = {{.device = "0000:3b:00.0",
+                               .node = 0,
+                               .link_up = true,
+                               .link_mbps = 25000,
+                               .link_changes = 2,
+                               .imissed = 3,
+                               .ierrors = 4,
+                               .rx_nombuf = 5,
+                               .oerrors = 6}};
   report.dataplane.mbufs = 1024;
   const Json statistics = as_json(reply::Statistics{report})["statistics"];
   const Json& told = statistics["workers"][0];
@@ -306,6 +315,14 @@ TEST(NgReply, StatisticsOfTheDataPlane) {
   EXPECT_EQ(told["bursts"][2], 25);
   EXPECT_EQ(told["drops"].size(), 1U) << "reasons that did not occur are left out";
   EXPECT_EQ(told["drops"]["frame_truncated"], 2);
+  EXPECT_EQ(statistics["devices"], Json::array({{{"device", "0000:3b:00.0"},
+                                                 {"link", "up"},
+                                                 {"link changes", 2},
+                                                 {"mbps", 25000},
+                                                 {"imissed", 3},
+                                                 {"ierrors", 4},
+                                                 {"rx_nombuf", 5},
+                                                 {"oerrors", 6}}}));
   EXPECT_EQ(statistics["neighbors"][0]["mac"], "unresolved");
   EXPECT_EQ(statistics["buffers"]["all"], 1024);
 }
