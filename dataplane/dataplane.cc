@@ -126,6 +126,7 @@ Result<void> Dataplane::Impl::open_ports() {
     links.push_back(std::make_unique<Link>(nic, ports[nic].mac(), interface.addresses,
                                            MediaAddressId{first_address}, interface.gateways,
                                            tsc_hz, interface.peers));
+    links.back()->mtu = ports[nic].mtu();
     link_list.push_back(links.back().get());
     first_address = static_cast<std::uint16_t>(first_address + interface.addresses.size());
   }

@@ -66,7 +66,7 @@ namespace millrace {
   X(media_blocked, "the SIP proxy has blocked the media, or silenced what is not G.711")           \
   X(dtmf_blocked, "the SIP proxy has blocked DTMF: telephone-event (RFC 4733)")                    \
   X(no_route, "destination is not on-link and the interface has no gateway")                       \
-  X(mtu_exceeded, "with the longer header of IPv6 it fits neither Ethernet nor its packet buffer") \
+  X(mtu_exceeded, "datagram is longer than the MTU of the network it would leave by")              \
   X(neighbor_unresolved, "next hop has not answered ARP or neighbour solicitation yet")            \
   X(neighbor_table_full, "no room for another next hop on this interface")                         \
   X(no_buffer, "the relay had something of its own to send (ARP, ND) and no packet buffer for it") \

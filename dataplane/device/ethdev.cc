@@ -258,6 +258,11 @@ MacAddress Ethdev::mac() const {
   return {std::to_array(address.addr_bytes)};
 }
 
+std::size_t Ethdev::mtu() const {
+  const auto link = kernel_link(std::string(kernel_interface(device_)));
+  return std::min<std::size_t>(RTE_ETHER_MTU, link ? link->mtu : RTE_ETHER_MTU);
+}
+
 DeviceReport Ethdev::report() const {
   const std::uint16_t id = std::to_underlying(id_);
   DeviceReport report{.device = device_};

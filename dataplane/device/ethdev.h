@@ -13,6 +13,7 @@
 // answer. The lock is a file in the runtime directory (LockFile), named after the PCI function or
 // after the network namespace and its interface.
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -88,6 +89,9 @@ class Ethdev {
 
   [[nodiscard]] EthPortId id() const { return id_; }
   [[nodiscard]] MacAddress mac() const;
+  // The longest IP packet that leaves by it: Ethernet's 1500, or less on a kernel interface that is
+  // set so. A longer one the kernel would drop after the driver has taken it.
+  [[nodiscard]] std::size_t mtu() const;
   // Without link_changes. One thread at a time.
   [[nodiscard]] DeviceReport report() const;
 

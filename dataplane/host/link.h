@@ -37,8 +37,9 @@ struct Link {
                                [&](const Prefix& own) { return own.address == address; });
   }
 
-  std::size_t nic;  // NICs are numbered in the order of configuration
-  MacAddress mac;   // the NIC's
+  std::size_t nic;         // NICs are numbered in the order of configuration
+  MacAddress mac;          // the NIC's
+  std::size_t mtu = 1500;  // of the network: the longest IP packet in bytes
   std::vector<Prefix> addresses;
   std::vector<Prefix> networks;  // of these
   MediaAddressId first;          // of addresses[0]; the others follow

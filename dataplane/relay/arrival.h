@@ -79,6 +79,7 @@ struct alignas(64) Exit {
   std::array<std::uint64_t, 2> address;  // as IpAddress::words()
   const NeighborTable* neighbors;
   TxBatch* batch;
+  std::size_t longest;  // frame that the network takes
 };
 
 template <Family In, Family Out>

@@ -120,6 +120,7 @@ class Relay {
   WorkerStats& stats_;
   std::vector<Nic> nics_;
   std::vector<Exit> exits_;  // by media address
+  std::size_t longest_;      // frame that any of the networks takes
   EarlyStun early_;
 };
 

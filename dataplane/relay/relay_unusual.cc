@@ -58,24 +58,25 @@ std::optional<DropReason> Relay::send_any(const Arrival& arrival, const OrderWor
                                           NeighborWord next) {
   const Exit& exit = exits_[words.exit()];
   const bool from_v4 = family_of(arrival.ip()) == Family::ipv4;
+  const bool across = words.has(kBridge);
+  const std::size_t growth = from_v4 && across ? kIpv6Size - kIpv4Size : 0;
+  const std::size_t shrink = !from_v4 && across ? kIpv6Size - kIpv4Size : 0;
+  if (arrival.length() + growth > exit.longest + shrink || arrival.packet->data_off < growth) {
+    return DropReason::mtu_exceeded;
+  }
   if (words.has(kMark)) mark(arrival.ip(), words.flags >> kDscpShift);
-  if (!words.has(kBridge)) {
+  if (!across) {
     if (from_v4) {
       send<Family::ipv4, Family::ipv4>(arrival, words, exit, next);
     } else {
       send<Family::ipv6, Family::ipv6>(arrival, words, exit, next);
     }
-    return std::nullopt;
-  }
-  if (!from_v4) {
+  } else if (from_v4) {
+    if (lacks_udp_checksum(arrival.ip())) add_udp_checksum(arrival.ip());
+    send<Family::ipv4, Family::ipv6>(arrival, words, exit, next);
+  } else {
     send<Family::ipv6, Family::ipv4>(arrival, words, exit, next);
-    return std::nullopt;
   }
-  if (arrival.length() > kLongestToIpv6 || arrival.packet->data_off < kIpv6Size - kIpv4Size) {
-    return DropReason::mtu_exceeded;
-  }
-  if (lacks_udp_checksum(arrival.ip())) add_udp_checksum(arrival.ip());
-  send<Family::ipv4, Family::ipv6>(arrival, words, exit, next);
   return std::nullopt;
 }
 

@@ -109,9 +109,6 @@ inline void mark(std::byte* ip, std::uint32_t dscp) {
   }
 }
 
-// A frame longer than this has no room within Ethernet's MTU for the longer header.
-inline constexpr std::size_t kLongestToIpv6 = kEtherSize + RTE_ETHER_MTU - (kIpv6Size - kIpv4Size);
-
 [[nodiscard]] inline bool lacks_udp_checksum(const std::byte* ip) {
   return load<std::uint16_t>(ip + kIpv4Size + 6) == 0;
 }

@@ -46,6 +46,8 @@ inline constexpr std::size_t kUdpSize = sizeof(rte_udp_hdr);
 inline constexpr std::size_t kUdpHeaders = udp_headers(Family::ipv4);
 inline constexpr std::size_t kUdp6Headers = udp_headers(Family::ipv6);
 static_assert(kUdpHeaders == 42 && kUdp6Headers == 62);
+// The longest frame of a network with Ethernet's MTU.
+inline constexpr std::size_t kLongestFrame = kEtherSize + RTE_ETHER_MTU;
 
 // Of a UDP header: together in one load.
 [[nodiscard]] inline std::uint32_t destination_and_length(const std::byte* udp) {
@@ -181,9 +183,9 @@ namespace detail {
   return FrameKind::udp;
 }
 
-// The frame of a datagram to us that may be RTP, nothing added to it and nothing special about its
-// IP packet. What is the same in all of these lies in the first 32 bytes and is compared at once.
-// Any other may be a datagram too: ask classify().
+// The frame of a datagram to us that may be RTP and fits Ethernet's MTU, nothing added to it and
+// nothing special about its IP packet. What is the same in all of these lies in the first 32 bytes
+// and is compared at once. Any other may be a datagram too: ask classify().
 template <Family F>
 class PlainDatagram {
  public:
@@ -201,14 +203,20 @@ class PlainDatagram {
   // `checksum_verified` as of classify(), which takes what this does.
   [[nodiscard, gnu::always_inline]] bool matches(std::span<const std::byte> frame,
                                                  bool checksum_verified) const {
-    if (frame.size() < udp_headers(F) + sizeof(RtpHeader)) return false;
+    // All lengths are computed from this one, in a register of its own: the compiler would go back
+    // to frame.size() and keep a copy of it.
+    std::size_t beyond = frame.size() - kShortest;
+    if (beyond > kLongestFrame - kShortest) return false;  // too short wraps round
+    asm("" : "+r"(beyond));                                // no instruction
     const __m256i differ = _mm256_xor_si256(vector(frame.data()), vector(expected_.data()));
     if (_mm256_testz_si256(differ, vector(fixed_.data())) == 0) return false;
     const std::byte* const ip = frame.data() + kEtherSize;
     const std::byte* const udp = ip + ip_size(F);
-    const std::size_t uncounted = kV4 ? kEtherSize : kEtherSize + kIpv6Size;
-    if (load_be16(ip + (kV4 ? 2 : 4)) != static_cast<std::uint16_t>(frame.size() - uncounted) ||
-        udp_length(udp) != static_cast<std::uint16_t>(frame.size() - kEtherSize - ip_size(F)) ||
+    // Of UDP; IPv6 counts the same, IPv4 its own header too.
+    const std::size_t datagram = beyond + kShortest - kEtherSize - ip_size(F);
+    if (load_be16(ip + (kV4 ? 2 : 4)) !=
+            static_cast<std::uint16_t>(datagram + (kV4 ? kIpv4Size : 0)) ||
+        udp_length(udp) != static_cast<std::uint16_t>(datagram) ||
         ip[kV4 ? 8 : 7] <= std::byte{1}) {
       return false;
     }
@@ -218,6 +226,7 @@ class PlainDatagram {
 
  private:
   static constexpr bool kV4 = F == Family::ipv4;
+  static constexpr std::size_t kShortest = udp_headers(F) + sizeof(RtpHeader);
 
   [[gnu::always_inline]] static __m256i vector(const std::byte* from) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));

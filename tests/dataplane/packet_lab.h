@@ -266,12 +266,13 @@ inline std::vector<Sent> drain(std::span<TxBatch> tx) {
 
 class PacketLab {
  public:
-  PacketLab()
+  // `mtu` of each link.
+  explicit PacketLab(std::array<std::size_t, 2> mtu = {1500, 1500})
       : link0_(0, kMac0, {Prefix{kLocalA.address, 24}, Prefix{kLocalA6.address, 64}},
                MediaAddressId{0}, {IpAddress::v4(198, 18, 0, 254), kRouterA6}, kHz),
         link1_(1, kMac1, {Prefix{kLocalB.address, 24}, Prefix{kLocalB6.address, 64}},
                MediaAddressId{2}, {}, kHz),
-        links_{&link0_, &link1_},
+        links_{with_mtu(link0_, mtu[0]), with_mtu(link1_, mtu[1])},
         flows(links_, kHz, SlotMemory{recycle, give_back}),
         host(links_, Buffers::pool(), stats, kHz),
         relay(flows, links_, host, tx_, stats) {
@@ -287,6 +288,10 @@ class PacketLab {
   PacketLab(const PacketLab&) = delete;
   PacketLab& operator=(const PacketLab&) = delete;
 
+  static Link* with_mtu(Link& link, std::size_t mtu) {
+    link.mtu = mtu;
+    return &link;
+  }
   Link& link(std::size_t i) { return *links_[i]; }
 
   // Lets a neighbour be asked for and answer.

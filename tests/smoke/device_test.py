@@ -4,7 +4,7 @@
 import time
 
 from smoke.bed import CALLEE, CALLER, Case
-from smoke.phone import Traffic, receive
+from smoke.phone import Traffic, heard, receive
 from smoke.relay import SLOWNESS
 
 
@@ -52,6 +52,22 @@ class DeviceTest(Case):
             self.wait_until(lambda state=state: f" link-{state} " in relay.text(), 5 * SLOWNESS)
             [device] = self.statistics(relay)["devices"]
             self.assertEqual((device["link"], device["link changes"]), (state, changes))
+        relay.check_stop()
+
+    def test_reassembled_datagrams_longer_than_the_mtu_are_a_named_drop(self):
+        """The kernel reassembles the fragments below AF_PACKET; the whole cannot leave."""
+        relay = self.new_relay().start()
+        call = self.call(relay.ng)
+        before = self.statistics(relay)["workers"][0]
+        for _ in range(30):
+            call.caller.send(call.caller.packet(bytes(1672)))  # 1,712 bytes of IP
+        self.wait_until(lambda: self.statistics(relay)["workers"][0]["drops"].get("mtu_exceeded"),
+                        5 * SLOWNESS)
+        self.assert_heard(*heard(call.caller, call.callee))  # all of the above have been taken
+        after = self.statistics(relay)["workers"][0]
+        self.assertEqual(after["drops"]["mtu_exceeded"], 30)
+        received = after["received"] - before["received"]
+        self.assertLess(after["sent"] - before["sent"], received - 29)
         relay.check_stop()
 
     def test_two_workers(self):

@@ -267,6 +267,61 @@ TEST(Relay, ABufferWithoutHeadroomIsTooShort) {
   EXPECT_EQ(lab.flows.read(kPortA, kStart).forwarded, 1U);
 }
 
+// ---- MTU -------------------------------------------------------------------------------------
+
+// RTP over IPv4 or IPv6 in an IP packet of that length.
+Bytes packet_of(Family family, std::size_t length, std::uint16_t sequence = 1) {
+  const bool v4 = family == Family::ipv4;
+  const Bytes media = rtp({.sequence = sequence, .payload = length - (v4 ? 20 : 40) - 8 - 12});
+  return ethernet(kMac0, kMacA, v4 ? 0x0800 : 0x86dd,
+                  v4 ? udp(kPartyA, kLocalA, media) : udp(kPartyA6, kLocalA6, media));
+}
+
+// The kernel reassembles fragments below AF_PACKET, so datagrams arrive that no network takes.
+TEST(Relay, DatagramsThatExceedTheMtuAreDroppedAndNotSent) {
+  for (const Family family : {Family::ipv4, Family::ipv6}) {
+    PacketLab lab;
+    lab.flows.publish(path_ab(family, family), kStart);
+    const LocalPort port = family == Family::ipv4 ? kPortA : kPortA6;
+    std::uint16_t sequence = 0;
+    for (const std::size_t length : {200U, 1500U, 1501U, 1712U, 1500U}) {
+      const bool fits = length <= 1500;
+      const auto sent = lab.receive(0, packet_of(family, length, ++sequence));
+      EXPECT_EQ(sent.has_value(), fits) << length;
+      EXPECT_TRUE(!sent || sent->frame.size() == 14 + length);
+    }
+    EXPECT_EQ(lab.dropped(DropReason::mtu_exceeded), 2U);
+    EXPECT_EQ(lab.stats.relayed.value(), 3U);
+    EXPECT_EQ(lab.flows.read(port, kStart).forwarded, 3U);
+  }
+}
+
+TEST(Relay, AcrossFamiliesTheNewHeaderCounts) {
+  PacketLab lab;
+  lab.flows.publish(path_ab(Family::ipv4, Family::ipv6), kStart);
+  EXPECT_TRUE(lab.receive(0, packet_of(Family::ipv4, 1480)));
+  EXPECT_FALSE(lab.receive(0, packet_of(Family::ipv4, 1481, 2)));
+  EXPECT_EQ(lab.dropped(DropReason::mtu_exceeded), 1U);
+  lab.flows.publish(path_ab(Family::ipv6, Family::ipv4), kStart);
+  EXPECT_TRUE(lab.receive(0, packet_of(Family::ipv6, 1500)));
+  EXPECT_TRUE(lab.receive(0, packet_of(Family::ipv6, 1520, 2))) << "1500 bytes leave";
+  EXPECT_FALSE(lab.receive(0, packet_of(Family::ipv6, 1521, 3)));
+  EXPECT_EQ(lab.dropped(DropReason::mtu_exceeded), 2U);
+}
+
+TEST(Relay, TheMtuIsThatOfTheNetworkItLeavesBy) {
+  PacketLab narrow({1500, 1400});
+  narrow.flows.publish(path_ab(), kStart);
+  EXPECT_TRUE(narrow.receive(0, packet_of(Family::ipv4, 1400)));
+  EXPECT_FALSE(narrow.receive(0, packet_of(Family::ipv4, 1401, 2)));
+  EXPECT_EQ(narrow.dropped(DropReason::mtu_exceeded), 1U);
+
+  PacketLab wide({1400, 1500});
+  wide.flows.publish(path_ab(), kStart);
+  EXPECT_TRUE(wide.receive(0, packet_of(Family::ipv4, 1500))) << "it came, and it can leave";
+  EXPECT_EQ(wide.dropped(DropReason::mtu_exceeded), 0U);
+}
+
 // ---- statistics ------------------------------------------------------------------------------
 
 TEST(Relay, ReportsWhatAFlowHasSeen) {
