@@ -11,11 +11,12 @@
 #include <mutex>
 #include <set>
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <spdlog/async.h>
 #include <spdlog/sinks/base_sink.h>
+
+#include "dataplane/base/text.h"
 
 namespace millrace {
 
@@ -205,11 +206,7 @@ std::array<std::uint64_t, kLevels> LineBudget::refill() {
 
 std::string format_line(LogFormat format, Level level, std::chrono::system_clock::time_point time,
                         std::string_view event, std::span<const Field> fields) {
-  const auto micros =
-      std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count();
-  const std::string stamp =
-      fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:06}Z",
-                  fmt::gmtime(std::chrono::system_clock::to_time_t(time)), micros % 1'000'000);
+  const std::string stamp = utc_text(time);
   const bool json = format == LogFormat::json;
   std::string line = json ? fmt::format(R"({{"time":"{}","level":"{}","event":"{}")", stamp,
                                         level_name(level), event)

@@ -5,9 +5,9 @@
 #include <array>
 #include <utility>
 
-#include <fmt/chrono.h>
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
+
+#include "dataplane/base/text.h"
 
 namespace millrace::notification {
 namespace {
@@ -21,13 +21,6 @@ std::string text(const Json& json) {
 
 std::string request(std::uint64_t id, std::string_view method, Json params) {
   return text({{"jsonrpc", "2.0"}, {"id", id}, {"method", method}, {"params", std::move(params)}});
-}
-
-std::string text(system_clock::time_point time) {
-  const auto micros =
-      std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count();
-  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:06}Z", fmt::gmtime(system_clock::to_time_t(time)),
-                     micros % 1'000'000);
 }
 
 Json text(const std::optional<Endpoint>& endpoint) {
@@ -92,8 +85,8 @@ struct Details {
       return static_cast<double>(length / std::chrono::milliseconds(1)) / 1000;
     };
     out["reason"] = end.reason;
-    out["created"] = text(call.created.wall);
-    out["answered"] = call.answered ? Json(text(call.answered->wall)) : Json(nullptr);
+    out["created"] = utc_text(call.created.wall);
+    out["answered"] = call.answered ? Json(utc_text(call.answered->wall)) : Json(nullptr);
     out["duration"] = call.answered ? seconds(*call.answered) : 0.0;
     if (!end.dialog_id.empty()) out["dialog-id"] = end.dialog_id;
     Json parties = Json::array();
@@ -147,7 +140,7 @@ std::optional<std::string> rtpproxy(std::string_view tag) {
 
 std::string line(const Event& event) {
   Json out = {{"event", kNames.at(event.what.index())},
-              {"time", text(event.time)},
+              {"time", utc_text(event.time)},
               {"call-id", event.call_id},
               {"from-tag", event.from_tag},
               {"to-tag", event.to_tag}};

@@ -16,14 +16,11 @@
 
 #include "control/log.h"
 #include "control/notify/notification.h"
+#include "dataplane/base/text.h"
 
 namespace millrace {
 
-namespace {
-
-std::string error_text(int error) { return std::generic_category().message(error); }
-
-}  // namespace
+namespace {}  // namespace
 
 // ---- ProxyPeer -------------------------------------------------------------------------------
 

@@ -6,18 +6,12 @@
 #include <utility>
 
 #include "control/sdp/sdp_text.h"
+#include "dataplane/base/text.h"
 
 namespace millrace::sdp {
 namespace {
 
 // ---- words ---------------------------------------------------------------------------------
-
-// What a message may show of a line: short, and printable in every encoding.
-std::string quote(std::string_view text) {
-  std::string out = "'";
-  for (const char c : text.substr(0, 64)) out += c >= ' ' && c <= '~' ? c : '?';
-  return out += text.size() > 64 ? "...'" : "'";
-}
 
 enum class Transport : std::uint8_t { rtp, datagram, other };
 
@@ -26,7 +20,7 @@ Transport transport(std::string_view protocol) {
       "RTP/AVP", "RTP/AVPF", "RTP/SAVP", "RTP/SAVPF", "UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF"};
   static constexpr std::array<std::string_view, 7> kDatagram = {
       "udptl", "UDP/TLS/UDPTL", "UDP/DTLS/SCTP", "DTLS/SCTP", "UDP/BFCP", "UDP/TLS/BFCP", "udp"};
-  const auto is = [&](std::string_view known) { return same(protocol, known); };
+  const auto is = [&](std::string_view known) { return equal_ignoring_case(protocol, known); };
   if (std::ranges::any_of(kRtp, is)) return Transport::rtp;
   return std::ranges::any_of(kDatagram, is) ? Transport::datagram : Transport::other;
 }
@@ -55,8 +49,9 @@ constexpr std::array kStaticCodecs = {
 Result<IpAddress> read_address(std::string_view value) {
   Fields fields(value);
   const std::string_view net = fields.next(), type = fields.next(), text = fields.next();
-  const bool v4 = same(type, "IP4");
-  if (!same(net, "IN") || (!v4 && !same(type, "IP6")) || text.empty() || !fields.at_end()) {
+  const bool v4 = equal_ignoring_case(type, "IP4");
+  if (!equal_ignoring_case(net, "IN") || (!v4 && !equal_ignoring_case(type, "IP6")) ||
+      text.empty() || !fields.at_end()) {
     return fail(quote(value) + " names no address; write IN IP4 ADDRESS or IN IP6 ADDRESS");
   }
   const Result<IpAddress> address = IpAddress::parse(text.substr(0, text.find('/')));
@@ -180,7 +175,9 @@ class Parser {
   Result<void> read_origin(std::string_view value) {
     Fields fields(value.substr(origin_address(value)));
     const std::string_view net = fields.next(), type = fields.next();
-    if (!same(net, "IN") || (!same(type, "IP4") && !same(type, "IP6")) || fields.at_end()) {
+    if (!equal_ignoring_case(net, "IN") ||
+        (!equal_ignoring_case(type, "IP4") && !equal_ignoring_case(type, "IP6")) ||
+        fields.at_end()) {
       return fail("o= ends in " + quote(value.substr(origin_address(value))) +
                   "; write IN IP4 ADDRESS or IN IP6 ADDRESS");
     }
@@ -264,7 +261,7 @@ class Parser {
     if (session_.medias.empty()) {
       direction_ = direction_named(a.name).value_or(direction_);
       if (a.name == "ice-ufrag") ice_ufrag_ = a.value;
-      session_.bundle |= a.name == "group" && same(Fields(a.value).next(), "BUNDLE");
+      session_.bundle |= a.name == "group" && equal_ignoring_case(Fields(a.value).next(), "BUNDLE");
       return {};
     }
     Media& media = session_.medias.back();
@@ -304,7 +301,8 @@ class Parser {
     const std::string_view codec = fields.next();
     const std::size_t slash = codec.find('/');
     if (!format || slash == codec.npos) return;
-    if (same(codec.substr(0, slash), "telephone-event")) media.dtmf_types.set(*format);
+    if (equal_ignoring_case(codec.substr(0, slash), "telephone-event"))
+      media.dtmf_types.set(*format);
     if (format != pending.first_format) return;
     const std::string_view rest = codec.substr(slash + 1);
     const auto clock = decimal<std::uint32_t>(rest.substr(0, rest.find('/')), kMaxClock);

@@ -28,7 +28,8 @@ struct Mapping {
 
 bool matches(std::uint32_t type, const Mapping& mapping, const std::string& name) {
   if (decimal<std::uint32_t>(name) == type) return true;
-  if (name.empty() || !same(mapping.codec.substr(0, name.size()), name)) return false;
+  if (name.empty() || !equal_ignoring_case(mapping.codec.substr(0, name.size()), name))
+    return false;
   return mapping.codec.size() == name.size() || mapping.codec[name.size()] == '/';
 }
 

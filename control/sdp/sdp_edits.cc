@@ -184,7 +184,7 @@ bool interchangeable(std::string_view protocol, std::string_view other) {
     if (text.ends_with('F') || text.ends_with('f')) text.remove_suffix(1);
     return text;
   };
-  return same(profile(protocol), profile(other));
+  return equal_ignoring_case(profile(protocol), profile(other));
 }
 
 std::size_t largest_print(const Session& session, const LineEdits& edits) {

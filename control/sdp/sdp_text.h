@@ -14,12 +14,9 @@
 #include <vector>
 
 #include "control/sdp/sdp.h"
+#include "dataplane/base/text.h"
 
 namespace millrace::sdp {
-
-inline bool same(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, {}, lower, lower);
-}
 
 inline std::optional<Direction> direction_named(std::string_view name) {
   if (name == "sendrecv") return Direction::sendrecv;
@@ -90,7 +87,7 @@ inline std::optional<Candidate> candidate(std::string_view value) {
   Fields fields(value);
   const std::string_view foundation = fields.next();
   const auto component = decimal<std::uint32_t>(fields.next(), 256);
-  const bool udp = same(fields.next(), "UDP");
+  const bool udp = equal_ignoring_case(fields.next(), "UDP");
   const std::string_view priority = fields.next();
   const Result<IpAddress> address = IpAddress::parse(fields.next());
   const auto port = decimal<std::uint16_t>(fields.next());
@@ -109,7 +106,7 @@ class CandidateList {
         std::ranges::find(addresses_, candidate.address) != addresses_.end()) {
       return;
     }
-    const bool host = same(candidate.type, "host");
+    const bool host = equal_ignoring_case(candidate.type, "host");
     const std::size_t at = host ? addresses_.size() : reflexive_;
     if (at == kMaxCandidates) return;
     if (addresses_.size() == kMaxCandidates) addresses_.pop_back();

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "control/log.h"
+#include "dataplane/base/text.h"
 
 namespace millrace {
 
@@ -109,8 +110,7 @@ void Datagrams::send(Batch& batch, std::size_t count) const {
         ::sendmmsg(fd_, &batch.messages[done], static_cast<unsigned>(count - done), MSG_DONTWAIT);
     if (sent < 0 && errno == EINTR) continue;
     if (sent < 0) {
-      log_event(Level::warning, "control-reply-lost",
-                {{"reason", std::generic_category().message(errno)}});
+      log_event(Level::warning, "control-reply-lost", {{"reason", error_text(errno)}});
     }
     done += static_cast<std::size_t>(std::max(sent, 1));
   }

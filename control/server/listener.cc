@@ -18,13 +18,13 @@
 
 #include <fmt/format.h>
 
+#include "dataplane/base/text.h"
+
 namespace millrace {
 
 namespace {
 
 constexpr int kBacklog = 4096;  // a full one blocks connect() of a SIP worker
-
-std::string reason(int error) { return std::generic_category().message(error); }
 
 // Fails only without descriptors or memory, at start.
 FileDescriptor open_socket(int family, int type) {
@@ -116,7 +116,7 @@ Result<LockFile> take_lock(const std::string& socket) {
     return fail(
         fmt::format("control socket {}: cannot create {}: {}; let its directory exist "
                     "and be writable",
-                    socket, path, reason(lock.error().error)));
+                    socket, path, error_text(lock.error().error)));
   }
   return fail(fmt::format("control socket {} is {}; stop that one or set another path", socket,
                           in_use_by(lock.error().holder)));
@@ -137,8 +137,8 @@ Result<void> remove_stale(const std::string& path) {
                             in_use_by(pid)));
   }
   if (::unlink(path.c_str()) != 0) {
-    return fail(
-        fmt::format("control socket {}: cannot replace the stale file: {}", path, reason(errno)));
+    return fail(fmt::format("control socket {}: cannot replace the stale file: {}", path,
+                            error_text(errno)));
   }
   return {};
 }
@@ -194,17 +194,17 @@ Result<void> Listener::bind_unix(int type) {
   ::umask(before);
   if (result != 0) {
     return fail(fmt::format("control socket {}: cannot create it: {}; check its directory", path,
-                            reason(error)));
+                            error_text(error)));
   }
   socket_ = std::move(fd);
   if (::lchown(path.c_str(), owner->user, owner->group) != 0) {
     return fail(
         fmt::format("control socket {}: cannot give it to owner '{}': {}; start as root or "
                     "name a group that this user is in",
-                    path, config_.owner, reason(errno)));
+                    path, config_.owner, error_text(errno)));
   }
   if (::chmod(path.c_str(), config_.mode) != 0) {
-    return fail(fmt::format("control socket {}: cannot set its mode: {}", path, reason(errno)));
+    return fail(fmt::format("control socket {}: cannot set its mode: {}", path, error_text(errno)));
   }
   return {};
 }
@@ -229,7 +229,7 @@ Result<void> Listener::bind_udp(const Endpoint& endpoint) {
   socket_ = open_socket(storage.ss_family, SOCK_DGRAM);
   if (::bind(socket_.get(), reinterpret_cast<const sockaddr*>(&storage), size) != 0) {
     const int error = errno;
-    return fail(fmt::format("control socket {}: {}; {}", name(), reason(error),
+    return fail(fmt::format("control socket {}: {}; {}", name(), error_text(error),
                             error == EADDRINUSE ? "stop the program that has it (ss -ulpn) or set "
                                                   "another port"
                                                 : "set a loopback address of this machine"));
@@ -245,7 +245,7 @@ Listener::~Listener() {
 
 Result<void> Listener::listen() const {
   if (!config_.udp && ::listen(socket_.get(), kBacklog) != 0) {
-    return fail(fmt::format("control socket {}: {}", name(), reason(errno)));
+    return fail(fmt::format("control socket {}: {}", name(), error_text(errno)));
   }
   return {};
 }

@@ -21,6 +21,7 @@
 #include "control/server/connection.h"
 #include "control/server/datagrams.h"
 #include "dataplane/base/file_descriptor.h"
+#include "dataplane/base/text.h"
 
 namespace millrace {
 
@@ -105,8 +106,7 @@ Result<void> Server::start() {
                                  impl.exchange);
     }
     if (!impl.watch_listener(EPOLL_CTL_ADD, i)) {
-      return fail("control socket " + listener.name() +
-                  ": epoll_ctl: " + std::generic_category().message(errno));
+      return fail("control socket " + listener.name() + ": epoll_ctl: " + error_text(errno));
     }
   }
   return {};
@@ -164,8 +164,7 @@ void Server::Impl::accept(std::size_t index) {
       ::accept4(listeners[index].fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (!socket.valid() && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
     // Out of descriptors or memory: the next attempt would fail as fast.
-    log_event(Level::error, "control-accept-failed",
-              {{"reason", std::generic_category().message(errno)}});
+    log_event(Level::error, "control-accept-failed", {{"reason", error_text(errno)}});
     paused = true;
     return;
   }

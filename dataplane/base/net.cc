@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <cstring>
 
 namespace millrace {
 namespace {
@@ -18,11 +19,6 @@ constexpr bool v4_sendable(std::uint32_t a) {
          && !in(a, 0x7f000000, 8)   // loopback
          && !in(a, 0xa9fe0000, 16)  // link-local (RFC 3927)
          && !in(a, 0xe0000000, 3);  // multicast, reserved, broadcast
-}
-
-constexpr std::uint32_t load_be32(const std::uint8_t* bytes) {
-  return static_cast<std::uint32_t>(bytes[0]) << 24 | static_cast<std::uint32_t>(bytes[1]) << 16 |
-         static_cast<std::uint32_t>(bytes[2]) << 8 | bytes[3];
 }
 
 // An address as one number of 128 bits.
@@ -92,7 +88,11 @@ bool IpAddress::is_private() const {
 }
 
 std::optional<IpAddress> IpAddress::v4_inside() const {
-  const auto at = [this](std::size_t i) { return v4(Be32(load_be32(&bytes_[i]))); };
+  const auto at = [this](std::size_t i, bool inverted = false) {
+    std::uint32_t raw = 0;
+    std::memcpy(&raw, &bytes_[i], sizeof raw);
+    return v4(Be32::from_raw(inverted ? ~raw : raw));
+  };
   if (is_v4()) return std::nullopt;
   if (starts_with(bytes_, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}) ||
       starts_with(bytes_, {0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0}) ||
@@ -101,7 +101,7 @@ std::optional<IpAddress> IpAddress::v4_inside() const {
     return at(12);
   }
   if (starts_with(bytes_, {0x20, 0x02})) return at(2);
-  if (starts_with(bytes_, {0x20, 0x01, 0, 0})) return v4(Be32(~load_be32(&bytes_[12])));
+  if (starts_with(bytes_, {0x20, 0x01, 0, 0})) return at(12, true);
   return std::nullopt;
 }
 

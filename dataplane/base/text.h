@@ -1,20 +1,42 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// A text of a call that is kept as it came: half the size of a std::string.
+// Texts: a small string, and helpers for names and messages.
 //
+// Text is a string of a call that never changes, half the size of a std::string.
 // A call keeps some thirty texts, and there may be a million calls. Most are empty or as short as
 // "RTP/AVP" and stand in the sixteen bytes of the object; a longer one is on the heap, without room
 // to grow.
 
+#include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <string>
 #include <string_view>
 #include <utility>
 
+#include "dataplane/base/net.h"
+
 namespace millrace {
+
+inline constexpr std::string_view kSpace = " \t\r\n";
+
+// Protocol names are ASCII and compare without case.
+[[nodiscard]] constexpr bool equal_ignoring_case(std::string_view a, std::string_view b) {
+  return std::ranges::equal(a, b, {}, lower, lower);
+}
+
+// `text` in single quotes for a message: printable ASCII, at most 64 bytes of it.
+[[nodiscard]] std::string quote(std::string_view text);
+
+// Text of an errno value.
+[[nodiscard]] std::string error_text(int error);
+
+// "2026-01-02T03:04:05.678901Z"
+[[nodiscard]] std::string utc_text(std::chrono::system_clock::time_point time);
 
 class Text {
  public:

@@ -18,6 +18,7 @@
 #include <system_error>
 #include <utility>
 
+#include "dataplane/base/text.h"
 #include "perf/load/socket_address.h"
 
 namespace millrace::loadgen {
@@ -25,9 +26,7 @@ namespace {
 
 using Buffer = std::array<char, 65536>;
 
-Error last_error(const char* what) {
-  return {std::string(what) + ": " + std::generic_category().message(errno)};
-}
+Error last_error(const char* what) { return {std::string(what) + ": " + error_text(errno)}; }
 
 // Each of these goes on until the process is killed.
 [[noreturn]] void answer_datagrams(int socket, const std::string& reply) {

@@ -14,14 +14,13 @@
 #include <cstring>
 #include <system_error>
 
+#include "dataplane/base/text.h"
 #include "perf/load/socket_address.h"
 
 namespace millrace::loadgen {
 namespace {
 
 constexpr std::size_t kMaxReply = std::size_t{256} * 1024;
-
-std::string last_error() { return std::generic_category().message(errno); }
 
 }  // namespace
 
@@ -53,13 +52,14 @@ Result<Exchanges> Exchanges::open(const ControlAddress& address, const Dialect& 
   if (!address.network.empty()) {
     const FileDescriptor there(::open(address.network.c_str(), O_RDONLY | O_CLOEXEC));
     if (!there.valid() || ::setns(there.get(), CLONE_NEWNET) != 0) {
-      return fail("cannot enter the network namespace " + address.network + ": " + last_error() +
+      return fail("cannot enter the network namespace " + address.network + ": " +
+                  error_text(errno) +
                   "; --control-netns takes a file such as /run/netns/NAME, and needs root");
     }
   }
   const auto prepared = exchanges.prepare(outstanding);
   if (!address.network.empty() && ::setns(home.get(), CLONE_NEWNET) != 0) {
-    return fail("cannot return to the network namespace: " + last_error());
+    return fail("cannot return to the network namespace: " + error_text(errno));
   }
   if (!prepared) return std::unexpected(prepared.error());
   return exchanges;
@@ -67,7 +67,7 @@ Result<Exchanges> Exchanges::open(const ControlAddress& address, const Dialect& 
 
 Result<void> Exchanges::prepare(unsigned outstanding) {
   epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
-  if (!epoll_.valid()) return fail("no epoll descriptor: " + last_error());
+  if (!epoll_.valid()) return fail("no epoll descriptor: " + error_text(errno));
   slots_.resize(outstanding);
   for (std::size_t i = outstanding; i-- > 0;) {
     free_.push_back(i);
@@ -85,7 +85,7 @@ Result<void> Exchanges::watch(std::size_t slot) {
   event.events = EPOLLIN;
   event.data.u64 = slot;
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, slots_[slot].socket.get(), &event) != 0) {
-    return fail("epoll_ctl: " + last_error());
+    return fail("epoll_ctl: " + error_text(errno));
   }
   return {};
 }
@@ -93,7 +93,7 @@ Result<void> Exchanges::watch(std::size_t slot) {
 // A connected socket; an invalid one: the relay's backlog is full for now.
 Result<FileDescriptor> Exchanges::connect() const {
   const auto refused = [this] {
-    return fail("cannot reach the relay at " + address_.text() + ": " + last_error() +
+    return fail("cannot reach the relay at " + address_.text() + ": " + error_text(errno) +
                 "; is it running, with that control socket?");
   };
   if (address_.udp) {
@@ -153,7 +153,7 @@ void Exchanges::begin(std::size_t number) {
       ::send(slot.socket.get(), slot.request.data(), slot.request.size(), MSG_NOSIGNAL);
   if (n == static_cast<ssize_t>(slot.request.size())) return;
   if (address_.udp && (errno == EAGAIN || errno == ENOBUFS)) return;  // as if it were lost
-  const std::string why = last_error();
+  const std::string why = error_text(errno);
   if (!address_.udp) slot.socket.reset();
   finish(number, fail("cannot reach the relay at " + address_.text() + ": " + why +
                       "; is it running, with that control socket?"));
@@ -181,14 +181,14 @@ void Exchanges::read(std::size_t number) {
     if (!slot.busy) return;
     if (n < 0) {
       return finish(number, fail("cannot reach the relay at " + address_.text() + ": " +
-                                 last_error() + "; is it running, with that control socket?"));
+                                 error_text(errno) + "; is it running, with that control socket?"));
     }
     const std::string_view reply(chunk.data(), static_cast<std::size_t>(n));
     if (!reply.starts_with(slot.cookie)) return;  // a second reply to an earlier request
     return finish(number, std::string(reply.substr(slot.cookie.size())));
   }
   if (n <= 0) {
-    const std::string why = n < 0 ? last_error() : "it closed the connection";
+    const std::string why = n < 0 ? error_text(errno) : "it closed the connection";
     slot.socket.reset();
     if (slot.busy) finish(number, fail("no reply from the relay: " + why));
     return;

@@ -8,6 +8,7 @@
 #include <ctime>
 #include <system_error>
 
+#include "dataplane/base/text.h"
 #include "perf/load/socket_address.h"
 
 namespace millrace::loadgen {
@@ -17,8 +18,6 @@ constexpr std::size_t kRoom = 2048;       // of a datagram
 constexpr int kReceiveBuffer = 64 << 20;  // 250 ms at 400 kpps, by the kernel's own count
 constexpr int kSendBuffer = 4 << 20;
 constexpr unsigned kRtcpEvery = 16;  // looks at RTP, each one at RTCP
-
-std::string last_error() { return std::generic_category().message(errno); }
 
 // The kernel's stamp of a received datagram.
 Stamp stamp_of(msghdr& header) {
@@ -96,10 +95,10 @@ Result<void> KernelWire::bind(WirePort port) {
   const SocketAddress own(socket->endpoint);
   socket->fd.reset(::socket(own.family(), SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   const int fd = socket->fd.get();
-  if (fd < 0) return fail("no UDP socket: " + last_error());
+  if (fd < 0) return fail("no UDP socket: " + error_text(errno));
   if (::bind(fd, own.get(), own.size) != 0) {
     return fail(
-        "cannot bind " + socket->endpoint.text() + ": " + last_error() +
+        "cannot bind " + socket->endpoint.text() + ": " + error_text(errno) +
         "; give --caller and --callee addresses of this host with free ports from there on");
   }
   constexpr int on = 1;
@@ -170,7 +169,7 @@ void KernelWire::send(Socket& from) {
   }
   if (done < from.waiting && errno != EAGAIN && errno != ENOBUFS && trouble_.empty()) {
     trouble_ = "cannot send from " + from.endpoint.text() + " to " +
-               from.destinations[done].endpoint().text() + ": " + last_error();
+               from.destinations[done].endpoint().text() + ": " + error_text(errno);
   }
   for (std::size_t i = 0; i < from.waiting; ++i) {
     sent_.push_back({from.streams[i], from.stamps[i] == kNoStamp, i < done, now});

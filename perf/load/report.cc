@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "dataplane/base/text.h"
 #include "perf/load/machine.h"
 
 namespace millrace::loadgen {
@@ -265,7 +266,7 @@ Result<void> write_json(const std::string& file, const Json& json) {
   out << json.dump(2) << '\n';
   out.flush();
   if (out) return {};
-  return fail("cannot write " + file + ": " + std::generic_category().message(errno));
+  return fail("cannot write " + file + ": " + error_text(errno));
 }
 
 }  // namespace millrace::loadgen

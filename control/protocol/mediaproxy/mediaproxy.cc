@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "control/log.h"
+#include "dataplane/base/text.h"
 
 namespace millrace::mediaproxy {
 namespace {
@@ -42,12 +43,6 @@ std::string_view next_line(std::string_view& text) {
   text.remove_prefix(end == text.npos ? text.size() : end + 1);
   if (line.ends_with('\r')) line.remove_suffix(1);
   return line;
-}
-
-std::string quote(std::string_view text) {
-  std::string out = "'";
-  for (const char c : text.substr(0, 64)) out += c >= ' ' && c <= '~' ? c : '?';
-  return out += text.size() > 64 ? "...'" : "'";
 }
 
 // The last field of `text`, behind a colon, which is taken off with it.

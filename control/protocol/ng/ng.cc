@@ -17,8 +17,6 @@ namespace {
 using bencode::Value;
 using State = Frame::State;
 
-constexpr std::string_view kSpace = " \t\r\n";
-
 constexpr bool in_cookie(char c) { return static_cast<unsigned char>(c) > ' ' && c != '\x7f'; }
 
 // What a message starts with.

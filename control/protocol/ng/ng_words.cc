@@ -2,11 +2,6 @@
 #include "control/protocol/ng/ng_words.h"
 
 namespace millrace::ng {
-namespace {
-
-constexpr std::string_view kSpace = " \t\r\n";
-
-}  // namespace
 
 std::string_view trim(std::string_view text) {
   text.remove_prefix(std::min(text.find_first_not_of(kSpace), text.size()));

@@ -16,6 +16,7 @@
 #include "control/command/request.h"
 #include "control/protocol/ng/bencode.h"
 #include "dataplane/base/net.h"
+#include "dataplane/base/text.h"
 
 namespace millrace::ng {
 

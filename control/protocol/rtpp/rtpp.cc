@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "dataplane/base/text.h"
+
 namespace millrace::rtpp {
 namespace {
 
@@ -191,7 +193,6 @@ Answer serve(std::string_view message, const Exchange& exchange) {
 std::string refuse(std::string_view) { return print(Refusal::empty) + '\n'; }
 
 std::string_view cookie(std::string_view datagram) {
-  constexpr std::string_view kSpace = " \t\r\n";
   datagram.remove_prefix(std::min(datagram.find_first_not_of(kSpace), datagram.size()));
   datagram = datagram.substr(0, datagram.find_first_of(kSpace));
   return datagram.size() <= kMaxCookie ? datagram : std::string_view();

@@ -10,6 +10,7 @@
 
 #include "control/protocol/rtpp/rtpp.h"
 #include "control/protocol/rtpp/rtpp_places.h"
+#include "dataplane/base/text.h"
 
 namespace millrace::rtpp {
 namespace {
@@ -17,7 +18,6 @@ namespace {
 using Words = std::vector<std::string_view>;
 
 constexpr std::size_t kMaxWords = 64;
-constexpr std::string_view kSpace = " \t\r\n";
 // So few that a reply with all of them fits the modules' buffer.
 constexpr std::size_t kMaxSubcommands = 4;
 

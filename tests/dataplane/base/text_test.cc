@@ -50,5 +50,26 @@ TEST(Text, ComparesByItsBytes) {
   EXPECT_EQ(many.back(), "a text on the heap, for sure");
 }
 
+TEST(TextHelpers, QuoteIsPrintableAndShort) {
+  EXPECT_EQ(quote("a\n'\xff!"), "'a?'?!'");
+  EXPECT_EQ(quote(std::string(64, 'x')), "'" + std::string(64, 'x') + "'");
+  EXPECT_EQ(quote(std::string(65, 'x')), "'" + std::string(64, 'x') + "...'");
+}
+
+TEST(TextHelpers, TimeInUtcHasMicroseconds) {
+  using std::chrono::system_clock;
+  const auto at = [](std::int64_t micros) {
+    return utc_text(system_clock::time_point(std::chrono::microseconds(micros)));
+  };
+  EXPECT_EQ(at(1'767'323'045'000'901), "2026-01-02T03:04:05.000901Z");
+  EXPECT_EQ(at(0), "1970-01-01T00:00:00.000000Z");
+  EXPECT_EQ(at(-1), "1969-12-31T23:59:59.999999Z");
+}
+
+TEST(TextHelpers, NamesCompareWithoutCase) {
+  EXPECT_TRUE(equal_ignoring_case("Udp", "uDP"));
+  EXPECT_FALSE(equal_ignoring_case("udp", "udp "));
+}
+
 }  // namespace
 }  // namespace millrace
