@@ -75,7 +75,6 @@ class Load {
   [[nodiscard]] Result<void> set_calls(std::size_t calls, Progress& progress);
   // From now on calls come and go by the options.
   void let_come_and_go();
-  void stop_coming() { coming_ = false; }
   // Everything goes on as it is.
   void run(std::chrono::nanoseconds time, Progress& progress);
   // Measures for a time, and waits for the packets that are under way at its end.
