@@ -5,7 +5,7 @@
 #include <ranges>
 #include <utility>
 
-#include "control/command/shortfall.h"
+#include "control/command/unsupported.h"
 #include "control/sdp/sdp_edits.h"
 
 namespace millrace {
@@ -370,7 +370,7 @@ Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Sessio
     if (as_offered) result.medias.back().protocol = offered.protocol;
   }
   if (starts && !has_room) {
-    add_sentence(result.shortfall, "new-branch: the party has too many branches already");
+    add_sentence(result.unsupported, "new-branch: the party has too many branches already");
   }
   if (comes_late(request, *dialog, reader)) return result;
 

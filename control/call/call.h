@@ -224,7 +224,7 @@ class Call {
     const Realm& realm;
     std::vector<sdp::MediaRewrite> medias;
     sdp::Origin* origin = nullptr;  // what the reader was shown last, if that is to be kept
-    std::string shortfall = {};     // what could not be done as asked
+    std::string unsupported = {};   // what could not be done as asked
   };
 
   // call.cc: work out, then change

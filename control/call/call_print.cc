@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "control/call/call.h"
-#include "control/command/shortfall.h"
+#include "control/command/unsupported.h"
 #include "control/sdp/sdp_edits.h"
 
 namespace millrace {
@@ -27,7 +27,7 @@ sdp::Ice ice(IceHandling handling) {
 }
 
 // What the proxy asks of ICE that only an ICE agent could do.
-std::string ice_shortfall(const Request& request, const sdp::Session& session) {
+std::string unsupported_ice(const Request& request, const sdp::Session& session) {
   const bool without = std::ranges::any_of(session.medias, [](const sdp::Media& media) {
     return media.relayable && media.port != UdpPort() && media.ice_ufrag.empty();
   });
@@ -36,8 +36,8 @@ std::string ice_shortfall(const Request& request, const sdp::Session& session) {
 }
 
 // Agents of ICE check RTCP where their own party has it.
-std::string mux_shortfall(const Request& request, const sdp::Session& session,
-                          const std::vector<sdp::MediaRewrite>& medias) {
+std::string unsupported_mux(const Request& request, const sdp::Session& session,
+                            const std::vector<sdp::MediaRewrite>& medias) {
   if (request.ice == IceHandling::remove) return {};
   for (std::size_t i = 0; i < session.medias.size(); ++i) {
     const sdp::Media& media = session.medias[i];
@@ -114,12 +114,12 @@ sdp::MediaRewrite Call::told(const Request& request, const Realm& realm, const P
 
 Reply Call::print(const Request& request, const sdp::Session& session, Told told) {
   if (request.sdp.empty()) {
-    return print_endpoints(request, told.realm, told.medias, std::move(told.shortfall));
+    return print_endpoints(request, told.realm, told.medias, std::move(told.unsupported));
   }
-  add_sentence(told.shortfall, ice_shortfall(request, session));
-  add_sentence(told.shortfall, mux_shortfall(request, session, told.medias));
+  add_sentence(told.unsupported, unsupported_ice(request, session));
+  add_sentence(told.unsupported, unsupported_mux(request, session, told.medias));
   return reply::Sdp{print_sdp(request, session, told.realm, std::move(told.medias), told.origin),
-                    std::move(told.shortfall)};
+                    std::move(told.unsupported)};
 }
 
 // A party stays where its first offer has put it. Proxies that give all messages the same flags

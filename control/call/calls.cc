@@ -7,7 +7,7 @@
 
 #include "control/call/calls_impl.h"
 #include "control/call/reading.h"
-#include "control/command/shortfall.h"
+#include "control/command/unsupported.h"
 #include "control/sdp/sdp.h"
 #include "control/sdp/sdp_edits.h"
 
@@ -78,7 +78,7 @@ Reply Calls::Impl::offer(const Request& request, Time now) {
     tell_progress(*call, fresh, answered);
     log_signal(request, !update && answered ? "reoffer" : name(request.command), *call,
                request.from_tag);
-    tell_shortfall(request, *told, reading.shortfall);
+    report_unsupported(request, *told, reading.unsupported);
     return std::move(*told);
   }
 }
@@ -94,7 +94,7 @@ Reply Calls::Impl::answer(const Request& request, Time now) {
     plan(call, false, now);
     tell_progress(*call, false, answered);
     log_signal(request, "answer", *call, request.to_tag);
-    tell_shortfall(request, *told, reading.shortfall);
+    report_unsupported(request, *told, reading.unsupported);
     return std::move(*told);
   });
 }

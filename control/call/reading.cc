@@ -61,7 +61,7 @@ Result<sdp::Session> read_medias(const Request& request, Reading& reading) {
     if (auto ok = sdp::check_bundle(*session, request.edits); !ok) {
       return std::unexpected(ok.error());
     }
-    reading.shortfall = sdp::bundle_shortfall(*session, request.edits);
+    reading.unsupported = sdp::unsupported_bundle(*session, request.edits);
   }
   sdp::adjust(*session, request.edits);
   return session;

@@ -16,8 +16,8 @@ namespace millrace {
 
 // What comes of reading an SDP beside its medias.
 struct Reading {
-  std::string chosen;     // what the medias view where codecs were chosen
-  std::string shortfall;  // what of the edits is left undone
+  std::string chosen;       // what the medias view where codecs were chosen
+  std::string unsupported;  // what of the edits is left undone
 };
 
 // The error-reason if a key is missing that the command needs, or is too long to be kept.

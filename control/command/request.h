@@ -111,7 +111,7 @@ struct Request {
   std::optional<std::chrono::seconds> media_timeout;  // of this call, in place of the configured
   std::optional<unsigned> media;                      // remove: only this one, 1-based
   sdp::Edits edits;                                   // what is to be done to the SDP besides
-  std::string shortfall;  // offer, answer: what of it is left undone, whatever the SDP says
+  std::string unsupported;  // offer, answer: what of it is left undone, whatever the SDP says
 
   // Of the SIP message that the request comes from. With update the tags are those of the SIP
   // request, also in a reply to it.

@@ -238,7 +238,7 @@ void adjust(Session& session, const Edits& edits) {
   }
 }
 
-std::string bundle_shortfall(const Session& session, const Edits& edits) {
+std::string unsupported_bundle(const Session& session, const Edits& edits) {
   if (edits.no_bundle && std::ranges::any_of(session.medias, &Media::bundle_only)) {
     return "bundle: without a=group:BUNDLE, bundle-only media is rejected";
   }

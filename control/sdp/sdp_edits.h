@@ -43,6 +43,6 @@ namespace millrace::sdp {
 [[nodiscard]] Result<void> check_bundle(const Session& session, const Edits& edits);
 void adjust(Session& session, const Edits& edits);
 // What of them is left undone since a relay that only forwards cannot do it; empty: nothing.
-[[nodiscard]] std::string bundle_shortfall(const Session& session, const Edits& edits);
+[[nodiscard]] std::string unsupported_bundle(const Session& session, const Edits& edits);
 
 }  // namespace millrace::sdp

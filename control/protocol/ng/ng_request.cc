@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include "control/command/shortfall.h"
+#include "control/command/unsupported.h"
 #include "control/protocol/ng/ng_sdp_keys.h"
 #include "control/protocol/ng/ng_unsupported.h"
 #include "control/protocol/ng/ng_words.h"
@@ -253,7 +253,7 @@ Expected Reader::flags(Value value) {
     if (bool* const flag = find(request_, name, kFlags)) {
       *flag = true;
     } else if (const auto why_not = left_undone(name)) {
-      add_sentence(request_.shortfall, *why_not);
+      add_sentence(request_.unsupported, *why_not);
     } else if (auto why = unsupported_flag(name)) {
       if (unsupported_.empty()) unsupported_ = std::move(*why);
     } else if (!sdp_keys_.flag(name) && !among(name, kSilentFlags)) {

@@ -157,7 +157,7 @@ TEST_F(CallWarning, APartyStaysOnItsInterface) {
 TEST_F(CallWarning, AllOfThemAreTold) {
   Request asked = offer(audio(kA, 4000) + media("video", 4002));
   asked.ice = IceHandling::force;
-  asked.shortfall = "new-branch: no";
+  asked.unsupported = "new-branch: no";
   asked.edits.offer_bundle = true;
   const std::string all = warning(asked);
   EXPECT_TRUE(all.starts_with("ICE=force: ")) << all;

@@ -58,12 +58,12 @@ TEST(NgRequest, KeysOfDialogsAndLatching) {
                             "10:rtpp-flags21:pierce-NAT ICE=remove"}) {
     const std::string asked = offer(spelt);
     EXPECT_TRUE(parse(asked)->request.pierce_nat) << spelt;
-    EXPECT_EQ(parse(asked)->request.shortfall, "") << spelt;
+    EXPECT_EQ(parse(asked)->request.unsupported, "") << spelt;
   }
   const std::string undone = offer("5:flagsl10:new-branch16:no-port-latchinge");
   EXPECT_EQ(parse(undone)->unknown, Strings{});
   EXPECT_TRUE(parse(undone)->request.new_branch);
-  EXPECT_EQ(parse(undone)->request.shortfall,
+  EXPECT_EQ(parse(undone)->request.unsupported,
             "no-port-latching: a party's ports stay as long as its media");
 }
 

@@ -195,7 +195,7 @@ TEST(NgSdpKeys, RepeatedFlagsAddNothing) {
   ASSERT_EQ(request.edits.lines.attributes.size(), 1U);
   EXPECT_EQ(request.edits.lines.attributes[0].remove,
             (Strings{"extmap", "extmap-allow-mixed", "group:BUNDLE", "bundle-only"}));
-  EXPECT_EQ(request.shortfall, "no-port-latching: a party's ports stay as long as its media");
+  EXPECT_EQ(request.unsupported, "no-port-latching: a party's ports stay as long as its media");
 }
 
 // CPU time of an offer with rtpp-flags of `count` keys, each as made by `key`.

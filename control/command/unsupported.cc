@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "control/command/shortfall.h"
+#include "control/command/unsupported.h"
 
 #include <variant>
 
@@ -13,15 +13,16 @@ void add_sentence(std::string& to, std::string_view more) {
   to += more;
 }
 
-void tell_shortfall(const Request& request, Reply& reply, std::string_view more) {
+void report_unsupported(const Request& request, Reply& reply, std::string_view more) {
   auto* const sdp = std::get_if<reply::Sdp>(&reply);
   auto* const endpoints = std::get_if<reply::Endpoints>(&reply);
   if (sdp == nullptr && endpoints == nullptr) return;
   std::string& warning = sdp != nullptr ? sdp->warning : endpoints->warning;
-  add_sentence(warning, request.shortfall);
+  add_sentence(warning, request.unsupported);
   add_sentence(warning, more);
   if (warning.empty()) return;
-  log_event(Level::warning, "not-as-asked", {{"call-id", request.call_id}, {"reason", warning}});
+  log_event(Level::warning, "request-degraded",
+            {{"call-id", request.call_id}, {"reason", warning}});
 }
 
 }  // namespace millrace
