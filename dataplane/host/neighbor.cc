@@ -2,7 +2,10 @@
 #include "dataplane/host/neighbor.h"
 
 #include <algorithm>
+#include <bit>
+#include <cassert>
 #include <cstring>
+#include <random>
 
 namespace millrace {
 namespace {
@@ -14,6 +17,8 @@ constexpr std::uint64_t kWanted = 1;  // in place of a MAC: a packet waits for t
 
 // Entries of one address lie within this many of its home.
 constexpr std::size_t kWindow = 64;
+constexpr std::size_t kHashed = NeighborTable::kCapacity - NeighborTable::kGateways;
+constexpr std::size_t kPassedOver = 32;  // of awaited entries, when a place is needed
 
 // RFC 1122 section 2.3.2.1: at most one request a second for an address.
 constexpr unsigned kQuickTries = 3;
@@ -29,12 +34,17 @@ std::uint64_t pack(std::uint16_t tag, const MacAddress& mac) {
   return mac.word() | std::uint64_t{tag} << 48;
 }
 
-std::size_t home_of(const IpAddress& address) {
-  const auto [first, second] = address.words();
-  const std::uint64_t mixed = (first ^ second) * 0x9e37'79b9'7f4a'7c15;
-  return mixed >> 54;  // the top 10 bits
+std::array<std::uint64_t, 5> random_key() {
+  std::random_device random;
+  std::array<std::uint64_t, 5> key{};
+  for (std::uint64_t& word : key) word = std::uint64_t{random()} << 32 | random();
+  return key;
 }
-static_assert(NeighborTable::kCapacity == 1U << 10);
+
+// The i-th entry that may be that of an address with this home.
+std::size_t in_window(std::size_t home, std::size_t i) {
+  return NeighborTable::kGateways + (home + i) % kHashed;
+}
 
 bool is_unicast(const MacAddress& mac) { return (mac.bytes[0] & 1) == 0 && mac != MacAddress{}; }
 
@@ -75,7 +85,13 @@ class NeighborTable::Lock {
 
 NeighborTable::NeighborTable(std::vector<Prefix> addresses, std::vector<IpAddress> gateways,
                              std::uint64_t tsc_hz)
-    : addresses_(std::move(addresses)), gateways_(std::move(gateways)), tsc_hz_(tsc_hz) {}
+    : addresses_(std::move(addresses)),
+      gateways_(std::move(gateways)),
+      tsc_hz_(tsc_hz),
+      key_(random_key()) {
+  assert(gateways_.size() <= kGateways);
+  for (std::size_t i = 0; i < gateways_.size(); ++i) make(i, gateways_[i], Tsc{});
+}
 
 HopState NeighborTable::touch(NextHop hop) {
   std::atomic<std::uint64_t>& word = words_[hop.index % kCapacity];
@@ -91,12 +107,14 @@ HopState NeighborTable::touch(NextHop hop) {
   }
 }
 
-std::optional<IpAddress> NeighborTable::route(const IpAddress& destination) const {
-  for (const Prefix& prefix : addresses_) {
-    if (prefix.contains(destination)) return destination;
-  }
-  for (const IpAddress& gateway : gateways_) {
-    if (gateway.family() == destination.family()) return gateway;
+bool NeighborTable::is_on_link(const IpAddress& destination) const {
+  return std::ranges::any_of(addresses_,
+                             [&](const Prefix& own) { return own.contains(destination); });
+}
+
+std::optional<std::size_t> NeighborTable::gateway_of(Family family) const {
+  for (std::size_t i = 0; i < gateways_.size(); ++i) {
+    if (gateways_[i].family() == family) return i;
   }
   return std::nullopt;
 }
@@ -123,66 +141,141 @@ std::expected<NextHop, ResolveError> NeighborTable::try_resolve(const IpAddress&
   return find_or_make(destination, now);
 }
 
-std::expected<NextHop, ResolveError> NeighborTable::find_or_make(const IpAddress& destination,
-                                                                 Tsc now) {
-  const std::optional<IpAddress> next = route(destination);
-  if (!next) return std::unexpected(ResolveError::no_route);
-  const std::size_t home = home_of(*next);
-  std::optional<std::size_t> room;
+// Multilinear hashing: without the key nobody can aim at one window.
+std::size_t NeighborTable::home_of(const IpAddress& address) const {
+  const auto words = std::bit_cast<std::array<std::uint32_t, 4>>(address.bytes());
+  std::uint64_t sum = key_[4];
+  for (std::size_t k = 0; k < words.size(); ++k) sum += key_[k] * words[k];
+  return (sum >> 32) * kHashed >> 32;
+}
+
+std::optional<std::size_t> NeighborTable::find(const IpAddress& address) const {
+  const auto gateway = std::ranges::find(gateways_, address);
+  if (gateway != gateways_.end()) {
+    return static_cast<std::size_t>(gateway - gateways_.begin());
+  }
+  const std::size_t home = home_of(address);
   for (std::size_t i = 0; i < kWindow; ++i) {
-    const std::size_t index = (home + i) % kCapacity;
-    Entry& entry = entries_[index];
-    if (entry.state == State::free) {
-      if (!room) room = index;
-    } else if (entry.address == *next) {
-      entry.used = now;
-      return NextHop{static_cast<std::uint16_t>(index),
-                     static_cast<std::uint16_t>(entry.generation | kUsedBit)};
+    const std::size_t index = in_window(home, i);
+    if (entries_[index].state != State::free && entries_[index].address == address) return index;
+  }
+  return std::nullopt;
+}
+
+// A free entry, or the one that is missed least: the oldest unresolved, else the known one that has
+// been out of use for longest.
+std::optional<std::size_t> NeighborTable::find_room(const IpAddress& address, Tsc now) const {
+  std::optional<std::size_t> unresolved, idle;
+  const std::size_t home = home_of(address);
+  for (std::size_t i = 0; i < kWindow; ++i) {
+    const std::size_t index = in_window(home, i);
+    const Entry& entry = entries_[index];
+    if (entry.state == State::free) return index;
+    if (entry.state == State::incomplete) {
+      if (!unresolved || entry.checked < entries_[*unresolved].checked) unresolved = index;
+    } else if (elapsed(entry.used, now) >= 2 * kFreshSeconds * tsc_hz_) {
+      if (!idle || entry.used < entries_[*idle].used) idle = index;
     }
   }
-  if (!room) return std::unexpected(ResolveError::table_full);
+  return unresolved ? unresolved : idle;
+}
 
-  Entry& entry = entries_[*room];
-  std::uint16_t generation = (entry.generation + 1) & kGenerationMask;
+void NeighborTable::make(std::size_t index, const IpAddress& address, Tsc now) {
+  std::uint16_t generation = (entries_[index].generation + 1) & kGenerationMask;
   // 0 means free, and all ones with the used bit is the tag that matches nothing.
   if (generation == kGenerationMask || generation == 0) generation = 1;
-  entry = Entry{.address = *next,
-                .state = State::incomplete,
-                .tries = 0,
-                .generation = generation,
-                .asked = {},
-                .confirmed = {},
-                .used = now,
-                .checked = now};
-  words_[*room].store(std::uint64_t{generation} << 48, std::memory_order_release);
-  next_tick_.store(0, std::memory_order_relaxed);
-  return NextHop{static_cast<std::uint16_t>(*room),
-                 static_cast<std::uint16_t>(generation | kUsedBit)};
+  entries_[index] = Entry{.address = address,
+                          .state = State::incomplete,
+                          .tries = 0,
+                          .broadcast = false,
+                          .generation = generation,
+                          .asked = {},
+                          .due = {},
+                          .confirmed = {},
+                          .used = now,
+                          .checked = now,
+                          .awaited = {}};
+  words_[index].store(std::uint64_t{generation} << 48, std::memory_order_release);
+}
+
+NextHop NeighborTable::hop_to(std::size_t index) const {
+  return NextHop{static_cast<std::uint16_t>(index),
+                 static_cast<std::uint16_t>(entries_[index].generation | kUsedBit)};
+}
+
+bool NeighborTable::is_taken(const Place& place) const {
+  const Entry& entry = entries_[place.index];
+  return entry.state == State::incomplete && entry.generation == place.generation;
+}
+
+// Packets wait for this unresolved entry, and it has not failed to answer yet.
+bool NeighborTable::is_awaited(std::size_t index, Tsc now) const {
+  const Entry& entry = entries_[index];
+  const bool waits = (words_[index].load(std::memory_order_relaxed) & kWanted) != 0;
+  return entry.tries < kQuickTries &&
+         (waits || elapsed(entry.awaited, now) < kQuickSeconds * tsc_hz_);
+}
+
+// A place among the unresolved. An entry that has it leaves; awaited ones are passed over.
+NeighborTable::Place& NeighborTable::take_place(Tsc now) {
+  for (std::size_t passed = 0;; ++passed) {
+    Place& place = unresolved_[next_place_];
+    next_place_ = (next_place_ + 1) % kUnresolved;
+    if (!is_taken(place)) return place;
+    if (passed < kPassedOver && is_awaited(place.index, now)) continue;
+    release(place.index);
+    return place;
+  }
+}
+
+std::expected<NextHop, ResolveError> NeighborTable::find_or_make(const IpAddress& destination,
+                                                                 Tsc now) {
+  if (!is_on_link(destination)) {
+    const auto gateway = gateway_of(destination.family());
+    if (!gateway) return std::unexpected(ResolveError::no_route);
+    return hop_to(*gateway);
+  }
+  if (const auto index = find(destination)) {
+    entries_[*index].used = now;
+    return hop_to(*index);
+  }
+  const auto room = find_room(destination, now);
+  if (!room) return std::unexpected(ResolveError::table_full);
+  Place& place = take_place(now);
+  make(*room, destination, now);
+  place = {static_cast<std::uint16_t>(*room), entries_[*room].generation};
+  // Not at once: whoever makes entries for every packet must not make a tick for each.
+  const std::uint64_t soon = ticked_.ticks + tsc_hz_ / 100;
+  if (soon < next_tick_.load(std::memory_order_relaxed)) {
+    next_tick_.store(soon, std::memory_order_relaxed);
+  }
+  return hop_to(*room);
+}
+
+MacAddress NeighborTable::mac_of(std::size_t index) const {
+  return NeighborWord(words_[index].load(std::memory_order_relaxed)).mac();
 }
 
 bool NeighborTable::learn(const IpAddress& address, const std::optional<MacAddress>& mac, Tsc now) {
   if (mac && !is_unicast(*mac)) return false;
   const Lock lock(locked_, Lock::Wait::briefly);
   if (!lock) return false;  // as if the reply were lost: asked again in a second
-  const std::size_t home = home_of(address);
-  for (std::size_t i = 0; i < kWindow; ++i) {
-    const std::size_t index = (home + i) % kCapacity;
-    Entry& entry = entries_[index];
-    if (entry.address != address) continue;
-    const bool asked = entry.tries > 0;
-    if (!asked || (entry.state != State::incomplete && entry.state != State::probing)) continue;
-    if (!mac && entry.state == State::incomplete) return false;
-    // Slots that wait for a new neighbour match it from now on.
-    if (entry.state == State::incomplete) entry.checked = now;
-    entry.state = State::reachable;
-    entry.tries = 0;
-    entry.confirmed = now;
-    if (mac) {
-      words_[index].store(pack(entry.generation | kUsedBit, *mac), std::memory_order_release);
-    }
-    return true;
+  const auto index = find(address);
+  if (!index) return false;
+  Entry& entry = entries_[*index];
+  const bool known = entry.state != State::incomplete;
+  const bool same = known && (!mac || *mac == mac_of(*index));
+  const bool asked = entry.tries > 0 && entry.state != State::reachable;
+  if (!asked || !(same || (mac && entry.broadcast))) return false;
+  // Slots that wait for a new neighbour match it from now on.
+  if (!known) entry.checked = now;
+  entry.state = State::reachable;
+  entry.tries = 0;
+  entry.confirmed = now;
+  if (mac) {
+    words_[*index].store(pack(entry.generation | kUsedBit, *mac), std::memory_order_release);
   }
-  return false;
+  return true;
 }
 
 void NeighborTable::release(std::size_t index) {
@@ -195,7 +288,7 @@ void NeighborTable::note_use(std::size_t index, Tsc now) {
   Entry& entry = entries_[index];
   if (entry.state == State::incomplete) {
     if ((words_[index].fetch_and(~kWanted, std::memory_order_acq_rel) & kWanted) != 0) {
-      entry.used = now;
+      entry.used = entry.awaited = now;
     }
   } else if (elapsed(entry.checked, now) >= kFreshSeconds * tsc_hz_) {
     entry.checked = now;
@@ -208,6 +301,8 @@ void NeighborTable::note_use(std::size_t index, Tsc now) {
 std::optional<Solicitation> NeighborTable::age(std::size_t index, Tsc now) {
   Entry& entry = entries_[index];
   if (entry.state == State::free) return std::nullopt;
+  const bool pinned = index < kGateways;
+  if (pinned) entry.used = now;
   note_use(index, now);
   const bool known = entry.state != State::incomplete;
   const std::uint64_t unused = elapsed(entry.used, now);
@@ -224,15 +319,19 @@ std::optional<Solicitation> NeighborTable::age(std::size_t index, Tsc now) {
       return std::nullopt;
     }
   }
-  const std::uint64_t pause = entry.tries < kQuickTries ? kQuickSeconds : kSlowSeconds;
-  if (entry.tries > 0 && elapsed(entry.asked, now) < pause * tsc_hz_) return std::nullopt;
+  if (now < entry.due) return std::nullopt;
+  return ask(index, now);
+}
 
+Solicitation NeighborTable::ask(std::size_t index, Tsc now) {
+  Entry& entry = entries_[index];
+  entry.broadcast = entry.state == State::incomplete || entry.tries >= kUnicastTries;
   Solicitation request{source_for(entry.address), entry.address, std::nullopt};
-  if (known && entry.tries < kUnicastTries) {
-    request.to = NeighborWord(words_[index].load(std::memory_order_relaxed)).mac();
-  }
-  entry.asked = now;
+  if (!entry.broadcast) request.to = mac_of(index);
   if (entry.tries < kQuickTries) ++entry.tries;
+  const std::uint64_t pause = (entry.tries < kQuickTries ? kQuickSeconds : kSlowSeconds) * tsc_hz_;
+  entry.asked = now;
+  entry.due = Tsc{now.ticks + pause};
   return request;
 }
 
@@ -252,16 +351,28 @@ std::optional<Solicitation> NeighborTable::announcement(Tsc now) {
 std::size_t NeighborTable::tick(Tsc now, std::span<Solicitation> out) {
   const Lock lock(locked_, Lock::Wait::briefly);
   if (!lock) return 0;
+  ticked_ = now;
   next_tick_.store(now.ticks + tsc_hz_ / 10, std::memory_order_relaxed);
   std::size_t count = 0;
+  const auto visit = [&](std::size_t index) {
+    if (const std::optional<Solicitation> request = age(index, now)) out[count++] = *request;
+  };
   while (count < out.size()) {
     const std::optional<Solicitation> request = announcement(now);
     if (!request) break;
     out[count++] = *request;
   }
-  for (std::size_t i = 0; i < kCapacity && count < out.size(); ++i) {
-    if (const std::optional<Solicitation> request = age(hand_, now)) out[count++] = *request;
-    hand_ = (hand_ + 1) % kCapacity;
+  // Gateways, then the entries in use, then those that nobody waits for.
+  for (std::size_t i = 0; i < kGateways && count < out.size(); ++i) visit(i);
+  for (std::size_t i = 0; i < kHashed && count < out.size(); ++i) {
+    const std::size_t index = kGateways + hand_;
+    hand_ = (hand_ + 1) % kHashed;
+    if (entries_[index].state != State::incomplete || is_awaited(index, now)) visit(index);
+  }
+  for (std::size_t i = 0; i < kUnresolved && count < out.size(); ++i) {
+    const Place& place = unresolved_[ask_hand_];
+    ask_hand_ = (ask_hand_ + 1) % kUnresolved;
+    if (is_taken(place)) visit(place.index);
   }
   return count;
 }
@@ -276,7 +387,7 @@ std::vector<NeighborReport> NeighborTable::report(Tsc now) const {
     NeighborReport one;
     one.address = entry.address;
     if (entry.state != State::incomplete) {
-      one.mac = NeighborWord(words_[i].load(std::memory_order_relaxed)).mac();
+      one.mac = mac_of(i);
       const double seconds =
           static_cast<double>(elapsed(entry.confirmed, now)) / static_cast<double>(tsc_hz_);
       one.age = std::chrono::duration_cast<std::chrono::nanoseconds>(

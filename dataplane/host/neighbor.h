@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// Who is next to us on one link: the bounded table of next hops and their MAC addresses (RFC 826,
-// RFC 1122 section 2.3.2; RFC 4861 section 7).
+// Next-hop cache (ARP, ND) of one link: bounded (RFC 826, RFC 1122 section 2.3.2; RFC 4861 section
+// 7; RFC 6583).
 //
 // Theory of operation. A flow slot stores a NextHop: an entry's index and the tag that the entry
 // shows while it is this neighbour and reachable. Each entry publishes one atomic word, its MAC in
@@ -13,9 +13,12 @@
 // resolved shows its generation without the bit and, for a MAC, whether anyone waits for it.
 // Everything else lies behind a try-lock. A worker that does not get it drops its packet as
 // neighbor_unresolved; control threads wait for the few microseconds it is ever held.
-// Entries come from resolve() alone (what we want to send to), never from what others say: a
-// flood of ARP or ND cannot fill the table, and an unsolicited reply changes nothing. The families
-// differ in their messages, which are the Host's, not in what is kept here.
+// Entries come from resolve() alone (what we want to send to), never from received messages: a
+// flood of ARP or ND cannot fill the table. No message is trusted that was not asked for.
+// SDP can name any address of our networks. Gateways are therefore pinned, from the start and for
+// ever; unresolved entries are at most kUnresolved, and a new one takes the place of an old one for
+// which no packet waits; the hash is keyed. Requests for the entries in use go out first.
+// The families differ in their messages, which belong to the Host, not in this table.
 
 #include <array>
 #include <atomic>
@@ -76,6 +79,8 @@ enum class ResolveError : std::uint8_t { no_route, table_full, contended };
 class NeighborTable {
  public:
   static constexpr std::size_t kCapacity = 1024;
+  static constexpr std::size_t kGateways = 2;      // of these, the first: one of a family
+  static constexpr std::size_t kUnresolved = 128;  // at most, beside the gateways
 
   // `addresses` are the interface's own, each with its network's length; `gateways` are at most one
   // of a family, on-link or link-local.
@@ -95,11 +100,12 @@ class NeighborTable {
   [[nodiscard]] std::expected<NextHop, ResolveError> try_resolve(const IpAddress& destination,
                                                                  Tsc now);
 
-  // An ARP reply or Neighbor Advertisement came in; without MAC it confirms the one that is known.
-  // True if it answers a question of ours.
+  // An ARP reply or a solicited Neighbor Advertisement; without MAC it confirms the known one. True
+  // if it answers a request of ours: a request to the known MAC alone is not answered by another.
   bool learn(const IpAddress& address, const std::optional<MacAddress>& mac, Tsc now);
 
-  // Whether tick() has something to do: about every 100 ms, or as soon as a new entry waits.
+  // Whether tick() has something to do: every 100 ms, and 10 ms after the last one if an entry is
+  // new.
   [[nodiscard]] bool due(Tsc now) const {
     return now.ticks >= next_tick_.load(std::memory_order_relaxed);
   }
@@ -120,20 +126,40 @@ class NeighborTable {
     IpAddress address;
     State state = State::free;
     std::uint8_t tries = 0;
+    bool broadcast = false;        // the last request was: any MAC may answer
     std::uint16_t generation = 0;  // 15 bits, never 0 once used
-    Tsc asked, confirmed;
+    Tsc asked;                     // the last request
+    Tsc due;                       // the next one, not before
+    Tsc confirmed;
     Tsc used;     // as the clock hand saw it last
     Tsc checked;  // when the hand last cleared the used bit
+    Tsc awaited;  // incomplete: when the hand last saw that a packet waits
+  };
+  // One of kUnresolved. Empty if the entry has another generation or is resolved by now.
+  struct Place {
+    std::uint16_t index = 0;
+    std::uint16_t generation = 0;
   };
   class Lock;
 
   [[nodiscard]] std::expected<NextHop, ResolveError> find_or_make(const IpAddress& destination,
                                                                   Tsc now);
-  [[nodiscard]] std::optional<IpAddress> route(const IpAddress& destination) const;
+  [[nodiscard]] bool is_on_link(const IpAddress& destination) const;
+  [[nodiscard]] std::optional<std::size_t> gateway_of(Family family) const;
   [[nodiscard]] const IpAddress& source_for(const IpAddress& target) const;
+  [[nodiscard]] std::size_t home_of(const IpAddress& address) const;
+  [[nodiscard]] std::optional<std::size_t> find(const IpAddress& address) const;
+  [[nodiscard]] std::optional<std::size_t> find_room(const IpAddress& address, Tsc now) const;
+  void make(std::size_t index, const IpAddress& address, Tsc now);
+  [[nodiscard]] NextHop hop_to(std::size_t index) const;
+  [[nodiscard]] Place& take_place(Tsc now);
+  [[nodiscard]] bool is_taken(const Place& place) const;
+  [[nodiscard]] bool is_awaited(std::size_t index, Tsc now) const;
+  [[nodiscard]] MacAddress mac_of(std::size_t index) const;
   std::optional<Solicitation> announcement(Tsc now);
   void note_use(std::size_t index, Tsc now);
   [[nodiscard]] std::optional<Solicitation> age(std::size_t index, Tsc now);
+  [[nodiscard]] Solicitation ask(std::size_t index, Tsc now);
   void release(std::size_t index);
 
   std::vector<Prefix> addresses_;
@@ -143,7 +169,12 @@ class NeighborTable {
   mutable std::atomic<bool> locked_{false};
   std::size_t announced_ = 0;  // announcements sent: kAnnouncements for each address
   Tsc announced_at_;           // when the present round of them began
-  std::size_t hand_ = 0;       // where the next tick goes on
+  Tsc ticked_;
+  std::size_t hand_ = 0;      // where the next tick goes on: among the entries,
+  std::size_t ask_hand_ = 0;  // and among the places
+  std::array<Place, kUnresolved> unresolved_{};
+  std::size_t next_place_ = 0;
+  std::array<std::uint64_t, 5> key_;  // of the hash
   std::array<Entry, kCapacity> entries_{};
   std::array<std::atomic<std::uint64_t>, kCapacity> words_{};
 };

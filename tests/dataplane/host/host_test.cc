@@ -110,7 +110,7 @@ TEST(HostArp, ResolvesANextHopAndThenForwards) {
 
   const IpAddress gateway = IpAddress::v4(198, 18, 0, 254);
   bool asked = false;
-  for (const Sent& sent : lab.housekeep(after_ms(1))) {
+  for (const Sent& sent : lab.housekeep(after_ms(1000))) {
     if (sent.frame == ethernet(kBroadcast, kMac0, 0x0806,
                                arp(1, kMac0, kLocalA.address, MacAddress{}, gateway))) {
       EXPECT_EQ(sent.link, 0U);
@@ -120,9 +120,9 @@ TEST(HostArp, ResolvesANextHopAndThenForwards) {
   EXPECT_TRUE(asked);
   EXPECT_FALSE(lab.receive(
       0, ethernet(kMac0, kMacGateway, 0x0806, arp(2, kMacGateway, gateway, kMac0, kLocalA.address)),
-      after_ms(2)));
+      after_ms(1001)));
   EXPECT_EQ(lab.dropped(DropReason::arp_consumed), 1U);
-  const auto out = lab.from_b(rtp({.sequence = 2}), after_ms(3));
+  const auto out = lab.from_b(rtp({.sequence = 2}), after_ms(1002));
   ASSERT_TRUE(out);
   EXPECT_EQ(out->frame[5], std::byte{0xfe});
   EXPECT_EQ(destination_of(out->frame), far);
@@ -157,7 +157,7 @@ TEST(HostArp, AnnouncesAndCountsWhatFindsNoBuffer) {
   std::vector<rte_mbuf*> all;
   while (rte_mbuf* m = rte_pktmbuf_alloc(&Buffers::pool())) all.push_back(m);
   ASSERT_TRUE(lab.link(0).neighbors.resolve(IpAddress::v4(198, 18, 0, 88), after_ms(1)));
-  EXPECT_TRUE(lab.housekeep(after_ms(1)).empty());
+  EXPECT_TRUE(lab.housekeep(after_ms(10)).empty());
   EXPECT_GE(lab.dropped(DropReason::no_buffer), 1U);
   rte_pktmbuf_free_bulk(all.data(), static_cast<unsigned>(all.size()));
 }

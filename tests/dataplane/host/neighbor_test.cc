@@ -4,59 +4,31 @@
 #include <algorithm>
 #include <thread>
 
-#include <gtest/gtest.h>
+#include "tests/dataplane/host/neighbor_fixture.h"
 
-namespace millrace {
+namespace millrace::test {
 namespace {
 
-constexpr std::uint64_t kHz = 1'000'000'000;
-const IpAddress kOurAddresses = IpAddress::v4(198, 18, 0, 1);
-const IpAddress kGateway = IpAddress::v4(198, 18, 0, 254);
-const IpAddress kPeer = IpAddress::v4(198, 18, 0, 7);
-constexpr MacAddress kMac{{2, 0, 0, 0, 0, 7}};
-constexpr MacAddress kOtherMac{{2, 0, 0, 0, 0, 8}};
-
-Tsc at(double seconds) { return Tsc{static_cast<std::uint64_t>((1000 + seconds) * kHz)}; }
-
-struct Neighbors : testing::Test {
-  NeighborTable table{{Prefix{kOurAddresses, 24}}, {kGateway}, kHz};
-
-  // What is asked for at a moment; announcements apart.
-  std::vector<Solicitation> tick(Tsc now) {
-    std::array<Solicitation, 64> out;
-    const std::size_t count = table.tick(now, out);
-    std::vector<Solicitation> requests(out.begin(),
-                                       out.begin() + static_cast<std::ptrdiff_t>(count));
-    std::erase_if(requests, [](const Solicitation& r) { return r.sender == r.target; });
-    return requests;
-  }
-  NextHop resolve(const IpAddress& to, Tsc now) { return table.resolve(to, now).value(); }
-  bool matches(NextHop hop) { return table.word(hop.index).matches(hop); }
-  NextHop make(const IpAddress& address, Tsc now) {
-    const NextHop hop = resolve(address, now);
-    tick(now);
-    EXPECT_TRUE(table.learn(address, kMac, now));
-    return hop;
-  }
-};
+using Neighbors = NeighborFixture;
 
 TEST_F(Neighbors, OnLinkIsItselfAndTheRestTheGateway) {
-  (void)resolve(kPeer, at(0));
-  const auto asked = tick(at(0));
+  NeighborTable routed({Prefix{kOurAddress, 24}}, {kGateway}, kHz);
+  const auto gateway = requests_of(routed, at(0));
+  ASSERT_EQ(gateway.size(), 1U) << "asked for before anyone needs it";
+  EXPECT_EQ(gateway[0].target, kGateway);
+  EXPECT_EQ(routed.resolve(IpAddress::v4(203, 0, 113, 5), at(0)),
+            routed.resolve(IpAddress::v4(192, 0, 2, 5), at(0)));
+  EXPECT_EQ(routed.resolve(kGateway, at(0)), routed.resolve(IpAddress::v4(192, 0, 2, 5), at(0)));
+  EXPECT_NE(routed.resolve(kPeer, at(0)), routed.resolve(kGateway, at(0)));
+  const auto asked = requests_of(routed, at(0.1));
   ASSERT_EQ(asked.size(), 1U);
   EXPECT_EQ(asked[0].target, kPeer);
-  EXPECT_EQ(asked[0].sender, kOurAddresses);
+  EXPECT_EQ(asked[0].sender, kOurAddress);
   EXPECT_FALSE(asked[0].to) << "broadcast";
-  EXPECT_EQ(resolve(IpAddress::v4(203, 0, 113, 5), at(0)),
-            resolve(IpAddress::v4(192, 0, 2, 5), at(0)));
-  const auto next = tick(at(0.1));
-  ASSERT_EQ(next.size(), 1U);
-  EXPECT_EQ(next[0].target, kGateway);
 }
 
 TEST_F(Neighbors, NoGatewayIsNoRoute) {
-  NeighborTable island({Prefix{kOurAddresses, 24}}, {}, kHz);
-  const auto hop = island.resolve(IpAddress::v4(203, 0, 113, 5), at(0));
+  const auto hop = table.resolve(IpAddress::v4(203, 0, 113, 5), at(0));
   ASSERT_FALSE(hop);
   EXPECT_EQ(hop.error(), ResolveError::no_route);
 }
@@ -64,25 +36,21 @@ TEST_F(Neighbors, NoGatewayIsNoRoute) {
 TEST_F(Neighbors, EachFamilyHasItsGateway) {
   const auto ip = [](const char* text) { return IpAddress::parse(text).value(); };
   const Prefix own6{ip("2001:db8::1"), 64};
-  NeighborTable both({Prefix{kOurAddresses, 24}, own6}, {kGateway, ip("fe80::1")}, kHz);
-  const auto asked_for = [&](const char* destination, double seconds) {
-    EXPECT_TRUE(both.resolve(ip(destination), at(seconds))) << destination;
-    std::array<Solicitation, 64> out;
-    std::vector<Solicitation> asked(
-        out.begin(), out.begin() + static_cast<std::ptrdiff_t>(both.tick(at(seconds), out)));
-    std::erase_if(asked, [](const Solicitation& s) { return s.sender == s.target; });
-    EXPECT_EQ(asked.size(), 1U) << destination;
-    return asked.empty() ? Solicitation{} : asked[0];
-  };
-  EXPECT_EQ(asked_for("203.0.113.5", 0.0).target, kGateway);
-  EXPECT_EQ(asked_for("198.18.0.9", 0.1).target, ip("198.18.0.9"));
-  const Solicitation router = asked_for("2400::5", 0.2);
-  EXPECT_EQ(router.target, ip("fe80::1"));
-  EXPECT_EQ(router.sender, own6.address);
-  const Solicitation neighbour = asked_for("2001:db8::9", 0.3);
+  NeighborTable both({Prefix{kOurAddress, 24}, own6}, {kGateway, ip("fe80::1")}, kHz);
+  const auto gateways = requests_of(both, at(0));
+  ASSERT_EQ(gateways.size(), 2U);
+  EXPECT_EQ(gateways[0].target, kGateway);
+  EXPECT_EQ(gateways[1].target, ip("fe80::1"));
+  EXPECT_EQ(gateways[1].sender, own6.address);
+  EXPECT_EQ(both.resolve(ip("203.0.113.5"), at(0)), both.resolve(kGateway, at(0)));
+  EXPECT_EQ(both.resolve(ip("2400::5"), at(0)), both.resolve(ip("fe80::1"), at(0)));
+  ASSERT_TRUE(both.resolve(ip("198.18.0.9"), at(0)));
+  EXPECT_EQ(requests_of(both, at(0.2)).at(0).target, ip("198.18.0.9"));
+  ASSERT_TRUE(both.resolve(ip("2001:db8::9"), at(0.2)));
+  const Solicitation neighbour = requests_of(both, at(0.3)).at(0);
   EXPECT_EQ(neighbour.target, ip("2001:db8::9"));
   EXPECT_EQ(neighbour.sender, own6.address);
-  NeighborTable v4_only({Prefix{kOurAddresses, 24}}, {kGateway}, kHz);
+  NeighborTable v4_only({Prefix{kOurAddress, 24}}, {kGateway}, kHz);
   EXPECT_EQ(v4_only.resolve(ip("2400::5"), at(0)).error(), ResolveError::no_route);
 }
 
@@ -222,9 +190,12 @@ TEST_F(Neighbors, TheTableIsBounded) {
   std::size_t made = 0;
   bool full = false;
   for (std::uint32_t i = 2; i < 5000; ++i) {
-    const auto hop = wide.resolve(IpAddress::v4(Be32(0x0a000000 + i)), at(0));
-    made += hop.has_value();
-    if (!hop) {
+    const IpAddress address = IpAddress::v4(Be32(0x0a000000 + i));
+    const auto hop = wide.resolve(address, at(0));
+    if (hop) {
+      (void)requests_of(wide, at(0));
+      made += wide.learn(address, kMac, at(0));
+    } else {
       EXPECT_EQ(hop.error(), ResolveError::table_full);
       full = true;
     }
@@ -240,8 +211,8 @@ TEST_F(Neighbors, AnnouncesItselfThreeTimes) {
   for (int i = 0; i < 100; ++i) {
     std::array<Solicitation, 8> out;
     for (std::size_t k = table.tick(at(i * 0.1), out); k > 0; --k) {
-      EXPECT_EQ(out[k - 1].sender, kOurAddresses);
-      EXPECT_EQ(out[k - 1].target, kOurAddresses);
+      EXPECT_EQ(out[k - 1].sender, kOurAddress);
+      EXPECT_EQ(out[k - 1].target, kOurAddress);
       times.push_back(i * 0.1);
     }
   }
@@ -256,7 +227,7 @@ TEST_F(Neighbors, RequestsBeyondTheRoomComeWithTheNextTick) {
   for (int i = 0; i < 8; ++i) {
     std::array<Solicitation, 16> out;
     for (std::size_t k = table.tick(at(i * 0.1), out); k > 0; --k) {
-      if (out[k - 1].target != kOurAddresses) asked.push_back(out[k - 1].target);
+      if (out[k - 1].target != kOurAddress) asked.push_back(out[k - 1].target);
     }
   }
   std::ranges::sort(asked);
@@ -300,4 +271,4 @@ TEST_F(Neighbors, WorkersAndControlAtOnce) {
 }
 
 }  // namespace
-}  // namespace millrace
+}  // namespace millrace::test
