@@ -33,7 +33,7 @@ std::optional<unsigned> node_of(int socket) {
   return socket < 0 ? std::nullopt : std::optional(static_cast<unsigned>(socket));
 }
 
-// Where the IPv6 addresses on a device are asked for.
+// Where the IPv6 addresses on a device are asked for, and where neighbours tell that they moved.
 std::vector<MacAddress> discovery_groups(const DataplaneConfig& config, const std::string& device) {
   std::vector<MacAddress> groups;
   for (const InterfaceConfig& interface : config.interfaces) {
@@ -42,6 +42,7 @@ std::vector<MacAddress> discovery_groups(const DataplaneConfig& config, const st
       groups.push_back(group_mac(solicited_node_group(own.address)));
     }
   }
+  if (!groups.empty()) groups.push_back(group_mac(kAllNodes));
   return groups;
 }
 

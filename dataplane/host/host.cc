@@ -68,6 +68,12 @@ bool Host::learn(std::size_t nic, const IpAddress& address, const std::optional<
   return any;
 }
 
+void Host::claim(std::size_t nic, const IpAddress& address, const MacAddress& mac, Tsc now) {
+  for (Link* link : links_) {
+    if (link->nic == nic) link->neighbors.claim(address, mac, now);
+  }
+}
+
 std::optional<DropReason> Host::arp(std::size_t nic, rte_mbuf& packet, Tsc now, TxBatch& tx) {
   if (packet.data_len < kArpFrame) return DropReason::arp_malformed;
   auto* const frame = rte_pktmbuf_mtod(&packet, std::byte*);
@@ -85,6 +91,7 @@ std::optional<DropReason> Host::arp(std::size_t nic, rte_mbuf& packet, Tsc now, 
 
   switch (rte_be_to_cpu_16(arp.arp_opcode)) {
     case RTE_ARP_OP_REQUEST: {
+      claim(nic, sender, sender_mac, now);
       const Link* const link = owner(nic, target);
       if (link == nullptr) return DropReason::arp_not_for_us;
       write_arp(frame, RTE_ARP_OP_REPLY, link->mac, target, sender_mac, sender_mac, sender);

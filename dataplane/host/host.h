@@ -51,7 +51,7 @@ class Host {
                                                 TxBatch& tx);
   [[nodiscard]] std::optional<DropReason> echo6(std::size_t nic, rte_mbuf& packet, Tsc now,
                                                 TxBatch& tx);
-  [[nodiscard]] std::optional<DropReason> solicitation(std::size_t nic, rte_mbuf& packet,
+  [[nodiscard]] std::optional<DropReason> solicitation(std::size_t nic, rte_mbuf& packet, Tsc now,
                                                        TxBatch& tx);
   [[nodiscard]] std::optional<DropReason> advertisement(std::size_t nic, const rte_mbuf& packet,
                                                         Tsc now);
@@ -59,6 +59,7 @@ class Host {
   [[nodiscard]] const Link* owner(std::size_t nic, const IpAddress& address) const;
   bool learn(std::size_t nic, const IpAddress& address, const std::optional<MacAddress>& mac,
              Tsc now);
+  void claim(std::size_t nic, const IpAddress& address, const MacAddress& mac, Tsc now);
   bool take_token(Tsc now);
   void send(const Link& link, const Solicitation& request, TxBatch& tx);
 

@@ -122,7 +122,7 @@ std::optional<DropReason> Host::icmp6(std::size_t nic, rte_mbuf& packet, Tsc now
     case kEchoRequest:
       return echo6(nic, packet, now, tx);
     case kNeighborSolicitation:
-      return solicitation(nic, packet, tx);
+      return solicitation(nic, packet, now, tx);
     case kNeighborAdvertisement:
       return advertisement(nic, packet, now);
     default:
@@ -130,7 +130,8 @@ std::optional<DropReason> Host::icmp6(std::size_t nic, rte_mbuf& packet, Tsc now
   }
 }
 
-std::optional<DropReason> Host::solicitation(std::size_t nic, rte_mbuf& packet, TxBatch& tx) {
+std::optional<DropReason> Host::solicitation(std::size_t nic, rte_mbuf& packet, Tsc now,
+                                             TxBatch& tx) {
   auto* const frame = rte_pktmbuf_mtod(&packet, std::byte*);
   const auto nd = Discovery::read(frame + kEtherSize, kSourceMac);
   // Who has no address yet (duplicate address detection) asks the group, and has no MAC to tell.
@@ -140,6 +141,7 @@ std::optional<DropReason> Host::solicitation(std::size_t nic, rte_mbuf& packet, 
   }
   // Someone else claims an address of ours, or our own frame has come back.
   if (owner(nic, nd->source) != nullptr) return DropReason::nd_unsolicited;
+  if (nd->mac) claim(nic, nd->source, *nd->mac, now);
   const Link* const link = owner(nic, nd->target);
   if (link == nullptr) return DropReason::nd_not_for_us;
   const MacAddress asker = nd->mac.value_or(mac_at(frame + 6));
@@ -161,9 +163,10 @@ std::optional<DropReason> Host::advertisement(std::size_t nic, const rte_mbuf& p
   if (!nd) return DropReason::nd_malformed;
   const bool solicited = (load_be16(ip + kIpv6Size + 4) & kSolicited >> 16) != 0;
   if (solicited && nd->destination.is_multicast_or_broadcast()) return DropReason::nd_malformed;
-  const bool taken =
-      solicited && owner(nic, nd->target) == nullptr && learn(nic, nd->target, nd->mac, now);
-  return taken ? DropReason::nd_consumed : DropReason::nd_unsolicited;
+  if (owner(nic, nd->target) != nullptr) return DropReason::nd_unsolicited;
+  if (solicited && learn(nic, nd->target, nd->mac, now)) return DropReason::nd_consumed;
+  if (!solicited && nd->mac) claim(nic, nd->target, *nd->mac, now);
+  return DropReason::nd_unsolicited;
 }
 
 std::optional<DropReason> Host::echo6(std::size_t nic, rte_mbuf& packet, Tsc now, TxBatch& tx) {

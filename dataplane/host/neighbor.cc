@@ -23,6 +23,7 @@ constexpr std::size_t kPassedOver = 32;  // of awaited entries, when a place is 
 // RFC 1122 section 2.3.2.1: at most one request a second for an address.
 constexpr unsigned kQuickTries = 3;
 constexpr unsigned kUnicastTries = 2;       // of a re-probe, before it broadcasts
+constexpr unsigned kDoubtTries = 1;         // the same, when another MAC was claimed
 constexpr std::uint64_t kQuickSeconds = 1;  // between the first requests
 constexpr std::uint64_t kSlowSeconds = 5;   // and later ones
 constexpr std::uint64_t kFreshSeconds = 30;
@@ -33,6 +34,9 @@ constexpr std::size_t kAnnouncements = 3;  // for each address
 std::uint64_t pack(std::uint16_t tag, const MacAddress& mac) {
   return mac.word() | std::uint64_t{tag} << 48;
 }
+
+// How soon after a request a claim may cause another.
+std::uint64_t doubt_pause(std::uint64_t tsc_hz) { return tsc_hz * 3 / 10; }
 
 std::array<std::uint64_t, 5> random_key() {
   std::random_device random;
@@ -266,7 +270,10 @@ bool NeighborTable::learn(const IpAddress& address, const std::optional<MacAddre
   const bool known = entry.state != State::incomplete;
   const bool same = known && (!mac || *mac == mac_of(*index));
   const bool asked = entry.tries > 0 && entry.state != State::reachable;
-  if (!asked || !(same || (mac && entry.broadcast))) return false;
+  if (!asked || !(same || (mac && entry.broadcast))) {
+    if (mac && !same) doubt(entry, now);
+    return false;
+  }
   // Slots that wait for a new neighbour match it from now on.
   if (!known) entry.checked = now;
   entry.state = State::reachable;
@@ -276,6 +283,23 @@ bool NeighborTable::learn(const IpAddress& address, const std::optional<MacAddre
     words_[*index].store(pack(entry.generation | kUsedBit, *mac), std::memory_order_release);
   }
   return true;
+}
+
+void NeighborTable::claim(const IpAddress& address, const MacAddress& mac, Tsc now) {
+  if (!is_unicast(mac)) return;
+  const Lock lock(locked_, Lock::Wait::briefly);
+  if (!lock) return;
+  const auto index = find(address);
+  if (!index) return;
+  Entry& entry = entries_[*index];
+  if (entry.state == State::incomplete || mac != mac_of(*index)) doubt(entry, now);
+}
+
+void NeighborTable::doubt(Entry& entry, Tsc now) const {
+  if (entry.state == State::reachable) entry.tries = 0;
+  if (entry.state != State::incomplete) entry.state = State::doubted;
+  const Tsc soonest = std::max(now, Tsc{entry.asked.ticks + doubt_pause(tsc_hz_)});
+  entry.due = std::min(entry.due, soonest);
 }
 
 void NeighborTable::release(std::size_t index) {
@@ -310,7 +334,7 @@ std::optional<Solicitation> NeighborTable::age(std::size_t index, Tsc now) {
     release(index);
     return std::nullopt;
   }
-  if (known) {
+  if (known && entry.state != State::doubted) {
     const bool fresh = elapsed(entry.confirmed, now) < kFreshSeconds * tsc_hz_;
     const bool in_use = unused < 2 * kFreshSeconds * tsc_hz_;
     entry.state = fresh || !in_use ? State::reachable : State::probing;
@@ -325,11 +349,14 @@ std::optional<Solicitation> NeighborTable::age(std::size_t index, Tsc now) {
 
 Solicitation NeighborTable::ask(std::size_t index, Tsc now) {
   Entry& entry = entries_[index];
-  entry.broadcast = entry.state == State::incomplete || entry.tries >= kUnicastTries;
+  const bool doubted = entry.state == State::doubted;
+  entry.broadcast =
+      entry.state == State::incomplete || entry.tries >= (doubted ? kDoubtTries : kUnicastTries);
   Solicitation request{source_for(entry.address), entry.address, std::nullopt};
   if (!entry.broadcast) request.to = mac_of(index);
   if (entry.tries < kQuickTries) ++entry.tries;
-  const std::uint64_t pause = (entry.tries < kQuickTries ? kQuickSeconds : kSlowSeconds) * tsc_hz_;
+  std::uint64_t pause = (entry.tries < kQuickTries ? kQuickSeconds : kSlowSeconds) * tsc_hz_;
+  if (doubted && !entry.broadcast) pause = doubt_pause(tsc_hz_);
   entry.asked = now;
   entry.due = Tsc{now.ticks + pause};
   return request;

@@ -14,7 +14,10 @@
 // Everything else lies behind a try-lock. A worker that does not get it drops its packet as
 // neighbor_unresolved; control threads wait for the few microseconds it is ever held.
 // Entries come from resolve() alone (what we want to send to), never from received messages: a
-// flood of ARP or ND cannot fill the table. No message is trusted that was not asked for.
+// flood of ARP or ND cannot fill the table. No message is trusted that was not asked for. A claim
+// of another MAC (gratuitous ARP, unsolicited advertisement, the sender of a request) only starts a
+// probe: first of the known MAC alone, and if that stays silent for 300 ms, of everyone. So a
+// gateway may fail over to another MAC, and a liar gets nothing while the owner answers.
 // SDP can name any address of our networks. Gateways are therefore pinned, from the start and for
 // ever; unresolved entries are at most kUnresolved, and a new one takes the place of an old one for
 // which no packet waits; the hash is keyed. Requests for the entries in use go out first.
@@ -101,8 +104,11 @@ class NeighborTable {
                                                                  Tsc now);
 
   // An ARP reply or a solicited Neighbor Advertisement; without MAC it confirms the known one. True
-  // if it answers a request of ours: a request to the known MAC alone is not answered by another.
+  // if it answers a request of ours; else it is only a claim.
   bool learn(const IpAddress& address, const std::optional<MacAddress>& mac, Tsc now);
+  // A message that is no answer says that `address` has this MAC. If it is another one than ours,
+  // or we have none yet, the next request goes out soon.
+  void claim(const IpAddress& address, const MacAddress& mac, Tsc now);
 
   // Whether tick() has something to do: every 100 ms, and 10 ms after the last one if an entry is
   // new.
@@ -121,6 +127,7 @@ class NeighborTable {
     incomplete,  // asked, not answered; tries past a few: asked more slowly
     reachable,
     probing,  // reachable, and asked again because it is old
+    doubted,  // reachable, and asked again because another MAC was claimed
   };
   struct Entry {
     IpAddress address;
@@ -156,6 +163,7 @@ class NeighborTable {
   [[nodiscard]] bool is_taken(const Place& place) const;
   [[nodiscard]] bool is_awaited(std::size_t index, Tsc now) const;
   [[nodiscard]] MacAddress mac_of(std::size_t index) const;
+  void doubt(Entry& entry, Tsc now) const;
   std::optional<Solicitation> announcement(Tsc now);
   void note_use(std::size_t index, Tsc now);
   [[nodiscard]] std::optional<Solicitation> age(std::size_t index, Tsc now);

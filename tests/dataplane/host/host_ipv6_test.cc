@@ -190,6 +190,39 @@ TEST(HostNd, UnaskedAdvertisementsChangeNothing) {
   EXPECT_EQ(lab.from_b(rtp({}), kStart, kPartyB6)->frame[5], std::byte{0x0a}) << "A's MAC is kept";
 }
 
+// Advertisements to all nodes, solicitations: a probe of the known MAC, then of everyone.
+TEST(HostNd, AClaimOfAnotherMacIsLookedInto) {
+  const IpAddress& a = kPartyA6.address;
+  const auto from_b = [](const IpAddress& to, const Bytes& packet) {
+    return ethernet(to == kLocalA6.address ? kMac0 : group_mac(to), kMacB, 0x86dd, packet);
+  };
+  const Bytes unsolicited =
+      from_b(kAllNodes, icmp(a, kAllNodes, discovery(kAdvertise, 0x20, a, option(2, kMacB))));
+  const Bytes question = from_b(
+      kGroupOfA, icmp(a, kGroupOfA, discovery(kSolicit, 0, kLocalA6.address, option(1, kMacB))));
+  const Bytes answer =
+      from_b(kLocalA6.address,
+             icmp(a, kLocalA6.address, discovery(kAdvertise, 0x60, a, option(2, kMacB))));
+  const Bytes message = discovery(kSolicit, 0, a, option(1, kMac0));
+  const IpAddress group = solicited_node_group(a);
+  for (const Bytes& claim : {unsolicited, question, answer}) {
+    PacketLab lab;
+    (void)lab.housekeep(after_ms(1000));  // announcements and gateways
+    (void)lab.receive(0, claim, after_ms(1100));
+    const auto probe = lab.housekeep(after_ms(1100));
+    ASSERT_EQ(probe.size(), 1U);
+    EXPECT_EQ(probe[0].frame, ethernet(kMacA, kMac0, 0x86dd, icmp(kLocalA6.address, a, message)));
+    const auto search = lab.housekeep(after_ms(1400));
+    ASSERT_EQ(search.size(), 1U);
+    EXPECT_EQ(search[0].frame,
+              ethernet(group_mac(group), kMac0, 0x86dd, icmp(kLocalA6.address, group, message)));
+    EXPECT_FALSE(lab.receive(0, answer, after_ms(1401)));
+    lab.flows.publish(path_ab(Family::ipv6, Family::ipv6), after_ms(1402));
+    EXPECT_EQ(lab.from_b(rtp({}), after_ms(1402), kPartyB6)->frame[5], std::byte{0x0b})
+        << "it has moved";
+  }
+}
+
 TEST(HostNd, AnnouncesItsAddresses) {
   PacketLab lab;
   const Bytes announcement =

@@ -128,6 +128,34 @@ TEST(HostArp, ResolvesANextHopAndThenForwards) {
   EXPECT_EQ(destination_of(out->frame), far);
 }
 
+// Requests in which A's address has another MAC: a probe of the known one, then of everyone.
+TEST(HostArp, AClaimOfAnotherMacIsLookedInto) {
+  const Bytes gratuitous = ethernet(kBroadcast, kMacB, 0x0806,
+                                    arp(1, kMacB, kPartyA.address, MacAddress{}, kPartyA.address));
+  const Bytes question = ethernet(kBroadcast, kMacB, 0x0806,
+                                  arp(1, kMacB, kPartyA.address, MacAddress{}, kLocalA.address));
+  const Bytes reply =
+      ethernet(kMac0, kMacB, 0x0806, arp(2, kMacB, kPartyA.address, kMac0, kLocalA.address));
+  for (const Bytes& claim : {gratuitous, question, reply}) {
+    PacketLab lab;
+    (void)lab.housekeep(after_ms(1000));  // announcements and gateways
+    (void)lab.receive(0, claim, after_ms(1100));
+    const auto probe = lab.housekeep(after_ms(1100));
+    ASSERT_EQ(probe.size(), 1U);
+    EXPECT_EQ(probe[0].frame,
+              ethernet(kMacA, kMac0, 0x0806,
+                       arp(1, kMac0, kLocalA.address, MacAddress{}, kPartyA.address)));
+    const auto search = lab.housekeep(after_ms(1400));
+    ASSERT_EQ(search.size(), 1U);
+    EXPECT_EQ(search[0].frame,
+              ethernet(kBroadcast, kMac0, 0x0806,
+                       arp(1, kMac0, kLocalA.address, MacAddress{}, kPartyA.address)));
+    EXPECT_FALSE(lab.receive(0, reply, after_ms(1401)));
+    lab.flows.publish(path_ab(), after_ms(1402));
+    EXPECT_EQ(lab.from_b(rtp({}), after_ms(1402))->frame[5], std::byte{0x0b}) << "it has moved";
+  }
+}
+
 TEST(HostArp, NoRouteIsNamed) {
   PacketLab lab;
   Path path = path_ab();
