@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The lab's own instruments: a check that cannot fail proves nothing, so here they see faults."""
+"""Unit tests of the lab's instruments: each check must fail on faulty input."""
 
 import contextlib
 import io
@@ -29,29 +29,29 @@ def tone(frequency, seconds, level=tones.LEVEL):
 
 
 class Tones(unittest.TestCase):
-    def test_hears_the_tone_that_was_sent(self):
+    def test_finds_the_sent_tone(self):
         with tempfile.TemporaryDirectory() as directory:
             path = pathlib.Path(directory, "tone.wav")
             tones.write_tone(path, 440, 2)
-            heard = tones.Heard(tones.read_samples(path), 440, 1000)
-        self.assertAlmostEqual(heard.expected, 2.0, 3)
-        self.assertAlmostEqual(heard.level_dbfs, -12.04, 1)
-        self.assertEqual((heard.unwanted, heard.silent), (0, 0))
+            recording = tones.Recording(tones.read_samples(path), 440, 1000)
+        self.assertAlmostEqual(recording.expected, 2.0, 3)
+        self.assertAlmostEqual(recording.level_dbfs, -12.04, 1)
+        self.assertEqual((recording.unwanted, recording.silent), (0, 0))
 
-    def test_does_not_take_another_tone_for_it(self):
-        heard = tones.Heard(tone(1000, 1), 440, 1000)
-        self.assertEqual(heard.expected, 0)
-        self.assertAlmostEqual(heard.unwanted, 1.0, 3)
+    def test_rejects_another_tone(self):
+        recording = tones.Recording(tone(1000, 1), 440, 1000)
+        self.assertEqual(recording.expected, 0)
+        self.assertAlmostEqual(recording.unwanted, 1.0, 3)
 
-    def test_notices_an_echo_beneath_the_tone(self):
+    def test_detects_an_echo_below_the_tone(self):
         mixed = [a + b for a, b in zip(tone(440, 1), tone(1000, 1, 0.1 * tones.LEVEL))]
-        self.assertGreater(tones.Heard(mixed, 440, 1000).unwanted, 0.9)
+        self.assertGreater(tones.Recording(mixed, 440, 1000).unwanted, 0.9)
 
-    def test_tells_silence_and_gaps(self):
-        heard = tones.Heard(tone(440, 1) + [0.0] * tones.RATE, 440, 1000)
-        self.assertAlmostEqual(heard.expected, 1.0, 3)
-        self.assertAlmostEqual(heard.silent, 1.0, 3)
-        self.assertEqual(tones.Heard([], 440, 1000).expected, 0)
+    def test_measures_silence_and_gaps(self):
+        recording = tones.Recording(tone(440, 1) + [0.0] * tones.RATE, 440, 1000)
+        self.assertAlmostEqual(recording.expected, 1.0, 3)
+        self.assertAlmostEqual(recording.silent, 1.0, 3)
+        self.assertEqual(tones.Recording([], 440, 1000).expected, 0)
 
 
 class Bencode(unittest.TestCase):
@@ -60,7 +60,7 @@ class Bencode(unittest.TestCase):
     def test_round_trip(self):
         self.assertEqual(ng.decode(ng.encode(self.message))[0], self.message)
 
-    def test_every_strict_prefix_is_refused(self):
+    def test_truncated_input_is_refused(self):
         whole = ng.encode(self.message)
         for size in range(len(whole)):
             with self.assertRaises(ValueError, msg=whole[:size]):
@@ -82,7 +82,7 @@ def capture(path, datagrams):
 
 
 class Wire:
-    """A call of 100 packets each way, 20 ms apart; B speaks 30 ms after A; both draw SSRC 1."""
+    """A call of 100 packets each way, 20 ms apart. B starts 30 ms after A; both use SSRC 1."""
 
     def __init__(self, lost=(), stranger=None, delay=1e-4):
         a, b = (topology.PHONE_A, 20000), (topology.PHONE_B, 20000)
@@ -120,8 +120,8 @@ class Accounting(unittest.TestCase):
     def test_a_clean_call_passes(self):
         media = Wire().media()
         self.assertEqual(failures(media), [])
-        # A's at 10.00 and 10.02 found nobody, B's first was not heard yet when it was sent; B's
-        # last two, sent when A had fallen silent, count neither way.
+        # Early: A's packets at 10.00 and 10.02, sent before B's first, and B's first, sent before
+        # it latched. B's last two, sent after A's last, are not counted.
         self.assertEqual(media.total("early"), 3)
         self.assertEqual((media.total("sent"), media.total("received")), (195, 195))
         self.assertAlmostEqual(media.delay_us(0.5), 100, 0)
@@ -131,30 +131,30 @@ class Accounting(unittest.TestCase):
         self.assertEqual(media.total("sent") - media.total("received"), 1)
         self.assertEqual(len(failures(media)), 1)
 
-    def test_a_side_that_hears_nothing_fails(self):
+    def test_one_way_audio_fails(self):
         media = Wire(lost=range(100)).media()
-        self.assertEqual(len(failures(media)), 3)  # streams, loss, phone A saw nobody
+        self.assertEqual(len(failures(media)), 3)  # streams, loss, no source at phone A
 
     def test_media_from_a_stranger_fails(self):
         self.assertEqual(len(failures(Wire(stranger=("198.18.0.66", 9)).media())), 2)
 
 
 class BusyMachine(unittest.TestCase):
-    """Ticks: all, idle, stolen."""
+    """Ticks are (all, idle, stolen)."""
 
     def test_idle_machine_is_no_reason(self):
         self.assertIsNone(machine.reason((0, 0, 0), (1000, 400, 10), 1.5, 2))
         self.assertIsNone(machine.reason((5, 5, 5), (5, 5, 5), 1.5, 2))
 
-    def test_other_guests_are_named(self):
+    def test_reports_stolen_time(self):
         self.assertEqual(machine.reason((100, 50, 0), (1100, 550, 30), 1.5, 2),
                          "other guests of its host took 3 % of the CPU time")
 
-    def test_cores_without_idle_time_are_named(self):
+    def test_reports_busy_cores(self):
         self.assertEqual(machine.reason((0, 0, 0), (1000, 20, 0), 21, 2),
                          "its 2 cores were 98 % busy, load average 21.0")
 
-    def test_this_kernel_is_understood(self):
+    def test_reads_proc_stat_of_this_kernel(self):
         total, idle, stolen = machine.read_times()
         self.assertGreater(total, idle)
         self.assertGreaterEqual(total - idle, stolen)
@@ -166,7 +166,7 @@ class BusyMachine(unittest.TestCase):
             checks.explain_delay(Screen(1), media, reason)
         return shown.getvalue()
 
-    def test_it_is_named_for_delay_and_for_loss_only(self):
+    def test_busy_machine_is_reported_for_delay_and_loss_only(self):
         self.assertEqual(self.explained(Wire().media()), "")
         self.assertEqual(self.explained(Wire(delay=0.002).media(), None), "")
         self.assertIn("98 % busy.\n      Delay", self.explained(Wire(delay=0.002).media()))

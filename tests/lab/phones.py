@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Softphones: baresip without sound devices, speaking a tone file and recording what it hears."""
+"""Softphones: baresip without sound devices; plays a tone file and records what it receives."""
 
 import tones
 import topology
@@ -9,7 +9,7 @@ MODULES = "/usr/lib/baresip/modules"
 
 
 class Phone:
-    """One subscriber; start() makes a phone of it, stop() ends the phone (and its call, by BYE)."""
+    """One subscriber. start() starts baresip; hang_up() stops it, which sends BYE."""
 
     def __init__(self, programs, directory, name, address, namespace, frequency, ice=False):
         self.programs, self.name, self.namespace = programs, name, namespace
@@ -25,7 +25,7 @@ class Phone:
             f"{';medianat=ice' if ice else ''}\n")
 
     def start(self, *commands, run_for=None):
-        """Starts the phone anew; `commands` as typed to it, `run_for` seconds until it hangs up."""
+        """Starts the phone; `commands` as typed to it, `run_for` seconds until it hangs up."""
         self.recordings = self.home / f"recordings-{len(list(self.home.glob('recordings-*')))}"
         self.recordings.mkdir()
         (self.home / "config").write_text(self._config())
@@ -68,11 +68,11 @@ module_app menu.so
     def hang_up(self):
         self.program.stop()
 
-    def heard(self, other):
-        """Examines the recording of the last call for the tone of the other phone."""
+    def recording_of(self, other):
+        """Measures the tone of the other phone in the recording of the last call."""
         files = sorted(self.recordings.glob("dump-*-dec.wav"))
         if not files:
-            return tones.Heard([], other.frequency, self.frequency)
+            return tones.Recording([], other.frequency, self.frequency)
         if len(files) > 1:
             raise Failure(f"{self.name} made {len(files)} recordings: {self.recordings}")
-        return tones.Heard(tones.read_samples(files[0]), other.frequency, self.frequency)
+        return tones.Recording(tones.read_samples(files[0]), other.frequency, self.frequency)

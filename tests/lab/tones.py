@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tones: what the phones say to each other, and how a recording is examined for them.
+"""Test tones: generation, and detection in a recording.
 
-A recording is examined in 100 ms blocks by Goertzel's algorithm (one bin of a DFT). A block holds
-a tone if the tone's share of the block's power is large and its level near the one that was sent.
+Detection works on 100 ms blocks by Goertzel's algorithm (one bin of a DFT). A block has a tone if
+the tone has most of the block's power and a level near the sent one.
 """
 
 import array
@@ -45,8 +45,8 @@ def amplitude(block, frequency):
     return 2 * math.sqrt(max(power, 0.0)) / len(block)
 
 
-class Heard:
-    """What a recording holds, in seconds of each kind."""
+class Recording:
+    """Seconds of the expected tone, the unwanted tone and silence in a recording."""
 
     def __init__(self, samples, expected, unwanted):
         self.seconds = len(samples) / RATE
@@ -56,7 +56,7 @@ class Heard:
             block = samples[start:start + BLOCK]
             rms = math.sqrt(sum(s * s for s in block) / BLOCK)
             level = amplitude(block, expected)
-            # A pure tone's amplitude is its root mean square times sqrt(2): 90 % of it is "pure".
+            # The amplitude of a pure tone is its RMS times sqrt(2). 90 % of it counts as pure.
             if rms < SILENCE:
                 self.silent += BLOCK / RATE
             elif level > 0.9 * rms * math.sqrt(2) and 0.5 < level / LEVEL < 1.5:

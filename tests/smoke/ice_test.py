@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""ICE by real agents: two baresip phones, Kamailio with the shipped configuration, and the relay.
+"""ICE with real agents: two baresip phones, Kamailio with the shipped configuration, the relay.
 
-The relay is one candidate of theirs. In one LAN they find the direct path and the relay's session
-ends by itself; behind two NATs, one of them symmetric, nothing but the relay works.
+The relay is one of their candidates. In one LAN they use the direct path, and the relay ends its
+session. Behind two NATs, one of them symmetric, only the relay works.
 """
 
 import pathlib
@@ -37,7 +37,7 @@ class IceTest(unittest.TestCase):
         self.folder = folder
 
     def start(self, callee_address):
-        """All up and the call on; returns the two phones."""
+        """Starts all programs and the call; returns the two phones."""
         self.millrace = Millrace(self.programs, self.folder, self.topo, PROGRAM.resolve(),
                                  "af_packet", media_timeout=MEDIA_TIMEOUT)
         self.millrace.start()
@@ -56,22 +56,22 @@ class IceTest(unittest.TestCase):
         return Capture(self.programs, self.topo[role], "eth0",
                        self.folder / f"{role}.pcap").started()
 
-    def heard_from(self, captures):
-        """Who sent RTP to each phone: a set of addresses a capture."""
+    def rtp_sources(self, captures):
+        """The set of addresses that sent RTP to each phone, per capture."""
         stop_all(captures)
         return [{address(p.source[0]) for p in rtp_packets(c.path)} - {own}
                 for c, own in zip(captures, self.own)]
 
     def assert_tones(self, alice, bob):
         for phone, other in ((alice, bob), (bob, alice)):
-            heard = phone.heard(other)
-            self.assertGreater(heard.expected, 2, f"{phone.name}: {phone.program.log_text()}")
-            self.assertEqual(heard.unwanted, 0)
+            recording = phone.recording_of(other)
+            self.assertGreater(recording.expected, 2, f"{phone.name}: {phone.program.log_text()}")
+            self.assertEqual(recording.unwanted, 0)
 
     def log(self):
         return self.millrace.program.log_text()
 
-    def test_phones_of_one_lan_go_around_the_relay(self):
+    def test_phones_in_one_lan_use_the_direct_path(self):
         self.own = topology.PHONE_A, topology.NEIGHBOUR_A
         self.topo.move_to_lan_a("phone-b")
         alice, bob = self.start(topology.NEIGHBOUR_A)
@@ -87,19 +87,19 @@ class IceTest(unittest.TestCase):
             capture.wait_for_rtp(0.5, 5 * SLOWNESS)
         self.assertTrue(alice.program.running and bob.program.running)
         self.assertNotIn("session closed", alice.program.log_text() + bob.program.log_text())
-        self.assertEqual(self.heard_from(captures), [{self.own[1]}, {self.own[0]}])
+        self.assertEqual(self.rtp_sources(captures), [{self.own[1]}, {self.own[0]}])
         alice.hang_up()
         bob.hang_up()
         self.assert_tones(alice, bob)
 
-    def test_two_nats_one_of_them_symmetric_need_the_relay(self):
+    def test_phones_behind_two_nats_use_the_relay(self):
         self.own = topology.PHONE_A, topology.PHONE_B
         alice, bob = self.start(topology.PHONE_B)
         captures = [self.capture("phone-a"), self.capture("phone-b")]
         for capture in captures:
             capture.wait_for_rtp(MEDIA_TIMEOUT + 1, (MEDIA_TIMEOUT + 5) * SLOWNESS)
         self.assertEqual(len(self.millrace.ask("list")["calls"]), 1, self.log())
-        self.assertEqual(self.heard_from(captures), [{topology.RELAY}, {topology.RELAY}])
+        self.assertEqual(self.rtp_sources(captures), [{topology.RELAY}, {topology.RELAY}])
         alice.hang_up()
         bob.hang_up()
         self.assert_tones(alice, bob)
