@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Captures: tcpdump on one device, and the RTP found in its file.
+"""Captures: tcpdump on one device, and a reader for the RTP in its file.
 
 All captures are on one machine, so their time stamps share one clock and can be subtracted.
 """
@@ -23,7 +23,7 @@ Packet = collections.namedtuple(
 class Capture:
     def __init__(self, programs, namespace, device, path):
         self.path = path
-        # -Z root: stay able to write the file. The buffer holds seconds of the busiest wire here.
+        # -Z root: keeps write access to the file. -B: holds seconds of the busiest wire here.
         self._program = programs.start(
             f"tcpdump-{path.stem}",
             ["tcpdump", "-Z", "root", "-n", "-i", device, "-s", SNAP, "-B", 32768,
@@ -32,18 +32,18 @@ class Capture:
 
     def started(self):
         self._program.wait_until(lambda: "listening on" in self._program.log_text(), 5,
-                                 "its first word")
+                                 "'listening on'")
         return self
 
     def counts(self):
-        """(packets captured, received by the filter, dropped by the kernel), as told last."""
+        """[(packets captured, received by the filter, dropped by the kernel), ...] of the log."""
         text = " ".join(self._program.log_text().split())
         found = re.findall(r"(\d+) packets? captured,? (\d+) packets? received by filter,? "
                            r"(\d+) packets? dropped by kernel", text)
         return [tuple(map(int, counts)) for counts in found]
 
     def drain(self):
-        """Waits until the file has what the kernel had received for it when this was called."""
+        """Waits until the file has all packets that the kernel had received at the call."""
         received = None
 
         def drained():
@@ -58,7 +58,7 @@ class Capture:
         self._program.wait_until(drained, 10, "all packets in its file")
 
     def wait_for_rtp(self, seconds, patience):
-        """Waits until the file has RTP from now on for so many seconds of the sender's clock."""
+        """Waits until the file has RTP captured `seconds` after this call."""
         start = time.time()
         self._program.wait_until(
             lambda: any(p.time >= start + seconds for p in rtp_packets(self.path)), patience,
@@ -68,11 +68,11 @@ class Capture:
         self._program.stop(number=signal.SIGINT)
         counts = self.counts()
         if not counts or counts[-1][2] != 0:
-            raise self._program.failure("packets were lost in the capture itself")
+            raise self._program.failure("tcpdump dropped packets")
 
 
 def stop_all(captures):
-    """Ends captures once their files have all that was on the wire until now."""
+    """Stops the captures once their files have all packets up to now."""
     for capture in captures:
         capture.drain()
     for capture in captures:
@@ -83,7 +83,7 @@ def datagrams(path):
     """(time, source MAC, source, destination, first bytes of the payload) of each UDP datagram."""
     data = path.read_bytes()
     if len(data) < 24 or struct.unpack_from("<I", data)[0] != 0xA1B23C4D:
-        raise Failure(f"{path} is not a capture with nanoseconds")
+        raise Failure(f"{path} is not a pcap file with nanosecond time stamps")
     at = 24
     while at + 16 <= len(data):
         seconds, nanoseconds, size, _ = struct.unpack_from("<IIII", data, at)

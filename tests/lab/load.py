@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A run of many calls: SIPp behind NAT A calls SIPp behind NAT B, both send RTP all the while."""
+"""Many calls: SIPp behind NAT A calls SIPp behind NAT B; both send RTP during each call."""
 
 import csv
 import pathlib
@@ -23,17 +23,17 @@ def sipp(programs, topo, name, role, address, *options):
 
 
 class Load:
-    """SIPp's two ends; the callee's NAT mapping is opened by its registration."""
+    """Both SIPp processes. The callee's registration opens its NAT mapping."""
 
     def __init__(self, programs, topo):
-        # The raw payload of the RTP: G.711 of no particular meaning, 8000 bytes a second.
+        # Arbitrary G.711 payload, 8000 bytes per second.
         (programs.directory / "speech.pcmu").write_bytes(bytes(range(256)) * 125)
         self.directory = programs.directory
         callee = topo, "callee", "phone-b", topology.PHONE_B
         registration = sipp(programs, topo, "register", *callee[2:], "-m", 1)
         if registration.wait(10) != 0:
             raise registration.failure("could not register")
-        # -aa: answers the proxy's OPTIONS. These count as calls here, so it has no -m.
+        # -aa: answers the proxy's OPTIONS. SIPp counts these as calls, hence no -m.
         self.callee = sipp(programs, *callee, "-aa")
         self.caller = sipp(programs, topo, "caller", "phone-a", topology.PHONE_A,
                            "-m", CALLS, "-r", PER_SECOND, "-d", TALK_SECONDS * 1000)
@@ -42,7 +42,7 @@ class Load:
         return CALLS / PER_SECOND + TALK_SECONDS
 
     def finish(self):
-        """Waits for the last call; returns SIPp's own counts."""
+        """Waits for the last call; returns SIPp's counters."""
         self.caller.wait(self.seconds() + 25)
         self.callee.stop()
         with open(self.directory / "sipp-caller.csv", newline="") as file:

@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How busy the machine was during a measurement: why a delay is long though the relay is not slow."""
+"""Machine load during a measurement, to explain delay that the relay does not cause."""
 
 import os
 import pathlib
 
-BUSY = 0.9  # of the time of all cores; above it, threads queue for a core
-STEAL = 0.02  # of that time, taken by other guests of the host
+BUSY = 0.9  # share of the CPU time of all cores above which threads queue for a core
+STEAL = 0.02  # share of that time taken by other guests of the host
 
 
 def read_times():
-    """Clock ticks of all cores since boot: all, idle and stolen (proc(5), /proc/stat)."""
+    """Clock ticks of all cores since boot: (all, idle, stolen) (proc(5), /proc/stat)."""
     words = pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
     ticks = [int(word) for word in words] + [0] * (8 - len(words))
     return sum(ticks), ticks[3] + ticks[4], ticks[7]
 
 
 def reason(before, after, load, cores):
-    """In words, between two read_times(); None if the machine was not busy."""
+    """Describes the load between two read_times(); None if the machine was not busy."""
     total, idle, stolen = (end - start for start, end in zip(before, after))
     if total <= 0:
         return None

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What became of every RTP packet, told from three captures: both phones and the relay's wire.
+"""Follows every RTP packet through three captures: both phones and the relay's wire.
 
-A relay does not know where a phone behind a NAT is before the phone has spoken, so what the first
-speaker sends before the second has spoken cannot arrive. Loss is therefore counted from the moment
-both sides of a call were heard until one of them fell silent, and what came before is told apart.
+The relay cannot send to a phone behind a NAT before the phone's first packet has latched. Packets
+of the first sender before that are lost by design and counted as `early`. Loss is counted from the
+moment both sides have latched until the last packet of either side.
 """
 
 import collections
@@ -17,9 +17,9 @@ class Stream:
 
     def __init__(self, sender, ssrc):
         self.sender, self.ssrc = sender, ssrc
-        self.relay_in = self.relay_out = None  # the relay's ports that it enters and leaves by
+        self.relay_in = self.relay_out = None  # the relay's receiving and sending port
         self.early = self.sent = self.received = 0
-        self.delays = []  # seconds between the relay's wire in and out, sorted
+        self.delays = []  # seconds from arrival to departure on the relay's wire, sorted
 
     def delay_us(self, share):
         index = min(int(len(self.delays) * share), len(self.delays) - 1)
@@ -27,7 +27,7 @@ class Stream:
 
 
 class Media:
-    """All streams of a run: sent by phone A or B, across the relay, received by the other."""
+    """All streams of a run: sent by phone A or B, through the relay, to the other phone."""
 
     def __init__(self, phone_a, phone_b, relay):
         at_phone = {"A": rtp_packets(phone_a), "B": rtp_packets(phone_b)}
@@ -36,20 +36,20 @@ class Media:
                      for side, packets in at_phone.items()}
         received = {side: [p for p in packets if address(p.source[0]) != own[side]]
                     for side, packets in at_phone.items()}
-        # Who each phone heard, and whom it spoke to: {"A": {address, ...}, "B": ...}.
+        # Source and destination addresses of each phone's RTP: {"A": {address, ...}, "B": ...}.
         self.sources = {s: {address(p.source[0]) for p in ps} for s, ps in received.items()}
         self.targets = {s: {address(p.destination[0]) for p in ps} for s, ps in self.sent.items()}
         self.streams = self._follow(rtp_packets(relay), received)
 
     def _follow(self, wire, received):
-        # By side, since both ends may draw the same SSRC (SIPp counts from one number).
+        # Keyed by side, because both ends may use the same SSRC (SIPp numbers them from one value).
         side_of = {topology.NAT_A: "A", topology.NAT_B: "B"}
-        entered, left, heard = {}, {}, collections.defaultdict(list)
+        entered, left, arrivals = {}, {}, collections.defaultdict(list)
         for packet in wire:
             key = packet.ssrc, packet.sequence
             if address(packet.destination[0]) == topology.RELAY:
                 entered.setdefault((side_of.get(address(packet.source[0])), *key), packet)
-                heard[packet.destination[1]].append(packet.time)
+                arrivals[packet.destination[1]].append(packet.time)
             else:
                 left.setdefault((side_of.get(address(packet.destination[0])), *key), packet)
 
@@ -70,7 +70,7 @@ class Media:
         for side, other in ("AB", "BA"):
             for packet in self.sent[side]:
                 stream = streams[side, packet.ssrc]
-                ways = [heard[port] for port in (stream.relay_in, stream.relay_out) if port]
+                ways = [arrivals[port] for port in (stream.relay_in, stream.relay_out) if port]
                 if packet.time < max((way[0] for way in ways), default=0):
                     stream.early += 1
                 elif packet.time <= min((way[-1] for way in ways), default=packet.time):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""A client of the relay's control socket: rtpengine's ng protocol, bencode over a UNIX stream.
+"""A client of the relay's control socket: ng protocol, bencode over a UNIX stream socket.
 
   tests/lab/ng.py SOCKET COMMAND [KEY=VALUE ...]
 """
@@ -23,7 +23,7 @@ def encode(value):
 
 
 def decode(data, at=0):
-    """The value at data[at] and where it ends; IndexError or ValueError if it is cut off."""
+    """The value at data[at] and its end; IndexError or ValueError if it is truncated."""
     kind = data[at:at + 1]
     if kind == b"i":
         end = data.index(b"e", at)
@@ -39,12 +39,12 @@ def decode(data, at=0):
     colon = data.index(b":", at)
     end = colon + 1 + int(data[at:colon])
     if end > len(data):
-        raise ValueError("cut off")
+        raise ValueError("truncated")
     return data[colon + 1:end].decode(errors="replace"), end
 
 
 def request(path, command, timeout=2.0, **arguments):
-    """Sends one command and returns the reply as a dictionary. Names: `call_id` is `call-id`."""
+    """Sends one command and returns the reply as a dictionary. `call_id` means `call-id`."""
     message = {name.replace("_", "-"): value for name, value in arguments.items()}
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)
@@ -57,7 +57,7 @@ def request(path, command, timeout=2.0, **arguments):
                 return decode(reply)[0]
             except ValueError:
                 continue
-    raise ConnectionError(f"{path}: the relay closed the connection without a whole reply")
+    raise ConnectionError(f"{path}: the relay closed the connection before the end of its reply")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Programs that the lab starts, and what it does when one fails or the person interrupts.
+"""Child processes of the lab: start, failure, interruption by the user.
 
-Every child is remembered the moment it exists, writes to a log of its own, and dies with the lab:
-stopped by pid on the way out, or by the kernel (PDEATHSIG) should the lab itself be killed.
+Every child is recorded as soon as it exists, writes to its own log, and ends with the lab: stopped
+by pid at exit, or by the kernel (PDEATHSIG) if the lab is killed.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import time
 
 
 class Failure(Exception):
-    """A step did not do what it had to; the text is for the person."""
+    """A step failed; the text is for the user."""
 
 
 class Interrupted(Exception):
@@ -21,7 +21,7 @@ class Interrupted(Exception):
 
 
 class Signals:
-    """Turns the first signal into Interrupted, never between a child's birth and its listing."""
+    """Turns the first signal into Interrupted, except between a child's start and its recording."""
 
     def __init__(self):
         self._held = 0
@@ -47,12 +47,12 @@ class Signals:
             raise Interrupted(signal.Signals(self._received).name)
 
     def hold_for_good(self):
-        """From now on nothing interrupts: the lab is being taken down."""
+        """Blocks further interruption while the lab is removed."""
         self._held += 1
 
 
 class Program:
-    """One running child with its log."""
+    """One child process with its log."""
 
     def __init__(self, name, popen, log):
         self.name, self.popen, self.log = name, popen, log
@@ -66,48 +66,48 @@ class Program:
 
     def failure(self, what):
         tail = "\n".join("    " + line for line in self.log_text().splitlines()[-12:])
-        return Failure(f"{self.name}: {what}; its log is {self.log}, the end of it:\n{tail}")
+        return Failure(f"{self.name}: {what}; end of its log {self.log}:\n{tail}")
 
     def wait(self, timeout):
-        """Waits for its own end and returns the exit status."""
+        """Waits until the program ends; returns its exit status."""
         try:
             return self.popen.wait(timeout)
         except subprocess.TimeoutExpired:
             raise self.failure(f"did not end within {timeout:g} s") from None
 
     def wait_until(self, ready, timeout, what):
-        """Waits until ready() is true; the program must be alive meanwhile."""
+        """Waits until ready() is true; fails if the program ends first."""
         deadline = time.monotonic() + timeout
         while not ready():
             if not self.running:
-                raise self.failure(f"ended with status {self.popen.returncode} before {what}")
+                raise self.failure(f"exited with status {self.popen.returncode} before {what}")
             if time.monotonic() > deadline:
-                raise self.failure(f"no sign of {what} within {timeout:g} s")
+                raise self.failure(f"no {what} within {timeout:g} s")
             time.sleep(0.05)
 
     def stop(self, timeout=5.0, number=signal.SIGTERM):
-        """Asks it to end, insists after `timeout`; returns its exit status, None if it insisted."""
+        """Sends signal `number`, then SIGKILL after `timeout`; exit status, None if killed."""
         asked = self.popen.poll() is not None
         if not asked:
             self.popen.send_signal(number)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.popen.wait(timeout)
                 asked = True
-        with contextlib.suppress(ProcessLookupError):  # its own children, should any be left
+        with contextlib.suppress(ProcessLookupError):  # also kills children of the program
             os.killpg(self.popen.pid, signal.SIGKILL)
         self.popen.wait()
         return self.popen.returncode if asked else None
 
 
 class Programs:
-    """All children of one lab."""
+    """All child processes of one lab."""
 
     def __init__(self, directory, signals):
         self.directory, self.signals = directory, signals
         self._started = []
 
     def start(self, name, argv, namespace, orphaned="KILL"):
-        """`orphaned`: the signal it gets should the lab be killed."""
+        """`orphaned`: the signal sent to the program if the lab is killed."""
         number = sum(p.name == name for p in self._started) + 1
         log = self.directory / (f"{name}.log" if number == 1 else f"{name}-{number}.log")
         with self.signals.held(), open(log, "wb") as out:
@@ -128,7 +128,7 @@ class Programs:
 
 
 def run(argv, namespace=None, timeout=10.0, check=True):
-    """Runs a short command to its end and returns its output."""
+    """Runs a short command and returns its output."""
     prefix = namespace.enter() if namespace else []
     argv = [*prefix, *map(str, argv)]
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the person sees: numbered steps with their time, checks, tables."""
+"""Screen output: numbered steps with their time, checks, tables."""
 
 import os
 import sys
@@ -21,7 +21,7 @@ class Screen:
             print(text, end=end, flush=True)
         except BrokenPipeError:
             sys.stdout = open(os.devnull, "w")
-            raise Interrupted("nobody reads on") from None
+            raise Interrupted("output closed") from None
 
     def step(self, title):
         self.end_step()
@@ -30,7 +30,7 @@ class Screen:
         self.line(f"\n[{self.number}/{self.steps}] {title}")
 
     def end_step(self):
-        """Checks that failed end the run here, all of the step's having been shown."""
+        """Prints the step's time. Fails if a check of the step failed, after all were printed."""
         if self.number:
             self.line(f"      {time.monotonic() - self.step_began:.1f} s")
         if self.failed:
@@ -47,7 +47,7 @@ class Screen:
             self.failed.append(text)
 
     def wait(self, seconds, what):
-        """Lets time pass, with a bar on a terminal."""
+        """Waits, with a progress bar on a terminal."""
         began = time.monotonic()
         if not self._live:
             self.note(f"{what} for {seconds:g} s")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The two servers of the lab: Kamailio with the shipped example configuration, and Millrace."""
+"""The servers of the lab: Kamailio with the shipped example configuration, and Millrace."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ class Kamailio:
     """One run of the proxy in the core namespace."""
 
     def __init__(self, programs, directory, namespace, relay_socket=None):
-        """Without `relay_socket` the proxy does without a relay."""
+        """Without `relay_socket` the proxy uses no relay."""
         self.runtime = directory / "kamailio"
         shutil.rmtree(self.runtime, ignore_errors=True)
         self.runtime.mkdir()
@@ -34,7 +34,7 @@ class Kamailio:
             ["kamailio", "-DD", "-E", "-f", KAMAILIO_CONFIG, "-Y", self.runtime,
              "-P", self.runtime / "pid", "-m", "64", "-M", "8",
              *(word for define in defines for word in ("-A", define))],
-            namespace, orphaned="TERM")  # ends its own children then
+            namespace, orphaned="TERM")  # on TERM it stops its own children
         self.program.wait_until(self._answers, 8, "an answer on its control socket")
 
     def command(self, *words):
@@ -48,7 +48,7 @@ class Kamailio:
 
 
 class Millrace:
-    """The relay, owner of its veth end (or tap) in the relay namespace."""
+    """The relay on its veth end (or tap) in the relay namespace."""
 
     def __init__(self, programs, directory, topo, binary, nic, media_timeout=60):
         self.programs, self.directory, self.topo, self.binary = programs, directory, topo, binary
@@ -62,12 +62,12 @@ class Millrace:
         cores = sorted(os.sched_getaffinity(0))
         device = {
             "af_packet": f"net_af_packet0,iface={topology.RELAY_DEVICE}",
-            # A veth needs the copy mode; busy polling would only spend the second core.
+            # A veth needs copy mode. Busy polling would only load the second core.
             "af_xdp": f"net_af_xdp0,iface={topology.RELAY_DEVICE},force_copy=1,busy_budget=0",
             "tap": f"net_tap0,iface={topology.RELAY_TAP}",
         }[self.nic]
         return f"""\
-# The lab's relay: no hugepages, one worker that naps when nothing comes.
+# The lab's relay: no hugepages, one worker that sleeps when idle.
 [dataplane]
 main_core = {cores[0]}
 worker_cores = [{cores[-1]}]
@@ -116,21 +116,21 @@ level = "info"
         return ng.request(self.socket, command, **arguments)
 
     def only_call(self):
-        """The Call-ID of the one call there is, ended ones having gone."""
+        """Waits until the relay has exactly one call; returns its Call-ID."""
         def listed():
             return self.ask("list").get("calls", [])
-        self.program.wait_until(lambda: len(listed()) == 1, 10, "just one call in its list")
+        self.program.wait_until(lambda: len(listed()) == 1, 10, "list of exactly one call")
         return listed()[0]
 
     def call_report(self):
-        """What `query` tells of the one call there is."""
+        """The reply to `query` of the only call."""
         reply = self.ask("query", call_id=self.only_call())
         if reply.get("result") != "ok":
-            raise self.program.failure(f"answers the query of a live call with {reply}")
+            raise self.program.failure(f"query of a live call returned {reply}")
         return reply
 
     def stop(self):
-        """SIGTERM; returns its exit status and the seconds that it took to leave."""
+        """Sends SIGTERM; returns the exit status and the seconds until the exit."""
         asked = time.monotonic()
         status = self.program.stop(timeout=5)
         return status, time.monotonic() - asked
@@ -138,5 +138,5 @@ level = "info"
 
 def find_millrace(path):
     if not path.is_file() or not os.access(path, os.X_OK):
-        raise Failure(f"{path} is no program: build it (`make`), or name it by MILLRACE=PATH")
+        raise Failure(f"{path} is not a program: build it (`make`) or set MILLRACE=PATH")
     return path.resolve()

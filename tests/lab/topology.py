@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The network of the lab: six network namespaces around one bridge.
+"""The lab's network: six network namespaces around one bridge.
 
     phone A ---- NAT A ----+                     +---- NAT B ---- phone B
     100.64.1.10  port-     |     198.18.0.0/24   |     symmetric  100.64.2.10
@@ -7,13 +7,12 @@
                                    |    |
                            Kamailio 5   20 Millrace (its end of a veth; the kernel has no address)
 
-NAT A keeps one public port for a private one (a mapping that all destinations share) but lets in
-only what answers it, by address and port. NAT B draws a new random public port for every
-destination, so no one can foretell where its phone's media will come from.
+NAT A maps a private port to one public port for all destinations (endpoint-independent mapping) and
+filters by address and port. NAT B maps to a new random public port per destination (symmetric), so
+the source of its phone's media cannot be predicted.
 
-Names are unique to the process that makes them; namespaces of a lab whose process is gone (killed)
-are removed by the next one. Programs enter by nsenter, which, unlike `ip netns exec`, also works
-in a chroot whose root is no mount point.
+Names contain the process ID. Namespaces of a killed lab are removed by the next one. Programs enter
+by nsenter, which unlike `ip netns exec` also works in a chroot whose root is not a mount point.
 """
 
 import json
@@ -27,10 +26,10 @@ PROXY = "198.18.0.5"
 RELAY = "198.18.0.20"
 NAT_A, NAT_B = "198.18.0.101", "198.18.0.102"
 PHONE_A, PHONE_B = "100.64.1.10", "100.64.2.10"
-NEIGHBOUR_A = "100.64.1.20"  # of phone A, behind the same NAT
-RELAY_DEVICE = "relay0"  # the end of the veth that Millrace owns
-RELAY_TAP = "millrace0"  # with NIC=tap: the kernel's end of the tap that DPDK makes
-RELAY_WIRE = "relay"     # the bridge's end: what crosses it, Millrace received or sent
+NEIGHBOUR_A = "100.64.1.20"  # a second host behind NAT A
+RELAY_DEVICE = "relay0"  # the veth end that Millrace owns
+RELAY_TAP = "millrace0"  # NIC=tap: the kernel's end of the tap that DPDK makes
+RELAY_WIRE = "relay"     # the bridge's end, which carries all of Millrace's packets
 
 NETNS = pathlib.Path("/run/netns")
 
@@ -47,7 +46,7 @@ class Namespace:
 
     def create(self):
         run(["ip", "netns", "add", self.name])
-        # No IPv6 chatter, no answers to ARP by another interface than the one asked.
+        # No IPv6 traffic. ARP replies only from the interface that has the address.
         self.run(["sysctl", "-q", "-e", "-w", "net.ipv6.conf.all.disable_ipv6=1",
                   "net.ipv6.conf.default.disable_ipv6=1", "net.ipv4.conf.all.arp_ignore=1"])
         self.run("ip link set lo up")
@@ -72,7 +71,7 @@ class Topology:
         for space in self._spaces.values():
             space.create()
         core, relay = self["core"], self["relay"]
-        # The bridge forgets nothing and asks no one: without STP it forwards from the first frame.
+        # No STP, delay or snooping: the bridge forwards from the first frame.
         core.run("ip link add core type bridge stp_state 0 forward_delay 0 mcast_snooping 0")
         core.run(f"ip address add {PROXY}/24 dev core")
         core.run("ip link set core up")
@@ -95,11 +94,11 @@ class Topology:
         router.run(["nft", nat_rules(masquerade)])
 
     def move_to_lan_a(self, phone):
-        """The phone leaves its own site and becomes NEIGHBOUR_A."""
+        """Moves the phone from its own site to NAT A's LAN as NEIGHBOUR_A."""
         router, phone = self["nat-a"], self[phone]
         gateway = PHONE_A.rsplit(".", 1)[0] + ".1"
         phone.run("ip link delete eth0")
-        # What a bridge carries is no business of the router's filters.
+        # Keeps bridged frames out of the router's filters.
         router.run("sysctl -q -e -w net.bridge.bridge-nf-call-iptables=0")
         for command in ("link set inside down", "address flush dev inside",
                         "link set inside name port0", "link set port0 up",
@@ -117,15 +116,15 @@ class Topology:
         left.run(f"ip link add {left_name} type veth peer name {right_name} "
                  f"netns {NETNS / right.name}")
         for space, name in ((left, left_name), (right, right_name)):
-            # veth hands out half-made UDP checksums, which only another kernel can finish.
+            # With TX offload, veth passes partial UDP checksums, which only a kernel completes.
             space.run(f"ethtool -K {name} tx off")
             space.run(f"ip link set {name} up")
 
     def bridge_tap(self):
-        """NIC=tap: DPDK made the tap in the relay's namespace; join it to the veth there.
+        """NIC=tap: bridges the tap that DPDK made in the relay's namespace to the veth there.
 
-        The tap's kernel end bears the MAC address that Millrace answers with. A bridge keeps
-        frames for its ports' own addresses to itself, so the kernel end gets another one.
+        The tap's kernel end has the MAC address that Millrace uses. A bridge consumes frames
+        addressed to its own ports, so the kernel end gets another address.
         """
         relay = self["relay"]
         relay.run("ip link add patch type bridge stp_state 0 forward_delay 0 mcast_snooping 0")
@@ -137,7 +136,7 @@ class Topology:
         relay.run("ip link set patch up")
 
     def counters(self, nat):
-        """What the NAT's phone sent and was sent, by kind: {name: packets}."""
+        """Packets from and to the NAT's phone, by kind: {name: packets}."""
         rules = json.loads(self[nat].run("nft -j list counters table ip lab"))["nftables"]
         return {rule["counter"]["name"]: rule["counter"]["packets"]
                 for rule in rules if "counter" in rule}
@@ -152,7 +151,7 @@ class Topology:
 
 
 def nat_rules(masquerade):
-    """nftables rules of one NAT: what it translates, lets through and counts."""
+    """nftables rules of one NAT: translation, filter and counters."""
     return f"""
       table ip lab {{
         counter to_proxy {{}}
