@@ -16,7 +16,7 @@ FIRST_PORT, LAST_PORT = 30000, 30127
 
 
 class Sprayer:
-    """RTP, RTCP and STUN to every media port of both addresses, again and again."""
+    """Sends RTP, RTCP and STUN to every media port of both addresses in a loop."""
 
     def __init__(self, space):
         with space:
@@ -38,7 +38,7 @@ class Sprayer:
                     self.socket.sendto(rtp, (address, port))
                 self.socket.sendto((rtcp, stun)[sequence % 2], (ADDRESS, port))
                 if port % 8 == 0:
-                    time.sleep(0.001)  # bursts that the receive ring holds on a busy machine
+                    time.sleep(0.001)  # keeps each burst below the size of the receive ring
             self.rounds += 1
 
     def __enter__(self):
@@ -54,7 +54,7 @@ class Sprayer:
 class AttackTest(RelayCase):
     settings = {"interface": {"ports": [FIRST_PORT, LAST_PORT]}}
 
-    def test_attacker_that_sprays_every_port_hears_and_is_heard_by_no_one(self):
+    def test_port_spraying_attacker_neither_receives_nor_injects_media(self):
         wires = {"caller": self.sniff(self.bed.caller), "callee": self.sniff(self.bed.callee),
                  "far": self.sniff(self.bed.far), "attacker": self.sniff(self.bed.attacker)}
         ours = [is_udp_from(ADDRESS), is_udp_from(SECOND_ADDRESS)]
@@ -66,10 +66,10 @@ class AttackTest(RelayCase):
                             self.phone(space, address))
                 call.offer()
                 calls.append(call)
-            self.wait_for(sprayer, 10)  # offered, not answered: early media
+            self.wait_for(sprayer, 10)  # early media: offered, not answered
             for call in calls:
                 call.answer()
-            self.wait_for(sprayer, 10)  # answered, no one has latched
+            self.wait_for(sprayer, 10)  # answered, nothing latched
             for call in calls:
                 self.assert_open(call)
             for _ in range(3):
@@ -78,7 +78,7 @@ class AttackTest(RelayCase):
                     for call in calls:
                         call.offer()
                         call.answer()
-                self.assertEqual((near.lost, far.lost), (0, 0), "the calls suffer")
+                self.assertEqual((near.lost, far.lost), (0, 0), "packets lost")
             for call in calls:
                 call.delete()
             self.wait_for(sprayer, 10)
@@ -87,8 +87,8 @@ class AttackTest(RelayCase):
             if name == "attacker":
                 self.assert_silent(frames, "sent to the attacker")
             else:
-                self.assertTrue(frames, "sniffs the media of the calls")
-            self.assert_silent([f for f in frames if b"INJECTED" in f], f"heard by {name}")
+                self.assertTrue(frames, "the sniffer captured no media")
+            self.assert_silent([f for f in frames if b"INJECTED" in f], f"relayed to {name}")
         for call in calls:
             self.assert_silent([p for p in receive(call.callee.rtp, 0) if MARK in p.data])
 

@@ -47,7 +47,7 @@ class Bed:
 
 
 class Call:
-    """One call as a SIP proxy drives it. The proxy tells where each SIP message came from."""
+    """One call as a SIP proxy drives it, with the source of each SIP message (received-from)."""
 
     serial = itertools.count()
 
@@ -59,7 +59,7 @@ class Call:
         self.keys = keys
 
     def offer(self, sdp=None, **keys):
-        """The caller's SDP to the callee; returns it as rewritten."""
+        """Offers the caller's SDP; returns the rewritten SDP, to which the callee then sends."""
         reply = self.ng.command("offer", call_id=self.call_id, from_tag=self.from_tag,
                                 sdp=sdp or self.caller.sdp(),
                                 received_from=[family(self.caller.address), self.caller.address],
@@ -68,7 +68,7 @@ class Call:
         return reply["sdp"]
 
     def answer(self, sdp=None, **keys):
-        """The callee's SDP to the caller; returns it as rewritten."""
+        """Answers with the callee's SDP; returns the rewritten SDP, to which the caller sends."""
         reply = self.ng.command("answer", call_id=self.call_id, from_tag=self.from_tag,
                                 to_tag=self.to_tag, sdp=sdp or self.callee.sdp(),
                                 received_from=[family(self.callee.address), self.callee.address],
@@ -84,7 +84,7 @@ class Call:
 
 
 class Case(unittest.TestCase):
-    """Tests on one bed; each has 60 seconds."""
+    """Tests on one bed. Each times out after 60 s, scaled by SLOWNESS."""
 
     make_bed = Bed
 
@@ -102,7 +102,7 @@ class Case(unittest.TestCase):
         raise TimeoutError(f"{self.id()} hangs")
 
     def new_relay(self, settings=None, **keys):
-        """A relay of this test's own, not started."""
+        """A relay for this test alone, not started."""
         relay = Relay(self.bed.relay, settings, **keys)
         self.addCleanup(relay.close)
         return relay
@@ -121,7 +121,7 @@ class Case(unittest.TestCase):
         return self.phone(self.bed.caller, CALLER), self.phone(self.bed.callee, CALLEE)
 
     def call(self, ng, caller=None, callee=None, **keys):
-        """An answered call through which media flows both ways."""
+        """An answered call, latched in both directions."""
         if caller is None:
             caller, callee = self.phones()
         call = Call(ng, caller, callee, **keys)
@@ -132,32 +132,32 @@ class Case(unittest.TestCase):
 
     def assert_open(self, call):
         patience = 3.0 * SLOWNESS
-        self.assertTrue(open_path(call.caller, call.callee, patience), "callee hears nothing")
-        self.assertTrue(open_path(call.callee, call.caller, patience), "caller hears nothing")
+        self.assertTrue(open_path(call.caller, call.callee, patience), "callee receives nothing")
+        self.assertTrue(open_path(call.callee, call.caller, patience), "caller receives nothing")
 
-    def assert_silent(self, packets, message="heard"):
-        """Nothing has arrived."""
+    def assert_silent(self, packets, message="received"):
+        """`packets` is empty."""
         if packets:
             self.fail(f"{message}: {len(packets)} packets, the first {packets[0]}"[:200])
 
     def assert_heard(self, sent, packets, source=None):
-        """All that was sent has arrived, unchanged and once, from `source`.
+        """Each packet of `sent` arrived once and unchanged, from `source`.
 
-        In any order: a sender that moves to another core overtakes itself in the kernel.
+        The order is ignored: the kernel reorders packets of a sender that moves to another core.
         """
-        self.assertEqual(len(packets), len(sent), "packets heard")
+        self.assertEqual(len(packets), len(sent), "packets received")
         self.assertTrue(sorted(packet.data for packet in packets) == sorted(sent), "changed")
         if source:
             self.assertEqual({packet.source for packet in packets}, {source})
 
     def assert_both_ways(self, one, other, count=20):
-        """Media passes between two phones, each way from where its hearer sends to (RFC 4961)."""
+        """Media passes in both directions, from the port its receiver sends to (RFC 4961)."""
         for sender, receiver in ((one, other), (other, one)):
             self.assert_heard(*heard(sender, receiver, count), source=receiver.to)
 
 
 class RelayCase(Case):
-    """Tests that share one relay, started with `settings`; it must end in good order."""
+    """Tests that share one relay, started with `settings`; it must exit with status 0."""
 
     settings = {}
 

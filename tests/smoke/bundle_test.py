@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Parties that bundle their medias (RFC 9143), or whose peer does not."""
+"""Bundled media sections (RFC 9143), with and without a peer that bundles."""
 
 from smoke.bed import Call, RelayCase
 from smoke.phone import endpoints, heard, open_path
 
 VIDEO = 96
-MEDIAS = ("audio PORT RTP/AVP 0\r\na=mid:a\r\n"
-          f"m=video PORT RTP/AVP {VIDEO}\r\na=rtpmap:{VIDEO} VP8/90000\r\na=mid:v")
+SECTIONS = ("audio PORT RTP/AVP 0\r\na=mid:a\r\n"
+            f"m=video PORT RTP/AVP {VIDEO}\r\na=rtpmap:{VIDEO} VP8/90000\r\na=mid:v")
 
 
 def bundled(phone):
     """An SDP with audio and video on the phone's one port."""
-    return phone.sdp(media=MEDIAS).replace("t=0 0", "t=0 0\r\na=group:BUNDLE a v")
+    return phone.sdp(media=SECTIONS).replace("t=0 0", "t=0 0\r\na=group:BUNDLE a v")
 
 
 class BundleTest(RelayCase):
@@ -19,7 +19,7 @@ class BundleTest(RelayCase):
         packets = [sender.packet(payload_type=kind) for kind in (VIDEO, 0) * 20]
         self.assert_heard(*heard(sender, receiver, datagrams=packets), source=receiver.to)
 
-    def test_all_media_passes_by_the_first_medias_port(self):
+    def test_bundled_streams_share_the_first_port(self):
         caller, callee = self.phones()
         call = Call(self.ng, caller, callee)
         offered = call.offer(bundled(caller))
@@ -27,7 +27,7 @@ class BundleTest(RelayCase):
         for sdp in (offered, answered):
             self.assertIn("a=group:BUNDLE a v\r\n", sdp)
             self.assertNotEqual(endpoints(sdp), endpoints(sdp.replace("m=audio", "x=audio")))
-        # Whatever comes first latches.
+        # The first packet of either stream latches.
         for sender, receiver in ((caller, callee), (callee, caller)):
             self.assertTrue(open_path(sender, receiver,
                                       datagram=sender.packet(payload_type=VIDEO)))
@@ -36,14 +36,14 @@ class BundleTest(RelayCase):
             self.assert_audio_and_video(sender, receiver)
         call.delete()
 
-    def test_without_the_group_each_media_has_its_own_port(self):
+    def test_rejected_bundle_gets_a_port_per_stream(self):
         caller, callee = self.phones()
         call = Call(self.ng, caller, callee)
         offered = call.offer(bundled(caller), bundle=["reject"])
         self.assertNotIn("BUNDLE", offered)
-        answered = call.answer(callee.sdp(media=MEDIAS))
+        answered = call.answer(callee.sdp(media=SECTIONS))
         self.assert_open(call)
-        # The video of both, each to its own port.
+        # Both parties send video to the port of the video section.
         for phone, sdp in ((callee, offered), (caller, answered)):
             phone.connect(sdp.replace("m=audio", "x=audio"))
         for sender, receiver in ((caller, callee), (callee, caller)):

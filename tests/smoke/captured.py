@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Calls whose control messages were once captured from Kamailio 5.6's modules, made once more.
+"""Repeats the calls whose control messages were captured from the modules of Kamailio 5.6.
 
-The captured requests are in tests/data/{ng,rtpp,mediaproxy}. Here the same module, run by the same
-script with the same SIP, has to send the same bytes, and to be content with what Millrace replies:
-each script logs what its module's functions returned. Addresses in the SDP are those of the
-captures, which exist nowhere here; no media flows.
+The captured requests are in tests/data/{ng,rtpp,mediaproxy}. The same module, driven by the same
+script with the same SIP, must send the same bytes and accept Millrace's replies: each script logs
+the return values of the module's functions. The SDP has the addresses of the captures, which no
+host here owns, so no media flows.
 """
 
 import re
@@ -32,7 +32,8 @@ loadmodule "textops.so"
 loadmodule "siputils.so"
 loadmodule "xlog.so"
 """
-# A proxy that hands both bodies of a call to a relay; BYE, INVITE and REPLY are what the module does.
+# A proxy that passes both SDP bodies of a call to a relay. BYE, INVITE and REPLY stand for the
+# module's functions.
 ROUTES = """
 request_route {
     if (!mf_process_maxfwd_header("10")) exit;
@@ -61,14 +62,14 @@ REGISTER = """
 
 
 def sdps():
-    """The bodies of all captured calls: that of the offer and that of the answer."""
+    """The SDP of the offer and of the answer, the same in all captured calls."""
     return [decode((DATA / "ng" / f"unix_{name}.bin").read_bytes())[0]["sdp"]
             for name in ("offer", "answer")]
 
 
 def routes(modules, *, invite, reply, bye):
-    """A script whose module functions are these."""
-    at_bye = f'if (is_method("BYE")) {{ {bye} }}' if bye else ""  # Kamailio takes no empty block
+    """A Kamailio script that calls these functions of the module."""
+    at_bye = f'if (is_method("BYE")) {{ {bye} }}' if bye else ""  # Kamailio refuses an empty block
     return modules + ROUTES.replace("AT_BYE", at_bye).replace(
         "        INVITE\n", f"        {invite}\n").replace("REPLY", reply)
 
@@ -77,7 +78,7 @@ class CapturedCase(SipCase):
     """The parties are alice@example.com, a sipp-uac, and bob@example.com, a sipp-uas."""
 
     def start_script(self, script):
-        """Kamailio with `script`, in which `LOG` behind a function of the module logs its result."""
+        """Starts Kamailio with `script`; `LOG` after a function of the module logs its result."""
         script = script.replace("request_route {", "request_route {" + REGISTER)
         script = re.sub(r"(\w+)(\([^;{]*\)); LOG;",
                         r'\1\2; xlog("L_ERR", "returned \1 $rc\\n");', COMMON + script)
@@ -97,14 +98,14 @@ class CapturedCase(SipCase):
         return dialog
 
     def returned(self):
-        """(function, its result), in order, since the last time."""
+        """[(function, result), ...] logged since the previous call."""
         log = (self.relay.folder / "kamailio.log").read_text("utf-8", "replace")
         results = re.findall(r"returned (\w+) (-?\d+)$", log[self.read:], re.M)
         self.read = len(log)
         return [(name, int(result)) for name, result in results]
 
-    def wait_for(self, true, what):
+    def wait_for(self, condition, what):
         deadline = time.monotonic() + 5 * SLOWNESS
-        while not true():
-            self.assertLess(time.monotonic(), deadline, f"{what} does not come")
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, f"timeout: waiting for {what}")
             time.sleep(0.01)

@@ -34,7 +34,7 @@ def captured(name):
 
 
 def without_dialog_id(request):
-    """The number of a dialog is Kamailio's to choose; that there is one is not."""
+    """Masks the dialog's number, which Kamailio draws; the line itself must be there."""
     return re.sub(rb"^dialog_id: \d+:\d+", b"dialog_id: N:N", request, flags=re.M)
 
 
@@ -49,7 +49,7 @@ class CapturedMediaproxyTest(CapturedCase):
         self.start_script(script.replace("RELAY", str(socket)))
 
     def make_call(self, name):
-        """The captured call; what the two phones saw of each other's SDP."""
+        """Makes the captured call; returns the offer and the answer as the phones received them."""
         request = captured(name)[0].decode()
         dialog = self.dialog(re.search(r"^call_id: (\S+)", request, re.M)[1],
                              re.search(r"^from_tag: (\S+)", request, re.M)[1])
@@ -86,20 +86,20 @@ class CapturedMediaproxyTest(CapturedCase):
         self.assertGreater(high, 2**30, "high-priority")
 
     def test_mediaproxy_engage(self):
-        """The module asks by itself whenever SDP passes, and ends with the dialog."""
+        """The module sends an update for each SDP body and a remove at the end of the dialog."""
         self.start(ENGAGE)
         self.replayed("engage")
         self.assertEqual(self.returned(), [("engage_media_proxy", 1)])
 
     def test_mediaproxy_avp(self):
-        """What the script says for this call: signaling_ip as JSON, media_relay, priority."""
+        """AVPs set by the script for this call: signaling_ip as JSON, media_relay, priority."""
         self.start(AVP)
         low = self.replayed("avp")
         self.assertEqual(self.returned(), [("engage_media_proxy", 1)])
         self.assertLess(low, 2**24, "low-priority")
 
     def test_mediaproxy_restart(self):
-        """A restart between two calls: the module connects again by itself."""
+        """The module reconnects after a restart between two calls."""
         self.start(USE, tapped=False)
         for _ in range(2):
             offered, answered = self.make_call("use")
@@ -111,7 +111,7 @@ class CapturedMediaproxyTest(CapturedCase):
         self.relay.check_stop()
 
     def test_mediaproxy_slow(self):
-        """A relay that answers too late; what it does then goes nowhere, and hurts nobody."""
+        """A relay that replies after the module's timeout: its late replies are ignored."""
         self.start(USE, tapped=False)
         self.relay.process.send_signal(signal.SIGSTOP)
         asked = time.monotonic()
@@ -123,12 +123,12 @@ class CapturedMediaproxyTest(CapturedCase):
         self.relay.check_stop()
 
     def test_mediaproxy_reply_error(self):
-        """Refused: the functions fail, and leave the SDP as it was."""
+        """Refused requests: the functions fail and leave the SDP unchanged."""
         self.start(USE)
         offer, answer = sdps()
         kept = self.dialog("kept", "a")
         kept.set_up(offer=offer, answer=answer)
-        self.relay.process.send_signal(signal.SIGHUP)  # new calls are refused from here on
+        self.relay.process.send_signal(signal.SIGHUP)  # drain: refuses new calls
         self.wait_for(lambda: "drain" in self.relay.text(), "the drain")
         self.returned()
         del self.tap.exchanges[:]

@@ -66,7 +66,7 @@ event_route[dialog:end] {
 }
 """
 
-# What a phone trickles comes by INFO, in its dialog; the script may hand it over in two ways.
+# Trickled candidates arrive by INFO within the dialog. The script can pass them on in two ways.
 TRICKLE = CALLS.replace('if (is_method("BYE"))', """if (is_method("INFO")) {
                 rtpengine_info(); LOG;
                 rtpengine_offer("trust-address"); LOG;
@@ -82,7 +82,7 @@ def captured(*names):
 
 
 def bare(message):
-    """Without the cookie of UDP."""
+    """The message without its UDP cookie."""
     return message if message[:1] == b"d" else message.split(b" ", 1)[1]
 
 
@@ -96,13 +96,13 @@ class CapturedNgTest(CapturedCase):
         self.relay = self.new_relay().start()
 
     def tap(self, name="tap.sock"):
-        """A socket beside the relay's: what the module says to it, and the relay to the module."""
-        made = Tap(self.relay.folder / name, self.relay.socket)
-        self.addCleanup(made.close)
-        return made
+        """A socket in front of the relay's that records requests and replies."""
+        tap = Tap(self.relay.folder / name, self.relay.socket)
+        self.addCleanup(tap.close)
+        return tap
 
     def make_call(self, offer, answer):
-        """The captured call, as far as its answer; returns the dialog, and the SDP the two saw."""
+        """Makes the captured call up to its answer; returns the dialog and both received SDPs."""
         dialog = self.dialog(offer["call-id"], offer["from-tag"], answer["to-tag"])
         return dialog, dialog.set_up(offer=offer["sdp"], answer=answer["sdp"])
 
@@ -140,7 +140,7 @@ class CapturedNgTest(CapturedCase):
                       "unix_delete_custom_keys")
 
     def test_rtpengine_unix_delay(self):
-        """Retransmissions, by a script that asks the relay again for each of them."""
+        """Retransmissions: the script sends a request to the relay for each of them."""
         tap = self.tap()
         self.start_script(CALLS.replace("RELAY", f"unix:{tap.at}").replace("FLAGS", FORCE))
         ping, offer, answer, delete = captured("unix_ping", "unix_offer", "unix_answer",
@@ -161,14 +161,14 @@ class CapturedNgTest(CapturedCase):
         self.wait_for(lambda: len(tap.exchanges) == 6, "the second delete")
         self.assertEqual(tap.requests(), [ping, offer, offer, answer, delete, delete])
         first, second = (facts(exchange.reply) for exchange in tap.exchanges[1:3])
-        self.assertEqual(first, second, "the same offer, other ports")
+        self.assertEqual(first, second, "the repeated offer got other ports")
         self.assertEqual([facts(exchange.reply)["result"] for exchange in tap.exchanges[1:]],
                          ["ok"] * 5)
         self.assertEqual({result for _, result in self.returned()}, {1})
         self.relay.check_stop()
 
     def test_rtpengine_2node(self):
-        """Two relays by weight; the second is not there at first, and found by the next call."""
+        """Two weighted relays: the second starts later and gets its share of the next calls."""
         one = self.tap("1.sock")
         self.start_script(NODES.replace("ONE", str(one.at))
                           .replace("TWO", str(self.relay.folder / "2.sock")))
@@ -176,7 +176,7 @@ class CapturedNgTest(CapturedCase):
             self.refused_call(serial, 32227, one)
         self.assertEqual(one.requests()[1:], self.captured_calls(range(1, 10), 32227))
         two = self.tap("2.sock")
-        time.sleep(1.1)  # rtpengine_disable_tout, and part of a second by Kamailio's clock
+        time.sleep(1.1)  # rtpengine_disable_tout, rounded up to a tick of Kamailio's clock
         del one.exchanges[:]
         for serial in range(1, 10):
             self.refused_call(serial, 32334, one, two)
@@ -187,8 +187,10 @@ class CapturedNgTest(CapturedCase):
         self.relay.check_stop()
 
     def test_candidates_by_info(self):
-        """A fragment of SDP (RFC 8840): only rtpengine_info() is content with a reply without SDP.
-        Either way the relay gets it, with a flag of the module's own, and the phone as it was."""
+        """An SDP fragment (RFC 8840): only rtpengine_info() accepts a reply without SDP.
+
+        Both functions send it to the relay with the flag `fragment`; the phone gets it unchanged.
+        """
         tap = self.tap()
         self.start_script(TRICKLE.replace("RELAY", f"unix:{tap.at}"))
         dialog = self.dialog("trickle@example.com", "alice1", "bob1")
@@ -217,7 +219,7 @@ class CapturedNgTest(CapturedCase):
         self.relay.check_stop()
 
     def captured_calls(self, serials, run):
-        """The offer and the delete of each call of one run of SIPp, whose process was `run`."""
+        """The offer and the delete of each call of one SIPp run with process ID `run`."""
         requests = []
         for serial in serials:
             for message, was in zip(captured("unix_offer_plain", "unix_delete"),
@@ -235,7 +237,7 @@ class CapturedNgTest(CapturedCase):
         self.wait_for(lambda: sum(len(tap.exchanges) for tap in taps) >= before + 2, "the delete")
 
     def rpc(self, method, *params):
-        """Asks Kamailio by a datagram on its UNIX socket."""
+        """Sends a JSON-RPC request to Kamailio's UNIX datagram socket; returns the result."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
             client.settimeout(5)
             client.bind(str(self.relay.folder / f"client{next(Agent.numbers)}"))
@@ -254,11 +256,11 @@ class CapturedNgTest(CapturedCase):
         return dialog
 
     def ended_dialog(self, tap):
-        """Both phones hang up; the module deletes the call, and does not know who asked for it."""
+        """Both phones get a BYE; the module deletes the call, without a to-tag."""
         for agent in (self.alice, self.bob):
             agent.reply(agent.receive("BYE"), "200 OK")
         self.wait_for(lambda: len(tap.exchanges) == 4, "the delete")
-        self.wait_for(lambda: self.rpc("dlg.list") == [], "the dialog's end")
+        self.wait_for(lambda: self.rpc("dlg.list") == [], "the end of the dialog")
         self.assertEqual(tap.requests(), captured("unix_ping", "dialog_offer", "dialog_answer",
                                                   "dialog_delete"))
         self.assertEqual(self.returned(), [("rtpengine_offer", 1), ("rtpengine_answer", 1),

@@ -69,18 +69,18 @@ class CapturedRtppTest(CapturedCase):
             script = script.replace(name, text)
         self.start_script(script)
 
-    def said(self):
-        """(probes, commands) and the replies to the commands, as the module and the relay said."""
-        said = [tuple(re.sub(r"^\d+_\d+ ", "", text.decode()) for text in exchange)
-                for exchange in self.tap.exchanges]
-        return ([request for request, _ in said if request.startswith("V")],
-                [request for request, _ in said if not request.startswith("V")],
-                [reply for request, reply in said if not request.startswith("V")])
+    def recorded(self):
+        """(probes, commands, replies to the commands) that the tap recorded, without cookies."""
+        recorded = [tuple(re.sub(r"^\d+_\d+ ", "", text.decode()) for text in exchange)
+                    for exchange in self.tap.exchanges]
+        return ([request for request, _ in recorded if request.startswith("V")],
+                [request for request, _ in recorded if not request.startswith("V")],
+                [reply for request, reply in recorded if not request.startswith("V")])
 
     def assert_probed(self, name):
-        """Each process of the proxy has put the captured questions."""
+        """Each process of the proxy has sent the captured probes."""
         probes, _ = captured(name)
-        asked = collections.Counter(self.said()[0])
+        asked = collections.Counter(self.recorded()[0])
         self.assertEqual(set(asked), set(probes))
         self.assertEqual(len(set(asked.values())), 1, asked)
 
@@ -92,7 +92,7 @@ class CapturedRtppTest(CapturedCase):
         seen = dialog.set_up(offer=offer, answer=answer)
         dialog.bye()
         self.assert_probed(name)
-        _, sent, replies = self.said()
+        _, sent, replies = self.recorded()
         self.assertEqual(sent, commands)
         for reply in replies[:4]:
             self.assertRegex(reply, r"^\d+ 198\.18\.0\.[23]\n$")
@@ -115,20 +115,20 @@ class CapturedRtppTest(CapturedCase):
         self.replayed("udp")
 
     def test_rtpproxy_ice(self):
-        """The module makes candidates of what the relay replies."""
+        """The module adds relay candidates made from the reply's address and port."""
         self.start(CALLS, MODPARAM=PRIORITY_AVP, PRIORITY="$avp(ice_priority) = 2;")
         for sdp in self.replayed("unix"):
             port = re.search(r"^m=audio (\d+)", sdp, re.M)[1]
             self.assertRegex(sdp, rf"a=candidate:\S+ 1 UDP \d+ 198\.18\.0\.[23] {port} typ relay")
 
     def test_rtpproxy_reply_err(self):
-        """Refused: the functions fail, and leave the SDP as it was."""
+        """Refused requests: the functions fail and leave the SDP unchanged."""
         self.start(CALLS, MODPARAM="", PRIORITY="")
         commands = captured("unix")[1]
         offer, answer = sdps()
         kept = self.dialog("kept", "a")
         kept.set_up(offer=offer, answer=answer)
-        self.relay.process.send_signal(signal.SIGHUP)  # new calls are refused from here on
+        self.relay.process.send_signal(signal.SIGHUP)  # drain: refuses new calls
         self.wait_for(lambda: "drain" in self.relay.text(), "the drain")
         self.returned()
         del self.tap.exchanges[:]
@@ -136,7 +136,7 @@ class CapturedRtppTest(CapturedCase):
         dialog = self.dialog(call_id, from_tag.removesuffix(";1"))
         self.assertEqual(dialog.set_up(offer=offer, answer=answer), (offer, answer))
         dialog.bye()
-        _, sent, replies = self.said()
+        _, sent, replies = self.recorded()
         self.assertEqual(sent, [commands[0], commands[2], commands[4]])
         self.assertEqual(replies, ["E99\n", "0\n", "E50\n"])
         self.assertEqual([(name, result < 0) for name, result in self.returned()],
@@ -146,7 +146,7 @@ class CapturedRtppTest(CapturedCase):
         self.assertEqual(self.relay.process.wait(5 * SLOWNESS), 0)
 
     def send(self, method, to_tag=""):
-        """A request of the call that the script answers by itself."""
+        """Sends a request of the call, which the script answers itself."""
         self.alice.send(f"{method} sip:bob@example.com SIP/2.0",
                         ["Via: SIP/2.0/UDP 127.0.0.1:5070;branch=z9hG4bKbr1",
                          "From: <sip:alice@example.com>;tag=ft",
@@ -155,7 +155,7 @@ class CapturedRtppTest(CapturedCase):
         self.alice.receive("SIP/2.0 486" if method == "INVITE" else "SIP/2.0 200")
 
     def test_rtpproxy_reinvite_timeout(self):
-        """A via-branch, a notification socket without a tag; playing and recording are refused."""
+        """Via branch, notification socket without a tag; refused playback and recording."""
         self.start(BRANCHES)
         self.send("INVITE")
         self.send("INVITE", ";tag=tt")
@@ -163,11 +163,11 @@ class CapturedRtppTest(CapturedCase):
         self.send("BYE", ";tag=tt")
         self.assert_probed("reinvite_timeout")
         commands = captured("reinvite_timeout")[1]
-        _, sent, replies = self.said()
+        _, sent, replies = self.recorded()
         self.assertEqual(sent, commands[:2] + commands[3:] + commands[2:])  # INFO: all but D
         self.assertRegex(replies[0], r"^\d+ 198\.18\.0\.[23]\n$")
         self.assertEqual(replies[1], replies[0])
-        # While the call lives, and after it. The module takes any reply to P and R for granted.
+        # During the call and after it. The module accepts any reply to P and R.
         self.assertEqual(replies[2:4] + replies[6:8], ["E60\n", "E65\n", "E50\n", "E50\n"])
         self.assertEqual((replies[4], replies[5], replies[8]), ("60 0 0 0 0\n", "0\n", "E50\n"))
         log = (self.relay.folder / "kamailio.log").read_text("utf-8", "replace")

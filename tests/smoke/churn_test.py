@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Many calls come and go while media flows: nothing is lost, nothing is left behind."""
+"""Call churn beside live media: no packet lost, no port, call or memory leaked."""
 
 import threading
 import time
@@ -9,8 +9,8 @@ from smoke.ng import UnixClient, connected
 from smoke.phone import Traffic, heard
 from smoke.relay import SANITIZED
 
-PROXIES = 4  # SIP workers that each set calls up at their own pace
-CALLS = 25 if SANITIZED else 100  # of each, a round
+PROXIES = 4  # SIP workers, each setting up calls at its own pace
+CALLS = 25 if SANITIZED else 100  # per proxy and round
 
 
 class ChurnTest(RelayCase):
@@ -28,12 +28,12 @@ class ChurnTest(RelayCase):
                     call.answer()
                     sent, packets = heard(caller, callee, 5, pace=0)
                     if {packet.data for packet in packets} != set(sent):
-                        failures.append(f"{call.call_id}: {len(packets)} of {len(sent)} heard")
+                        failures.append(f"{call.call_id}: {len(packets)} of {len(sent)} received")
                     call.offer()
                     call.delete()
                     caller.drain()
                     callee.drain()
-            except Exception as error:  # told by the test, not lost with the thread
+            except Exception as error:  # reported by the test, not lost with the thread
                 failures.append(repr(error))
 
         proxies = [threading.Thread(target=proxy) for _ in range(PROXIES)]
@@ -42,7 +42,7 @@ class ChurnTest(RelayCase):
         for thread in proxies:
             thread.join()
 
-    def test_calls_come_and_go(self):
+    def test_churn_loses_no_packet_and_leaks_nothing(self):
         failures = []
         ports = self.ng.statistics()["ports"]
         live = self.call(self.ng)
@@ -51,8 +51,8 @@ class ChurnTest(RelayCase):
             memory = self.relay.resident_kb()
             self.round(failures)
         self.assertEqual(failures, [])
-        self.assertEqual(traffic.lost, 0, "the call that stays")
-        if not SANITIZED:  # their quarantines of freed memory grow for long
+        self.assertEqual(traffic.lost, 0, "lost by the live call")
+        if not SANITIZED:  # a sanitizer's quarantine of freed memory grows for minutes
             self.assertLess(self.relay.resident_kb() - memory, 2048, "KiB more after a round")
         live.delete()
         self.assertEqual(self.ng.command("list")["calls"], [])
@@ -61,14 +61,14 @@ class ChurnTest(RelayCase):
 
 
 class SignallingTest(RelayCase):
-    """Calls that no media follows: 10,000 offers, answers and deletes by the proxy's sockets."""
+    """Calls without media: 10,000 offers, answers and deletes over the control sockets."""
 
     settings = {"log": {"level": "warning"}}
     CYCLES = 500 if SANITIZED else 10000
-    WARM = CYCLES // 10  # what grows up to here is caches and pools
+    WARM = CYCLES // 10  # caches and pools grow up to here
 
-    def assert_nothing_is_left(self, cycle):
-        """After all of them; `cycle` sets one call up and ends it."""
+    def assert_nothing_leaks(self, cycle):
+        """Runs all cycles and checks ports, calls and memory. `cycle` makes and ends one call."""
         before = self.ng.statistics()
         ports = before["ports"]
         for number in range(self.CYCLES):
@@ -77,15 +77,15 @@ class SignallingTest(RelayCase):
             cycle(number)
         if not SANITIZED:
             self.assertLess(self.relay.resident_kb() - memory, 1024, "KiB more")
-        deadline = time.monotonic() + 5  # ports rest until the timer's next second
+        deadline = time.monotonic() + 5  # the timer returns ports once a second
         while (after := self.ng.statistics())["ports"] != ports:
             self.assertLess(time.monotonic(), deadline, f"{after['ports']}, not {ports}")
             time.sleep(0.1)
         self.assertEqual(after["currentstatistics"]["sessionstotal"], 0)
-        managed = [told["totalstatistics"]["managedsessions"] for told in (before, after)]
+        managed = [each["totalstatistics"]["managedsessions"] for each in (before, after)]
         self.assertEqual(managed[1] - managed[0], self.CYCLES)
 
-    def test_nothing_is_left_of_ten_thousand_calls(self):
+    def test_10000_ng_calls_leak_nothing(self):
         caller, callee = self.phones()
         offer, answer = caller.sdp(), callee.sdp()
 
@@ -95,9 +95,9 @@ class SignallingTest(RelayCase):
             self.ng.command("answer", sdp=answer, to_tag="t", **keys)
             self.ng.command("delete", **keys)
 
-        self.assert_nothing_is_left(cycle)
+        self.assert_nothing_leaks(cycle)
 
-    def test_nothing_is_left_of_ten_thousand_by_mediaproxy(self):
+    def test_10000_mediaproxy_calls_leak_nothing(self):
         client = connected(self.relay.mediaproxy_socket)
         self.addCleanup(client.close)
 
@@ -117,4 +117,4 @@ class SignallingTest(RelayCase):
             self.assertEqual(ask("remove", f"call_id: cycle-{number}", "from_tag: f"),
                              "removed\r\n")
 
-        self.assert_nothing_is_left(cycle)
+        self.assert_nothing_leaks(cycle)
