@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The control sockets: UNIX and UDP, bencode and JSON, good input and bad."""
+"""Control sockets: UNIX and UDP, bencode and JSON, valid and malformed input."""
 
 import socket
 import time
@@ -43,7 +43,7 @@ class ControlTest(RelayCase):
             replies += connection.recv(1000)
         self.assertEqual(replies, b"d6:result4:ponge" * 3)
 
-    def test_large_request_in_pieces_gets_its_reply_in_one(self):
+    def test_large_request_in_pieces_gets_one_whole_reply(self):
         caller, callee = self.phones()
         body = caller.sdp() + ("a=x-long:" + "y" * 1000 + "\r\n") * 40
         call = Call(self.ng, caller, callee)
@@ -66,7 +66,7 @@ class ControlTest(RelayCase):
             self.assertIn(call.call_id, client.command("list", limit=1000)["calls"])
             call.delete()
 
-    def test_repeated_datagram_gets_the_same_reply_and_no_second_call(self):
+    def test_repeated_datagram_gets_the_cached_reply(self):
         client = self.udp()
         caller, callee = self.phones()
         request = b"7_7 " + encode({"command": "offer", "call-id": f"twice-{caller.port}",
@@ -77,11 +77,11 @@ class ControlTest(RelayCase):
         after = self.ng.statistics()
         self.assertEqual(after["controlstatistics"]["totaloffercount"] -
                          before["controlstatistics"]["totaloffercount"], 1)
-        # The same cookie of another peer is another request.
+        # The same cookie from another peer is another request.
         self.assertEqual(self.udp().raw(b"7_7 d7:command4:pinge"), b"7_7 d6:result4:ponge")
         self.ng.command("delete", call_id=f"twice-{caller.port}")
 
-    def test_errors_have_the_texts_that_proxies_know(self):
+    def test_error_texts_match_rtpengine(self):
         with self.assertRaisesRegex(Refused, "^Unrecognized command$"):
             self.ng.command("destroy")
         with self.assertRaisesRegex(Refused, "^Unknown call-id$"):
@@ -91,7 +91,7 @@ class ControlTest(RelayCase):
         reply = self.ng.command("delete", call_id="nosuch", from_tag="y")
         self.assertEqual(reply["warning"], "Call-ID not found or tags didn't match")
 
-    def test_body_that_cannot_be_parsed_leaves_the_call_as_it_was(self):
+    def test_unparsable_sdp_leaves_the_call_unchanged(self):
         call = self.call(self.ng)
         with Traffic(call) as traffic:
             for body in ("nonsense", "v=0\r\nm=audio\r\n", "v=0\r\nm=audio 99999 RTP/AVP 0\r\n"):
@@ -115,7 +115,7 @@ class ControlTest(RelayCase):
                     while connection.recv(65536):
                         pass
                 except ConnectionError:
-                    pass  # refused by closing: fine
+                    pass  # the relay refused it by closing the connection
                 connection.close()
                 datagrams.socket.send(data[:60000])
                 start = time.monotonic()
@@ -127,15 +127,15 @@ class ControlTest(RelayCase):
         self.assertEqual(traffic.lost, 0)
         self.assert_heard(*heard(call.callee, call.caller))
 
-    def test_client_that_never_reads_is_cut_off_alone(self):
-        deaf = self.unix()
-        deaf.setblocking(False)
+    def test_client_that_never_reads_is_disconnected(self):
+        stalled = self.unix()
+        stalled.setblocking(False)
         ping = b"d7:command4:pinge" * 1000
         sent, deadline = 0, time.monotonic() + 5
         try:
             while sent < 50_000_000 and time.monotonic() < deadline:
                 try:
-                    sent += deaf.send(ping)
+                    sent += stalled.send(ping)
                 except BlockingIOError:
                     time.sleep(0.01)
         except ConnectionError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The same relay on other devices, and with two workers."""
+"""The relay on other devices, and with two workers."""
 
 import time
 
@@ -23,8 +23,8 @@ class DeviceTest(Case):
     def test_tap(self):
         relay = self.new_relay({"interface": {"device": "net_tap0,iface=tap0"}})
         relay.start()
-        # The tap's kernel end bears the address that the relay answers with; a bridge keeps
-        # frames for its ports' own addresses to itself, so the kernel end gets another one.
+        # The tap's kernel end has the MAC address that the relay uses. A bridge consumes frames
+        # addressed to its own ports, so the kernel end gets another address.
         self.bed.relay.ip("link add patch type bridge stp_state 0 forward_delay 0",
                           "link set tap0 down", "link set tap0 address 02:00:00:00:00:fe",
                           "link set tap0 master patch", "link set relay0 master patch",
@@ -71,7 +71,7 @@ class DeviceTest(Case):
         relay.check_stop()
 
     def test_two_workers(self):
-        """Fanout hashes by the packet's flow: calls meet on both queues, in any combination."""
+        """PACKET_FANOUT hashes by flow, so the two legs of a call may be on different queues."""
         relay = self.new_relay({"dataplane": {"worker_cores": [0, 1]}}).start()
         calls = [self.call(relay.ng, self.phone(self.bed.caller, CALLER),
                            self.phone(self.bed.callee, CALLEE)) for _ in range(8)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One offer that rings at several phones: each that answers is a party, and the last has the media."""
+"""Parallel forking: each phone that answers becomes a party; the last to answer has the media."""
 
 from smoke.bed import ATTACKER, Call, RelayCase
 from smoke.ng import Refused
@@ -8,9 +8,9 @@ from smoke.phone import heard, receive
 
 class ForkTest(RelayCase):
     def packets(self, call):
-        """By tag, what the relay has counted of its RTP."""
-        return {tag: told["medias"][0]["streams"][0]["stats"]["packets"]
-                for tag, told in call.query()["tags"].items()}
+        """{tag: RTP packets counted by the relay}."""
+        return {tag: party["medias"][0]["streams"][0]["stats"]["packets"]
+                for tag, party in call.query()["tags"].items()}
 
     def assert_counted(self, call, expected):
         self.assertEqual(self.packets(call), expected)
@@ -18,27 +18,27 @@ class ForkTest(RelayCase):
         self.assertEqual(stats["totals"]["RTP"]["packets"], sum(expected.values()))
         return stats
 
-    def test_phones_that_answer_one_offer_take_turns(self):
+    def test_last_branch_to_answer_has_the_media(self):
         before = self.ng.statistics()["ports"]["used"]
         caller, first = self.phones()
         second = self.phone(self.bed.attacker, ATTACKER)
         one = Call(self.ng, caller, first)
-        # The same call as the other phone sees it.
+        # The same call, seen by the second phone.
         two = Call(self.ng, caller, second)
         two.call_id, two.from_tag = one.call_id, one.from_tag
         second.connect(one.offer(flags=["new-branch"]))
-        first_told = one.answer(flags=["new-branch"])
+        first_answer = one.answer(flags=["new-branch"])
         self.assert_open(one)
         self.assert_both_ways(caller, first)
         counts = self.packets(one)
         self.assertGreaterEqual(counts[one.to_tag], 20)
 
         two.answer(flags=["new-branch"])
-        self.assertEqual(caller.to[1], int(first_told.split("m=audio ")[1].split()[0]))
+        self.assertEqual(caller.to[1], int(first_answer.split("m=audio ")[1].split()[0]))
         self.assert_open(two)
         self.assert_both_ways(caller, second)
         first.send()
-        self.assert_silent(receive(caller.rtp, 0.1), "the first phone is heard no more")
+        self.assert_silent(receive(caller.rtp, 0.1), "the first phone is still relayed")
         stats = one.query()
         tags = stats["tags"]
         self.assertEqual(tags[one.to_tag]["subscriptions"], [])
@@ -49,7 +49,7 @@ class ForkTest(RelayCase):
         self.assertEqual(kept["endpoint"]["address"], first.address)
         self.assertEqual(kept["local port"], now["local port"])
         self.assertEqual(now["endpoint"]["address"], second.address)
-        self.assertEqual(now["stats"]["errors"], 1, "the first phone's")
+        self.assertEqual(now["stats"]["errors"], 1, "from the first phone")
         self.assertEqual(stats["SSRC"][str(first.ssrc)]["packets"], counts[one.to_tag])
         self.assertEqual(stats["SSRC"][str(second.ssrc)]["packets"], now["stats"]["packets"])
         self.assertEqual(stats["totals"]["RTP"]["packets"], sum(self.packets(one).values()))
@@ -65,8 +65,8 @@ class ForkTest(RelayCase):
         self.assertEqual(stats["SSRC"][str(first.ssrc)]["packets"], counts[one.to_tag])
         self.assertEqual(stats["SSRC"][str(first.ssrc)]["last RTP seq"] % 65536, first.sequence)
 
-        told = one.delete(delete_delay=0)
-        self.assertEqual(told["totals"]["RTP"]["packets"], sum(counts.values()))
+        final = one.delete(delete_delay=0)
+        self.assertEqual(final["totals"]["RTP"]["packets"], sum(counts.values()))
         with self.assertRaises(Refused):
             one.query()
         self.assertEqual(self.ng.statistics()["ports"]["used"], before)

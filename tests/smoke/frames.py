@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Ethernet frames made by hand, sent and sniffed on a packet socket: what plain sockets cannot."""
+"""Builds Ethernet frames and sends and captures them on a packet socket."""
 
 import select
 import socket
@@ -25,7 +25,7 @@ class Port:
         self.socket.send(frame)
 
     def receive(self, seconds, wanted=lambda frame: True, count=None):
-        """Frames that came in (none that this host sent) until `count` or `seconds` are over."""
+        """Incoming frames, until `count` have arrived or `seconds` have passed."""
         frames, deadline = [], time.monotonic() + seconds
         while count is None or len(frames) < count:
             try:
@@ -85,7 +85,7 @@ def ethertype(frame):
 
 
 def is_udp_from(address):
-    """A test of frames: UDP over IPv4 from this address."""
+    """A frame filter: UDP over IPv4 from this address."""
     wanted = socket.inet_aton(address)
     return lambda frame: (ethertype(frame) == ETH_P_IP and frame[23] == 17 and
                           frame[26:30] == wanted)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""An IP host's least duties: ARP and ICMP echo, for the relay's own addresses only."""
+"""Minimal host stack: ARP and ICMP echo, for the relay's own addresses only."""
 
 from smoke import frames
 from smoke.bed import ATTACKER, Call, Case, RelayCase
@@ -8,7 +8,7 @@ from smoke.relay import ADDRESS, SECOND_ADDRESS
 
 
 def is_arp(operation, sender):
-    """A test of frames: this ARP operation, said by this address."""
+    """A frame filter: this ARP operation, sent by this address."""
     return lambda frame: (frames.ethertype(frame) == frames.ETH_P_ARP and
                           frame[20:22] == operation.to_bytes(2, "big") and
                           frame[28:32] == frames.socket.inet_aton(sender))
@@ -48,8 +48,8 @@ class HostTest(RelayCase):
         self.assertEqual(frames.checksum(packet[:20]), 0)
         self.assertEqual(frames.checksum(packet[20:]), 0)
 
-    def test_what_is_for_no_one_gets_no_answer(self):
-        """No ICMP errors, no resets: a closed port, another protocol, a fragment, a bad length."""
+    def test_unwanted_packets_get_no_reply(self):
+        """No ICMP error or RST for a closed port, another protocol, a fragment, a bad length."""
         [reply] = self.who_has(ADDRESS)
         closed = frames.udp((ATTACKER, 9), (ADDRESS, 9), b"x" * 50)
         packets = [closed, frames.ipv4(ATTACKER, ADDRESS, 6, bytes(20)),
@@ -59,12 +59,12 @@ class HostTest(RelayCase):
             self.port.send(frames.ethernet(reply[22:28], self.port.mac, frames.ETH_P_IP, packet))
         self.assert_silent(self.port.receive(0.3, lambda f: f[6:12] == reply[22:28]))
 
-    def test_silent_neighbour_is_asked_for_in_moderation(self):
+    def test_arp_requests_for_an_absent_neighbor_are_rate_limited(self):
         caller, callee = self.phones()
         live = self.call(self.ng)
         call = Call(self.ng, caller, callee)
         call.offer()
-        call.answer(callee.sdp(address="198.18.0.99"))  # on-link, but no one has it
+        call.answer(callee.sdp(address="198.18.0.99"))  # on-link, owned by no host
         with Traffic(live) as traffic:
             for _ in range(200):
                 caller.send()
@@ -75,11 +75,11 @@ class HostTest(RelayCase):
 
 
 class StartTest(Case):
-    def test_addresses_are_announced_at_start(self):
+    def test_gratuitous_arp_at_start(self):
         port = self.sniff(self.bed.attacker)
         relay = self.new_relay().start()
         for address in (ADDRESS, SECOND_ADDRESS):
-            said = port.receive(1.0, lambda f, a=address: is_arp(1, a)(f) or is_arp(2, a)(f), 1)
-            self.assertEqual(len(said), 1, f"gratuitous ARP for {address}")
-            self.assertEqual(said[0][38:42], frames.socket.inet_aton(address))
+            sent = port.receive(1.0, lambda f, a=address: is_arp(1, a)(f) or is_arp(2, a)(f), 1)
+            self.assertEqual(len(sent), 1, f"gratuitous ARP for {address}")
+            self.assertEqual(sent[0][38:42], frames.socket.inet_aton(address))
         relay.check_stop()

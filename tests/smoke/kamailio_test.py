@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Kamailio's own rtpengine module: it sets calls up, reads their statistics, blocks their media."""
+"""Kamailio's rtpengine module: call set-up, statistics in script variables, blocked media."""
 
 import itertools
 import re
@@ -63,7 +63,7 @@ onreply_route {
 
 
 class Sip:
-    """A client of the relay that speaks as Call wants it, but through the proxy."""
+    """A client with the interface that Call expects, which goes through the proxy."""
 
     branches = itertools.count()
 
@@ -88,13 +88,13 @@ class Sip:
                 f"Content-Length: {len(body)}\r\n\r\n{body}").encode()
 
     def ask(self, method, call_id="x", from_tag="a", to_tag="", body=""):
-        """A request that the proxy answers itself."""
+        """Sends a request that the proxy answers itself; returns the response."""
         self.uac.sendto(self.message(f"{method} sip:b@test SIP/2.0", call_id, from_tag, to_tag,
                                      method, body), PROXY)
         return self.uac.recv(65536).decode()
 
     def command(self, command, call_id, from_tag, sdp, to_tag="", **_):
-        """The offer goes to the callee, the answer back: what each gets to see."""
+        """Sends the INVITE or its 200 through the proxy; returns the SDP that its receiver got."""
         if command == "offer":
             self.uac.sendto(self.message("INVITE sip:b@test SIP/2.0", call_id, from_tag, "",
                                          "INVITE", sdp), PROXY)
@@ -110,7 +110,7 @@ def header(name, reply):
     return re.search(rf"^{name}: (.*)\r$", reply, re.MULTILINE)[1].split()
 
 
-@unittest.skipUnless(shutil.which("kamailio"), "no kamailio here: install it")
+@unittest.skipUnless(shutil.which("kamailio"), "kamailio is not installed")
 class KamailioTest(RelayCase):
     @classmethod
     def setUpClass(cls):
@@ -136,7 +136,7 @@ class KamailioTest(RelayCase):
         except TimeoutError:
             return False
 
-    def test_statistics_reach_the_variables_of_the_script(self):
+    def test_statistics_fill_the_script_variables(self):
         caller, callee = self.phones()
         call = self.call(self.sip, caller, callee)
         for phone in (callee, caller):
@@ -158,9 +158,9 @@ class KamailioTest(RelayCase):
         self.assertGreater(int(round_trip), 0)
         self.assertEqual(header("X-Min", bye)[0], mos)
         self.assertRegex(header("X-Min", bye)[1], r"^\d+:\d\d$")
-        self.assertEqual(header("X-Sides", bye), [mos, "<null>"], "of the caller's stream only")
+        self.assertEqual(header("X-Sides", bye), [mos, "<null>"], "MOS of the caller's stream only")
 
-    def test_media_is_blocked_and_let_pass_again(self):
+    def test_block_and_unblock_media(self):
         caller, callee = self.phones()
         call = self.call(self.sip, caller, callee)
         words = dict(call_id=call.call_id, from_tag=call.from_tag, to_tag=call.to_tag)

@@ -13,20 +13,20 @@ from smoke.relay import PROGRAM, SLOWNESS
 
 
 class LifecycleTest(Case):
-    def test_wrong_file_exits_2_and_names_the_place(self):
+    def test_invalid_config_exits_2_and_names_the_line(self):
         relay = self.new_relay({"timeouts": {"media": "soon"}})
         line = relay.config.read_text().split("\n").index('media = "soon"') + 1
         self.assertEqual(relay.spawn().wait(10), 2)
         self.assertRegex(relay.text(), rf"millrace\.toml:{line}:\d+: .*media")
 
-    def test_check_validates_and_exits(self):
+    def test_check_option_validates_and_exits(self):
         good = self.new_relay()
         result = subprocess.run([PROGRAM, "--config", good.config, "--check"], timeout=10,
                                 capture_output=True, text=True, check=False)
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertFalse(good.socket.exists())
 
-    def test_missing_device_is_named(self):
+    def test_error_names_the_missing_device(self):
         relay = self.new_relay({"interface": {"device": "net_af_packet0,iface=nosuch0"}})
         self.assertNotEqual(relay.spawn().wait(10 * SLOWNESS), 0)
         self.assertIn("nosuch0", relay.text())
@@ -61,12 +61,12 @@ class LifecycleTest(Case):
             self.assertLess(time.monotonic() - start, 2 * SLOWNESS)
         self.assertFalse(relay.socket.exists(), "the socket file is left behind")
 
-    def test_sigint_ends_it_too(self):
+    def test_sigint_stops_the_daemon(self):
         relay = self.new_relay().start()
         relay.process.send_signal(signal.SIGINT)
         self.assertEqual(relay.process.wait(2 * SLOWNESS), 0)
 
-    def test_second_instance_is_refused_and_the_first_goes_on(self):
+    def test_second_instance_exits_and_the_first_keeps_running(self):
         first = self.new_relay().start()
         with Traffic(self.call(first.ng)) as traffic:
             same_socket = self.new_relay(folder=first.folder)
@@ -88,24 +88,24 @@ class LifecycleTest(Case):
         self.call(again.ng)
         again.check_stop()
 
-    def test_other_file_in_place_of_the_socket_is_kept(self):
+    def test_regular_file_at_the_socket_path_is_kept(self):
         relay = self.new_relay()
         relay.socket.write_text("precious")
         self.assertNotIn(relay.spawn().wait(10 * SLOWNESS), (0, None))
         self.assertEqual(relay.socket.read_text(), "precious")
         self.assertIn(str(relay.socket), relay.text())
 
-    def test_restart_forgets_calls_and_carries_new_ones(self):
+    def test_restart_drops_old_calls_and_accepts_new_ones(self):
         relay = self.new_relay().start()
         old = self.call(relay.ng)
         relay.check_stop()
         relay.start()
-        self.assertIn("warning", old.delete(), "an unknown call: told, not an error")
+        self.assertIn("warning", old.delete(), "an unknown call: a warning, not an error")
         self.call(relay.ng)
         relay.check_stop()
 
-    def test_dead_proxy_changes_nothing_for_live_calls(self):
-        """Clients that vanish in the middle of a request or before reading the reply."""
+    def test_vanishing_clients_do_not_disturb_live_calls(self):
+        """Clients close in the middle of a request or before they read the reply."""
         relay = self.new_relay().start()
         call = self.call(relay.ng)
         with Traffic(call) as traffic:
@@ -118,12 +118,12 @@ class LifecycleTest(Case):
         self.assertLess(len(os.listdir(f"/proc/{relay.process.pid}/fd")), 100)
         relay.check_stop()
 
-    def test_control_socket_is_for_its_owner_and_group(self):
+    def test_control_socket_has_mode_0660(self):
         relay = self.new_relay().start()
         self.assertEqual(relay.socket.stat().st_mode & 0o777, 0o660)
         relay.check_stop()
 
-    def test_offer_names_the_call_in_the_log(self):
+    def test_offer_logs_the_call_id(self):
         relay = self.new_relay().start()
         call = Call(relay.ng, *self.phones())
         call.offer()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What ends a call besides its proxy, and what happens when there is no room for one."""
+"""Timeouts that end a call, and refusals when ports or calls run out."""
 
 import time
 
@@ -12,7 +12,7 @@ from smoke.relay import SLOWNESS
 class TimeoutTest(RelayCase):
     settings = {"timeouts": {"media": 2, "silent": 5, "offer": 3}}
 
-    def test_calls_without_media_end_each_at_its_time(self):
+    def test_each_timeout_ends_its_call_on_time(self):
         began = time.monotonic()
         live = self.call(self.ng)
         quiet, held = self.call(self.ng), self.call(self.ng)
@@ -43,13 +43,13 @@ class TimeoutTest(RelayCase):
 
 
 class PortsTest(RelayCase):
-    # Three pairs on each of two addresses: three calls.
+    # Three port pairs on each of two addresses: room for three calls.
     settings = {"interface": {"ports": [30000, 30005]}}
 
     def ports(self):
         return self.ng.statistics()["ports"]
 
-    def test_exhaustion_is_told_and_leaks_nothing(self):
+    def test_exhaustion_refuses_offers_and_leaks_no_port(self):
         free = self.ports()
         self.assertEqual(free["used"], 0)
         calls = [self.call(self.ng) for _ in range(3)]
@@ -77,7 +77,7 @@ class PortsTest(RelayCase):
 
 
 class CallLimitTest(Case):
-    def test_load_limit_is_a_result_where_it_is_understood(self):
+    def test_load_limit_is_a_result_for_proxies_that_support_it(self):
         relay = self.new_relay({"limits": {"calls": 1}}).start()
         call = self.call(relay.ng)
         other = Call(relay.ng, *self.phones())
@@ -86,5 +86,5 @@ class CallLimitTest(Case):
         self.assertEqual(reply["result"], "load limit")
         with self.assertRaisesRegex(Refused, "^Parallel session limit reached$"):
             other.offer()
-        call.offer()  # a call that exists is never limited
+        call.offer()  # the limit applies to new calls only
         relay.check_stop()
