@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The call generator, millrace-load, faces Millrace in every protocol, and Debian's rtpengine."""
+"""The call generator millrace-load against Millrace, in each protocol, and Debian's rtpengine."""
 
 import json
 import os
@@ -20,12 +20,12 @@ from smoke.relay import BUILD, SLOWNESS, UDP_PORT
 PROGRAM = BUILD / "perf" / "millrace-load"
 OTHER = "198.18.0.11"  # the callees' address, on the caller's host
 CALLS = 20
-PACKETS = 2 * CALLS * 50  # a second, both ways
-TRIES = 5  # a busy machine spoils a measurement of times, but not all of them
+PACKETS = 2 * CALLS * 50  # per second, both directions
+TRIES = 5  # a busy machine spoils single time measurements, rarely five in a row
 
 
 class Generator:
-    """Runs millrace-load in a namespace; its JSON tells what it measured."""
+    """Runs millrace-load in a namespace and reads its JSON report."""
 
     def __init__(self, space, *words):
         self.folder = tempfile.TemporaryDirectory(prefix="millrace-load-")
@@ -36,48 +36,48 @@ class Generator:
                                             text=True)
 
     def end(self, patience=30 * SLOWNESS):
-        """Its exit status, and what it measured; a program that hangs is killed."""
+        """Waits for the end; returns exit status and report. Kills a program that hangs."""
         try:
-            self.output, self.complaint = self.process.communicate(timeout=patience)
+            self.output, self.errors = self.process.communicate(timeout=patience)
         finally:
             self.process.kill()
             self.process.wait()
-        told = json.loads(self.json.read_text()) if self.json.exists() else None
+        report = json.loads(self.json.read_text()) if self.json.exists() else None
         self.folder.cleanup()
-        return self.process.returncode, told
+        return self.process.returncode, report
 
 
 class LoadCase:
-    """What both relays are put to."""
+    """Measurements and checks for both relays."""
 
     def on_device(self, space, relay, device, *more):
-        told = self.measure(space, "run", "--control", f"unix:{relay.socket}", "--device", device,
-                            "--caller", "198.18.0.12/24", "--callee", "198.18.0.13/24",
-                            "--warm-up", 1, "--duration", 2, "--calls", CALLS,
-                            "--rtcp-interval", 0.5, "--max-loss", 0, "--nap-us", 500, *more,
-                            spoilt=self.late)
-        self.assert_all_heard(told)
-        return told
+        report = self.measure(space, "run", "--control", f"unix:{relay.socket}", "--device", device,
+                              "--caller", "198.18.0.12/24", "--callee", "198.18.0.13/24",
+                              "--warm-up", 1, "--duration", 2, "--calls", CALLS,
+                              "--rtcp-interval", 0.5, "--max-loss", 0, "--nap-us", 500, *more,
+                              spoilt=self.late)
+        self.assert_all_received(report)
+        return report
 
     def measure(self, space, *words, status=0, spoilt=lambda result: False):
-        """Once more if this machine's other work has spoilt it."""
+        """Runs the generator; repeats up to TRIES times if other load spoilt the measurement."""
         for _ in range(TRIES):
             generator = Generator(space, *words)
-            returned, told = generator.end()
-            if told is None or not spoilt(told["result"]):
-                self.assertEqual(returned, status, generator.output + generator.complaint)
-                return told
-        self.fail(f"this machine is too busy: {TRIES} measurements were spoilt; the last:\n"
-                  + generator.output + generator.complaint)
+            returned, report = generator.end()
+            if report is None or not spoilt(report["result"]):
+                self.assertEqual(returned, status, generator.output + generator.errors)
+                return report
+        self.fail(f"the machine is too busy: {TRIES} measurements spoilt. The last one:\n"
+                  + generator.output + generator.errors)
 
     @staticmethod
     def late(result):
-        """By as much as a packet takes to come round again."""
+        """p99 delay of 20 ms or more, one packet interval."""
         return any(result[way]["delay_us"]["p99"] >= 20_000
                    for way in ("caller_to_callee", "callee_to_caller"))
 
-    def assert_all_heard(self, told, seconds=2):
-        result = told["result"]
+    def assert_all_received(self, report, seconds=2):
+        result = report["result"]
         self.assertTrue(result["complete"])
         self.assertEqual(result["calls"], CALLS)
         self.assertAlmostEqual(result["sent"], PACKETS * seconds, delta=PACKETS * seconds // 10)
@@ -121,58 +121,58 @@ class MillraceTest(LoadCase, RelayCase):
     def assert_nothing_left(self):
         self.assertEqual(self.ng.command("list")["calls"], [])
 
-    def test_voice_by_a_unix_socket(self):
+    def test_voice_over_a_unix_socket(self):
         before = self.ng.statistics()["totalstatistics"]
-        told = self.voice()
-        self.assert_all_heard(told)
+        report = self.voice()
+        self.assert_all_received(report)
         after = self.ng.statistics()["totalstatistics"]
         self.assertEqual(after["managedsessions"] - before["managedsessions"], CALLS)
         relayed = after["relayedpackets"] - before["relayedpackets"]
-        self.assertGreaterEqual(relayed, told["result"]["received"])
-        self.assertGreater(told["result"]["relay_workers"]["busy_cycles_per_packet"], 0)
-        self.assertGreater(told["result"]["relay"]["cpu_s"], 0)
-        self.assertGreater(told["result"]["relay"]["resident_kb"], 1000)
+        self.assertGreaterEqual(relayed, report["result"]["received"])
+        self.assertGreater(report["result"]["relay_workers"]["busy_cycles_per_packet"], 0)
+        self.assertGreater(report["result"]["relay"]["cpu_s"], 0)
+        self.assertGreater(report["result"]["relay"]["resident_kb"], 1000)
         for key in ("cpu", "kernel", "cores", "host"):
-            self.assertIn(key, told["machine"])
-        self.assertEqual(told["conditions"]["flows"], 2 * CALLS)
-        self.assertIn("millrace-load run", told["command_line"])
+            self.assertIn(key, report["machine"])
+        self.assertEqual(report["conditions"]["flows"], 2 * CALLS)
+        self.assertIn("millrace-load run", report["command_line"])
         self.assert_nothing_left()
 
     def test_voice_behind_nats_with_rtcp_mux(self):
-        self.assert_all_heard(self.voice("--nat", "--rtcp-mux", "--connections", "kept"))
+        self.assert_all_received(self.voice("--nat", "--rtcp-mux", "--connections", "kept"))
 
-    def test_voice_signalled_by_udp(self):
-        told = self.measure(self.bed.caller, *self.words("run", f"udp:127.0.0.1:{UDP_PORT}"),
-                            "--control-netns", self.bed.relay.path, "--calls", CALLS,
-                            "--duration", 2, "--rtcp-interval", 0.5, "--max-loss", 0,
-                            spoilt=self.late)
-        self.assert_all_heard(told)
+    def test_voice_signalled_over_udp(self):
+        report = self.measure(self.bed.caller, *self.words("run", f"udp:127.0.0.1:{UDP_PORT}"),
+                              "--control-netns", self.bed.relay.path, "--calls", CALLS,
+                              "--duration", 2, "--rtcp-interval", 0.5, "--max-loss", 0,
+                              spoilt=self.late)
+        self.assert_all_received(report)
 
     def test_voice_signalled_as_rtpproxy(self):
         path = self.settings["control"][0]["path"]
-        self.assert_all_heard(self.voice("--protocol", "rtpproxy", control=f"unix:{path}"))
+        self.assert_all_received(self.voice("--protocol", "rtpproxy", control=f"unix:{path}"))
 
     def test_voice_signalled_as_mediaproxy(self):
-        self.assert_all_heard(self.voice("--protocol", "mediaproxy",
+        self.assert_all_received(self.voice("--protocol", "mediaproxy",
                                          control=f"unix:{self.relay.mediaproxy_socket}"))
 
     def test_video(self):
-        told = self.measure(self.bed.caller, *self.words("run"), "--codec", "video", "--calls", 5,
-                            "--duration", 1, "--max-loss", 0)
-        self.assertEqual(told["conditions"]["datagram_bytes"], 1212)
-        self.assertAlmostEqual(told["result"]["sent"], 1000, delta=100)
+        report = self.measure(self.bed.caller, *self.words("run"), "--codec", "video", "--calls", 5,
+                              "--duration", 1, "--max-loss", 0)
+        self.assertEqual(report["conditions"]["datagram_bytes"], 1212)
+        self.assertAlmostEqual(report["result"]["sent"], 1000, delta=100)
 
     def test_voice_on_a_device(self):
-        """Where the kernel has another address: it leaves the generator's to it."""
+        """The kernel on this device has another address, so it ignores the generator's packets."""
         for device in ("net_af_packet0,iface=eth0", "net_af_xdp0,iface=eth0,force_copy=1"):
             with self.subTest(device):
-                told = self.on_device(self.bed.attacker, self.relay, device)
-                self.assertEqual(told["conditions"]["device"], device)
+                report = self.on_device(self.bed.attacker, self.relay, device)
+                self.assertEqual(report["conditions"]["device"], device)
 
-    def test_calls_come_and_go(self):
-        told = self.measure(self.bed.caller, *self.words("churn"), "--calls", 5, "--cps", 20,
-                            "--hold", 1, "--duration", 3, "--max-loss", 0, "--every", 1)
-        result = told["result"]
+    def test_churn(self):
+        report = self.measure(self.bed.caller, *self.words("churn"), "--calls", 5, "--cps", 20,
+                              "--hold", 1, "--duration", 3, "--max-loss", 0, "--every", 1)
+        result = report["result"]
         self.assertAlmostEqual(result["signalling"]["up"], 60, delta=10)
         self.assertEqual(result["signalling"]["refused"], 0)
         self.assertGreaterEqual(len(result["series"]["rows"]), 3)
@@ -180,8 +180,8 @@ class MillraceTest(LoadCase, RelayCase):
         self.assert_nothing_left()
 
     def test_control_plane_alone(self):
-        told = self.measure(self.bed.caller, *self.words("control"), "--duration", 1)
-        result = told["result"]
+        report = self.measure(self.bed.caller, *self.words("control"), "--duration", 1)
+        result = report["result"]
         self.assertGreater(result["cycles"], 100)
         self.assertEqual(result["signalling"]["refused"], 0)
         self.assertGreater(result["relay"]["cpu_us_per_cycle"],
@@ -192,9 +192,9 @@ class MillraceTest(LoadCase, RelayCase):
 
     def test_latency_beside_an_echo(self):
         for connections in ("new", "kept"):
-            told = self.measure(self.bed.caller, *self.words("latency"), "--duration", 1,
-                                "--connections", connections)
-            offer = told["result"]["commands"]["offer"]
+            report = self.measure(self.bed.caller, *self.words("latency"), "--duration", 1,
+                                  "--connections", connections)
+            offer = report["result"]["commands"]["offer"]
             self.assertGreater(offer["took_us"]["count"], 50)
             self.assertEqual(offer["echo_us"]["count"], offer["took_us"]["count"])
         self.assert_nothing_left()
@@ -204,9 +204,9 @@ class MillraceTest(LoadCase, RelayCase):
             return not any(trial["calls"] == CALLS and not trial["generator_limited"]
                            for trial in result["trials"])
 
-        told = self.measure(self.bed.caller, *self.words("search"), "--calls", CALLS,
-                            "--duration", 1, "--allow", 2, spoilt=spoilt)
-        result = told["result"]
+        report = self.measure(self.bed.caller, *self.words("search"), "--calls", CALLS,
+                              "--duration", 1, "--allow", 2, spoilt=spoilt)
+        result = report["result"]
         tried = {trial["calls"]: trial for trial in result["trials"]}
         self.assertIn(result["ndr"]["calls"], tried)
         self.assertLessEqual(tried[result["ndr"]["calls"]]["lost"], 2)
@@ -214,49 +214,49 @@ class MillraceTest(LoadCase, RelayCase):
         self.assertEqual(result["ndr"]["packets_per_second"], 100 * result["ndr"]["calls"])
 
     def test_overload(self):
-        told = self.measure(self.bed.caller, *self.words("overload"), "--calls", CALLS,
-                            "--duration", 1, "--flood", 1,
-                            spoilt=lambda result: not result["generator"]["kept_up"])
-        overload = told["result"]["overload"]
+        report = self.measure(self.bed.caller, *self.words("overload"), "--calls", CALLS,
+                              "--duration", 1, "--flood", 1,
+                              spoilt=lambda result: not result["generator"]["kept_up"])
+        overload = report["result"]["overload"]
         self.assertAlmostEqual(overload["before"]["sent_pps"], PACKETS, delta=PACKETS / 10)
         self.assertAlmostEqual(overload["flood"]["sent_pps"], 4 * PACKETS, delta=PACKETS / 2)
         self.assertIsNotNone(overload["recovery_s"])
 
-    def test_interrupted_it_tells_what_it_has(self):
+    def test_sigint_reports_partial_results(self):
         generator = Generator(self.bed.caller, *self.words("run"), "--calls", CALLS,
                               "--duration", 50)
         relayed = self.relayed()
         deadline = time.monotonic() + 20 * SLOWNESS
-        # Its warm-up is a second of PACKETS, and more than that has been relayed by now.
+        # The warm-up is 1 s of PACKETS: twice as many have been relayed after it.
         while self.relayed() < relayed + 2 * PACKETS and time.monotonic() < deadline:
             time.sleep(0.05)
         generator.process.send_signal(signal.SIGINT)
-        status, told = generator.end()
-        self.assertEqual(status, 0, generator.complaint)
-        self.assertFalse(told["result"]["complete"])
-        self.assertGreater(told["result"]["received"], 0)
-        self.assertLess(told["result"]["seconds"], 20)
+        status, report = generator.end()
+        self.assertEqual(status, 0, generator.errors)
+        self.assertFalse(report["result"]["complete"])
+        self.assertGreater(report["result"]["received"], 0)
+        self.assertLess(report["result"]["seconds"], 20)
         self.assert_nothing_left()
 
-    def test_what_cannot_be_is_told_with_the_remedy(self):
-        for words, status, complaint in (
+    def test_errors_name_the_remedy(self):
+        for words, status, error in (
                 (self.words("run", "unix:/nonexistent/ng.sock"), 1, "is it running"),
                 ((*self.words("run")[:3], "--caller", "203.0.113.77"), 1, "cannot bind"),
                 (self.words("churn"), 2, "--cps and --hold"),
                 ((*self.words("run"), "--direction", "no,where"), 1, "the relay refuses calls")):
             generator = Generator(self.bed.caller, *words, "--duration", 1)
             self.assertEqual(generator.end()[0], status, words)
-            self.assertIn(complaint, generator.complaint)
+            self.assertIn(error, generator.errors)
 
     def test_a_missed_requirement_is_status_1(self):
-        told = self.measure(self.bed.caller, *self.words("run"), "--calls", 2, "--duration", 1,
-                            "--max-delay", 0, status=1)
-        self.assertFalse(told["met"])
+        report = self.measure(self.bed.caller, *self.words("run"), "--calls", 2, "--duration", 1,
+                              "--max-delay", 0, status=1)
+        self.assertFalse(report["met"])
 
 
 @unittest.skipUnless(shutil.which("rtpengine"), "no rtpengine (Debian package rtpengine-daemon)")
 class DirectTest(LoadCase, Case):
-    """Generator and relay share memory, with no kernel between them."""
+    """Generator and relay over shared memory, without the kernel between them."""
 
     def test_memif(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -267,7 +267,7 @@ class DirectTest(LoadCase, Case):
             relay.check_stop()
 
     def reserve(self, pages):
-        """That many more huge pages of 2 MB, for virtio-user; given back."""
+        """Reserves `pages` more huge pages of 2 MB for virtio-user until the test's end."""
         reserved = pathlib.Path("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages")
         before = reserved.read_text()
         try:
@@ -293,12 +293,12 @@ class RealmLoadTest(LoadCase, RelayCase):
     settings = {"interface": REALMS}
 
     def test_voice_over_ipv6(self):
-        told = self.measure(self.bed.caller, "run", "--control", f"unix:{self.relay.socket}",
-                            "--caller", CALLER6, "--callee", CALLER6, "--direction",
-                            "public,guests", "--calls", CALLS, "--duration", 2, "--warm-up", 1,
-                            "--rtcp-interval", 0.5, "--max-loss", 0, "--nap-us", 500,
-                            spoilt=self.late)
-        self.assert_all_heard(told)
+        report = self.measure(self.bed.caller, "run", "--control", f"unix:{self.relay.socket}",
+                              "--caller", CALLER6, "--callee", CALLER6, "--direction",
+                              "public,guests", "--calls", CALLS, "--duration", 2, "--warm-up", 1,
+                              "--rtcp-interval", 0.5, "--max-loss", 0, "--nap-us", 500,
+                              spoilt=self.late)
+        self.assert_all_received(report)
 
 
 class RtpengineTest(LoadCase, unittest.TestCase):
@@ -332,10 +332,10 @@ class RtpengineTest(LoadCase, unittest.TestCase):
                 time.sleep(0.05)
 
     def test_voice(self):
-        told = self.measure(self.space, "run", "--control", f"udp:{self.RELAY}:2223", "--caller",
-                            self.NEAR, "--callee", self.FAR, "--calls", CALLS, "--duration", 2,
-                            "--rtcp-interval", 0.5, "--max-loss", 0, "--nap-us", 500,
-                            "--relay-pid", self.process.pid, spoilt=self.late)
-        self.assert_all_heard(told)
-        self.assertGreater(told["result"]["relay"]["cpu_s"], 0)
-        self.assertNotIn("relay_workers", told["result"])
+        report = self.measure(self.space, "run", "--control", f"udp:{self.RELAY}:2223", "--caller",
+                              self.NEAR, "--callee", self.FAR, "--calls", CALLS, "--duration", 2,
+                              "--rtcp-interval", 0.5, "--max-loss", 0, "--nap-us", 500,
+                              "--relay-pid", self.process.pid, spoilt=self.late)
+        self.assert_all_received(report)
+        self.assertGreater(report["result"]["relay"]["cpu_s"], 0)
+        self.assertNotIn("relay_workers", report["result"])
