@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a proxy may ask about the media of a call and do to it: statistics, block, silence, DTMF."""
+"""Media commands of the proxy: statistics, block, silence, DTMF."""
 
 import struct
 import time
@@ -16,14 +16,14 @@ def ntp_middle(seconds):
 
 
 def sender_report(phone):
-    """RFC 3550 section 6.4.1, without blocks; returns it and what an LSR of it says."""
+    """A sender report without blocks (RFC 3550 section 6.4.1), and the LSR that refers to it."""
     middle = ntp_middle(time.time())
     return struct.pack("!BBHIIIIII", 0x80, 200, 6, phone.ssrc, middle >> 16,
                        middle << 16 & 0xffffffff, phone.timestamp, 0, 0), middle
 
 
 def receiver_report(phone, about, lsr, delay, lost=0, jitter=0):
-    """Section 6.4.2: one block; `delay` in seconds since the report that it answers."""
+    """A receiver report with one block (section 6.4.2); `delay` (DLSR) in seconds."""
     return struct.pack("!BBHIIIIIII", 0x81, 201, 7, phone.ssrc, about.ssrc, lost << 24,
                        about.sequence, jitter, lsr, int(delay * 65536))
 
@@ -45,10 +45,10 @@ class MediaTest(RelayCase):
     def stream(self, call, tag, component=0):
         return call.query()["tags"][tag]["medias"][0]["streams"][component]
 
-    def test_query_tells_the_quality_that_receivers_report(self):
+    def test_query_reports_rtcp_quality(self):
         call = self.started(metadata="tenant=7")
         caller, callee = call.caller, call.callee
-        # Nothing is sent back by a party that the relay has not heard on that port.
+        # The relay sends RTCP to a party only after that party's RTCP has latched.
         for phone in (callee, caller):
             phone.send_rtcp()
         receive(callee.rtcp, 1, 1)
@@ -69,7 +69,7 @@ class MediaTest(RelayCase):
         self.assertEqual(average["packet loss"], 10)
         self.assertEqual(average["jitter"], 10)
         self.assertGreater(average["round-trip time"], 0)
-        self.assertLess(average["round-trip time"], 150_000, "µs: what it waited does not count")
+        self.assertLess(average["round-trip time"], 150_000, "µs: without the DLSR")
         self.assertIn(average["MOS"], range(30, 42), "10 % lost")
         self.assertLessEqual(abs(source["lowest MOS"]["reported at"] - time.time()), 3)
         self.assertNotIn("average MOS", stats["SSRC"][str(callee.ssrc)])
@@ -77,7 +77,7 @@ class MediaTest(RelayCase):
         deleted = call.delete()
         self.assertEqual(deleted["SSRC"][str(caller.ssrc)]["average MOS"], average)
 
-    def test_query_tells_why_there_is_no_audio(self):
+    def test_query_reports_endpoints_and_drops(self):
         call = self.started()
         stream = self.stream(call, call.to_tag)
         self.assertEqual(stream["advertised endpoint"]["port"], call.callee.port)
@@ -86,7 +86,7 @@ class MediaTest(RelayCase):
         self.assertEqual(stream["sent to"]["address"], CALLER)
         media = call.query()["tags"][call.to_tag]["medias"][0]
         self.assertEqual(media["may be heard from"], [CALLEE])
-        # Another phone, at another address, sends to the callee's port.
+        # A stranger at another address sends to the callee's port.
         stranger = self.phone(self.bed.attacker, "198.18.0.66")
         stranger.to = call.callee.to
         for _ in range(3):
@@ -99,7 +99,7 @@ class MediaTest(RelayCase):
                          {"family": "IPv4", "address": "198.18.0.66", "port": stranger.port})
         call.delete()
 
-    def test_blocked_media_is_dropped_and_comes_back(self):
+    def test_block_and_unblock_media(self):
         call = self.started()
         caller, callee = call.caller, call.callee
         self.command("block media", call, from_tag=call.from_tag)
@@ -142,7 +142,7 @@ class MediaTest(RelayCase):
         self.assertEqual(self.stream(call, call.from_tag)["drops"]["dtmf_blocked"], 3)
         call.delete()
 
-    def test_what_cannot_be_done_is_an_error(self):
+    def test_unsupported_commands_are_errors(self):
         call = self.started()
         for command in ("start recording", "play media", "subscribe request", "publish"):
             with self.assertRaisesRegex(Refused, f'^Command "{command}" is not supported: '):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Kamailio's own mediaproxy module, with the example configuration that is shipped."""
+"""Kamailio's mediaproxy module with the shipped example configuration."""
 
 import json
 import signal
@@ -21,7 +21,7 @@ class MediaproxyTest(SipCase):
         self.start_proxy(CONFIG, f'MR_MEDIAPROXY="{self.relay.mediaproxy_socket}"')
 
     def ask(self, line):
-        """A management command's answer."""
+        """Sends a management command; returns the reply."""
         with connected(self.relay.mediaproxy_socket) as client:
             client.sendall(line.encode() + b"\r\n")
             answer = b""
@@ -39,7 +39,7 @@ class MediaproxyTest(SipCase):
         self.whole_call()
         self.relay.check_stop()
 
-    def test_sessions_tell_how_a_call_goes(self):
+    def test_sessions_report_the_state_of_a_call(self):
         dialog = Dialog(self.alice, self.bob)
         offered, answered = dialog.set_up()
         for sdp in (offered, answered):
@@ -59,7 +59,7 @@ class MediaproxyTest(SipCase):
         self.assertEqual(self.stream()["status"], "on hold")
         self.assert_heard(*heard(self.alice.phone, self.bob.phone))  # music on hold
 
-        resumed = dialog.set_up(self.bob)  # the callee takes it up again
+        resumed = dialog.set_up(self.bob)  # the callee resumes the call
         self.assertEqual([endpoints(sdp) for sdp in resumed],
                          [endpoints(sdp) for sdp in (answered, offered)])
         self.assertEqual(self.stream()["status"], "active")

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Network namespaces without names: held by a file descriptor, gone with this process.
+"""Network namespaces without names: held by a file descriptor, removed when this process ends.
 
-Nothing is left behind by a test that is killed, and two runs at a time cannot meet. A namespace
-is entered by a thread for the length of a `with` block; sockets and processes made in the block
-stay in it.
+A killed test leaves nothing behind, and two runs at a time do not collide. A thread enters a
+namespace for the length of a `with` block; sockets and processes made in the block stay in it.
 """
 
 import ctypes
@@ -21,14 +20,14 @@ def _setns(fd):
 
 
 class Namespace:
-    """Without IPv6, unless asked for: nobody is to solicit or advertise on its own."""
+    """IPv6 is off unless asked for, so that the kernel sends no solicitations or advertisements."""
 
     def __init__(self, ipv6=False):
-        # Made by a thread of its own, so that this one stays where it is.
+        # unshare() moves its thread, so a helper thread makes the namespace.
         maker = threading.Thread(target=self._make)
         maker.start()
         maker.join()
-        self._homes = threading.local()  # threads enter and leave, each for itself
+        self._homes = threading.local()  # each thread enters and leaves on its own
         with self:
             for name in ("all", "default"):
                 _write(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6", "0" if ipv6 else "1")
@@ -55,7 +54,7 @@ class Namespace:
         return f"/proc/{os.getpid()}/fd/{self.fd}"
 
     def ip(self, *commands):
-        """Runs commands of iproute2's `ip`, one a string."""
+        """Runs iproute2 commands, one per string, without the leading `ip`."""
         with self:
             subprocess.run(["ip", "-batch", "-"], input="\n".join(commands) + "\n", text=True,
                            check=True)
@@ -70,11 +69,11 @@ class Namespace:
 
 
 def cable(left, left_name, right, right_name):
-    """Joins two namespaces by a veth pair, both ends up."""
+    """Connects two namespaces by a veth pair, both ends up."""
     left.ip(f"link add {left_name} type veth peer name {right_name} netns {right.path}")
     for space, name in ((left, left_name), (right, right_name)):
         with space:
-            # veth hands out half-made UDP checksums, which only another kernel can finish.
+            # With TX offload, veth passes partial UDP checksums, which only a kernel completes.
             subprocess.run(["ethtool", "-K", name, "tx", "off"], check=True,
                            stdout=subprocess.DEVNULL)
         space.ip(f"link set {name} up")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A client of the ng protocol: what a SIP proxy's rtpengine module does, on UNIX or UDP sockets."""
+"""A client of the ng protocol, like a SIP proxy's rtpengine module, on UNIX or UDP sockets."""
 
 import itertools
 import json
@@ -10,7 +10,7 @@ from lab.ng import decode, encode
 
 
 def connected(path, timeout=5):
-    """A stream to a UNIX socket."""
+    """Connects to a UNIX stream socket."""
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     made.settimeout(timeout)
     try:
@@ -22,11 +22,11 @@ def connected(path, timeout=5):
 
 
 class Refused(Exception):
-    """The relay answered with an error; the text is its error-reason."""
+    """The relay replied with an error; the text is its error-reason."""
 
 
 class Client:
-    """Sends commands; a method a command, keys as keyword arguments (`call_id` is call-id)."""
+    """Sends commands, with keys as keyword arguments (`call_id` is call-id)."""
 
     def command(self, command, **keys):
         message = {"command": command}
@@ -44,7 +44,7 @@ class Client:
 
 
 class UnixClient(Client):
-    """As Kamailio and OpenSIPS do: connect, send, one read, close; no cookie."""
+    """Like Kamailio and OpenSIPS: connect, send, read once, close; no cookie."""
 
     def __init__(self, path):
         self.path = path
@@ -59,7 +59,7 @@ class UnixClient(Client):
 
 
 class UdpClient(Client):
-    """With a cookie, from inside a namespace; in bencode or JSON."""
+    """Sends from inside a namespace, with a cookie, in bencode or JSON."""
 
     def __init__(self, space, port, as_json=False, address="127.0.0.1"):
         with space:

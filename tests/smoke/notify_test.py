@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Notifications of calls that the relay ends, and real Kamailio acting on them."""
+"""Call notifications, and real Kamailio that acts on them."""
 
 import json
 import pathlib
@@ -26,7 +26,7 @@ class Events:
         self.text = b""
 
     def until(self, event, seconds):
-        """All events up to the first of this kind."""
+        """Reads events up to the first of this kind; returns them."""
         deadline = time.monotonic() + seconds
         while True:
             *lines, _ = self.text.split(b"\n")
@@ -48,7 +48,7 @@ class Events:
 
 
 class EventsTest(Case):
-    """The stream of events alone."""
+    """The event stream, without a proxy."""
 
     def setUp(self):
         super().setUp()
@@ -60,7 +60,7 @@ class EventsTest(Case):
         self.events = Events(self.folder / "events.sock")
         self.addCleanup(self.events.socket.close)
 
-    def test_a_call_from_start_to_its_record(self):
+    def test_events_of_a_call_from_start_to_end(self):
         call = self.call(self.relay.ng)
         with Traffic(call) as traffic:
             seen = self.events.until("latched", 3 * SLOWNESS)
@@ -78,7 +78,7 @@ class EventsTest(Case):
             self.assertEqual(rtp["lost"], 0)
         self.relay.check_stop()
 
-    def test_a_media_timeout_and_the_relays_own_end(self):
+    def test_events_of_media_timeout_and_forced_end(self):
         silent = self.call(self.relay.ng)
         seen = self.events.until("end", 8 * SLOWNESS)
         self.assertEqual([line["event"] for line in seen[-2:]], ["timeout", "end"])
@@ -92,7 +92,7 @@ class EventsTest(Case):
 
 
 class FakeProxy:
-    """A proxy's JSON-RPC socket, which answers every request when `run` is called."""
+    """A proxy's JSON-RPC socket, which answers requests while `run` is active."""
 
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -100,7 +100,7 @@ class FakeProxy:
         self.calls = []
 
     def run(self, process):
-        """Until the relay has ended."""
+        """Answers requests until the relay has exited."""
         while process.poll() is None:
             if not select.select([self.socket], [], [], 0.1)[0]:
                 continue
@@ -114,7 +114,7 @@ class FakeProxy:
 class MassEndTest(Case):
     """Many calls end at once."""
 
-    calls = 5000  # more than the relay ends in one portion
+    calls = 5000  # more than the relay ends per tick
 
     def setUp(self):
         super().setUp()
@@ -136,7 +136,7 @@ class MassEndTest(Case):
             relay.ng.command("answer", sdp=sdp.format(CALLEE), to_tag="b", **keys)
         return relay
 
-    def test_the_proxy_is_notified_of_every_call(self):
+    def test_proxy_is_notified_of_every_call(self):
         proxy = FakeProxy(self.rpc)
         self.addCleanup(proxy.socket.close)
         relay = self.start(self.calls, 30)
@@ -146,21 +146,21 @@ class MassEndTest(Case):
         self.assertEqual(len(set(proxy.calls)), self.calls)
         self.assertNotIn("notifications-lost", relay.log.read_text())
 
-    def test_calls_that_time_out_together_are_one_line_too(self):
+    def test_mass_timeout_is_logged(self):
         relay = self.start(60, 1, media=2)
         while relay.ng.statistics()["currentstatistics"]["sessionsown"]:
             time.sleep(0.1)
         self.assertRegex(relay.log.read_text(), r"mass-timeout .*calls=\d+")
         relay.check_stop()
 
-    def test_a_dead_proxy_delays_the_stop_as_long_as_configured(self):
+    def test_dead_proxy_delays_the_stop_by_the_notify_timeout(self):
         relay = self.start(3, 1)
         begin = time.monotonic()
         self.assertEqual(relay.stop(20), 0)
         self.assertGreater(time.monotonic() - begin, 1)
         self.assertRegex(relay.text(), "notifications-lost .*calls=3")
 
-    def test_a_second_signal_waits_for_nobody(self):
+    def test_second_signal_stops_at_once(self):
         relay = self.start(3, 30)
         relay.process.send_signal(signal.SIGTERM)
         while "stopping" not in relay.text():
@@ -172,7 +172,7 @@ class MassEndTest(Case):
 
 @unittest.skipIf(MISSING, f"not installed: {' '.join(MISSING)}")
 class KamailioTest(Case):
-    """Kamailio, Debian's, with the shipped configuration, between two SIPp that speak RTP."""
+    """Debian's Kamailio with the shipped configuration, between two SIPp that send RTP."""
 
     workers = 2
 
@@ -193,9 +193,9 @@ class KamailioTest(Case):
         self.callee = Sipp(self.children, self.bed.callee, CALLEE, GATEWAY)
         self.assertEqual(self.callee.run("register", "-m", 1).wait(10 * SLOWNESS), 0)
 
-    def wait_for(self, true, seconds, what):
+    def wait_for(self, condition, seconds, what):
         deadline = time.monotonic() + seconds
-        while not true():
+        while not condition():
             if time.monotonic() > deadline:
                 self.fail(f"no {what} within {seconds} s\n{self.relay.text()}\n"
                           f"{self.kamailio.log()[-2000:]}")
@@ -204,22 +204,22 @@ class KamailioTest(Case):
     def sessions(self):
         try:
             return self.relay.ng.statistics()["currentstatistics"]["sessionsown"]
-        except OSError:  # it is starting
+        except OSError:  # the relay is starting
             return 0
 
-    def both_speak(self):
-        """Both parties of the one call are latched and have sent more than a burst."""
+    def both_send_media(self):
+        """Both parties of the one call have sent more than 10 RTP packets."""
         call, = self.relay.ng.command("list", limit=9)["calls"]
         tags = self.relay.ng.command("query", call_id=call)["tags"].values()
         return len(tags) == 2 and all(tag["medias"][0]["streams"][0]["stats"]["packets"] > 10
                                       for tag in tags)
 
-    def test_a_phones_power_cut_sends_bye_to_the_other(self):
-        # One call; the callee ends well only if it gets a BYE, and speaks until then.
+    def test_power_cut_of_a_phone_sends_bye_to_its_peer(self):
+        # The callee sends RTP until it gets a BYE and exits with status 0 only then.
         callee = self.callee.run("callee", "-m", 1)
         caller = self.caller.run("caller", "-m", 1, "-d", 600_000)
         self.wait_for(lambda: self.sessions() == 1, 10 * SLOWNESS, "call")
-        self.wait_for(self.both_speak, 10 * SLOWNESS, "media both ways")
+        self.wait_for(self.both_send_media, 10 * SLOWNESS, "media both ways")
         self.assertIsNone(callee.poll())
         caller.send_signal(signal.SIGKILL)
         cut = time.monotonic()
@@ -237,10 +237,10 @@ class RestartTest(KamailioTest):
     """One SIP worker: a blocked worker delays the next message of every sender."""
 
     workers = 1
-    test_a_phones_power_cut_sends_bye_to_the_other = None
+    test_power_cut_of_a_phone_sends_bye_to_its_peer = None
 
     def longest_answer(self, seconds):
-        """The longest that the worker kept an OPTIONS waiting."""
+        """The longest time that an OPTIONS waited for its answer."""
         longest, deadline = 0.0, time.monotonic() + seconds
         while time.monotonic() < deadline:
             waited = self.kamailio.probe.ask(patience=2.0)
@@ -249,7 +249,7 @@ class RestartTest(KamailioTest):
             time.sleep(0.005)
         return longest
 
-    def test_a_killed_and_restarted_relay_blocks_no_worker(self):
+    def test_relay_restart_blocks_no_sip_worker(self):
         self.callee.run("callee", "-aa")
         calls = self.caller.run("caller", "-r", 10, "-d", 300, "-l", 50)
         self.wait_for(lambda: self.sessions() > 0, 10 * SLOWNESS, "call")

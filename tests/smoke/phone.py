@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A party of a call: plain UDP sockets in a namespace that send and check RTP and RTCP."""
+"""A party of a call: UDP sockets in a namespace that send and receive RTP and RTCP."""
 
 import collections
 import itertools
@@ -16,7 +16,7 @@ _ports = itertools.count(20000, 2)
 
 
 class Phone:
-    """`address` is in `space`; the SDP may name another one (`sdp_address`), as behind a NAT."""
+    """`address` is in `space`; the SDP may have another one (`sdp_address`), as behind a NAT."""
 
     def __init__(self, space, address, sdp_address=None):
         self.space, self.address = space, address
@@ -38,7 +38,7 @@ class Phone:
         return made
 
     def sdp(self, direction="sendrecv", address=None, mux=False, media=None):
-        """An SDP body of one stream; `media` replaces the m= line's words after the port."""
+        """An SDP body with one media section; `media` replaces the m= line and more lines."""
         address = address or self.sdp_address
         named = f"IN {family(address)} {address}"
         lines = ["v=0", f"o=- 1 1 {named}", "s=call", f"c={named}", "t=0 0",
@@ -48,17 +48,17 @@ class Phone:
         return "\r\n".join(lines) + "\r\n"
 
     def connect(self, sdp):
-        """Sends where the relay's SDP says from now on."""
+        """Sends to the endpoints of the relay's SDP from now on."""
         self.to, self.rtcp_to = endpoints(sdp)
 
     def rebind(self):
-        """As a NAT that gives a new port: same address, same stream."""
+        """Moves to a new port, as a NAT rebinding does: same address, same stream."""
         self.rtp.close()
         self.port = next(_ports)
         self.rtp = self._bind(self.port)
 
     def packet(self, payload=None, payload_type=0):
-        """The next RTP packet of this phone's stream, 20 ms of G.711."""
+        """The next RTP packet of this phone's stream: 20 ms of G.711."""
         self.sequence = (self.sequence + 1) % 65536
         self.timestamp = (self.timestamp + 160) % 2**32
         header = struct.pack("!BBHII", 0x80, payload_type, self.sequence, self.timestamp, self.ssrc)
@@ -83,7 +83,7 @@ class Phone:
         return data
 
     def drain(self):
-        """What has arrived on both sockets, thrown away."""
+        """Discards what has arrived on both sockets."""
         receive(self.rtp, 0)
         receive(self.rtcp, 0)
 
@@ -93,12 +93,12 @@ class Phone:
 
 
 def family(address):
-    """As SDP and ng call it."""
+    """The address family's name in SDP and ng."""
     return "IP6" if ":" in address else "IP4"
 
 
 def endpoints(sdp):
-    """Where the first stream of an SDP body wants its RTP and its RTCP."""
+    """The RTP and the RTCP endpoint of the first media section of an SDP body."""
     address = re.search(r"^c=IN IP[46] (\S+)", sdp, re.MULTILINE)[1]
     port = int(re.search(r"^m=\w+ (\d+)", sdp, re.MULTILINE)[1])
     rtcp = re.search(r"^a=rtcp:(\d+)", sdp, re.MULTILINE)
@@ -106,7 +106,7 @@ def endpoints(sdp):
 
 
 def receive(sock, seconds, count=None):
-    """Packets until `count` are there or `seconds` are over."""
+    """Receives packets until `count` have arrived or `seconds` have passed."""
     packets, deadline = [], time.monotonic() + seconds
     while count is None or len(packets) < count:
         try:
@@ -120,7 +120,7 @@ def receive(sock, seconds, count=None):
 
 
 def heard(sender, receiver, count=20, patience=2.0, pace=0.002, datagrams=None):
-    """Sends RTP packets, or these datagrams; returns them and what the receiver heard of them."""
+    """Sends `count` RTP packets, or `datagrams`; returns what was sent and what was received."""
     sent, got = [], []
     for data in datagrams or [None] * count:
         sent.append(sender.send(data))
@@ -129,7 +129,7 @@ def heard(sender, receiver, count=20, patience=2.0, pace=0.002, datagrams=None):
 
 
 def open_path(sender, receiver, seconds=3.0, datagram=None):
-    """Sends until the receiver hears it: latched, neighbours resolved. False: it never did."""
+    """Sends until the receiver gets a packet: latched, next hops resolved. False: timed out."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         sender.send(datagram)
@@ -140,7 +140,7 @@ def open_path(sender, receiver, seconds=3.0, datagram=None):
 
 
 class Traffic:
-    """Media both ways for as long as a `with` block lasts: a packet each 5 ms and direction."""
+    """Media in both directions during a `with` block, one packet per direction every 5 ms."""
 
     def __init__(self, call):
         self.pair = (call.caller, call.callee)
@@ -168,7 +168,7 @@ class Traffic:
 
     @property
     def lost(self):
-        """Packets sent and not heard, in both directions."""
+        """Packets sent and not received, in both directions."""
         caller, callee = self.pair
         return sum(len(set(self.sent[a]) - {packet.data for packet in self.heard[b]})
                    for a, b in ((caller, callee), (callee, caller)))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The seven practices of NAT traversal, numbered as in the shipped Kamailio examples.
 
-The sixth, the relay near the subscriber, of rtpengine and rtpproxy is in their own tests.
+Practice 6, the relay near the subscriber, is tested for rtpengine and rtpproxy in their own files.
 """
 
 import pathlib
@@ -25,7 +25,7 @@ def candidates(sdp):
 
 
 class PracticesTest(SipCase):
-    host = "100.64.0.50"  # of the phones, as their NAT shows them
+    host = "100.64.0.50"  # the phones' public address
 
     @classmethod
     def setUpClass(cls):
@@ -43,20 +43,20 @@ class PracticesTest(SipCase):
                           f'MR_{module.upper()}="{scheme}{self.tap.at}"')
         log = self.relay.folder / "kamailio.log"
         self.assertTrue(self.alice.register(), log.read_text("utf-8", "replace")[-4000:])
-        # What the phones believe to be.
+        # The private addresses that the phones put into Contact.
         self.alice.contact = "Contact: <sip:alice@192.168.1.60:5060>"
         self.bob.contact = "Contact: <sip:bob@192.168.1.50:5060>"
 
     def register(self):
-        """Bob asks for an hour."""
+        """Registers bob with Expires: 3600."""
         self.bob.send("REGISTER sip:127.0.0.1 SIP/2.0", [
             "Via: SIP/2.0/UDP 192.168.1.50:5060;branch=z9hG4bKnat",
             f"From: <{self.bob.address}>;tag=r", f"To: <{self.bob.address}>", "Call-ID: nat",
             "CSeq: 1 REGISTER", "Max-Forwards: 70", "Expires: 3600"])
         reply = self.bob.receive("SIP/2.0 200")
-        # (1) It came back to where the request came from, whatever the Via said.
+        # (1) The response goes to the source of the request, not to the Via address.
         self.assertRegex(header("Via", reply), f"rport=5080;received={self.host}$")
-        # (2) 85 seconds. (5) The source is stored beside the contact, which stays.
+        # (2) The proxy grants 85 s. (5) It stores the source beside the unchanged contact.
         self.assertEqual(header("Contact", reply), '<sip:bob@192.168.1.50:5060>;expires=85;'
                                                    f'received="sip:{self.host}:5080"')
 
@@ -69,12 +69,12 @@ class PracticesTest(SipCase):
         self.alice.receive("SIP/2.0 200")
 
     def call(self):
-        """The SDP of the offer and the answer as their readers saw them."""
+        """Makes two calls; returns the first one's SDP as the callee and the caller received it."""
         dialog = Dialog(self.alice, self.bob)
         offer, answer = sdps()
         seen = dialog.set_up(offer=offer, answer=answer)
-        # (1) The INVITE got to Bob by (5), and its later requests get to Alice by an alias.
-        # (7) Otherwise the contact is her own, and so are the dialog's names, checked by set_up.
+        # (1) The INVITE reaches bob by (5); requests within the dialog reach alice by an alias.
+        # (7) The rest of the contact and the dialog's identifiers are unchanged (see set_up).
         self.assertEqual(dialog.targets, {
             self.bob: f"sip:alice@192.168.1.60:5060;alias={self.host}~5070~1",
             self.alice: f"sip:bob@192.168.1.50:5060;alias={self.host}~5080~1"})
@@ -85,7 +85,7 @@ class PracticesTest(SipCase):
         dialog.bye(self.alice)
         self.assertEqual(self.calls(), [])
         self.relay.check_stop()
-        # (4) All candidates of the phones' own pass.
+        # (4) The phones' own candidates pass unchanged.
         for own, passed in zip((offer, answer), seen):
             self.assertEqual([line for line in candidates(passed) if " typ relay" not in line],
                              candidates(own))
@@ -106,10 +106,10 @@ class PracticesTest(SipCase):
         self.register()
         self.assert_kept_alive()
         self.call()
-        # (1) A private address in the SDP is replaced by where the message came from.
-        medias = [request.decode().split() for request in self.tap.requests()
-                  if request[:1] in (b"U", b"L")]
-        self.assertEqual([media[2] for media in medias[:4]], [self.host] * 4)
+        # (1) The module replaces a private address in the SDP by the source of the message.
+        commands = [request.decode().split() for request in self.tap.requests()
+                    if request[:1] in (b"U", b"L")]
+        self.assertEqual([command[2] for command in commands[:4]], [self.host] * 4)
 
     def test_mediaproxy(self):
         folder = pathlib.Path(tempfile.mkdtemp(prefix="millrace-mediaproxy-"))
@@ -119,7 +119,7 @@ class PracticesTest(SipCase):
         self.assert_kept_alive()
         for sdp in self.call():
             self.assertIn(" typ relay", sdp)
-        # (6) What the relay chooses by, told for each call: the phone's address and the proxy's.
+        # (6) Each update carries the phone's and the proxy's address, for the choice of a relay.
         updates = [request for request in self.tap.requests() if request.startswith(b"update")]
         self.assertEqual(len(updates), 4)
         for request in updates:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A real SIP proxy before the relay: Kamailio with the shipped example, and SIPp for phones."""
+"""A real SIP proxy in front of the relay: Kamailio with the shipped example, SIPp as phones."""
 
 import pathlib
 import shutil
@@ -17,7 +17,7 @@ MISSING = [program for program in ("kamailio", "sipp") if not shutil.which(progr
 
 
 class Children:
-    """Processes of one test, each with its log in the test's folder."""
+    """Child processes of one test, each with a log in the test's folder."""
 
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
@@ -43,7 +43,7 @@ class Children:
 
 
 def start_kamailio(children, space, config, *defines):
-    """Kamailio with this configuration and these `-A` defines, in the foreground."""
+    """Starts Kamailio in the foreground with this configuration and these `-A` defines."""
     runtime = children.folder / "kamailio"
     runtime.mkdir()
     return children.start(space, "kamailio", "kamailio", "-DD", "-E", "-f", config, "-Y", runtime,
@@ -52,7 +52,7 @@ def start_kamailio(children, space, config, *defines):
 
 
 class Kamailio:
-    """The proxy at `address`; `workers` SIP workers serve all that comes."""
+    """The proxy at `address`, with `workers` SIP workers."""
 
     def __init__(self, children, space, address, relay_socket, workers=2):
         self.children, self.space, self.address = children, space, address
@@ -71,7 +71,7 @@ class Kamailio:
 
 
 class Probe:
-    """Asks the proxy by OPTIONS, which it answers itself, and takes the time."""
+    """Sends OPTIONS, which the proxy answers itself, and measures the response time."""
 
     def __init__(self, space, address):
         with space:
@@ -80,7 +80,7 @@ class Probe:
         self.address, self.number = address, 0
 
     def ask(self, patience=0.5):
-        """Seconds until the answer came, or None."""
+        """Seconds until the answer arrived, or None."""
         self.number += 1
         host, port = self.socket.getsockname()
         self.socket.sendto(
@@ -100,11 +100,11 @@ class Probe:
 
 
 class Sipp:
-    """A SIPp in a phone's namespace; it speaks and listens on RTP as its scenario says."""
+    """SIPp in a phone's namespace; its scenario sends and receives RTP."""
 
     def __init__(self, children, space, address, proxy):
         self.children, self.space, self.address, self.proxy = children, space, address, proxy
-        # G.711 of no particular meaning, 8000 bytes a second.
+        # Arbitrary G.711 payload, 8000 bytes per second.
         (children.folder / "speech.pcmu").write_bytes(bytes(range(256)) * 125)
 
     def run(self, scenario, *options):

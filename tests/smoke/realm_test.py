@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Realms: both families, calls between them, two on one device, two devices, and their policies.
+"""Realms: IPv4 and IPv6, calls between families, one and two devices, address policies.
 
     caller .10    callee .20    attacker .66            far 203.0.113.20
            ::10          ::20            ::66               2001:db8:f::20
@@ -73,11 +73,11 @@ class RealmTest(RelayCase):
     settings = {"interface": REALMS}
 
     def passes(self, caller, callee, at_caller, at_callee, **keys):
-        """A call whose media and reports pass both ways, by these addresses of the relay."""
+        """Checks that RTP and RTCP pass in both directions, through these relay addresses."""
         call = self.call(self.ng, caller, callee, **keys)
         self.assertEqual((caller.to[0], callee.to[0]), (at_caller, at_callee))
         for sender, receiver in ((caller, callee), (callee, caller)):
-            # All lengths of the last word that is summed up, and a long one.
+            # Even and odd lengths, for the last word of the checksum, and a long payload.
             payloads = [bytes([n]) * size for n, size in enumerate((1, 2, 3, 160, 161, 1200))]
             sent, packets = heard(sender, receiver,
                                   datagrams=[sender.packet(payload) for payload in payloads])
@@ -90,7 +90,7 @@ class RealmTest(RelayCase):
         self.passes(self.phone(self.bed.caller, CALLER6), self.phone(self.bed.callee, CALLEE6),
                     ADDRESS6, ADDRESS6)
 
-    def test_party_behind_a_router_that_is_known_by_its_link_local_address(self):
+    def test_party_behind_a_link_local_gateway(self):
         self.passes(self.phone(self.bed.caller, CALLER6), self.phone(self.bed.far, FAR6),
                     ADDRESS6, ADDRESS6)
 
@@ -102,7 +102,7 @@ class RealmTest(RelayCase):
         self.passes(self.phone(self.bed.caller, CALLER6), self.phone(self.bed.callee, CALLEE),
                     ADDRESS6, ADDRESS, address_family="IP4")
 
-    def test_missing_udp_checksum_is_made_for_ipv6(self):
+    def test_missing_udp_checksum_is_computed_for_ipv6(self):
         caller = self.phone(self.bed.caller, CALLER)
         for sock in (caller.rtp, caller.rtcp):
             sock.setsockopt(socket.SOL_SOCKET, SO_NO_CHECK, 1)
@@ -127,7 +127,7 @@ class RealmTest(RelayCase):
         with self.assertRaisesRegex(Refused, reason, msg=address):
             call.offer(caller.sdp(address=address))
 
-    def test_destinations_that_a_relay_must_never_send_to(self):
+    def test_invalid_destinations_are_refused(self):
         for address in ("127.0.0.1", "0.1.2.3", "169.254.169.254", "255.255.255.255", "240.0.0.1",
                         "198.18.0.255", "198.18.0.0", "::1", "fe80::1", "::127.0.0.1",
                         "2002:7f00:1::", "64:ff9b::7f00:1", "64:ff9b::10.0.0.1"):
@@ -143,7 +143,7 @@ class RealmTest(RelayCase):
         self.refused(f"64:ff9b::{ATTACKER}", reason, direction=["guests", "public"])
         self.refused("10.1.2.3", reason, direction=["guests", "public"])
         self.refused(CALLER, "is no peer of interface 'core'", direction=["core", "public"])
-        # Who is denied is not heard either, whatever signalling makes of it.
+        # Packets from a denied address are dropped, whatever address the SDP has.
         caller = self.phone(self.bed.caller, CALLER)
         callee = self.phone(self.bed.attacker, ATTACKER, sdp_address=CALLEE)
         call = Call(self.ng, caller, callee, direction=["public", "guests"])

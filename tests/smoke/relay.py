@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The relay daemon under test: its config file, its process, its log."""
+"""The relay daemon under test: config file, process, log."""
 
 import json
 import os
@@ -15,20 +15,22 @@ from smoke.ng import UnixClient
 
 BUILD = pathlib.Path(os.environ.get("MILLRACE_BUILD", "build"))
 PROGRAM = BUILD / "control" / "millrace"
-SANITIZED = "san" in BUILD.name  # build-asan, build-tsan: all is several times slower
+SANITIZED = "san" in BUILD.name  # build-asan, build-tsan: several times slower
 SLOWNESS = 8 if SANITIZED else 1
 ADDRESS, SECOND_ADDRESS, GATEWAY = "198.18.0.2", "198.18.0.3", "198.18.0.1"
 UDP_PORT = 2223
 
 
 def toml(value):
-    """A value of a config file; JSON's notation is TOML's for what is used here."""
+    """A TOML value; for the types used here it is written like JSON."""
     return json.dumps(value)
 
 
 class Relay:
-    """`settings` replace the default ones: {"timeouts": {"media": 2}, "interface": {...}}; a list
-    of interfaces stands for all of them, and those of "control" are further sockets, in a list."""
+    """`settings` replace the defaults: {"timeouts": {"media": 2}, "interface": {...}}.
+
+    A list of interfaces replaces all of them. The list of "control" adds sockets.
+    """
 
     def __init__(self, space, settings=None, folder=None):
         self.space = space
@@ -57,7 +59,7 @@ class Relay:
         lines = []
         for name, values in tables.items():
             given = settings.get(name, {})
-            if isinstance(given, list):  # of whole interfaces
+            if isinstance(given, list):  # whole interfaces
                 for each in given:
                     lines += [f"[[{name}]]"] + [f"{k} = {toml(v)}" for k, v in each.items()]
                 continue
@@ -70,14 +72,14 @@ class Relay:
         return "\n".join(lines) + "\n"
 
     def spawn(self):
-        """Starts the process and returns it, ready or not."""
+        """Starts the process and returns it without waiting for it."""
         with self.space, open(self.log, "ab") as log:
             self.process = subprocess.Popen([PROGRAM, "--config", self.config], stdout=log,
                                             stderr=log, stdin=subprocess.DEVNULL)
         return self.process
 
     def start(self):
-        """Starts it and returns when it answers."""
+        """Starts the daemon and returns once it answers a ping."""
         self.spawn()
         deadline = time.monotonic() + 10 * SLOWNESS
         while True:
@@ -91,7 +93,7 @@ class Relay:
                 time.sleep(0.01)
 
     def stop(self, patience=2.0 * SLOWNESS):
-        """Asks it to end; returns its exit status, or fails when it takes longer."""
+        """Sends SIGTERM; returns the exit status, or fails after `patience` seconds."""
         self.process.send_signal(signal.SIGTERM)
         try:
             return self.process.wait(patience)
@@ -101,7 +103,7 @@ class Relay:
             raise AssertionError(f"no exit {patience} s after SIGTERM:\n{self.text()}") from None
 
     def check_stop(self):
-        """Ends it in good order: status 0, and no sanitizer had anything to report."""
+        """Stops the daemon; checks for exit status 0 and no sanitizer report."""
         status = self.stop()
         text = self.text()
         assert status == 0, f"exit status {status}:\n{text}"
@@ -116,7 +118,7 @@ class Relay:
         return int(re.search(r"VmRSS:\s+(\d+)", status)[1])
 
     def close(self):
-        """Whatever happened: no process and no file is left."""
+        """Kills the process if it still runs, and removes its files."""
         if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.wait()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the relay is for: media between two parties, through the whole life of a call."""
+"""Media between two parties through the whole life of a call."""
 
 import os
 import struct
@@ -17,7 +17,7 @@ class RelayTest(RelayCase):
         call = self.call(self.ng)
         for sender, receiver in ((call.caller, call.callee), (call.callee, call.caller)):
             sent, packets = heard(sender, receiver, 100)
-            # Symmetric RTP (RFC 4961): it comes from where the receiver sends to.
+            # Symmetric RTP (RFC 4961): packets come from the port that the receiver sends to.
             self.assert_heard(sent, packets, source=receiver.to)
 
     def test_rtcp_passes_on_its_own_ports(self):
@@ -41,7 +41,7 @@ class RelayTest(RelayCase):
         self.assert_heard(sent, packets, source=caller.to)
 
     def assert_rtcp_split(self, call, muxed, apart):
-        """Of one party RTP and RTCP pass on one port, of the other on two."""
+        """`muxed` has RTP and RTCP on one port, `apart` on two."""
         self.assert_open(call)
         self.assert_both_ways(muxed, apart)
         reports = [muxed.report()]
@@ -50,20 +50,20 @@ class RelayTest(RelayCase):
         reports = [apart.send_rtcp()]
         self.assert_heard(reports, receive(muxed.rtp, 2.0, 1), source=muxed.to)
         self.assert_silent(receive(muxed.rtcp, 0.05) + receive(apart.rtp, 0))
-        # A NAT moves its RTP, and its RTCP with it.
+        # A NAT rebinding moves RTP and RTCP together.
         muxed.rebind()
         time.sleep(0.15)
-        self.assertTrue(open_path(muxed, apart), "not heard from its new port")
+        self.assertTrue(open_path(muxed, apart), "the new port never latches")
         reports = [apart.send_rtcp()]
         self.assert_heard(reports, receive(muxed.rtp, 2.0, 1), source=muxed.to)
 
-    def test_rtcp_split_for_who_does_not_multiplex(self):
+    def test_rtcp_demux_for_a_party_without_rtcp_mux(self):
         for word in ("demux", "accept"):
             with self.subTest(word):
                 caller, callee = self.phones()
                 call = Call(self.ng, caller, callee, rtcp_mux=[word])
-                told = call.offer(caller.sdp(mux=True))
-                self.assertEqual("a=rtcp-mux" in told, word == "accept")
+                offered = call.offer(caller.sdp(mux=True))
+                self.assertEqual("a=rtcp-mux" in offered, word == "accept")
                 self.assertIn("a=rtcp-mux", call.answer(callee.sdp()))
                 self.assert_rtcp_split(call, caller, callee)
                 tags = call.query()["tags"]
@@ -71,20 +71,20 @@ class RelayTest(RelayCase):
                            for tag in (call.from_tag, call.to_tag)]
                 self.assertEqual([len(each) for each in streams], [1, 2])
 
-    def test_rtcp_joined_for_who_multiplexes(self):
+    def test_rtcp_mux_required_of_the_callee(self):
         caller, callee = self.phones()
         call = Call(self.ng, caller, callee, rtcp_mux=["require"])
         self.assertIn("a=rtcp-mux", call.offer(caller.sdp()))
         self.assertNotIn("a=rtcp-mux", call.answer(callee.sdp(mux=True)))
         self.assert_rtcp_split(call, callee, caller)
 
-    def test_checks_sent_before_the_answer_arrive_after_it(self):
-        call = self.call(self.ng)  # all next hops are known
+    def test_stun_checks_sent_before_the_answer_arrive_after_it(self):
+        call = self.call(self.ng)  # resolves all next hops
         call.delete()
         caller, callee = call.caller, call.callee
         call = Call(self.ng, caller, callee)
         call.offer()
-        # The caller's port, which only the answer tells it.
+        # The relay's port for the caller, which the caller learns from the answer only.
         stream = call.query()["tags"][call.from_tag]["medias"][0]["streams"][0]
         caller.to = stream["local address"], stream["local port"]
         callee.drain()
@@ -121,7 +121,7 @@ class RelayTest(RelayCase):
         sent, packets = heard(call.caller, call.callee)  # music on hold
         self.assert_heard(sent, packets)
         _, packets = heard(call.callee, call.caller, patience=0.2)
-        self.assert_silent(packets, "held, but sent media")
+        self.assert_silent(packets, "media relayed to a party on hold")
         call.offer()
         call.answer()
         self.assertEqual(call.callee.to, before, "resumed on another port")
@@ -151,7 +151,7 @@ class RelayTest(RelayCase):
                 time.sleep(0.02)
         self.assertEqual(traffic.lost, 0)
 
-    def test_reoffer_from_the_other_side(self):
+    def test_reoffer_from_the_callee(self):
         call = self.call(self.ng)
         reverse = Call(self.ng, call.callee, call.caller)
         reverse.call_id = call.call_id
@@ -187,12 +187,12 @@ class RelayTest(RelayCase):
             self.assert_silent(receive(receiver.rtcp, 0.1))
         self.assertNotIn(call.call_id, self.ng.command("list", limit=1000)["calls"])
 
-    def test_delete_delay_lets_media_end_in_peace(self):
+    def test_delete_delay_keeps_media_flowing(self):
         call = self.call(self.ng)
         call.delete(delete_delay=1)
         start = time.monotonic()
         self.assert_heard(*heard(call.caller, call.callee))
-        self.assertLess(time.monotonic() - start, 1, "too slow to tell")
+        self.assertLess(time.monotonic() - start, 1, "took longer than the delay")
         while heard(call.caller, call.callee, 1, patience=0.1)[1]:
             self.assertLess(time.monotonic() - start, 5, "media still flows")
         self.assertGreater(time.monotonic() - start, 0.9)
@@ -225,7 +225,7 @@ class RelayTest(RelayCase):
                                             "a=rtpmap:96 H264/90000\r\n")
         for phone, sdp in ((video[1], offer), (video[0], answer)):
             session, _, stream = sdp.partition("m=video")
-            # Its own c= line or the session's.
+            # endpoints() takes the first c= line: the section's own or the session's.
             phone.connect("m=video" + stream + session)
         self.assert_open(call)
         frames = [video[0].packet(payload_type=96) for _ in range(20)]

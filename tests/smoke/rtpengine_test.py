@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Debian's Kamailio with configs/kamailio-rtpengine.cfg: whole calls, between realms too."""
+"""Debian's Kamailio with configs/kamailio-rtpengine.cfg: whole calls, also between realms."""
 
 from smoke.bed import ATTACKER, CALLER
 from smoke.proxy import CONFIG
@@ -19,7 +19,7 @@ class RtpengineTest(EitherTransport, SipCase):
                          f'MR_REMOTE_NETWORK="{network}"',
                          f'MR_RPC="{self.relay.folder / "rpc.sock"}"')
 
-    def test_candidates_that_come_by_info(self):
+    def test_trickled_candidates_by_info(self):
         self.start("unix")
         dialog = Dialog(self.alice, self.bob)
         ice = "a=mid:0\r\na=ice-ufrag:alic\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\n"
@@ -39,7 +39,7 @@ class RtpengineTest(EitherTransport, SipCase):
 
 
 class RealmTest(SipCase):
-    """Whole calls over IPv6, between families and realms; the script says so by flags."""
+    """Whole calls over IPv6 and between families and realms, selected by flags of the script."""
 
     make_bed = RealmBed
 

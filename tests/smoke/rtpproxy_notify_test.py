@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""rtpproxy's notification: the socket that a `U` names gets the tag when the media of its call stops."""
+"""rtpproxy's timeout notification: the socket named by `U` gets the tag when media stops."""
 
 import itertools
 import json
@@ -32,7 +32,7 @@ class RtpproxyNotifyTest(Case):
         self.cookies = itertools.count()
 
     def ask(self, command):
-        """One connection a command, as the modules do it."""
+        """Sends one command per connection, like the modules."""
         with connected(self.rtpp) as client:
             client.send(command.encode())
             return client.recv(255).decode()
@@ -48,7 +48,7 @@ class RtpproxyNotifyTest(Case):
         return reply.removeprefix(cookie)
 
     def listener(self, family, address):
-        """A notification socket as OpenSIPS opens it, on the relay's host."""
+        """A notification socket on the relay's host, as OpenSIPS opens it."""
         with self.bed.relay:
             made = socket.socket(family, socket.SOCK_STREAM)
         self.addCleanup(made.close)
@@ -57,7 +57,7 @@ class RtpproxyNotifyTest(Case):
         return made
 
     def notification(self, listener, seconds):
-        """The bytes of the next connection, until it ends; None: no connection."""
+        """All bytes of the next connection; None if no connection arrives."""
         listener.settimeout(seconds)
         try:
             peer, _ = listener.accept()
@@ -102,7 +102,7 @@ class RtpproxyNotifyTest(Case):
         port = listener.getsockname()[1]
         self.assert_notified_after_silence(listener, self.ask, f"tcp:127.0.0.1:{port} T18", b"T18\n")
 
-    def test_at_the_address_of_the_client(self):
+    def test_cc_self_is_the_address_of_the_client(self):
         listener = self.listener(socket.AF_INET, ("127.0.0.1", 0))
         port = listener.getsockname()[1]
         for ask in (self.ask, self.ask_by_udp):
@@ -111,7 +111,7 @@ class RtpproxyNotifyTest(Case):
                              ask.__name__.encode() + b"\n")
         self.relay.check_stop()
 
-    def test_not_while_media_flows_nor_after_d(self):
+    def test_no_notification_while_media_flows_or_after_delete(self):
         path = str(self.folder / "tags.sock")
         listener = self.listener(socket.AF_UNIX, path)
         call = self.call(self.ask, f"unix:{path} T19")
@@ -123,7 +123,7 @@ class RtpproxyNotifyTest(Case):
         self.relay.check_stop()
 
     def assert_post_dial_delay(self):
-        """MediaProxy's management socket reports the delay of each stream's first media."""
+        """MediaProxy's management socket reports the delay of each stream's first packet."""
         with connected(self.relay.mediaproxy_socket) as client, client.makefile("rb") as stream:
             client.send(b"sessions\r\n")
             session, = json.loads(stream.readline())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Debian's Kamailio with configs/kamailio-rtpproxy.cfg and its own rtpproxy module."""
+"""Debian's Kamailio and its rtpproxy module with configs/kamailio-rtpproxy.cfg."""
 
 import pathlib
 import tempfile
@@ -30,19 +30,19 @@ class RtpproxyCase(SipCase):
 
 
 class RtpproxyTest(EitherTransport, RtpproxyCase):
-    def test_a_refused_call_frees_its_ports(self):
+    def test_refused_call_returns_its_ports(self):
         self.start("unix")
         self.refuse(Dialog(self.alice, self.bob))
         self.assertEqual(self.calls(), [])
 
-    def test_without_a_relay_the_caller_hears_so_at_once(self):
+    def test_caller_gets_503_within_a_second_without_a_relay(self):
         self.start("unix")
         self.relay.check_stop()
         begin = time.monotonic()
         self.assertRegex(Dialog(self.alice, self.bob).refused(), "^SIP/2.0 503")
         self.assertLess(time.monotonic() - begin, 1.0 * SLOWNESS)
 
-    def test_one_command_a_connection_or_many_lines(self):
+    def test_one_command_or_many_lines_per_connection(self):
         self.start("unix")
         for text, reply, stays in ((b"V", b"20040107\n", False), (b"V\n", b"20040107\n", True)):
             client = connected(self.relay.folder / "rtpp.sock")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The shipped Kamailio examples as a user gets them: two lines edited, no setting by -A.
+"""The shipped Kamailio examples as a user gets them: two edited lines, no -A defines.
 
-Only the folders of the sockets differ, since a test may not use those of the host.
+Only the socket folders differ, because a test must not use those of the host.
 """
 
 import pathlib
@@ -16,7 +16,7 @@ MODULES = ("rtpengine", "rtpproxy", "mediaproxy")
 
 
 def edit(text, name, value):
-    """Sets one `#!trydef` line, which must stand in the file once."""
+    """Sets one `#!trydef` line, which must occur exactly once."""
     edited, count = re.subn(rf"^#!trydef {name} .*$", f"#!trydef {name} {value}", text,
                             flags=re.MULTILINE)
     assert count == 1, f"{count} lines define {name}"

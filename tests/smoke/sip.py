@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Two SIP phones, alice and bob, at a Kamailio beside the relay; all signalling is on loopback."""
+"""Two SIP phones, alice and bob, on a Kamailio beside the relay. Signalling is on loopback."""
 
 import itertools
 import re
@@ -19,7 +19,7 @@ NOWHERE = "unix:/nonexistent/relay.sock"
 
 
 class Agent:
-    """A phone's signalling; `phone` is its media."""
+    """The signalling of a phone; `phone` is its media."""
 
     numbers = itertools.count(1)
     patience = 10 * SLOWNESS
@@ -38,8 +38,10 @@ class Agent:
         self.socket.close()
 
     def receive(self, expected, passing=""):
-        """The next message that is neither a 100 nor a keepalive, which must start as expected;
-        those that start with `passing` are passed over."""
+        """The next message other than a 100 or a keepalive; it must start with `expected`.
+
+        Messages that start with `passing` are skipped.
+        """
         while True:
             message = self.socket.recv(65536).decode()
             if message.startswith("OPTIONS"):
@@ -58,7 +60,7 @@ class Agent:
         self.socket.sendto(self.last, PROXY)
 
     def repeat(self):
-        """The last message once more, as a phone whose timer has run out."""
+        """Retransmits the last message."""
         self.socket.sendto(self.last, PROXY)
 
     def request(self, method, target, dialog, cseq, sdp="", kind="sdp"):
@@ -75,7 +77,7 @@ class Agent:
         self.send(f"SIP/2.0 {status}", [*copied, f"To: {to}"], sdp)
 
     def register(self):
-        """Until the proxy is up; False: it never was."""
+        """Sends REGISTER until the proxy accepts it. False: it did not within `patience`."""
         deadline = time.monotonic() + self.patience
         self.socket.settimeout(0.3)
         for cseq in itertools.count(1):
@@ -112,7 +114,7 @@ class Dialog:
         number = next(Agent.numbers)
         self.call_id, self.tags = f"call-{number}", {caller: f"a{number}", callee: f"b{number}"}
         self.cseq = {caller: 0, callee: 100}
-        # Where each agent's requests go once the call is answered (RFC 3261 section 12.1).
+        # Remote target and route set of each agent, from the 200 on (RFC 3261 section 12.1).
         self.targets, self.routes = {}, {}
 
     def other(self, agent):
@@ -129,10 +131,10 @@ class Dialog:
                       self.cseq[agent], sdp, kind)
 
     def set_up(self, agent=None, offer=None, answer=None):
-        """An INVITE, its 200 and its ACK, by `agent` or the caller; later ones are re-INVITEs.
+        """INVITE, 200 and ACK, started by `agent` (the caller); after the first, a re-INVITE.
 
-        Both phones send where the first ones tell them. Returns the SDP of the offer and of the
-        answer as their readers saw them.
+        Both phones send media to the endpoints of the first offer and answer. Returns the SDP of
+        the offer and of the answer as they were received.
         """
         agent = agent or self.caller
         other, first = self.other(agent), not self.targets
@@ -150,7 +152,7 @@ class Dialog:
         return body(offered), body(answered)
 
     def established(self, agent, offered, answered):
-        """Of an INVITE by `agent` and its 200: both know now where to send requests and media."""
+        """Stores targets, routes and media endpoints from an INVITE by `agent` and its 200."""
         other = self.other(agent)
         self.targets = {agent: contact(answered), other: contact(offered)}
         self.routes = {agent: routes(answered)[::-1], other: routes(offered)}
@@ -165,22 +167,22 @@ class Dialog:
         agent.receive("SIP/2.0 200")
 
     def refused(self):
-        """The status line that answers an INVITE which the proxy does not pass on."""
+        """Sends an INVITE that the proxy refuses; returns the status line."""
         self.request(self.caller, "INVITE", self.caller.phone.sdp())
         answer = self.caller.receive("SIP/2.0 ")
         self.request(self.caller, "ACK")
         return answer.partition("\r\n")[0]
 
 
-@unittest.skipUnless(shutil.which("kamailio"), "no kamailio here: install it")
+@unittest.skipUnless(shutil.which("kamailio"), "kamailio is not installed")
 class SipCase(Case):
-    """Tests with a relay and a proxy of their own, each."""
+    """Tests that start a relay and a proxy of their own."""
 
     host = "127.0.0.1"  # source address of the phones' signalling
-    domain = PROXY[0]  # of their SIP addresses
+    domain = PROXY[0]  # domain of their SIP addresses
 
     def start_proxy(self, config, *defines, phones=None):
-        """Kamailio, and both agents ready to call, for `self.relay`."""
+        """Starts Kamailio for `self.relay` and both agents; waits until the proxy answers."""
         self.start_agents(config, f"MR_ADDRESS={PROXY[0]}", "MR_WORKERS=2", *defines,
                           phones=phones)
         self.wait_for_proxy()
@@ -190,7 +192,7 @@ class SipCase(Case):
         self.assertTrue(self.bob.register(), log.read_text("utf-8", "replace")[-4000:])
 
     def start_agents(self, config, *defines, phones=None):
-        """Kamailio, starting, and both agents."""
+        """Starts Kamailio and both agents without waiting for the proxy."""
         children = Children(self.relay.folder)
         self.addCleanup(children.close)
         start_kamailio(children, self.bed.relay, config, *defines)
@@ -206,7 +208,7 @@ class SipCase(Case):
         self.assert_both_ways(self.pair.caller, self.pair.callee)
 
     def refuse(self, dialog):
-        """The callee is busy."""
+        """The callee refuses the call with 486."""
         dialog.request(dialog.caller, "INVITE", dialog.caller.phone.sdp())
         invite = dialog.callee.receive("INVITE")
         self.assertEqual(self.calls(), [dialog.call_id])
@@ -221,7 +223,7 @@ class SipCase(Case):
         self.assertEqual([endpoints(sdp) for sdp in sdps], [endpoints(sdp) for sdp in others])
 
     def whole_call(self):
-        """What every way to the relay has to carry. Returns where each phone sent its media."""
+        """A call with RTP, RTCP, hold, resume and rebinding; returns both relay addresses."""
         caller, callee = self.pair.caller, self.pair.callee
         dialog = Dialog(self.alice, self.bob)
         first = dialog.set_up()
@@ -238,19 +240,19 @@ class SipCase(Case):
         self.assertIn("a=sendonly\r", held[0])
         self.assert_heard(*heard(caller, callee))  # music on hold
 
-        nowhere = {"IP4": "0.0.0.0", "IP6": "::"}  # how a hold by address is written, once it was
+        nowhere = {"IP4": "0.0.0.0", "IP6": "::"}  # hold by address (RFC 2543)
         held = dialog.set_up(offer=caller.sdp("inactive", nowhere[family(caller.address)]))
         self.assertIn(f" {nowhere[family(callee.address)]}\r", held[0])
         caller.drain()
         for _ in range(10):
             callee.send()
-        self.assert_silent(receive(caller.rtp, 0.3), "heard while holding")
+        self.assert_silent(receive(caller.rtp, 0.3), "media relayed to a party on hold")
 
-        resumed = dialog.set_up(self.bob)  # the callee takes it up again
+        resumed = dialog.set_up(self.bob)  # the callee resumes the call
         self.assert_same_ports(resumed, first[::-1])
         self.assert_talking()
 
-        caller.rebind()  # to another port of its own, and says so
+        caller.rebind()  # the next re-INVITE announces the new port
         self.assert_same_ports(dialog.set_up(), first)
         self.assert_talking()
 
@@ -260,8 +262,11 @@ class SipCase(Case):
 
 
 class EitherTransport:
-    """For a SipCase whose module has UNIX sockets and UDP. Its start() takes the transport, and
-    `near` and `remote` in place of the relay's socket, for callers of `network` and all others."""
+    """Mix-in for a SipCase whose module supports UNIX sockets and UDP.
+
+    Its start() takes the transport, and `near` and `remote` in place of the relay's socket:
+    `remote` serves callers of `network`, `near` all others.
+    """
 
     def test_whole_call_over_a_unix_socket(self):
         self.start("unix")
@@ -273,14 +278,14 @@ class EitherTransport:
         self.whole_call()
         self.relay.check_stop()
 
-    def test_a_relay_near_the_caller_has_the_whole_call(self):
+    def test_remote_relay_carries_calls_of_its_network(self):
         self.start("unix", near=NOWHERE, network="127.0.0.0/8")
         self.whole_call()
         self.refuse(Dialog(self.alice, self.bob))
         self.assertEqual(self.calls(), [])
         self.relay.check_stop()
 
-    def test_a_relay_near_others_has_nothing(self):
+    def test_remote_relay_gets_no_calls_of_other_networks(self):
         self.start("unix", remote=NOWHERE)
         self.whole_call()
         self.relay.check_stop()

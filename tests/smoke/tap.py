@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Stands between a proxy's module and the relay, passes on what they say and keeps it."""
+"""Sits between a proxy's module and the relay; forwards and records requests and replies."""
 
 import collections
 import contextlib
@@ -14,8 +14,8 @@ Exchange = collections.namedtuple("Exchange", "request reply")
 class Tap:
     """The relay's socket as the proxy sees it: a UNIX path, or a port of 127.0.0.1 in `space`.
 
-    The modules send a command and await its reply, so whatever one recv() brings is one message;
-    the same is demanded of the relay, whose replies the modules read at once, too.
+    The modules send one command and wait for its reply, so one recv() returns one message. The
+    relay must send a reply in one piece too, because the modules read it by one recv().
     """
 
     def __init__(self, at, relay, space=None):
@@ -41,7 +41,7 @@ class Tap:
         return [exchange.request for exchange in self.exchanges]
 
     def _datagrams(self):
-        with contextlib.suppress(OSError):  # it was closed
+        with contextlib.suppress(OSError):  # the socket was closed
             while True:
                 request, client = self.socket.recvfrom(65536)
                 self.onward.send(request)
