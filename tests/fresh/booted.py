@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A root booted by systemd-nspawn, without a network but its own loopback, and commands in it."""
+"""A root booted by systemd-nspawn with only a loopback network; runs commands in it."""
 
 import subprocess
 import time
 
 import root
 
-PATIENCE = 120  # seconds until it is up
+PATIENCE = 120  # seconds until the boot has finished
 
 
 class Booted:
-    """`fresh` is a root.Root with systemd in it."""
+    """`fresh` is a root.Root with systemd installed."""
 
     def __init__(self, fresh):
         self.fresh = fresh
         self.log = root.FOLDER / "boot.log"
 
     def __enter__(self):
-        # Neither registered with the host's machined nor in a unit of its own: neither need be there.
-        # With --private-network nspawn would hide /sys/module, which DPDK looks into.
+        # --register=no, --keep-unit: works on hosts without machined and systemd. unshare --net,
+        # because --private-network hides /sys/module, which DPDK reads.
         command = ["unshare", "--net", "systemd-nspawn", "--quiet", "--directory", self.fresh.path, "--boot",
                    "--machine=millrace-install", "--register=no", "--keep-unit",
                    "--capability=CAP_NET_ADMIN", "--resolv-conf=off", "--timezone=off", "--console=pipe"]
@@ -44,16 +44,16 @@ class Booted:
         deadline = time.monotonic() + PATIENCE
         while not (value := condition()):
             if self.process.poll() is not None or time.monotonic() > deadline:
-                raise root.Failure(f"systemd-nspawn: {what} does not come: see {self.log}")
+                raise root.Failure(f"systemd-nspawn: timeout waiting for {what}: see {self.log}")
             time.sleep(0.1)
         return value
 
     def _is_up(self):
-        # "degraded": up, but a unit failed, as some of Debian's do in a container.
+        # "degraded": booted, but a unit failed. Some Debian units fail in a container.
         return self.run("systemctl is-system-running")[1].strip() in ("running", "degraded")
 
     def run(self, line, patience=PATIENCE, show=False):
-        """One line of shell as root's login runs it, in the clone: exit status and all output."""
+        """Runs a shell line in the clone as root; returns the exit status and the output."""
         process = subprocess.Popen(
             ["timeout", str(patience), "nsenter", "--all", f"--target={self.leader}", "/bin/sh",
              "-c", f"cd /root/millrace && {{ {line}\n}}"],

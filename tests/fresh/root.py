@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A fresh Debian 12 with git and make only, by debootstrap, to run commands in by chroot.
+"""A fresh Debian 12 with only git and make, made by debootstrap; runs commands by chroot.
 
-The packages come from where this host's apt gets them: its Debian sources, proxies and keys are
-written into the root. The unpacked base is kept as a tar file in build-fresh/; each root is a folder
-beside it that is removed at the end.
+The root gets the host's apt settings: Debian sources, proxies and keys. The base is kept as a tar
+file in build-fresh/. Each root is a folder beside it, removed at the end.
 """
 
 import os
@@ -18,14 +17,14 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = TOP / "build-fresh"
 CODENAME = "bookworm"
 DEFAULT_MIRROR = "http://deb.debian.org/debian"
-# As the Debian installer writes it: localhost is ::1, too.
+# Like the Debian installer's file: localhost is also ::1.
 HOSTS = """127.0.0.1 localhost
 127.0.1.1 fresh
 ::1 localhost ip6-localhost ip6-loopback
 """
-# What pam_limits and systemd give a login of root.
+# The limits that pam_limits and systemd set for a root login.
 LIMITS = ["prlimit", "--memlock=8388608:8388608", "--nofile=1024:"]
-# What namespaces and DPDK need beside the root's files. All of it is gone with the mount namespace.
+# Mounts that namespaces and DPDK need. They end with the mount namespace.
 ENTER = """
 set -e
 mount --rbind /dev dev
@@ -41,11 +40,11 @@ exit $?
 
 
 class Failure(Exception):
-    """What a person can do something about."""
+    """An error that the user can fix."""
 
 
-def said(*command):
-    """What a command prints; nothing if it is not there or fails."""
+def output_of(*command):
+    """The standard output of a command; "" if it is not installed."""
     try:
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout
     except OSError:
@@ -53,10 +52,11 @@ def said(*command):
 
 
 def sources():
-    """This host's Debian 12 sources as lines of sources.list, and the mirror of its main archive."""
+    """The host's Debian 12 sources as lines of sources.list, and the mirror of the main archive."""
     form = "$(REPO_URI) $(RELEASE) $(COMPONENT)"
-    found = sorted({line for line in said("apt-get", "indextargets", "--format", form,
-                                          "Identifier: Packages", "Origin: Debian").split("\n")
+    targets = output_of("apt-get", "indextargets", "--format", form, "Identifier: Packages",
+                        "Origin: Debian")
+    found = sorted({line for line in targets.split("\n")
                     if line.split()[1:2] and line.split()[1].startswith(CODENAME)})
     if not any(line.split()[1] == CODENAME for line in found):
         found = [f"{DEFAULT_MIRROR} {CODENAME} main"]
@@ -65,11 +65,12 @@ def sources():
 
 
 def proxies():
-    """As environment variables, from this environment and from apt's settings."""
+    """Proxy settings as environment variables, from the environment and from apt."""
     found = {name: value for name, value in os.environ.items()
              if name.lower() in ("http_proxy", "https_proxy", "no_proxy")}
-    for line in said("apt-config", "shell", "http_proxy", "Acquire::http::Proxy", "https_proxy",
-                     "Acquire::https::Proxy").split("\n"):
+    settings = output_of("apt-config", "shell", "http_proxy", "Acquire::http::Proxy", "https_proxy",
+                         "Acquire::https::Proxy")
+    for line in settings.split("\n"):
         name, _, value = line.partition("=")
         if value.strip("'") not in ("", "DIRECT"):
             found.setdefault(name, value.strip("'"))
@@ -87,13 +88,13 @@ def run(*command, **options):
 
 
 def base():
-    """The tar file of a fresh Debian; made once."""
+    """The tar file of a fresh Debian, made on first use."""
     tar = FOLDER / f"{CODENAME}.tar"
     if tar.exists():
         return tar
     lines, mirror = sources()
     include = "git,make" + (",ca-certificates" if any("https:" in line for line in lines) else "")
-    print(f"fresh: making a Debian 12 root from {mirror} (about 100 MB, a minute)", flush=True)
+    print(f"fresh: making a Debian 12 root from {mirror} (about 100 MB, 1 min)", flush=True)
     with tempfile.TemporaryDirectory(prefix="base-", dir=FOLDER) as folder:
         log = FOLDER / "debootstrap.log"
         with open(log, "w") as output:
@@ -115,7 +116,8 @@ def write_apt_settings(root, lines):
     kept = ("Acquire::http::", "Acquire::https::", "Acquire::ftp::", "Acquire::Check-",
             "Acquire::Retries", "Acquire::ForceIPv")
     (root / "etc/apt/apt.conf.d/90host").write_text("".join(
-        line + "\n" for line in said("apt-config", "dump").split("\n") if line.startswith(kept)))
+        line + "\n" for line in output_of("apt-config", "dump").split("\n")
+        if line.startswith(kept)))
     for name in ("auth.conf", "auth.conf.d", "trusted.gpg", "trusted.gpg.d"):
         host = pathlib.Path("/etc/apt", name)
         if host.is_dir():
@@ -128,7 +130,7 @@ def write_apt_settings(root, lines):
 
 
 class Root:
-    """One root, with a clean clone of HEAD in /root/millrace."""
+    """One root with a clean clone of HEAD in /root/millrace."""
 
     def __enter__(self):
         FOLDER.mkdir(exist_ok=True)
@@ -145,39 +147,43 @@ class Root:
         return self
 
     def __exit__(self, *_):
-        # Nothing is mounted there: mounts live in the namespaces of the commands.
+        # Nothing is mounted here: mounts exist only in the namespaces of the commands.
         run("rm", "-rf", "--one-file-system", self._folder)
 
     def enter(self, *words):
-        """The command line that runs `words` in the clone, as the first login of root would."""
+        """The command line that runs `words` in the clone, like a root login."""
         inside = ["/bin/sh", "-c", 'cd /root/millrace && exec "$@"', "sh", *words]
         return [*LIMITS, "unshare", "--mount", "--pid", "--fork", "--kill-child", "--ipc", "--uts",
                 "/bin/sh", "-c", f'cd "{self.path}"{ENTER}', "sh", *inside]
 
 
 def first_child(process):
-    """Its process id, or None."""
+    """The process ID of the first child, or None."""
     path = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
     words = path.read_text().split() if path.exists() else []
     return int(words[0]) if words else None
 
 
 def stop(process):
-    """Ends a command of Root.enter() or of systemd-nspawn. With its first child, which is process 1
-    of a PID namespace, the kernel ends all others there before the command itself ends."""
+    """Stops a command of Root.enter() or systemd-nspawn.
+
+    Kills its first child, which is process 1 of a PID namespace. The kernel then kills all others
+    in the namespace before the command ends.
+    """
     if process.poll() is None:
         os.kill(first_child(process) or process.pid, signal.SIGKILL)
     process.wait()
 
 
 def check_host():
-    """Ends the program with what is missing."""
+    """Exits with a message if root rights or tools are missing."""
     if os.geteuid() != 0:
-        sys.exit("fresh: needs root, for chroot and namespaces: run it by sudo")
+        sys.exit("fresh: needs root for chroot and namespaces: run it with sudo")
     missing = [tool for tool in ("debootstrap", "unshare", "prlimit", "git")
                if not shutil.which(tool)]
     if missing:
         sys.exit(f"fresh: not installed: {' '.join(missing)}: run .ci/deps fresh")
-    changed = said("git", "-C", str(TOP), "status", "--porcelain", "--untracked-files=no")
+    changed = output_of("git", "-C", str(TOP), "status", "--porcelain", "--untracked-files=no")
     if changed:
-        print(f"fresh: tests HEAD, without {len(changed.splitlines())} changed files", flush=True)
+        print(f"fresh: tests HEAD; {len(changed.splitlines())} changed files are not included",
+              flush=True)
