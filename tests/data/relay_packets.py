@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-# Writes relay_packets.txt: what the relay must make of single packets, computed here with whole
-# checksums and no knowledge of the relay's code. The scene is that of tests/packet_lab.h.
+# Writes relay_packets.txt: the expected verdict and output for single packets, computed with full
+# checksums and independently of the relay's code. Addresses are those of
+# tests/dataplane/packet_lab.h.
 import ipaddress
 import struct
 
@@ -95,15 +96,15 @@ relayed('RTP of a known pair', 'rtp', rtp())
 relayed('RTP with marker, payload type 127', 'rtp', rtp(second=0xff))
 relayed('CSRCs, extension and padding', 'rtp', bytes.fromhex(
     'b26000010000000000000009000000010000000 2bede000110ff000001020304000003'.replace(' ', '')))
-relayed('no UDP checksum stays none', 'rtp', rtp(), out=dict(udp_sum=0), udp_sum=0)
+relayed('zero UDP checksum stays zero', 'rtp', rtp(), out=dict(udp_sum=0), udp_sum=0)
 for seq in range(3):
     relayed(f'odd payload length {seq}', 'rtp', rtp(sequence=seq, rest=b'\x77' * (2 * seq + 1)))
-relayed('Ethernet padding stays behind', 'rtp', rtp(rest=b''), padding=b'\xee' * 12)
-relayed('DSCP and ECN as they came', 'rtp', rtp(), tos=0xb9)
+relayed('Ethernet padding is removed', 'rtp', rtp(rest=b''), padding=b'\xee' * 12)
+relayed('DSCP and ECN unchanged', 'rtp', rtp(), tos=0xb9)
 relayed('DSCP set to 46, ECN kept', 'rtp dscp=46', rtp(), tos=0x03, out=dict(tos=0xbb))
 relayed('DSCP set to 0', 'rtp dscp=0', rtp(), tos=0xff, out=dict(tos=0x03))
 relayed('identification and no DF kept', 'rtp', rtp(), fragment=0, ident=0xffff)
-relayed('TTL 2 leaves with 1', 'rtp', rtp(), ttl=2, out=dict(ttl=1))
+relayed('TTL 2 becomes 1', 'rtp', rtp(), ttl=2, out=dict(ttl=1))
 relayed('TTL 255', 'rtp', rtp(), ttl=255, out=dict(ttl=254))
 relayed('STUN on an RTP path', 'rtp', STUN)
 relayed('DTLS on an RTP path', 'rtp', DTLS)
@@ -115,16 +116,16 @@ relayed('any first byte on an opaque path', 'opaque', b'\xff\x00')
 relayed('empty datagram on an opaque path', 'opaque', b'', padding=b'\0' * 18)
 relayed('SRTP with padding bit, ciphertext at the end', 'rtp encrypted', rtp(first=0xa0))
 relayed('a jumbo datagram', 'rtp', rtp(rest=b'\x33' * 1900))
-# Chosen so that the outgoing UDP checksum is zero, hence sent as all ones.
+# The outgoing UDP checksum is zero, which is sent as all ones.
 for word in range(0x10000):
     probe = rtp(rest=struct.pack('!H', word) + b'\0' * 18)
     if frame('1', 'B', probe)[40:42] == b'\xff\xff':
-        relayed('UDP checksum that comes out as zero', 'rtp', probe)
+        relayed('outgoing UDP checksum of zero', 'rtp', probe)
         break
 for word in range(0x10000):
     probe = rtp(rest=struct.pack('!H', word) + b'\0' * 18)
     if frame('A', '0', probe)[40:42] == b'\xff\xff':
-        relayed('UDP checksum that came as all ones', 'rtp', probe)
+        relayed('incoming UDP checksum of all ones', 'rtp', probe)
         break
 
 dropped('wrong destination MAC', 'rtp', 'wrong_mac', mac='020000000099')
@@ -132,7 +133,7 @@ dropped('broadcast MAC', 'rtp', 'wrong_mac', mac='ffffffffffff')
 dropped('multicast MAC', 'rtp', 'wrong_mac', mac='01005e000001')
 dropped('802.1Q tag', 'rtp', 'vlan_tagged', tag=bytes.fromhex('81000064'))
 dropped('802.1ad tag', 'rtp', 'vlan_tagged', tag=bytes.fromhex('88a80064'))
-dropped('IPv4 called IPv6', 'rtp', 'ip_header', ethertype=0x86dd)
+dropped('IPv4 with the ethertype of IPv6', 'rtp', 'ip_header', ethertype=0x86dd)
 dropped('LLDP', 'rtp', 'ethertype', ethertype=0x88cc)
 dropped('IP options', 'rtp', 'ip_options', options=b'\x01\x01\x01\x00')
 dropped('wrong IP checksum', 'rtp', 'ip_checksum', bad_ip_sum=0x0100)
@@ -147,8 +148,8 @@ dropped('UDP length too short', 'rtp', 'udp_length', udp_extra=-1)
 dropped('no flow', 'none', 'port_inactive')
 dropped('another port of the same host', 'rtp', 'wrong_source', source_port=4001)
 dropped('another host', 'rtp', 'wrong_source', source_ip='192.0.2.66')
-dropped('our own address', 'rtp', 'source_invalid', source_ip=IP['0'])
-dropped('loopback', 'rtp', 'source_invalid', source_ip='127.0.0.1')
+dropped('source is the relay', 'rtp', 'source_invalid', source_ip=IP['0'])
+dropped('loopback source', 'rtp', 'source_invalid', source_ip='127.0.0.1')
 dropped('multicast source', 'rtp', 'source_invalid', source_ip='239.1.1.1')
 dropped('keepalive without payload', 'rtp', 'empty_datagram', b'', padding=b'\0' * 18)
 dropped('keepalive CRLF CRLF', 'rtp', 'unknown_protocol', b'\r\n\r\n', padding=b'\0' * 14)
@@ -164,12 +165,12 @@ dropped('STUN without cookie (RFC 3489)', 'rtp', 'stun_malformed', STUN[:4] + by
 dropped('STUN with a wrong length', 'rtp', 'stun_malformed', STUN + b'\0\0\0\0')
 for size in range(1, 8):
     dropped(f'RTCP of {size} bytes', 'rtcp', 'rtcp_malformed', SR[:size], padding=b'\0' * 18)
-dropped('RTCP compound that does not add up', 'rtcp', 'rtcp_malformed', SR[:-4])
+dropped('RTCP compound with a wrong length', 'rtcp', 'rtcp_malformed', SR[:-4])
 dropped('RTP on an RTCP path', 'rtcp', 'rtcp_malformed')
-dropped('the other side is on hold', 'rtp held', 'held')
-dropped('the other side is unknown', 'rtp unanswered', 'no_destination')
+dropped('peer is on hold', 'rtp held', 'held')
+dropped('peer has no address yet', 'rtp unanswered', 'no_destination')
 
-# IPv6, and from one family to the other.
+# IPv6, and IPv4 to IPv6 and back.
 V6, TO_V6, TO_V4 = 'rtp a6 b6', 'rtp b6', 'rtp a6'
 
 
@@ -202,7 +203,7 @@ def to_v4(what, payload, out=None, flow=TO_V4, padding=b'', **given):
 
 
 def all_ones(build, at):
-    """A payload with which the UDP checksum of build(payload) is all ones."""
+    """A payload for which the UDP checksum of build(payload) is all ones."""
     for word in range(0x10000):
         probe = rtp(rest=struct.pack('!H', word) + b'\0' * 18)
         if build(probe)[at:at + 2] == b'\xff\xff':
@@ -214,18 +215,18 @@ relayed6('RTP of a known pair', rtp())
 relayed6('RTP with marker', rtp(second=0x80))
 for seq in range(2):
     relayed6(f'odd payload length {seq}', rtp(sequence=seq, rest=b'\x77' * (2 * seq + 1)))
-relayed6('padding stays behind', rtp(), padding=b'\xee' * 7)
-relayed6('traffic class and flow label as they came', rtp(), tos=0xb9, label=0xabcde)
+relayed6('padding is removed', rtp(), padding=b'\xee' * 7)
+relayed6('traffic class and flow label unchanged', rtp(), tos=0xb9, label=0xabcde)
 relayed6('DSCP set to 46, ECN and label kept', rtp(), flow=V6 + ' dscp=46', tos=0x03, label=0x12345,
          out=dict(tos=0xbb))
-relayed6('hop limit 2 leaves with 1', rtp(), ttl=2, out=dict(ttl=1))
+relayed6('hop limit 2 becomes 1', rtp(), ttl=2, out=dict(ttl=1))
 relayed6('STUN', STUN)
 relayed6('RTCP sharing the port', SR, flow=V6 + ' mux')
 relayed6('RTCP on its own port', SR, flow='rtcp a6 b6')
 relayed6('empty datagram on an opaque path', b'', flow='opaque a6 b6')
-relayed6('UDP checksum that comes out as zero',
+relayed6('outgoing UDP checksum of zero',
          all_ones(lambda probe: frame6('1', 'B', probe), 60))
-relayed6('UDP checksum that came as all ones', all_ones(lambda probe: frame6('A', '0', probe), 60))
+relayed6('incoming UDP checksum of all ones', all_ones(lambda probe: frame6('A', '0', probe), 60))
 dropped6('no UDP checksum', 'udp_checksum_missing', udp_sum=0)
 dropped6('hop limit 1', 'ttl_expired', ttl=1)
 dropped6('version 4', 'ip_header', version=4)
@@ -245,33 +246,33 @@ for name, address in (('loopback', '::1'), ('unspecified', '::'), ('link-local',
                       ('6to4 of a private address', '2002:0a00:0001::1')):
     dropped6(f'source is {name}', 'source_invalid', source_ip=address)
 dropped6('no flow', 'port_inactive', flow='none a6')
-dropped6('the other side is on hold', 'held', flow=V6 + ' held')
+dropped6('peer is on hold', 'held', flow=V6 + ' held')
 
 to_v6('RTP of a known pair', rtp())
 to_v6('odd payload length', rtp(rest=b'\x77' * 3))
-to_v6('padding stays behind', rtp(rest=b''), padding=b'\xee' * 12)
+to_v6('padding is removed', rtp(rest=b''), padding=b'\xee' * 12)
 to_v6('type of service becomes traffic class', rtp(), tos=0xb9)
 to_v6('DSCP set to 46, ECN kept', rtp(), flow=TO_V6 + ' dscp=46', tos=0x03, out=dict(tos=0xbb))
 to_v6('TTL becomes hop limit', rtp(), ttl=2, out=dict(ttl=1))
-to_v6('a missing UDP checksum is made', rtp(), udp_sum=0)
-to_v6('a missing UDP checksum is made, odd length', rtp(rest=b'\x77' * 7), udp_sum=0)
-to_v6('a missing UDP checksum that comes out as zero',
+to_v6('a missing UDP checksum is computed', rtp(), udp_sum=0)
+to_v6('a missing UDP checksum is computed, odd length', rtp(rest=b'\x77' * 7), udp_sum=0)
+to_v6('a missing UDP checksum, computed as zero',
       all_ones(lambda probe: frame6('1', 'B', probe), 60), udp_sum=0)
-to_v6('UDP checksum that comes out as zero', all_ones(lambda probe: frame6('1', 'B', probe), 60))
+to_v6('outgoing UDP checksum of zero', all_ones(lambda probe: frame6('1', 'B', probe), 60))
 to_v6('RTCP on its own port', SR, flow='rtcp b6')
 to_v6('STUN', STUN)
-to_v6('as long as fits', rtp(rest=b'\x33' * (1500 - 48 - 12)))
-row('IPv4 to IPv6: longer than fits', TO_V6,
+to_v6('longest packet within the MTU', rtp(rest=b'\x33' * (1500 - 48 - 12)))
+row('IPv4 to IPv6: one byte beyond the MTU', TO_V6,
     frame('A', '0', rtp(rest=b'\x33' * (1500 - 48 - 11))), 'mtu_exceeded')
 
 to_v4('RTP of a known pair', rtp())
 to_v4('odd payload length', rtp(rest=b'\x77' * 3))
-to_v4('padding stays behind', rtp(), padding=b'\xee' * 5)
-to_v4('traffic class becomes type of service, the label goes', rtp(), tos=0xb9, label=0xfffff)
+to_v4('padding is removed', rtp(), padding=b'\xee' * 5)
+to_v4('traffic class becomes type of service, the flow label is dropped', rtp(), tos=0xb9, label=0xfffff)
 to_v4('DSCP set to 0', rtp(), flow=TO_V4 + ' dscp=0', tos=0xff, out=dict(tos=0x03))
 to_v4('hop limit becomes TTL', rtp(), ttl=255, out=dict(ttl=254))
-to_v4('UDP checksum that comes out as zero', all_ones(lambda probe: frame('1', 'B', probe), 40))
-to_v4('UDP checksum that came as all ones', all_ones(lambda probe: frame6('A', '0', probe), 60))
+to_v4('outgoing UDP checksum of zero', all_ones(lambda probe: frame('1', 'B', probe), 40))
+to_v4('incoming UDP checksum of all ones', all_ones(lambda probe: frame6('A', '0', probe), 60))
 to_v4('RTCP sharing the port', SR, flow=TO_V4 + ' mux')
 to_v4('STUN', STUN)
 
