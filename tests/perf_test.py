@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The benchmarks' own arithmetic and report: what a run only passes through once is tried here."""
+"""Unit tests of the benchmarks' arithmetic and report."""
 
 import importlib.machinery
 import importlib.util
@@ -44,12 +44,12 @@ class Stats(unittest.TestCase):
         with self.assertRaises(ValueError):
             stats.Spread.of([])
 
-    def test_a_ratio_is_of_pairs_not_of_medians(self):
+    def test_ratio_is_the_median_of_pair_ratios(self):
         both = stats.Comparison.of([(2, 1), (20, 10), (9, 3)])
         self.assertEqual(both.ratio.median, 2)
         self.assertEqual((both.a.median, both.b.median), (9, 3))
 
-    def test_sides_take_turns(self):
+    def test_interleave_alternates_the_first_side(self):
         order, steps = [], []
         pairs = stats.interleave(lambda: order.append("a") or 1, lambda: order.append("b") or 2, 3,
                                  lambda: steps.append(1))
@@ -67,20 +67,20 @@ class Budget(unittest.TestCase):
         self.assertEqual(instructions.read_budget(lowered)["miss"], 15.0)
         self.assertIn("100.0  # why", lowered)
 
-    def test_refuses_what_is_no_budget(self):
+    def test_refuses_malformed_lines(self):
         for line in ("ipv4", "ipv4 many", "ipv4 1 2"):
             with self.assertRaises(instructions.Failure, msg=line):
                 instructions.read_budget(line)
 
-    def test_one_per_cent_either_way_is_kept(self):
+    def test_tolerance_is_one_per_cent_both_ways(self):
         self.assertEqual([instructions.judge(count, 100) for count in (98.9, 99.1, 100.9, 101.1)],
                          ["under", "kept", "kept", "over"])
 
-    def test_the_budget_of_the_tree_can_be_read(self):
+    def test_reads_the_budget_of_the_tree(self):
         budget = instructions.read_budget((TOP / "perf" / "budget").read_text())
         self.assertIn("ipv4/flows:1000/burst:32", budget)
 
-    def test_reads_what_callgrind_wrote(self):
+    def test_reads_callgrind_output(self):
         self.assertEqual(instructions.total("events: Ir\nsummary: 1234\ntotals: 1300\n"), 1234)
         with self.assertRaises(instructions.Failure):
             instructions.total("events: Ir\n")
@@ -96,7 +96,7 @@ class Programs(unittest.TestCase):
         self.assertEqual(programs.values(found, "relay/ipv4/flows:1/burst:4", "c"), [1.0, 2.0])
         self.assertEqual(programs.values(found, "worker/one", "c"), [5.0])
 
-    def test_a_case_that_fails_is_no_figure(self):
+    def test_failed_case_raises_failure(self):
         case = {"name": "x", "error_occurred": True, "error_message": "packets were dropped"}
         with self.assertRaisesRegex(processes.Failure, "packets were dropped"):
             programs.read(json.dumps({"benchmarks": [case]}))
@@ -105,13 +105,13 @@ class Programs(unittest.TestCase):
         self.assertEqual(processes.cycles_per_packet("x\n  CPU cycles/packet=12.50 (total"), 12.5)
         with self.assertRaises(processes.Failure):
             processes.cycles_per_packet("stopped")
-        told = "100000 5 7\n" + "100000 10 10\n" * 8
-        self.assertEqual(virtio.rate(told), 100)
+        output = "100000 5 7\n" + "100000 10 10\n" * 8
+        self.assertEqual(virtio.rate(output), 100)
         with self.assertRaises(processes.Failure):
             virtio.rate("100000 1 1\n")
 
-    def test_flows_for_who_forwards_all_are_as_many_and_all_different(self):
-        lines = virtio.made_up().splitlines()
+    def test_synthetic_flows_are_two_per_call_and_distinct(self):
+        lines = virtio.synthetic_flows().splitlines()
         self.assertEqual((len(lines), len(set(lines))), (2 * virtio.CALLS,) * 2)
 
 
@@ -138,29 +138,29 @@ class Report(unittest.TestCase):
         self.assertEqual(rows["8a"][3], "skipped: no rtpengine")
         self.assertEqual(rows["13b"][3], "not run")
 
-    def test_a_bar_without_a_figure_says_why(self):
+    def test_bar_without_a_figure_has_a_reason(self):
         section = results.Section("veth", "", "", ("9", "10a"), status="measured")
-        section.unmeasured["9"] = "nothing came through"
-        told = {row[0]: row[3:] for row in results.verdicts([section])}
-        self.assertEqual(told["9"], ["", "nothing came through"])
-        self.assertEqual(told["10a"], ["", "measured"])
-        self.assertIn("nothing came through", page.render(results.as_json([section], {})))
+        section.unmeasured["9"] = "nothing was relayed"
+        rows = {row[0]: row[3:] for row in results.verdicts([section])}
+        self.assertEqual(rows["9"], ["", "nothing was relayed"])
+        self.assertEqual(rows["10a"], ["", "measured"])
+        self.assertIn("nothing was relayed", page.render(results.as_json([section], {})))
 
-    def test_below_the_echo_server_is_no_figure(self):
+    def test_latency_below_the_echo_server_is_not_measured(self):
         section = results.Section("control", "", "", ("12a", "12b"))
-        control.tell(section, "12a", 9.5, "new connections")
-        control.tell(section, "12b", -3.0, "new connections")
+        control.add_latency(section, "12a", 9.5, "new connections")
+        control.add_latency(section, "12b", -3.0, "new connections")
         self.assertEqual([figure.bar for figure in section.figures], ["12a"])
         self.assertIn("3.0 us", section.unmeasured["12b"])
 
-    def test_a_goal_is_met_at_its_edge(self):
+    def test_goal_is_met_at_its_limit(self):
         def verdict(bar, value):
             return results.Figure("", value, bar=bar).verdict()
         self.assertEqual([verdict("1", 180), verdict("1", 180.1)], ["met", "missed"])
         self.assertEqual([verdict("3", 0.85), verdict("3", 0.849)], ["met", "missed"])
         self.assertEqual(results.Figure("", 5).verdict(), "")
 
-    def test_the_page_is_one_file_and_escapes(self):
+    def test_page_is_self_contained_and_escaped(self):
         report = results.as_json([sample()], {"CPU": "<x>"})
         text = page.render(json.loads(json.dumps(report)))
         self.assertNotRegex(text, r"(?i)<script|<link|@import|url\(|src=|href=")
@@ -169,7 +169,7 @@ class Report(unittest.TestCase):
         self.assertEqual(text.count("<svg"), 2)
         self.assertEqual(report["sections"][0]["commands"], ["dpdk-testpmd -- -i"])
 
-    def test_plots_are_xml_and_their_bars_proportional(self):
+    def test_plots_are_xml_with_proportional_bars(self):
         for plot in results.as_json([sample()], {})["sections"][0]["plots"]:
             root = xml.etree.ElementTree.fromstring(plots.draw(plot))
             if plot["kind"] == "bars":
@@ -178,7 +178,7 @@ class Report(unittest.TestCase):
                 self.assertEqual(len(widths), 3)
                 self.assertAlmostEqual(widths[1] / widths[2], 30 / 20, 2)
 
-    def test_ticks_are_round_and_reach_the_top(self):
+    def test_ticks_are_round_and_cover_the_maximum(self):
         self.assertEqual(plots.ticks(110), [0, 25, 50, 75, 100, 125])
         for high in (0.003, 1, 7, 99, 12345):
             self.assertGreaterEqual(plots.ticks(high)[-1], high)
@@ -189,7 +189,7 @@ class Report(unittest.TestCase):
 
 
 class Veth(unittest.TestCase):
-    def test_the_highest_load_is_found_to_a_step_and_with_what_ends_it(self):
+    def test_search_finds_the_highest_load_and_its_limit(self):
         for end in (0, veth.STEP, 2000, 2249, veth.MOST):
             tried = []
 
@@ -201,7 +201,7 @@ class Veth(unittest.TestCase):
                                                    "the search" if end == veth.MOST else "relay"))
             self.assertEqual(len(tried), len(set(tried)))
 
-    def test_a_load_is_carried_if_it_was_sent_and_arrived(self):
+    def test_carried_load_was_sent_and_received(self):
         result = {"generator": {"kept_up": True}, "sent_pps": 995, "offered_pps": 1000,
                   "caller_to_callee": {"lost": 0}, "callee_to_caller": {"lost": veth.ALLOWED}}
         self.assertEqual(veth.trouble(result), "")
@@ -211,7 +211,7 @@ class Veth(unittest.TestCase):
 
 
 class Screen(unittest.TestCase):
-    def test_what_is_left_follows_the_pace(self):
+    def test_remaining_time_follows_the_pace(self):
         now = [0.0]
         progress = screen.Progress({"a": 10, "b": 30}, out=io.StringIO(), now=lambda: now[0])
         self.assertEqual(progress.left(), 40)
@@ -219,13 +219,13 @@ class Screen(unittest.TestCase):
         progress.end()
         now[0] = 10
         self.assertAlmostEqual(progress.left(), 30)
-        now[0] = 24  # twice as slow, with the plan's own tenth
+        now[0] = 24  # half the planned pace, with the plan's tenth
         self.assertAlmostEqual(progress.left(), 60)
         progress.begin("b")
         progress.step(0.5)
         self.assertAlmostEqual(progress.fraction(), 0.625)
 
-    def test_draws_nothing_without_a_terminal(self):
+    def test_prints_only_part_names_without_a_terminal(self):
         out = io.StringIO()
         progress = screen.Progress({"a": 1}, out=out)
         progress.begin("a")
@@ -238,7 +238,7 @@ class Screen(unittest.TestCase):
 
 
 class Bench(unittest.TestCase):
-    def test_every_part_says_what_it_measures_and_every_bar_has_one_part(self):
+    def test_parts_are_described_and_bars_unique(self):
         parts = [importlib.import_module(part) for part in script("bench").PARTS]
         bars = [bar for part in parts for bar in part.BARS]
         self.assertEqual(len(bars), len(set(bars)))
@@ -246,7 +246,7 @@ class Bench(unittest.TestCase):
             self.assertTrue(part.TITLE and part.METHOD and part.SECONDS > 0, part.__name__)
             self.assertLessEqual(set(part.BARS), set(results.GOALS), part.__name__)
 
-    def test_an_interrupted_part_keeps_its_figures(self):
+    def test_interrupted_part_keeps_its_figures(self):
         class Part:
             TITLE, METHOD, BARS, SECONDS = "t", "m", ("2",), 1
 

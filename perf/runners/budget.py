@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Bar 1: instructions of one packet."""
+"""Bar 1: instructions per packet."""
 
 import instructions
 import processes
 import results
 
 TITLE = "Instructions per packet"
-METHOD = """Relay::burst() under callgrind, which counts instructions and does not time them: the
-    figure repeats to 0.1 % on any machine. 98,304 packets of random flows, statistics on, the IPv4
-    header's checksum verified in software. A miss is dropped, a latch is the first packet of its
+METHOD = """Relay::burst() under callgrind, which counts instructions instead of time: the figure
+    repeats to 0.1 % on any machine. 98,304 packets of random flows, statistics on, IPv4 header
+    checksum verified in software. A miss is a dropped packet, a latch the first packet of its
     flow."""
 BARS = ("1",)
 SECONDS = 35

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Bars 11 to 13: signalling, beside rtpengine."""
+"""Bars 11 to 13: signalling, compared with rtpengine."""
 
 import contextlib
 import subprocess
@@ -9,17 +9,18 @@ import results
 import stats
 
 TITLE = "Signalling beside rtpengine"
-METHOD = """millrace-load signals ng from core 0, to the relay on core 1. A cycle is offer, answer,
-    delete. The ratios are of both relays over UDP, rtpengine's only way, on the relay's loopback;
-    beside them stands Millrace over its UNIX socket, with a new connection for each request, as the
-    proxies' modules do, and with kept ones. Millrace's CPU is without its worker's, which naps on
-    core 0 meanwhile. Latency is one request at a time on the UNIX socket, each followed by the same
-    to a bare echo server on the same cores. Calls that stay are set up over kept connections: with
-    UDP, replies kept for retransmissions would count as calls' memory. All take turns."""
+METHOD = """millrace-load sends ng requests from core 0 to the relay on core 1. A cycle is offer,
+    answer, delete. Ratios compare both relays over UDP, rtpengine's only transport, on the relay's
+    loopback. Further columns show Millrace over its UNIX socket, with a new connection per request,
+    as the proxies' modules use it, and with kept connections. Millrace's CPU excludes its worker,
+    which sleeps on core 0. Latency is measured with one request at a time on the UNIX socket, each
+    followed by the same request to a plain echo server on the same cores. Calls that stay are set
+    up over kept connections, because with UDP the replies stored for retransmissions would count as
+    memory of calls. Sides are measured in turn."""
 BARS = ("11a", "11b", "11c", "12a", "12b", "12c", "13a", "13b")
 SECONDS = 190
 PAIRS = 3
-SLOTS_KB = 4 * 496 / 1024  # of the flow table, for the four ports of a call (31 MiB an address)
+SLOTS_KB = 4 * 496 / 1024  # flow table slots of a call's four ports (31 MiB per address)
 
 
 def cycles(bed, section, side, outstanding, over="udp"):
@@ -50,7 +51,7 @@ def run(bed, section):
         unix = [cycles(bed, section, signalling, outstanding, over) for over in ("unix", "kept")]
         rows += [[f"cycles/s, {outstanding} outstanding", round(rate.a.median), round(rate.b.median),
                   *(round(each["cycles_per_second"]) for each in unix)],
-                 [f"CPU us a cycle, {outstanding} outstanding", round(cpu.b.median, 1),
+                 [f"CPU us per cycle, {outstanding} outstanding", round(cpu.b.median, 1),
                   round(cpu.a.median, 1), *(round(cpu_us(each), 1) for each in unix)]]
         bed.step(0.35 * number)
     section.tables.append(results.Table(
@@ -61,10 +62,10 @@ def run(bed, section):
     fill(bed, section)
 
 
-def tell(section, bar, above, *words):
-    """What a request took above the echo server."""
+def add_latency(section, bar, above, *words):
+    """Adds the figure of a request's time above the echo server."""
     if above < 0:
-        section.unmeasured[bar] = f"the echo server took longer, by {-above:.1f} us: a busy machine"
+        section.unmeasured[bar] = f"the echo server took {-above:.1f} us longer: busy machine"
     else:
         section.figures.append(results.Figure(results.GOALS[bar][0], above, "us", bar, *words))
 
@@ -79,8 +80,8 @@ def latency(bed, section):
         rows.append([connections, *(round(each, 1) for each in (
             offer["took_us"]["p50"], offer["echo_us"]["p50"], above["p50"], above["p99"]))])
         if connections == "new":
-            tell(section, "12a", above["p50"], "new connections")
-            tell(section, "12b", above["p99"], "new connections")
+            add_latency(section, "12a", above["p50"], "new connections")
+            add_latency(section, "12b", above["p99"], "new connections")
     with relays.millrace(bed, section) as bench, contextlib.ExitStack() as stack:
         with bench.phones:
             command = bench.command("run", "--calls", 1000, "--duration", 20, "--rtcp-interval", 0)
@@ -93,8 +94,8 @@ def latency(bed, section):
     above = offer["above_echo_us"]
     rows.append(["new, 100 kpps flow", *(round(each, 1) for each in (
         offer["took_us"]["p50"], offer["echo_us"]["p50"], above["p50"], above["p99"]))])
-    tell(section, "12c", above["p50"], "new connections",
-         "generator, client and control threads share core 0")
+    add_latency(section, "12c", above["p50"], "new connections",
+                "generator, client and control threads share core 0")
     section.tables.append(results.Table("A synchronous offer, us", [
         "connections", "p50", "echo p50", "above p50", "above p99"], rows))
 
@@ -107,12 +108,12 @@ def fill(bed, section):
     grown = many["relay"]["resident_kb_per_call"]
     section.figures += [
         results.Figure(results.GOALS["13a"][0], grown + SLOTS_KB, "kB", "13a",
-                       f"{many['calls']:,} calls; {grown:.2f} of the control side and {SLOTS_KB:.2f} of slots",
-                       "slots are there from the start, used or not"),
+                       f"{many['calls']:,} calls; control side {grown:.2f}, slots {SLOTS_KB:.2f}",
+                       "slots are allocated at start, used or not"),
         results.Figure(results.GOALS["13b"][0], many["set_up_s"] * 100_000 / many["calls"], "s", "13b",
                        f"{many['calls']:,} calls, 64 outstanding")]
     section.tables.append(results.Table(
         "Calls that stay", ["", "Millrace", "rtpengine"],
         [["calls", many["calls"], few["calls"]],
          ["set-up, calls/s", round(many["set_up_calls_per_second"]), round(few["set_up_calls_per_second"])],
-         ["resident kB a call", round(grown + SLOTS_KB, 2), round(few["relay"]["resident_kb_per_call"], 2)]]))
+         ["resident kB per call", round(grown + SLOTS_KB, 2), round(few["relay"]["resident_kb_per_call"], 2)]]))

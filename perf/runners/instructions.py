@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Instructions per packet within Relay::burst(), and of requests, counted by callgrind.
+"""Instructions per packet in Relay::burst(), and per request, counted by callgrind.
 
-The count repeats to 0.1 % whatever else the machine does, which no time does on a shared one.
+Counts repeat to 0.1 % under any load of the machine, unlike times.
 """
 
 import json
@@ -12,8 +12,7 @@ import subprocess
 import tempfile
 
 TOLERANCE = 0.01
-# Program, function that is counted, and what the count is divided by, of cases `PREFIX/...`; all
-# others are relay_bench's.
+# Program, counted function and divisor of cases `PREFIX/...`. All other cases belong to relay_bench.
 PROGRAMS = {"calls": ("calls_bench", "millrace::Calls::handle*", "dialogs")}
 RELAY = ("relay_bench", "millrace::Relay::burst*", "packets")
 
@@ -38,7 +37,7 @@ def read_budget(text):
 
 
 def write_budget(text, counts):
-    """The budget's text with the figures of `counts`."""
+    """The text of the budget with the figures of `counts`."""
     lines = text.split("\n")
     for i, line in enumerate(lines):
         words = line.split("#")[0].split()
@@ -48,14 +47,14 @@ def write_budget(text, counts):
 
 
 def judge(count, budget):
-    """'over', 'under' or 'kept': where a count lies against its budget, to 1 %."""
+    """Compares a count with its budget, with a tolerance of 1 %: 'over', 'under' or 'kept'."""
     if count > budget * (1 + TOLERANCE):
         return "over"
     return "under" if count < budget * (1 - TOLERANCE) else "kept"
 
 
 def total(callgrind_file):
-    """The instructions in a file that callgrind wrote."""
+    """The total instructions in a callgrind output file."""
     match = re.search(r"^summary: (\d+)", callgrind_file, re.MULTILINE)
     if not match:
         raise Failure("callgrind wrote no summary")
@@ -63,7 +62,7 @@ def total(callgrind_file):
 
 
 def count(folder, case):
-    """Instructions per packet, or per what the case counts, by a program of build/perf."""
+    """Instructions per packet, or per the unit of the case, of a program in build/perf."""
     program, function, unit = PROGRAMS.get(case.split("/")[0], RELAY)
     bench = pathlib.Path(folder) / program
     if not shutil.which("valgrind"):

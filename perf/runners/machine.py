@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The machine and the versions, as far as figures may depend on them."""
+"""Hardware and software versions on which the figures depend."""
 
 import datetime
 import os
@@ -9,7 +9,7 @@ import re
 import subprocess
 
 
-def said(*command, folder=None):
+def output_of(*command, folder=None):
     try:
         done = subprocess.run(command, text=True, capture_output=True, check=False, cwd=folder)
     except OSError:
@@ -37,7 +37,7 @@ def caches():
 
 def describe(top):
     package = ["dpkg-query", "-W", "-f", "${Version}"]
-    revision = said("git", "describe", "--always", "--dirty", "--abbrev=12", folder=top)
+    revision = output_of("git", "describe", "--always", "--dirty", "--abbrev=12", folder=top)
     huge = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled")
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
@@ -45,13 +45,13 @@ def describe(top):
         "CPU": f"{field('/proc/cpuinfo', 'model name')}, {os.cpu_count()} cores, "
                f"{field('/proc/cpuinfo', 'cpu MHz')} MHz",
         "caches": caches(),
-        "virtual": said("systemd-detect-virt") or "none told",
+        "virtual": output_of("systemd-detect-virt") or "unknown",
         "memory": field("/proc/meminfo", "MemTotal"),
         "transparent huge pages": huge.read_text().strip() if huge.exists() else "none",
         "kernel": platform.release(),
         "system": platform.freedesktop_os_release().get("PRETTY_NAME", "unknown"),
-        "compiler": said("g++", "-dumpfullversion"),
-        "DPDK": said(*package, "libdpdk-dev"),
-        "rtpengine": said(*package, "rtpengine-daemon") or "not installed",
+        "compiler": output_of("g++", "-dumpfullversion"),
+        "DPDK": output_of(*package, "libdpdk-dev"),
+        "rtpengine": output_of(*package, "rtpengine-daemon") or "not installed",
         "load before": " ".join(f"{load:.2f}" for load in os.getloadavg()),
     }

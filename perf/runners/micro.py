@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The parts of the packet path on their own: look-up, checksum, classifier."""
+"""Single parts of the packet path: look-up, checksum, classifier."""
 
 import programs
 import results
 import stats
 
 TITLE = "Look-up, checksum, classifier"
-METHOD = """Look-up: 32 random packets at a time to their flow's first word, by the port's slot and by
-    rte_hash_lookup_bulk_data with the flow's line prefetched; both tables in huge pages. Checksum:
-    both of a packet, incremental (RFC 1624) and summed up anew. Classifier: frames in the first
-    cache. Cases take turns at random; medians."""
+METHOD = """Look-up: from 32 random packets at a time to the first word of their flows, by the port's
+    slot and by rte_hash_lookup_bulk_data with the flow's cache line prefetched; both tables in huge
+    pages. Checksum: both checksums of a packet, updated incrementally (RFC 1624) and computed in
+    full. Classifier: frames in the L1 cache. Cases alternate at random; medians."""
 BARS = ()
 SECONDS = 75
 FLOWS = (1_000, 10_000, 100_000, 1_000_000)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The report as one HTML page that needs nothing else."""
+"""The report as one self-contained HTML page."""
 
 import html
 
@@ -43,13 +43,13 @@ def section(part):
     if part["figures"]:
         rows = []
         for figure in part["figures"]:
-            told = results.Figure(**{key: figure[key] for key in
-                                     ("title", "value", "unit", "bar", "spread", "note")})
-            rows.append([figure["bar"], figure["title"], figure["goal"], told.text(),
+            value = results.Figure(**{key: figure[key] for key in
+                                      ("title", "value", "unit", "bar", "spread", "note")})
+            rows.append([figure["bar"], figure["title"], figure["goal"], value.text(),
                          figure["spread"], figure["verdict"], figure["note"]])
         out.append(table(["bar", "figure", "goal", "measured", "spread", "verdict", "limit"], rows))
     if part["unmeasured"]:
-        out.append(table(["bar", "no figure, because"], part["unmeasured"].items()))
+        out.append(table(["bar", "not measured, reason"], part["unmeasured"].items()))
     out += [plots.draw(plot) for plot in part["plots"]]
     out += [table(each["columns"], each["rows"], each["title"]) for each in part["tables"]]
     if part["conditions"]:
@@ -67,8 +67,8 @@ def render(report):
         '<meta name=viewport content="width=device-width,initial-scale=1">',
         f"<title>Millrace: benchmarks</title><style>{STYLE}</style>",
         "<h1>Millrace: benchmarks</h1>",
-        "<p>Every figure is a ratio of sides that were measured in turn within one run, or a count of"
-        " instructions; medians, with the middle half as the spread.</p>",
+        "<p>Every figure is a ratio of two sides measured in turn within one run, or a count of"
+        " instructions. Figures are medians; the spread is the interquartile range.</p>",
         table(["bar", "what", "goal", "measured", "verdict"], report["bars"]),
         f"<table><caption>Machine</caption>{machine}</table>",
         *map(section, report["sections"]), "</html>", ""])

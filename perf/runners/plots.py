@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Plots as SVG, by this file alone: horizontal bars, and lines. Light and dark by themselves."""
+"""SVG plots without other libraries: horizontal bars and lines, for light and dark mode."""
 
 import html
 import math
@@ -16,7 +16,7 @@ STYLE = """<style>
 
 
 def number(value):
-    """As short as it is clear: 1,234 or 12.3 or 0.123; thousands as k and M from ten on."""
+    """Short form: 0.123, 12.3, 1,234; from 10,000 on with the unit k, M or G."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if abs(value) >= size:
             scaled = value / (1e3 if unit == "k" else size)
@@ -58,7 +58,7 @@ def svg(height, parts):
 
 
 def bars(plot):
-    """Rows of bars: one row a word, in it one bar a series."""
+    """Rows of bars: one row per word, with one bar per series."""
     words = [word for points in plot["series"].values() for word, _ in points]
     words = list(dict.fromkeys(words))
     values = {name: dict(points) for name, points in plot["series"].items()}
@@ -90,7 +90,7 @@ def bars(plot):
 
 
 def lines(plot):
-    """Lines over numbers, with a mark at each."""
+    """Lines over numbers, with a mark at each point."""
     xs = sorted({x for points in plot["series"].values() for x, _ in points})
     marks = ticks(max(y for points in plot["series"].values() for _, y in points))
     left, right, top, bottom = MARGIN + 44, WIDTH - MARGIN - 10, 58, 270

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Programs that a measurement needs, each ended by its own process when the measurement ends."""
+"""Programs that a measurement needs, each stopped when the measurement ends."""
 
 import contextlib
 import pathlib
@@ -14,11 +14,11 @@ HUGE = pathlib.Path("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages")
 
 
 class Missing(Exception):
-    """What the measurement cannot do without; it is skipped."""
+    """A requirement of the measurement is missing; the part is skipped."""
 
 
 class Failure(Exception):
-    """It began and went wrong."""
+    """The measurement started and failed."""
 
 
 def need(program, package):
@@ -28,7 +28,7 @@ def need(program, package):
 
 @contextlib.contextmanager
 def running(command, **options):
-    """Yields the process; ends it, first kindly."""
+    """Yields the process; then stops it by SIGTERM, after 5 s by SIGKILL."""
     process = subprocess.Popen(command, **options)
     try:
         yield process
@@ -44,7 +44,7 @@ def running(command, **options):
 
 @contextlib.contextmanager
 def hugepages(count):
-    """That many more pages of 2 MB, given back afterwards."""
+    """Reserves `count` more huge pages of 2 MB, and returns them afterwards."""
     try:
         before = int(HUGE.read_text())
         HUGE.write_text(str(before + count))
@@ -59,7 +59,7 @@ def hugepages(count):
 
 
 class Testpmd:
-    """dpdk-testpmd, spoken to at its prompt."""
+    """dpdk-testpmd, controlled at its prompt."""
     PROMPT = "testpmd> "
 
     def __init__(self, process):
@@ -72,15 +72,15 @@ class Testpmd:
         need("dpdk-testpmd", "dpdk-dev")
         command = ["dpdk-testpmd", *eal, "--no-telemetry", "--", "-i", *options]
         record(*command)
-        # Its prompt is written at once, all else when a buffer is full.
+        # Without line buffering testpmd flushes only its prompt at once.
         with running(["stdbuf", "-oL", *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                      stderr=subprocess.STDOUT, bufsize=0) as process:
             testpmd = cls(process)
-            testpmd.say("set record-core-cycles on")
+            testpmd.command("set record-core-cycles on")
             yield testpmd
 
     def read(self, patience=20):
-        """What it says until it prompts and then is silent: some commands prompt twice."""
+        """Output up to a prompt followed by 0.1 s of silence: some commands prompt twice."""
         text, end = "", time.monotonic() + patience
         while True:
             prompted = text.endswith(self.PROMPT)
@@ -88,21 +88,22 @@ class Testpmd:
             if not select.select([self.process.stdout], [], [], wait)[0]:
                 if prompted:
                     return text
-                raise Failure(f"testpmd says no more:\n{text[-2000:]}")
+                raise Failure(f"testpmd does not prompt within {patience} s:\n{text[-2000:]}")
             piece = self.process.stdout.read(65536).decode(errors="replace")
             if not piece:
-                raise Failure(f"testpmd ends:\n{text[-2000:]}")
+                raise Failure(f"testpmd exited:\n{text[-2000:]}")
             text += piece
 
-    def say(self, command):
+    def command(self, command):
+        """Sends a command; returns its output."""
         self.process.stdin.write(command.encode() + b"\n")
         self.process.stdin.flush()
         return self.read()
 
 
-def cycles_per_packet(told):
-    """Of what testpmd says when it stops."""
-    match = re.search(r"CPU cycles/packet=([0-9.]+)", told)
+def cycles_per_packet(output):
+    """Cycles per packet in the output of testpmd's `stop`."""
+    match = re.search(r"CPU cycles/packet=([0-9.]+)", output)
     if not match:
-        raise Failure(f"testpmd tells no cycles per packet:\n{told[-2000:]}")
+        raise Failure(f"testpmd printed no cycles per packet:\n{output[-2000:]}")
     return float(match[1])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Google Benchmark programs: run, and their JSON read."""
+"""Runs Google Benchmark programs and parses their JSON."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ import processes
 
 
 def repetitions(program, pattern=".", count=1, seconds=0.05, record=lambda *_: None, env=None):
-    """{case: [its values, a dictionary for each repetition]}; cases take turns at random."""
+    """Runs a program; {case: [a dictionary per repetition]}. Cases alternate at random."""
     if not program.exists():
         raise processes.Missing(f"no {program}: run 'ninja -C {program.parent.parent}' first")
     command = [program, f"--benchmark_filter={pattern}", f"--benchmark_min_time={seconds}",
@@ -17,12 +17,12 @@ def repetitions(program, pattern=".", count=1, seconds=0.05, record=lambda *_: N
     record(*command)
     done = subprocess.run(command, text=True, capture_output=True, check=False, env=env)
     if done.returncode:
-        raise processes.Failure(f"{program.name} ends with {done.returncode}:\n{done.stderr[-2000:]}")
+        raise processes.Failure(f"{program.name}: exit status {done.returncode}:\n{done.stderr[-2000:]}")
     return read(done.stdout)
 
 
 def read(text):
-    """The same of its JSON."""
+    """Parses the JSON output to {case: [a dictionary per repetition]}."""
     found = {}
     for case in json.loads(text)["benchmarks"]:
         if case.get("run_type") == "aggregate":

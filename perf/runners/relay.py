@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Bars 4 and 5: cycles of one packet, by flows and by burst."""
+"""Bars 4 and 5: cycles per packet, by number of flows and by burst size."""
 
 import programs
 import results
 import stats
 
 TITLE = "Cycles per relayed packet, without a NIC"
-METHOD = """Relay::burst() over laps of 8,192 packets of random flows, each last touched a lap ago;
-    packets and slots in transparent huge pages. A repetition's figure is that of its median lap;
-    cases take turns at random. Time-stamp-counter cycles."""
+METHOD = """Relay::burst() over laps of 8,192 packets of random flows, each last used one lap before;
+    packets and slots in transparent huge pages. The figure of a repetition is its median lap; cases
+    alternate at random. Cycles are those of the time stamp counter."""
 BARS = ("4", "5")
 SECONDS = 50
 FLOWS = (1_000, 10_000, 100_000, 1_000_000)
@@ -26,9 +26,9 @@ def run(bed, section):
         case["huge_mb"] for repeated in found.values() for case in repeated)
     base = cycles("ipv4/flows:1000/burst:32")
     section.compare("4", stats.Comparison.of(zip(cycles("ipv4/flows:1000000/burst:32"), base)),
-                    note="a slot is two cache lines; a million of them are beyond all caches")
+                    note="a slot is two cache lines; 1,000,000 slots exceed all caches")
     section.compare("5", stats.Comparison.of(zip(cycles("ipv4/flows:1000/burst:4"), base)),
-                    note="what a burst costs at all is shared by four packets")
+                    note="four packets share the fixed cost of a burst")
     rows = []
     for case in found:
         spread = stats.Spread.of(cycles(case.removeprefix("relay/")))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Bar 2: what relaying adds to moving packets, against what testpmd's csum adds."""
+"""Bar 2: cycles that relaying adds to io forwarding, compared with testpmd's csum."""
 
 import processes
 import programs
@@ -8,17 +8,17 @@ import stats
 import time
 
 TITLE = "Beside testpmd on net_ring"
-METHOD = """Packets of 214 bytes go round on rings, 8,192 with the relay and 8,352 with testpmd (nine
-    queues of 928, as its rings hold 1,023), one core, huge pages. io moves them, csum also swaps
-    MACs and recomputes the IPv4 checksum (UDP's is 0 there), the relay's worker does all that
-    relaying is. testpmd counts the cycles of polls that carried packets; the worker's are those of
-    the median lap, polls included, without the header write-back that makes each relayed packet a
-    party's packet again. io, csum and relay take turns; medians of the runs."""
+METHOD = """Packets of 214 bytes loop on rings: 8,192 with the relay, 8,352 with testpmd (nine queues
+    of 928, because its rings hold 1,023). One core, huge pages. io moves packets. csum also swaps
+    MACs and recomputes the IPv4 checksum (the UDP checksum is 0). The relay's worker relays. testpmd
+    counts the cycles of polls that returned packets. The worker's figure is the median lap, polls
+    included, without the header write-back that turns each relayed packet into a party's packet
+    again. io, csum and relay run in turn; medians of the runs."""
 BARS = ("2",)
 SECONDS = 45
 PAGES = 256
 RUNS = stats.PAIRS
-MANY, FEW = 29, 1  # bursts of 32 on each queue: 8,352 packets and 288
+MANY, FEW = 29, 1  # bursts of 32 per queue: 8,352 and 288 packets
 EAL = ["--lcores", "0@0,1@1", "-n", "1", "--in-memory", "--no-pci", "-m", "256",
        "--vdev", "net_ring0"]
 OPTIONS = ["--rxq=9", "--txq=9", "--nb-cores=1", "--total-num-mbufs=20000", "--port-topology=loop",
@@ -26,11 +26,11 @@ OPTIONS = ["--rxq=9", "--txq=9", "--nb-cores=1", "--total-num-mbufs=20000", "--p
 
 
 def forward(testpmd, mode, bursts):
-    """Cycles per packet of a while, with so many bursts on each queue."""
-    testpmd.say(f"set fwd {mode}")
-    testpmd.say(f"start tx_first {bursts}")
+    """Cycles per packet over 0.4 s, with `bursts` bursts of 32 on each queue."""
+    testpmd.command(f"set fwd {mode}")
+    testpmd.command(f"start tx_first {bursts}")
     time.sleep(0.4)
-    return processes.cycles_per_packet(testpmd.say("stop"))
+    return processes.cycles_per_packet(testpmd.command("stop"))
 
 
 def run(bed, section):
@@ -55,9 +55,9 @@ def run(bed, section):
         f"{RUNS} runs of each", "csum prefetches one packet ahead and waits for the caches"))
     io_few, csum_few = (spread[f"{mode}, 288 packets"].median for mode in ("io", "csum"))
     section.figures.append(results.Figure(
-        "the same against testpmd with its packets in the first caches (288; the relay's still 8,192)",
+        "the same with testpmd's packets in the L1 and L2 caches (288 packets; relay 8,192)",
         (relayed - io) / (csum_few - io_few), "", "", f"{RUNS} runs of each",
-        "the harder comparison: what csum costs when it waits for no memory"))
+        "the harder comparison: csum without waiting for memory"))
     rows = [[side, round(each.median, 1), f"{each.low:.1f} to {each.high:.1f}"]
             for side, each in spread.items()]
     section.tables.append(results.Table("Cycles per packet on net_ring", ["side", "median",

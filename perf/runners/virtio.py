@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Bar 3: the relay daemon on virtio-user beside testpmd's 5tswap, the same parties at the other end."""
+"""Bar 3: the daemon on virtio-user compared with testpmd's 5tswap, with the same peer."""
 
 import contextlib
 import pathlib
@@ -15,11 +15,11 @@ import results
 import stats
 
 TITLE = "Beside testpmd on virtio-user and vhost"
-METHOD = """Two processes, a core each. On core 0 vhost_peer plays the parties of 500 calls: 214-byte RTP
-    packets of 1,000 flows in random order, as many as the wire takes. On core 1 the daemon, with all
-    calls signalled over ng, or testpmd in 5tswap (MACs, addresses and ports swapped, statistics of
-    packets only), each on virtio-user with huge pages. Counted are packets that came back in the
-    last 0.8 s of each turn; the two take turns."""
+METHOD = """Two processes, one core each. On core 0 vhost_peer plays the parties of 500 calls: 214-byte
+    RTP packets of 1,000 flows in random order, as many as the wire takes. On core 1 runs the daemon,
+    with all calls signalled over ng, or testpmd in 5tswap (swaps MACs, addresses and ports, counts
+    packets only), each on virtio-user with huge pages. The figure counts packets returned in the
+    last 0.8 s of each turn; the two run in turn."""
 BARS = ("3",)
 SECONDS = 75
 CALLS = 500
@@ -52,7 +52,7 @@ def port_of(sdp):
 
 
 def set_up(client, calls=CALLS):
-    """Signals calls; lines for vhost_peer, one a flow."""
+    """Signals calls; returns the input lines of vhost_peer, one per flow."""
     flows = []
     for i in range(calls):
         caller, callee = f"100.64.{i >> 8}.{i & 255}", f"100.65.{i >> 8}.{i & 255}"
@@ -67,7 +67,7 @@ def set_up(client, calls=CALLS):
 
 @contextlib.contextmanager
 def relay(bed, folder, section):
-    """The daemon; yields how to get the flows once its wire is there."""
+    """Starts the daemon; yields a function that signals the calls and returns the flows."""
     from smoke.ng import UnixClient
     config, ng = folder / "millrace.toml", folder / "ng.sock"
     config.write_text(CONFIG.format(wire=folder / "wire", relay=RELAY, gateway=GATEWAY, ng=ng))
@@ -102,25 +102,25 @@ def wait_for(path, process):
         time.sleep(0.01)
 
 
-def rate(told, periods=8):
-    """Packets a second that came back, of vhost_peer's last lines."""
-    lines = [list(map(int, line.split())) for line in told.strip().split("\n")][-periods:]
+def rate(output, periods=8):
+    """Returned packets per second, from the last lines of vhost_peer's output."""
+    lines = [list(map(int, line.split())) for line in output.strip().split("\n")][-periods:]
     if len(lines) < periods:
-        raise processes.Failure(f"vhost_peer measured too little:\n{told}")
+        raise processes.Failure(f"vhost_peer printed fewer than {periods} lines:\n{output}")
     return sum(back for _, _, back in lines) / sum(taken for taken, _, _ in lines) * 1e6
 
 
 def turn(bed, section, forwarder):
-    """Packets a second of one forwarder: a context that yields what gives the flows."""
+    """Packets per second of a forwarder: a context manager that yields a function for the flows."""
     with tempfile.TemporaryDirectory(prefix="millrace-bench-") as name:
         folder = pathlib.Path(name)
         with peer(bed, folder, section) as process:
             wait_for(folder / "wire", process)
             with forwarder(folder) as flows:
-                told, complaint = process.communicate(flows(), timeout=60)
+                output, errors = process.communicate(flows(), timeout=60)
                 if process.returncode:
-                    raise processes.Failure(f"vhost_peer fails:\n{complaint}")
-                return rate(told)
+                    raise processes.Failure(f"vhost_peer failed:\n{errors}")
+                return rate(output)
 
 
 def run(bed, section):
@@ -134,9 +134,9 @@ def run(bed, section):
                "-m", "256", "--vdev", f"net_virtio_user0,path={folder / 'wire'},queue_size=1024"]
         options = ["--total-num-mbufs=16384", "--rxd=1024", "--txd=1024", "--port-topology=loop"]
         with processes.Testpmd.start(eal, options, section.ran) as process:
-            process.say("set fwd 5tswap")
-            process.say("start")
-            yield made_up
+            process.command("set fwd 5tswap")
+            process.command("start")
+            yield synthetic_flows
 
     done = iter(range(1, stats.PAIRS + 1))
     with processes.hugepages(PAGES):
@@ -148,11 +148,11 @@ def run(bed, section):
     section.compare("3", both)
     rows = [["Millrace", round(both.a.median / 1e6, 2)], ["testpmd 5tswap", round(both.b.median / 1e6, 2)]]
     section.tables.append(results.Table("Packets relayed, Mpps", ["side", "median"], rows))
-    section.plots.append(results.Plot("bars", "Packets a second, virtio-user to vhost", "", "Mpps",
+    section.plots.append(results.Plot("bars", "Packets per second, virtio-user to vhost", "", "Mpps",
                                       {"median": rows}))
 
 
-def made_up():
-    """Flows as the relay would have them, for who forwards all."""
+def synthetic_flows():
+    """Flows like the relay's, for a forwarder that needs no calls."""
     return "".join(f"100.6{4 + i % 2}.{i >> 9}.{i // 2 & 255}:{5000 + i % 2 * 1000} "
                    f"{RELAY}:{20000 + i}\n" for i in range(2 * CALLS))
