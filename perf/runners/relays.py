@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Millrace and rtpengine, each on one core at one end of a veth pair; millrace-load at the other.
 
-Every measurement has namespaces and a process of its own, so that nothing is left of the one before.
+Every measurement has its own namespaces and process, so that it starts from a clean state.
 """
 
 import contextlib
@@ -16,15 +16,15 @@ import time
 import processes
 
 CALLER, CALLEE = "198.18.4.10", "198.18.4.11"
-# What the phones are on: the kernel's sockets, or the veth itself, for more packets than these take.
+# Where the phones are: on kernel sockets, or on the veth itself for packet rates above these.
 SOCKETS = ["--caller", CALLER, "--callee", CALLEE]
 DEVICE = ["--device", "net_af_xdp0,iface=eth0,force_copy=1", "--caller", f"{CALLER}/24",
           "--callee", f"{CALLEE}/24"]
 ADDRESSES = [f"198.18.4.{host}" for host in range(100, 110)]
 RELAY = ADDRESSES[0]
 NG_UDP = "127.0.0.1:2223"  # in the relay's namespace
-PATIENCE = 240  # a relay with a backlog takes its time for each trial
-CORE, OTHER_CORE = 1, 0  # the relay's and the generator's
+PATIENCE = 240  # seconds; a relay with a backlog slows down each trial
+CORE, OTHER_CORE = 1, 0  # of the relay and of the generator
 CONFIG = """
 [dataplane]
 worker_cores = [{worker}]
@@ -50,23 +50,23 @@ level = "warning"
 
 
 def use(bed):
-    """Makes the smoke tests' namespaces and clients known."""
+    """Makes the smoke tests' modules importable; checks root rights and cores."""
     tests = str(bed.top / "tests")
     if tests not in sys.path:
         sys.path.insert(0, tests)
     if os.geteuid() != 0:
-        raise processes.Missing("needs root, to make network namespaces")
+        raise processes.Missing("needs root to make network namespaces")
     if os.cpu_count() < 2:
-        raise processes.Missing("needs a core for the relay and one for the generator")
+        raise processes.Missing("needs two cores: for the relay and for the generator")
 
 
 class Bench:
-    """A relay on the wire, and the generator that faces it."""
+    """A relay on the wire, and the generator at the other end."""
 
     def __init__(self, bed, section, phones, process, controls):
         self.bed, self.section, self.phones = bed, section, phones
         self.process = process
-        self.controls = controls  # options of millrace-load, by what they speak over
+        self.controls = controls  # options of millrace-load by control transport
 
     def command(self, mode, *words, over=None, wire=SOCKETS):
         control = self.controls[over or next(iter(self.controls))]
@@ -75,22 +75,22 @@ class Bench:
             "--relay-pid", self.process.pid, "--cpu", OTHER_CORE, *words]))
 
     def load(self, mode, *words, over=None, wire=SOCKETS):
-        """millrace-load's result."""
+        """Runs millrace-load; returns its result."""
         with tempfile.TemporaryDirectory(prefix="millrace-bench-") as folder:
-            told = pathlib.Path(folder, "result.json")
+            report = pathlib.Path(folder, "result.json")
             command = self.command(mode, *words, over=over, wire=wire)
             self.section.ran(*command)
             with self.phones:
-                done = subprocess.run([*command, "--json", told], text=True, capture_output=True,
+                done = subprocess.run([*command, "--json", report], text=True, capture_output=True,
                                       check=False, timeout=PATIENCE)
-            if not told.exists():
+            if not report.exists():
                 raise processes.Failure(f"millrace-load {mode}:\n{done.stderr[-2000:]}")
-            return json.loads(told.read_text())["result"]
+            return json.loads(report.read_text())["result"]
 
 
 @contextlib.contextmanager
 def wire():
-    """Namespaces of the phones and of the relay."""
+    """The namespaces of the phones and of the relay, connected by a veth pair."""
     from smoke.netns import Namespace, cable
     with contextlib.ExitStack() as stack:
         phones, relay = Namespace(), Namespace()
@@ -105,7 +105,7 @@ def over_udp(relay):
     return ["--control", f"udp:{NG_UDP}", "--control-netns", relay.path]
 
 
-def answers(client, process, log):
+def wait_until_ready(client, process, log):
     end = time.monotonic() + 15
     while True:
         with contextlib.suppress(OSError):
@@ -119,8 +119,10 @@ def answers(client, process, log):
 
 @contextlib.contextmanager
 def millrace(bed, section, media=True):
-    """The daemon; its worker on the relay's core for media, else its control threads there and the
-    worker napping on the other."""
+    """Starts the daemon. With media, its worker has the relay's core.
+
+    Without, its control threads have the relay's core and the worker sleeps on the other.
+    """
     from smoke.ng import UnixClient
     with contextlib.ExitStack() as stack:
         phones, space = stack.enter_context(wire())
@@ -137,7 +139,7 @@ def millrace(bed, section, media=True):
         with space:
             started = processes.running(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
             process = stack.enter_context(started)
-        answers(UnixClient(ng), process, log)
+        wait_until_ready(UnixClient(ng), process, log)
         yield Bench(bed, section, phones, process, {
             "unix": ["--control", f"unix:{ng}"],
             "kept": ["--control", f"unix:{ng}", "--connections", "kept"], "udp": over_udp(space)})
@@ -150,7 +152,7 @@ def rtpengine(bed, section):
     with contextlib.ExitStack() as stack:
         phones, space = stack.enter_context(wire())
         space.ip(f"address add {RELAY}/24 dev eth0")
-        # The package's own file binds localhost.
+        # Without --config-file=none rtpengine reads the package's file, which binds localhost.
         command = ["taskset", "-c", str(CORE), "rtpengine", "--config-file=none", "-f", "-E",
                    "--no-fallback", "--table=-1", "-i", RELAY,
                    f"--listen-ng={NG_UDP}", "--num-threads=1", "--log-level=3",
@@ -162,5 +164,5 @@ def rtpengine(bed, section):
                                                             stdin=subprocess.DEVNULL))
         client = UdpClient(space, int(NG_UDP.rpartition(":")[2]))
         stack.callback(client.close)
-        answers(client, process, log)
+        wait_until_ready(client, process, log)
         yield Bench(bed, section, phones, process, {"udp": over_udp(space)})

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a run of the benchmarks found: sections of figures, tables and plots, each with its method."""
+"""Results of a benchmark run: sections of figures, tables and plots, each with its method."""
 
 import dataclasses
 
-# The bars: what each figure is to reach, and where that goal comes from.
+# The bars: figure, comparison, goal.
 GOALS = {
     "1": ("instructions per relayed packet (IPv4 RTP, 1,000 flows, statistics on)", "<=", 180),
     "2": ("(relay - io) / (testpmd csum - io), net_ring loop, 8,192 packets", "<=", 1.2),
@@ -31,13 +31,13 @@ GOALS = {
 
 @dataclasses.dataclass
 class Figure:
-    """One measured number; a bar's number, or none ("")."""
+    """One measured number; `bar` is its bar's number, "" if none."""
     title: str
     value: float
     unit: str = ""
     bar: str = ""
-    spread: str = ""  # the middle half and how many there were
-    note: str = ""  # what limits it
+    spread: str = ""  # interquartile range and number of values
+    note: str = ""  # the limiting factor
 
     def goal(self):
         return "{} {}".format(*GOALS[self.bar][1:]) if self.bar else ""
@@ -62,7 +62,7 @@ class Table:
 
 @dataclasses.dataclass
 class Plot:
-    """Bars or lines: {series: [(x, y), ...]}; x are words for bars, numbers for lines."""
+    """Bars or lines: {series: [(x, y), ...]}; x is a word for bars, a number for lines."""
     kind: str
     title: str
     x: str
@@ -77,30 +77,30 @@ class Section:
     title: str
     method: str
     bars: tuple
-    status: str = "not run"  # then "measured", "skipped: why", "failed: why", "interrupted"
+    status: str = "not run"  # or "measured", "skipped: REASON", "failed: REASON", "interrupted"
     commands: list = dataclasses.field(default_factory=list)
     conditions: dict = dataclasses.field(default_factory=dict)
     figures: list = dataclasses.field(default_factory=list)
-    unmeasured: dict = dataclasses.field(default_factory=dict)  # bar: why it has no figure
+    unmeasured: dict = dataclasses.field(default_factory=dict)  # bar: reason for no figure
     tables: list = dataclasses.field(default_factory=list)
     plots: list = dataclasses.field(default_factory=list)
     seconds: float = 0
 
     def ran(self, *command):
-        """Remembers a command, once."""
+        """Records a command, once."""
         text = " ".join(map(str, command))
         if text not in self.commands:
             self.commands.append(text)
 
     def compare(self, bar, comparison, title="", note=""):
-        """A figure of a ratio."""
+        """Adds a ratio as a figure."""
         ratio = comparison.ratio
         self.figures.append(Figure(title or GOALS[bar][0], ratio.median, "", bar,
                                    f"{ratio.low:.2f} to {ratio.high:.2f}, {ratio.count} pairs", note))
 
 
 def verdicts(sections):
-    """Rows [bar, what, goal, measured, verdict] of all bars, those that were not measured too."""
+    """Rows [bar, what, goal, measured, verdict] of all bars, including unmeasured ones."""
     found = {figure.bar: figure for section in sections for figure in section.figures if figure.bar}
     why = {bar: section.unmeasured.get(bar, section.status) for section in sections
            for bar in section.bars}
@@ -114,10 +114,10 @@ def verdicts(sections):
 
 def as_json(sections, machine):
     """The whole report as plain values."""
-    told = []
+    plain_sections = []
     for section in sections:
         plain = dataclasses.asdict(section)
         for figure, values in zip(section.figures, plain["figures"]):
             values |= {"goal": figure.goal(), "verdict": figure.verdict()}
-        told.append(plain)
-    return {"machine": machine, "bars": verdicts(sections), "sections": told}
+        plain_sections.append(plain)
+    return {"machine": machine, "bars": verdicts(sections), "sections": plain_sections}

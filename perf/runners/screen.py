@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a run shows on the terminal: a progress bar with the time that is left, tables."""
+"""Terminal output of a run: a progress bar with the remaining time, tables."""
 
 import shutil
 import sys
@@ -11,8 +11,11 @@ def clock(seconds):
 
 
 class Progress:
-    """Of parts whose durations are known beforehand, more or less; what is left is scaled by how
-    long the parts so far have taken. Draws nothing where there is no terminal."""
+    """Progress of parts with planned durations.
+
+    The remaining time is scaled by the pace of the parts so far. Without a terminal, only the names
+    of the parts are printed.
+    """
 
     def __init__(self, expected, out=sys.stderr, now=time.monotonic):
         self.expected = dict(expected)  # {part: seconds}
@@ -29,7 +32,7 @@ class Progress:
         self.draw()
 
     def step(self, share):
-        """So much of the part is done, 0 to 1."""
+        """Sets the completed share of the part, 0 to 1."""
         self.share = min(share, 1.0)
         self.draw()
 
@@ -44,8 +47,10 @@ class Progress:
         return (self.done + here) / whole if whole else 1.0
 
     def left(self):
-        """Seconds that the rest will take: as planned, at the pace so far. The plan counts as a
-        tenth of the run at its own pace, or the first seconds would say too much."""
+        """Remaining seconds: the plan scaled by the pace so far.
+
+        The plan weighs in as a tenth of the run, because the first seconds are a noisy estimate.
+        """
         whole = sum(self.expected.values())
         fraction = self.fraction()
         pace = (self.now() - self.start + whole / 10) / (fraction * whole + whole / 10)
@@ -68,7 +73,7 @@ class Progress:
 
 
 def table(columns, rows):
-    """Lines of columns as wide as they need."""
+    """Formats rows as columns of minimal width."""
     rows = [[str(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(columns, *rows)]
     lines = [columns, *rows]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Medians of interleaved measurements: A, B, A, B, so that what else the machine does hits both."""
+"""Medians of interleaved measurements: A, B, B, A, so that other load affects both sides."""
 
 import dataclasses
 import statistics
@@ -9,7 +9,7 @@ PAIRS = 9
 
 @dataclasses.dataclass
 class Spread:
-    """Where the middle of some values lies, and the middle half of them."""
+    """Median and interquartile range of some values."""
     median: float
     low: float
     high: float
@@ -31,7 +31,7 @@ class Spread:
 
 @dataclasses.dataclass
 class Comparison:
-    """Two sides, the ratio of their pairs."""
+    """Two sides and the ratio of their pairs."""
     a: Spread
     b: Spread
     ratio: Spread  # a / b, pair by pair
@@ -44,7 +44,7 @@ class Comparison:
 
 
 def interleave(a, b, pairs=PAIRS, step=lambda: None):
-    """Calls a() and b() in turn, who comes first changing each time; [(of a, of b), ...]."""
+    """Calls a() and b() in turn, alternating the first; returns [(a's, b's), ...]."""
     found = []
     for i in range(pairs):
         if i % 2 == 0:

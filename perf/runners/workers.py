@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Bars 6 and 7: a second worker, and flows that change."""
+"""Bars 6 and 7: a second worker, and flow changes."""
 
 import programs
 import results
 import stats
 
-TITLE = "Two workers, and 10,000 flow changes a second"
-METHOD = """The worker loop on net_ring, a port and 1,000 flows a worker, 8,192 packets going round on
-    each; headers are written back between laps, outside of what is timed. Apart: a worker in each of
-    two processes at the same time, which share nothing but the machine. Changes: another thread
-    publishes new paths, publishes live ones again and withdraws, 10,000 times a second in all. Each
-    repetition runs for 0.2 s, its figure is that of the median lap; cases take turns at random."""
+TITLE = "Two workers, and 10,000 flow changes per second"
+METHOD = """The worker loop on net_ring, with a port and 1,000 flows per worker and 8,192 packets
+    looping on each; headers are written back between laps, outside the timed part. Apart: one
+    worker in each of two processes at the same time, which share only the machine. Changes: another
+    thread publishes new paths, republishes live ones and withdraws them, 10,000 times per second in
+    total. Each repetition runs for 0.2 s; its figure is the median lap. Cases alternate at random."""
 BARS = ("6", "7")
 SECONDS = 17
 
@@ -23,9 +23,9 @@ def run(bed, section):
         return programs.values(found, f"worker/{case}", "packets/s")
 
     section.compare("6", stats.Comparison.of(zip(rate("two"), rate("one"))),
-                    note="the next figure is what the machine has to give, the one after it what is ours")
+                    note="the next figure is the machine's share, the one after it Millrace's")
     section.compare("", stats.Comparison.of(zip(rate("apart"), rate("one"))),
-                    "two processes of one worker / one", "they share nothing but the machine")
+                    "two processes of one worker / one", "the processes share only the machine")
     section.compare("", stats.Comparison.of(zip(rate("two"), rate("apart"))),
                     "two workers / two processes of one worker")
     section.compare("7", stats.Comparison.of(zip(rate("changes"), rate("one"))))
@@ -33,4 +33,4 @@ def run(bed, section):
              round(stats.Spread.of(programs.values(found, f"worker/{case}",
                                                    "cycles/packet")).median, 1)]
             for case in ("one", "two", "apart", "changes")]
-    section.tables.append(results.Table("Workers", ["case", "Mpps in all", "cycles per packet"], rows))
+    section.tables.append(results.Table("Workers", ["case", "Mpps in total", "cycles per packet"], rows))
