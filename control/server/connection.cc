@@ -244,7 +244,7 @@ bool Connection::note_unfinished(bool unfinished) {
 void Connection::cut(std::string_view why) {
   if (closed_) return;
   ++connections_.cut;
-  log_event(Level::warning, "control-cut",
+  log_event(Level::warning, "control-disconnected",
             {{"pid", peer_.pid}, {"uid", peer_.uid}, {"reason", why}});
   close();
 }
