@@ -12,6 +12,7 @@
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 
+#include "dataplane/device/check.h"
 #include "dataplane/device/eal.h"
 #include "dataplane/device/ethdev.h"
 #include "dataplane/host/host.h"
@@ -105,7 +106,9 @@ struct DeviceWire::Impl {
 
 Result<std::unique_ptr<DeviceWire>> DeviceWire::open(const DeviceWireConfig& config) {
   const DataplaneConfig dataplane = as_dataplane(config);
-  if (auto ok = check(dataplane); !ok) return std::unexpected(ok.error());
+  if (const auto faults = check(dataplane); !faults.empty()) {
+    return std::unexpected(faults.front());
+  }
   auto locks = DeviceLock::take_all(devices_of(dataplane));
   if (!locks) return std::unexpected(locks.error());
   auto eal = Eal::start(dataplane);
