@@ -21,8 +21,9 @@ class LifecycleTest(Case):
 
     def test_check_option_validates_and_exits(self):
         good = self.new_relay()
-        result = subprocess.run([PROGRAM, "--config", good.config, "--check"], timeout=10,
-                                capture_output=True, text=True, check=False)
+        with self.bed.relay:  # the namespace that has the interface
+            result = subprocess.run([PROGRAM, "--config", good.config, "--check"], timeout=10,
+                                    capture_output=True, text=True, check=False)
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertFalse(good.socket.exists())
 
