@@ -197,6 +197,9 @@ void Dataplane::publish(const Path& path) {
 }
 void Dataplane::withdraw(LocalPort port) { impl_->flows->withdraw(port); }
 FlowReport Dataplane::read(LocalPort port) const { return impl_->flows->read(port, tsc_now()); }
+std::optional<QualityReport> Dataplane::read_quality(LocalPort port) const {
+  return impl_->flows->read_quality(port, tsc_now());
+}
 
 DataplaneReport Dataplane::report() const {
   DataplaneReport report;

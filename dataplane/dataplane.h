@@ -18,6 +18,7 @@
 // never the face. DPDK stays behind this door.
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "dataplane/base/result.h"
@@ -42,9 +43,12 @@ class Dataplane {
   // Joins two local ports; replaces what they did before. Precondition: both belong to one
   // caller-side owner (the port pool hands out a port once), addresses are configured.
   void publish(const Path& path);
-  // The port does nothing from now on; its statistics are gone.
+  // The port does nothing from now on; its statistics are gone. The RTCP quality of its pair goes
+  // with the second of the two ports.
   void withdraw(LocalPort port);
   [[nodiscard]] FlowReport read(LocalPort port) const;
+  // Of the pair that the port belongs to, whichever of the two its RTCP arrives at.
+  [[nodiscard]] std::optional<QualityReport> read_quality(LocalPort port) const;
 
   [[nodiscard]] DataplaneReport report() const;
   // The NICs alone. Any control thread; takes a lock that no worker takes.

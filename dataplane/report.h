@@ -33,18 +33,21 @@ struct DropReasonInfo {
 
 // One judgement of how media arrives at a party.
 struct QualitySample {
-  std::uint8_t mos_tenths = 0;  // 10 to 50
+  std::uint8_t mos_tenths = 0;  // 10 to 50; 0 = unknown
   std::uint8_t loss_percent = 0;
   std::uint16_t jitter_ms = 0;
-  std::chrono::microseconds round_trip{};  // between the parties, as far as both legs are known
+  std::chrono::microseconds round_trip{};  // between the parties: both legs
   std::chrono::microseconds leg{};         // between relay and party; 0 = unknown
   std::chrono::seconds age{};
 };
 
-// What a side's RTCP reports say of the stream that it is sent.
+// What a side's RTCP reports say of the stream that it is sent. Loss, jitter and the own leg come
+// from every report. MOS and round trip need the legs of both parties: only `complete` reports
+// count there, and lowest and highest are among these.
 struct QualityReport {
   std::uint32_t ssrc = 0;  // of that stream
   std::uint64_t samples = 0;
+  std::uint64_t complete = 0;  // 0: MOS, round trip, lowest and highest are unknown
   QualitySample average, lowest, highest;
 };
 
@@ -67,7 +70,6 @@ struct FlowReport {
   std::uint64_t malformed = 0;          // dropped for their content
   std::array<std::uint32_t, kFlowDropReasons> drops{};  // by flow_drop_reasons(), up to 4e9
   std::optional<std::chrono::nanoseconds> idle;  // since the last admitted packet; unset = none yet
-  std::optional<QualityReport> quality;          // of the side's RTCP, if there was any
 
   // RTP only, of the current SSRC, RFC 3550 A.1 and A.3:
   std::optional<std::uint32_t> ssrc;

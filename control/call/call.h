@@ -127,11 +127,12 @@ class Call {
   struct LegMedia {
     PartyMedia said;
     std::shared_ptr<HeldPorts> ports;  // by the branches that one offer has reached
-    // What they heard from this party before another branch had the media; null: nothing.
-    std::unique_ptr<std::array<PastFlow, 2>> past;
+    std::unique_ptr<PastMedia> past;   // of flows that were withdrawn; null: nothing was counted
     // Latched, of RTP and RTCP, as told last; null: nothing was told.
     std::unique_ptr<std::array<std::optional<Endpoint>, 2>> told;
     Moment created;
+
+    [[nodiscard]] PastMedia& keep();  // `past`, made if it is null
   };
   struct Leg {
     std::vector<Text> tags;  // more than one where branches of a fork share a leg
@@ -169,6 +170,9 @@ class Call {
     [[nodiscard]] bool shares_ports(const Leg& other) const;
     [[nodiscard]] FlowReport heard(std::size_t index, std::size_t component, const FlowReport& flow,
                                    PastFlow::Clock::time_point now) const;
+    [[nodiscard]] std::optional<QualityReport> quality(std::size_t index,
+                                                       const std::optional<QualityReport>& now_seen,
+                                                       PastFlow::Clock::time_point now) const;
   };
   // Who holds a media (request.h).
   struct Held {
@@ -267,6 +271,8 @@ class Call {
   void detach(Leg& leg);
   void withdraw(Leg& leg);
   void withdraw(Leg& leg, std::size_t index);
+  void withdraw(Leg& leg, std::size_t index, std::size_t component,
+                PastFlow::Clock::time_point now);
 
   // call_hold.cc
   static void take_hold(Dialog& dialog, const Leg& sender, const Request& request);

@@ -94,22 +94,42 @@ void Call::withdraw(Leg& leg, std::size_t index) {
   const HeldPorts* const ports = leg.ports(index);
   if (ports == nullptr) return;
   const auto now = PastFlow::Clock::now();
-  const std::array<LocalPort, 2> locals = {ports->rtp(), ports->rtcp()};
-  std::array<PastFlow, 2> past;
-  for (std::size_t component = 0; component < locals.size(); ++component) {
-    past[component] = {leg.heard(index, component, dataplane_.read(locals[component]), now), now};
-    dataplane_.withdraw(locals[component]);
+  if (const auto quality = leg.quality(index, dataplane_.read_quality(ports->rtp()), now)) {
+    leg.medias[index].keep().quality = {*quality, now};
   }
-  if (!std::ranges::all_of(past, &PastFlow::empty)) {
-    leg.medias[index].past = std::make_unique<std::array<PastFlow, 2>>(past);
-  }
+  for (const std::size_t component : {0, 1}) withdraw(leg, index, component, now);
+}
+
+// The same of one port. The quality of the pair goes on with the other one.
+void Call::withdraw(Leg& leg, std::size_t index, std::size_t component,
+                    PastFlow::Clock::time_point now) {
+  const HeldPorts& ports = *leg.ports(index);
+  const LocalPort local = component == 0 ? ports.rtp() : ports.rtcp();
+  const FlowReport flow = dataplane_.read(local);
+  if (!flow.active) return;
+  const PastFlow past{leg.heard(index, component, flow, now), now};
+  dataplane_.withdraw(local);
+  if (!past.empty()) leg.medias[index].keep().ports[component] = past;
+}
+
+PastMedia& Call::LegMedia::keep() {
+  if (!past) past = std::make_unique<PastMedia>();
+  return *past;
 }
 
 // What a component's port has heard from the party in all, given what its flow has.
 FlowReport Call::Leg::heard(std::size_t index, std::size_t component, const FlowReport& flow,
                             PastFlow::Clock::time_point now) const {
   const auto& past = medias[index].past;
-  return past ? (*past)[component].with(flow, now) : flow;
+  return past ? past->ports[component].with(flow, now) : flow;
+}
+
+// The same of the RTCP quality, given that of its pair of ports.
+std::optional<QualityReport> Call::Leg::quality(std::size_t index,
+                                                const std::optional<QualityReport>& now_seen,
+                                                PastFlow::Clock::time_point now) const {
+  const auto& past = medias[index].past;
+  return past && past->quality ? past->quality->with(now_seen, now) : now_seen;
 }
 
 }  // namespace millrace

@@ -199,8 +199,7 @@ void Call::publish(Dialog& dialog, std::size_t index) {
                         .encrypted = encrypted,
                         .dscp = dscp_});
   } else {
-    dataplane_.withdraw(a.ports(index)->rtcp());
-    dataplane_.withdraw(b.ports(index)->rtcp());
+    for (Leg* leg : {&a, &b}) withdraw(*leg, index, 1, PastFlow::Clock::now());
   }
   for (Leg* leg : {&a, &b}) {
     for (auto& part : leg->medias[index].said.components) part.moved = false;

@@ -121,7 +121,11 @@ MediaReport Call::report(const Leg& leg, std::size_t index, bool muxed) const {
                            leg.peer != nullptr ? dataplane_.read(local) : FlowReport{}, now)});
   };
   add(ports->rtp(), 0);
-  if (known.rtp && !muxed) add(ports->rtcp(), 1);
+  // RTCP that has left its port is still counted there.
+  const auto& past = leg.medias[index].past;
+  if ((known.rtp && !muxed) || (past && !past->ports[1].empty())) add(ports->rtcp(), 1);
+  result.quality = leg.quality(
+      index, leg.peer != nullptr ? dataplane_.read_quality(ports->rtp()) : std::nullopt, now);
   return result;
 }
 

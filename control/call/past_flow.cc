@@ -47,12 +47,16 @@ FlowReport PastFlow::with(FlowReport later, Clock::time_point now) const {
     later.stranger = flow.stranger;
     if (flow.latched_for) later.latched_for = *flow.latched_for + since;
   }
-  if (flow.quality && (!later.quality || later.quality->ssrc == flow.quality->ssrc)) {
-    QualityReport before = *flow.quality;
-    for (auto* sample : {&before.average, &before.lowest, &before.highest}) age(*sample, since);
-    later.quality = later.quality ? merge(before, *later.quality) : before;
-  }
   return later;
+}
+
+QualityReport PastQuality::with(const std::optional<QualityReport>& later,
+                                PastFlow::Clock::time_point now) const {
+  if (later && later->ssrc != report.ssrc) return *later;
+  const auto since = std::max<std::chrono::nanoseconds>(now - until, {});
+  QualityReport before = report;
+  for (auto* sample : {&before.lowest, &before.highest}) age(*sample, since);
+  return later ? merge(before, *later) : before;
 }
 
 }  // namespace millrace

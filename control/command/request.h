@@ -178,6 +178,7 @@ struct MediaReport {
   std::vector<IpAddress> hints;        // the addresses that it may be heard from
   bool blocked = false, silenced = false, dtmf_blocked = false;  // by command
   std::vector<StreamReport> streams;
+  std::optional<QualityReport> quality;  // of the party's RTCP, if there was any
 
   // For how long the party has been heard; nothing: not at all.
   [[nodiscard]] std::optional<std::chrono::nanoseconds> heard_for() const {

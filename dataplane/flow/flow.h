@@ -16,6 +16,12 @@
 //  Record  hints, payload types and rare counters. Written by who has reserved the slot, before
 //          its orders; the counters are atomic additions.
 // All values are words so that each is loaded and stored whole.
+//
+// Ownership. The slot owns what its local port sees: orders, Seen and Record, hence latch, RFC 3550
+// state and counters. They live from the first publish to withdraw(); publishing again (a
+// re-INVITE, hold, block or mux change) never clears them. What belongs to the pair of ports is not
+// kept here: RTCP quality (quality.h). What a call must keep beyond withdraw() it reads before
+// (control/call/past_flow.h).
 
 #include <array>
 #include <atomic>
@@ -51,6 +57,7 @@ struct SlotIndex {
   // In the pair of ports that it belongs to: RTP has the even one, RTCP the odd one above.
   [[nodiscard]] constexpr SlotIndex of_rtp() const { return SlotIndex(value & ~1U); }
   [[nodiscard]] constexpr SlotIndex of_rtcp() const { return SlotIndex(value | 1U); }
+  [[nodiscard]] constexpr SlotIndex other_of_pair() const { return SlotIndex(value ^ 1U); }
   friend constexpr auto operator<=>(SlotIndex, SlotIndex) = default;
 };
 

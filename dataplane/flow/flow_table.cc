@@ -195,7 +195,7 @@ Orders FlowTable::adopt(SlotIndex index, Orders orders, const Side& side, const 
   if (fresh) {
     forget(slot(index).seen);
     forget(rec);
-    forget(quality(index));
+    if (!is_active(index.other_of_pair())) forget(quality(index));
   }
   std::optional<Endpoint> remote = side.remote;
   if (remote && (remote->port.number() == 0 || unreachable(index, remote->address))) {
@@ -296,8 +296,8 @@ void FlowTable::withdraw(LocalPort port) {
     if (orders.has(kPeer)) peer = orders.peer;
     forget(slot(index).seen);
     forget(record(index));
-    forget(quality(index));
     lock.commit(Orders{});
+    if (!is_active(index.other_of_pair())) forget(quality(index));
   }
   if (peer) detach(*peer, index);
 }
@@ -309,6 +309,10 @@ std::optional<Endpoint> FlowTable::remote_of(SlotIndex index) const {
   return Endpoint{load_address(rec.remote), UdpPort(port)};
 }
 
+bool FlowTable::is_active(SlotIndex index) const {
+  return (slot(index).orders.head.load(std::memory_order_acquire) >> 32 & kActive) != 0;
+}
+
 void FlowTable::note_rtcp(SlotIndex index, SlotIndex peer, std::span<const std::byte> packet,
                           std::uint32_t clock_rate, Tsc now) const {
   const SeenLine& rtp = slot(peer.of_rtp()).seen;
@@ -317,6 +321,10 @@ void FlowTable::note_rtcp(SlotIndex index, SlotIndex peer, std::span<const std::
       sender == 0 ? std::nullopt : std::optional(static_cast<std::uint32_t>(sender));
   note_reports(packet, quality(index), quality(peer), stream, clock_of(clock_rate, tsc_hz_), now,
                tsc_hz_);
+}
+
+std::optional<QualityReport> FlowTable::read_quality(LocalPort port, Tsc now) const {
+  return report_of(quality(SlotIndex(port)), now, tsc_hz_);
 }
 
 FlowReport FlowTable::read(LocalPort port, Tsc now) const {
@@ -352,10 +360,6 @@ FlowReport FlowTable::read(LocalPort port, Tsc now) const {
   if (latched) report.latched_for = since(rec.latched_at);
   if (heard) report.idle = since(seen.last);
   if (!orders->has(kOpen)) report.stranger = candidate_of(rec);
-  // The pair's reports belong to the port that they arrive at.
-  if (orders->has(kRtcp) || orders->has(kMux)) {
-    report.quality = read_quality(quality(index), now, tsc_hz_);
-  }
   const std::uint64_t sender = seen.sender.load(kRelaxed);
   if (!orders->has(kRtp) || sender == 0) return report;
 

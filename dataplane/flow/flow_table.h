@@ -65,6 +65,7 @@ class FlowTable {
   void publish(const Path& path, Tsc now);
   void withdraw(LocalPort port);
   [[nodiscard]] FlowReport read(LocalPort port, Tsc now) const;
+  [[nodiscard]] std::optional<QualityReport> read_quality(LocalPort port, Tsc now) const;
 
   [[nodiscard]] std::uint64_t tsc_hz() const { return tsc_hz_; }
 
@@ -132,6 +133,7 @@ class FlowTable {
   void set_deltas(SlotIndex index, Orders& orders) const;
   void detach(SlotIndex index, SlotIndex from);
   [[nodiscard]] std::optional<Endpoint> remote_of(SlotIndex index) const;
+  [[nodiscard]] bool is_active(SlotIndex index) const;
   // Why media may not go to or come from there: it cannot be sent to, is of the other family or our
   // own (source_invalid), or the interface's policy denies it.
   [[nodiscard]] std::optional<DropReason> unreachable(SlotIndex index,

@@ -56,9 +56,32 @@ void keep(Quality::Sample& sample, std::uint64_t values, std::uint64_t leg_and_s
 
 void start(Quality& quality, std::uint32_t ssrc) {
   quality.subject.store(ssrc, kRelaxed);
-  for (auto* sum : {&quality.mos_sum, &quality.loss_sum, &quality.jitter_sum, &quality.round_trips,
-                    &quality.round_trip_sum, &quality.leg_sum}) {
+  for (auto* sum : {&quality.loss_sum, &quality.jitter_sum, &quality.legs, &quality.leg_sum,
+                    &quality.complete, &quality.mos_sum, &quality.round_trip_sum}) {
     sum->store(0, kRelaxed);
+  }
+}
+
+// A report with both legs known, in the units of QualitySample.
+struct Complete {
+  std::uint64_t loss, jitter, leg, trip;
+};
+
+void add_complete(Quality& own, const Complete& sample, std::uint64_t second) {
+  const std::uint64_t mos =
+      mos_tenths(static_cast<double>(sample.loss), static_cast<double>(sample.jitter),
+                 static_cast<double>(sample.trip) / 1000);
+  const bool first = own.complete.load(kRelaxed) == 0;
+  add(own.complete, 1);
+  add(own.mos_sum, mos);
+  add(own.round_trip_sum, sample.trip);
+  const std::uint64_t values = mos | sample.loss << 8 | sample.jitter << 16 | sample.trip << 32;
+  const std::uint64_t leg_and_second = sample.leg | second << 32;
+  if (first || mos < (own.lowest.values.load(kRelaxed) & 0xff)) {
+    keep(own.lowest, values, leg_and_second);
+  }
+  if (first || mos > (own.highest.values.load(kRelaxed) & 0xff)) {
+    keep(own.highest, values, leg_and_second);
   }
 }
 
@@ -110,50 +133,41 @@ void note_reports(std::span<const std::byte> packet, Quality& own, const Quality
         std::uint64_t{word_at(packet, at + 12)} * 1000 / std::max(clock_hz, 1U), 0xffff);
     const std::uint64_t leg =
         leg_of(word_at(packet, at + 16), word_at(packet, at + 20), peer, now, tsc_hz);
-    const std::uint64_t trip = leg == 0 ? 0 : leg + peer.leg_last.load(kRelaxed);
-    const std::uint64_t mos = mos_tenths(static_cast<double>(loss), static_cast<double>(jitter),
-                                         static_cast<double>(trip) / 1000);
     if (static_cast<std::uint32_t>(own.subject.load(kRelaxed)) != *stream) start(own, *stream);
-    const bool first = own.subject.load(kRelaxed) >> 32 == 0;
     own.subject.store(own.subject.load(kRelaxed) + (1ULL << 32), kRelaxed);
-    add(own.mos_sum, mos);
     add(own.loss_sum, loss);
     add(own.jitter_sum, jitter);
-    if (leg != 0) {
-      add(own.round_trips, 1);
-      add(own.round_trip_sum, trip);
-      add(own.leg_sum, leg);
-      own.leg_last.store(leg, kRelaxed);
-    }
-    const std::uint64_t values = mos | loss << 8 | jitter << 16 | trip << 32;
-    const std::uint64_t leg_and_second = leg | now.ticks / tsc_hz << 32;
-    if (first || mos < (own.lowest.values.load(kRelaxed) & 0xff)) {
-      keep(own.lowest, values, leg_and_second);
-    }
-    if (first || mos > (own.highest.values.load(kRelaxed) & 0xff)) {
-      keep(own.highest, values, leg_and_second);
-    }
+    if (leg == 0) return;
+    add(own.legs, 1);
+    add(own.leg_sum, leg);
+    own.leg_last.store(leg, kRelaxed);
+    const std::uint64_t far_leg = peer.leg_last.load(kRelaxed);
+    if (far_leg == 0) return;
+    add_complete(own, {loss, jitter, leg, leg + far_leg}, now.ticks / tsc_hz);
     return;
   }
 }
 
-std::optional<QualityReport> read_quality(const Quality& quality, Tsc now, std::uint64_t tsc_hz) {
+std::optional<QualityReport> report_of(const Quality& quality, Tsc now, std::uint64_t tsc_hz) {
   const std::uint64_t subject = quality.subject.load(kRelaxed);
   const std::uint64_t samples = subject >> 32;
   if (samples == 0) return std::nullopt;
   const auto mean = [](const std::atomic<std::uint64_t>& sum, std::uint64_t of) {
     return of == 0 ? 0 : (sum.load(kRelaxed) + of / 2) / of;
   };
-  const std::uint64_t trips = quality.round_trips.load(kRelaxed);
+  const std::uint64_t complete = quality.complete.load(kRelaxed);
   QualityReport report;
   report.ssrc = static_cast<std::uint32_t>(subject);
   report.samples = samples;
-  report.average = {.mos_tenths = static_cast<std::uint8_t>(mean(quality.mos_sum, samples)),
-                    .loss_percent = static_cast<std::uint8_t>(mean(quality.loss_sum, samples)),
-                    .jitter_ms = static_cast<std::uint16_t>(mean(quality.jitter_sum, samples)),
-                    .round_trip = std::chrono::microseconds(mean(quality.round_trip_sum, trips)),
-                    .leg = std::chrono::microseconds(mean(quality.leg_sum, trips)),
-                    .age = {}};
+  report.complete = complete;
+  report.average = {
+      .mos_tenths = static_cast<std::uint8_t>(mean(quality.mos_sum, complete)),
+      .loss_percent = static_cast<std::uint8_t>(mean(quality.loss_sum, samples)),
+      .jitter_ms = static_cast<std::uint16_t>(mean(quality.jitter_sum, samples)),
+      .round_trip = std::chrono::microseconds(mean(quality.round_trip_sum, complete)),
+      .leg = std::chrono::microseconds(mean(quality.leg_sum, quality.legs.load(kRelaxed))),
+      .age = {}};
+  if (complete == 0) return report;
   report.lowest = unpack(quality.lowest, now, tsc_hz);
   report.highest = unpack(quality.highest, now, tsc_hz);
   return report;

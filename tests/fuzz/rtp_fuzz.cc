@@ -46,11 +46,14 @@ void read_reports(std::span<const std::byte> datagram) {
   if (datagram.size() >= kFirstBlock + kLsr + 4) {
     stream = word_at(datagram, kFirstBlock);
     peer.report_ntp = word_at(datagram, kFirstBlock + kLsr);
+    peer.leg_last = 20'000;
   }
   note_reports(datagram, own, peer, stream, 8000, Tsc{100 * kHz}, kHz);
-  if (const auto told = read_quality(own, Tsc{100 * kHz}, kHz)) {
-    FUZZ_CHECK(told->average.mos_tenths >= 10 && told->average.mos_tenths <= 50);
+  if (const auto told = report_of(own, Tsc{100 * kHz}, kHz)) {
     FUZZ_CHECK(told->average.loss_percent < 100);
+    FUZZ_CHECK(told->complete <= told->samples);
+    const unsigned least = told->complete == 0 ? 0 : 10, most = told->complete == 0 ? 0 : 50;
+    FUZZ_CHECK(told->average.mos_tenths >= least && told->average.mos_tenths <= most);
     FUZZ_CHECK(told->lowest.mos_tenths <= told->highest.mos_tenths);
   }
 }

@@ -2,6 +2,7 @@
 """Parallel forking: each phone that answers becomes a party; the last to answer has the media."""
 
 from smoke.bed import ATTACKER, Call, RelayCase
+from smoke.media_test import arrives, receiver_report
 from smoke.ng import Refused
 from smoke.phone import heard, receive
 
@@ -11,6 +12,10 @@ class ForkTest(RelayCase):
         """{tag: RTP packets counted by the relay}."""
         return {tag: party["medias"][0]["streams"][0]["stats"]["packets"]
                 for tag, party in call.query()["tags"].items()}
+
+    def loss(self, call):
+        """In percent, what the phones report of the caller's stream."""
+        return call.query()["SSRC"][str(call.caller.ssrc)]["average MOS"]["packet loss"]
 
     def assert_counted(self, call, expected):
         self.assertEqual(self.packets(call), expected)
@@ -32,6 +37,13 @@ class ForkTest(RelayCase):
         self.assert_both_ways(caller, first)
         counts = self.packets(one)
         self.assertGreaterEqual(counts[one.to_tag], 20)
+        # The first phone loses a quarter of the caller's stream.
+        for phone in (first, caller):
+            phone.send_rtcp()
+        receive(first.rtcp, 1, 1)
+        report = first.send_rtcp(receiver_report(first, caller, 0, 0, lost=64))
+        self.assertTrue(arrives(caller.rtcp, report))
+        self.assertEqual(self.loss(one), 25)
 
         two.answer(flags=["new-branch"])
         self.assertEqual(caller.to[1], int(first_answer.split("m=audio ")[1].split()[0]))
@@ -40,6 +52,7 @@ class ForkTest(RelayCase):
         first.send()
         self.assert_silent(receive(caller.rtp, 0.1), "the first phone is still relayed")
         stats = one.query()
+        self.assertEqual(self.loss(one), 25, "of the time that the first phone had the media")
         tags = stats["tags"]
         self.assertEqual(tags[one.to_tag]["subscriptions"], [])
         self.assertEqual(tags[two.to_tag]["subscriptions"],

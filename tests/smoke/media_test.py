@@ -28,6 +28,15 @@ def receiver_report(phone, about, lsr, delay, lost=0, jitter=0):
                        about.sequence, jitter, lsr, int(delay * 65536))
 
 
+def arrives(sock, data):
+    """Whether a datagram comes within two seconds, whatever comes before it."""
+    deadline = time.monotonic() + 2
+    while time.monotonic() < deadline:
+        if any(packet.data == data for packet in receive(sock, 0.2, 1)):
+            return True
+    return False
+
+
 class MediaTest(RelayCase):
     def started(self, **keys):
         caller, callee = self.phones()
@@ -45,6 +54,23 @@ class MediaTest(RelayCase):
     def stream(self, call, tag, component=0):
         return call.query()["tags"][tag]["medias"][0]["streams"][component]
 
+    def report(self, sender, reader, mux=False, waits=0.0, **figures):
+        """`sender` sends a sender report, which `reader` answers with a receiver report."""
+        def pass_on(phone, other, data):
+            (phone.send if mux else phone.send_rtcp)(data)
+            self.assertTrue(arrives(other.rtp if mux else other.rtcp, data), "passes unchanged")
+
+        report, lsr = sender_report(sender)
+        pass_on(sender, reader, report)
+        asked = time.monotonic()
+        time.sleep(waits)
+        waited = time.monotonic() - asked
+        pass_on(reader, sender, receiver_report(reader, sender, lsr, waited, **figures))
+
+    def quality(self, call, phone):
+        """Of the stream that `phone` sends."""
+        return call.query()["SSRC"][str(phone.ssrc)]["average MOS"]
+
     def test_query_reports_rtcp_quality(self):
         call = self.started(metadata="tenant=7")
         caller, callee = call.caller, call.callee
@@ -52,14 +78,12 @@ class MediaTest(RelayCase):
         for phone in (callee, caller):
             phone.send_rtcp()
         receive(callee.rtcp, 1, 1)
-        report, lsr = sender_report(caller)
-        caller.send_rtcp(report)
-        self.assertEqual(receive(callee.rtcp, 2, 1)[0].data, report)
-        asked = time.monotonic()
-        time.sleep(0.2)
-        waited = time.monotonic() - asked
-        callee.send_rtcp(receiver_report(callee, caller, lsr, waited, lost=26, jitter=80))
-        self.assertTrue(receive(caller.rtcp, 2, 2), "passes unchanged")
+        self.report(caller, callee, lost=26, jitter=80)
+        early = self.quality(call, caller)
+        self.assertNotIn("MOS", early, "the caller's leg is unknown")
+        self.assertEqual((early["packet loss"], early["jitter"], early["samples"]), (10, 10, 0))
+        self.report(callee, caller)
+        self.report(caller, callee, waits=0.2, lost=26, jitter=80)
         stats = call.query()
         self.assertEqual(stats["metadata"], "tenant=7")
         self.assertEqual(stats["tags"][call.from_tag]["label"], "A")
@@ -72,10 +96,44 @@ class MediaTest(RelayCase):
         self.assertLess(average["round-trip time"], 150_000, "µs: without the DLSR")
         self.assertIn(average["MOS"], range(30, 42), "10 % lost")
         self.assertLessEqual(abs(source["lowest MOS"]["reported at"] - time.time()), 3)
-        self.assertNotIn("average MOS", stats["SSRC"][str(callee.ssrc)])
         self.assertEqual(stats["totals"]["RTCP"]["errors"], 0)
         deleted = call.delete()
         self.assertEqual(deleted["SSRC"][str(caller.ssrc)]["average MOS"], average)
+
+    def test_quality_outlives_every_offer_of_the_call(self):
+        for mux in (False, True):
+            with self.subTest(mux=mux):
+                caller, callee = self.phones()
+                call = Call(self.ng, caller, callee)
+                call.offer(caller.sdp(mux=mux))
+                call.answer(callee.sdp(mux=mux))
+                self.assert_open(call)
+                self.assert_both_ways(caller, callee)
+                # The relay sends RTCP to a party only after that party's RTCP has latched.
+                for phone in () if mux else (callee, caller, callee):
+                    phone.send_rtcp()
+                    time.sleep(0.05)
+                self.report(caller, callee, mux, lost=26)
+                self.report(callee, caller, mux)
+                self.report(caller, callee, mux, lost=26)
+                before = self.quality(call, caller)
+                self.assertEqual(before["samples"], 1)
+                for direction, answered in (("sendrecv", "sendrecv"), ("sendonly", "recvonly"),
+                                            ("sendrecv", "sendrecv")):
+                    call.offer(caller.sdp(direction, mux=mux))
+                    call.answer(callee.sdp(answered, mux=mux))
+                    self.assertEqual(self.quality(call, caller), before, direction)
+                for command in ("block media", "unblock media"):
+                    self.command(command, call)
+                    self.assertEqual(self.quality(call, caller), before, command)
+                # RTCP changes its ports.
+                call.offer(caller.sdp(mux=not mux))
+                call.answer(callee.sdp(mux=not mux))
+                self.assertEqual(self.quality(call, caller), before, "mux")
+                self.assertGreaterEqual(call.query()["totals"]["RTCP"]["packets"], 0 if mux else 6,
+                                        "of the port that RTCP has left")
+                deleted = call.delete()
+                self.assertEqual(deleted["SSRC"][str(caller.ssrc)]["average MOS"], before)
 
     def test_query_reports_endpoints_and_drops(self):
         call = self.started()

@@ -156,15 +156,19 @@ struct Source {
   std::optional<QualityReport> quality;  // as the party says that receives it
 };
 
-// In rtpengine's units: tenths of MOS, percent, milliseconds, microseconds.
+// In rtpengine's units: tenths of MOS, percent, milliseconds, microseconds. An unknown MOS is left
+// out: readers would average a 0.
 void write(Writer& out, std::string_view key, const QualitySample& sample, Counted last) {
-  write(out, key,
-        {{"MOS", sample.mos_tenths},
-         {"round-trip time", static_cast<std::uint64_t>(sample.round_trip.count())},
-         {"round-trip time leg", static_cast<std::uint64_t>(sample.leg.count())},
-         {"jitter", sample.jitter_ms},
-         {"packet loss", sample.loss_percent},
-         last});
+  out.dictionary(key);
+  if (sample.mos_tenths != 0) {
+    out.entry("MOS", std::uint64_t{sample.mos_tenths});
+    out.entry("round-trip time", static_cast<std::uint64_t>(sample.round_trip.count()));
+  }
+  out.entry("round-trip time leg", static_cast<std::uint64_t>(sample.leg.count()));
+  out.entry("jitter", std::uint64_t{sample.jitter_ms});
+  out.entry("packet loss", std::uint64_t{sample.loss_percent});
+  out.entry(last.key, last.count);
+  out.end();
 }
 
 void write_sources(Writer& out, const std::map<std::uint32_t, Source>& sources,
@@ -178,13 +182,15 @@ void write_sources(Writer& out, const std::map<std::uint32_t, Source>& sources,
     out.entry("cumulative loss", source.lost);
     out.entry("jitter", source.jitter_ms);
     if (source.quality) {
-      const auto& [ssrc_told, samples, average, lowest, highest] = *source.quality;
+      const QualityReport& quality = *source.quality;
       const auto at = [&](const QualitySample& sample) {
         return static_cast<std::uint64_t>(seconds_ago(now, sample.age));
       };
-      write(out, "average MOS", average, {"samples", samples});
-      write(out, "lowest MOS", lowest, {"reported at", at(lowest)});
-      write(out, "highest MOS", highest, {"reported at", at(highest)});
+      write(out, "average MOS", quality.average, {"samples", quality.complete});
+      if (quality.complete > 0) {
+        write(out, "lowest MOS", quality.lowest, {"reported at", at(quality.lowest)});
+        write(out, "highest MOS", quality.highest, {"reported at", at(quality.highest)});
+      }
     }
     out.end();
   }
@@ -198,12 +204,12 @@ void write(Writer& out, const CallReport& call) {
   std::map<std::uint32_t, QualityReport> qualities;
   for (const TagReport& tag : call.tags) {
     for (const MediaReport& media : tag.medias) {
+      if (const auto& quality = media.quality) {
+        QualityReport& told = qualities[quality->ssrc];
+        told = merge(told, *quality);
+      }
       for (const StreamReport& stream : media.streams) {
         (stream.rtcp ? rtcp : rtp).add(stream.flow);
-        if (const auto& quality = stream.flow.quality) {
-          QualityReport& told = qualities[quality->ssrc];
-          told = merge(told, *quality);
-        }
         if (stream.rtcp || !stream.flow.ssrc) continue;
         Source& source = sources[*stream.flow.ssrc];
         source.sums.add(stream.flow);

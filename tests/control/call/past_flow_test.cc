@@ -92,34 +92,64 @@ QualityReport quality(std::uint64_t samples, std::uint8_t mos, std::chrono::micr
                              .loss_percent = static_cast<std::uint8_t>(50 - mos),
                              .jitter_ms = 10,
                              .round_trip = trip,
-                             .leg = trip,
+                             .leg = trip / 2,
                              .age = 1s};
-  return {.ssrc = 7, .samples = samples, .average = sample, .lowest = sample, .highest = sample};
+  return {.ssrc = 7,
+          .samples = samples,
+          .complete = samples,
+          .average = sample,
+          .lowest = sample,
+          .highest = sample};
+}
+
+// Reports without a round trip.
+QualityReport incomplete(std::uint64_t samples, std::uint8_t loss_percent) {
+  return {.ssrc = 7,
+          .samples = samples,
+          .average = {.loss_percent = loss_percent, .jitter_ms = 30},
+          .lowest = {},
+          .highest = {}};
 }
 
 TEST(PastFlow, QualityIsAveragedBySamples) {
-  const QualityReport told = merge(quality(3, 40, 0us), quality(1, 20, 500us));
-  EXPECT_EQ(told.samples, 4U);
-  EXPECT_EQ(told.average.mos_tenths, 35);
-  EXPECT_EQ(told.average.loss_percent, 15);
-  EXPECT_EQ(told.average.jitter_ms, 10);
-  EXPECT_EQ(told.average.round_trip, 500us) << "unknown to the one";
-  EXPECT_EQ(told.lowest.mos_tenths, 20);
-  EXPECT_EQ(told.highest.mos_tenths, 40);
+  const QualityReport sum = merge(quality(3, 40, 100us), quality(1, 20, 500us));
+  EXPECT_EQ(sum.samples, 4U);
+  EXPECT_EQ(sum.complete, 4U);
+  EXPECT_EQ(sum.average.mos_tenths, 35);
+  EXPECT_EQ(sum.average.loss_percent, 15);
+  EXPECT_EQ(sum.average.jitter_ms, 10);
+  EXPECT_EQ(sum.average.round_trip, 200us);
+  EXPECT_EQ(sum.average.leg, 100us);
+  EXPECT_EQ(sum.lowest.mos_tenths, 20);
+  EXPECT_EQ(sum.highest.mos_tenths, 40);
   EXPECT_EQ(merge({}, quality(1, 20, 0us)).samples, 1U);
   EXPECT_EQ(merge(quality(1, 20, 0us), {}).average.mos_tenths, 20);
 }
 
+TEST(PastFlow, IncompleteSamplesDoNotCountInMosAndRoundTrip) {
+  for (const QualityReport& sum : {merge(quality(1, 40, 500us), incomplete(3, 30)),
+                                   merge(incomplete(3, 30), quality(1, 40, 500us))}) {
+    EXPECT_EQ(sum.samples, 4U);
+    EXPECT_EQ(sum.complete, 1U);
+    EXPECT_EQ(sum.average.mos_tenths, 40);
+    EXPECT_EQ(sum.average.round_trip, 500us);
+    EXPECT_EQ(sum.average.leg, 250us);
+    EXPECT_EQ(sum.average.loss_percent, 25);
+    EXPECT_EQ(sum.average.jitter_ms, 25);
+    EXPECT_EQ(sum.lowest.mos_tenths, 40);
+    EXPECT_EQ(sum.highest.mos_tenths, 40);
+  }
+  EXPECT_EQ(merge(incomplete(1, 2), incomplete(1, 4)).average.mos_tenths, 0);
+}
+
 TEST(PastFlow, QualityOfOneStreamOnly) {
-  FlowReport before = heard(), later = heard();
-  before.quality = quality(3, 40, 0us);
-  later.quality = quality(1, 20, 0us);
-  const PastFlow past{before, kThen};
-  EXPECT_EQ(past.with(later, kThen + 4s).quality->samples, 4U);
-  EXPECT_EQ(past.with(later, kThen + 4s).quality->highest.age, 5s);
-  later.quality->ssrc = 8;
-  EXPECT_EQ(past.with(later, kThen).quality->samples, 1U);
-  EXPECT_EQ(past.with({}, kThen).quality->samples, 3U);
+  const PastQuality past{quality(3, 40, 0us), kThen};
+  QualityReport later = quality(1, 20, 0us);
+  EXPECT_EQ(past.with(later, kThen + 4s).samples, 4U);
+  EXPECT_EQ(past.with(later, kThen + 4s).highest.age, 5s);
+  later.ssrc = 8;
+  EXPECT_EQ(past.with(later, kThen).samples, 1U);
+  EXPECT_EQ(past.with({}, kThen).samples, 3U);
 }
 
 }  // namespace

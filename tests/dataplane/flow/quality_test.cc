@@ -66,7 +66,15 @@ struct QualityTest : testing::Test {
     ASSERT_TRUE(lab.from_b(rtp({.ssrc = kSsrcB})));
   }
   std::optional<QualityReport> of_b(Tsc now = kStart) {
-    return lab.flows.read(kPortB, now).quality;
+    return lab.flows.read_quality(kPortB, now);
+  }
+  // Sender reports of both pass; each party answers the other's, which makes both legs known.
+  // From then on every report of B that answers `kLsr` is complete.
+  static constexpr std::uint32_t kLsr = 0x12345678;
+  void learn_legs() {
+    ASSERT_TRUE(lab.from_a(sender_report(kSsrcA, kLsr)));
+    ASSERT_TRUE(lab.from_b(sender_report(kSsrcB, kLsr)));
+    ASSERT_TRUE(lab.from_a(receiver_report(kSsrcA, {{.about = kSsrcB, .lsr = kLsr}})));
   }
 };
 
@@ -84,27 +92,42 @@ TEST_F(QualityTest, LossAndJitterOfTheStreamThatIsSent) {
   ASSERT_TRUE(quality);
   EXPECT_EQ(quality->ssrc, kSsrcA);
   EXPECT_EQ(quality->samples, 1U);
-  EXPECT_EQ(quality->lowest.loss_percent, 25U);
-  EXPECT_EQ(quality->lowest.jitter_ms, 10U) << "80 units of 8 kHz";
-  EXPECT_EQ(quality->lowest.round_trip, 0us);
-  EXPECT_EQ(quality->lowest.age, 5s);
-  EXPECT_FALSE(lab.flows.read(kPortA, kStart).quality);
+  EXPECT_EQ(quality->average.loss_percent, 25U);
+  EXPECT_EQ(quality->average.jitter_ms, 10U) << "80 units of 8 kHz";
+  EXPECT_FALSE(lab.flows.read_quality(kPortA, kStart));
 }
 
-TEST_F(QualityTest, RoundTripAcrossTheRelay) {
-  // A's report reaches B, which answers after half a second; 40 ms are the leg of B.
-  ASSERT_TRUE(lab.from_a(sender_report(kSsrcA, 0x12345678)));
-  ASSERT_TRUE(
-      lab.from_b(receiver_report(kSsrcB, {{.lsr = 0x12345678, .dlsr = 0x8000}}), after_ms(540)));
-  EXPECT_EQ(of_b()->highest.leg, 40'000us);
-  EXPECT_EQ(of_b()->highest.round_trip, 40'000us) << "nothing is known of A's leg";
-  // The other leg has 100 ms; from then on the trip of the call is both.
+TEST_F(QualityTest, OnlyCompleteSamplesCountInMosAndRoundTrip) {
+  // B's leg has 150 ms, which three reports show; A's is not known yet.
+  ASSERT_TRUE(lab.from_a(sender_report(kSsrcA, kLsr)));
+  for (const std::uint64_t at : {650, 651, 652}) {
+    const auto dlsr = static_cast<std::uint32_t>((at - 150) * 0x10000 / 1000);
+    ASSERT_TRUE(lab.from_b(receiver_report(kSsrcB, {{.lsr = kLsr, .dlsr = dlsr}}), after_ms(at)));
+  }
+  auto of_b = this->of_b();
+  EXPECT_EQ(of_b->samples, 3U);
+  EXPECT_EQ(of_b->complete, 0U);
+  EXPECT_NEAR(static_cast<double>(of_b->average.leg.count()), 150'000, 100);
+  EXPECT_EQ(of_b->average.round_trip, 0us) << "nothing is known of A's leg";
+  EXPECT_EQ(of_b->average.mos_tenths, 0U);
+  EXPECT_EQ(of_b->lowest.mos_tenths, 0U);
+  // A's leg has 100 ms: from then on samples are complete, 250 ms each.
   ASSERT_TRUE(lab.from_b(sender_report(kSsrcB, 77), after_ms(1'000)));
   ASSERT_TRUE(lab.from_a(receiver_report(kSsrcA, {{.about = kSsrcB, .lsr = 77}}), after_ms(1'100)));
-  const auto of_a = lab.flows.read(kPortA, after_ms(1'100)).quality;
+  const auto of_a = lab.flows.read_quality(kPortA, after_ms(1'100));
   ASSERT_TRUE(of_a);
   EXPECT_EQ(of_a->average.leg, 100'000us);
-  EXPECT_EQ(of_a->average.round_trip, 140'000us);
+  EXPECT_NEAR(static_cast<double>(of_a->average.round_trip.count()), 250'000, 100);
+  ASSERT_TRUE(lab.from_a(sender_report(kSsrcA, 78), after_ms(2'000)));
+  ASSERT_TRUE(lab.from_b(receiver_report(kSsrcB, {{.lsr = 78}}), after_ms(2'150)));
+  of_b = this->of_b(after_ms(4'150));
+  EXPECT_EQ(of_b->samples, 4U);
+  EXPECT_EQ(of_b->complete, 1U);
+  EXPECT_EQ(of_b->average.round_trip, 250'000us) << "not a mean with what was half known";
+  EXPECT_EQ(of_b->average.mos_tenths, of_b->highest.mos_tenths);
+  EXPECT_EQ(of_b->lowest.round_trip, 250'000us);
+  EXPECT_EQ(of_b->lowest.leg, 150'000us);
+  EXPECT_EQ(of_b->lowest.age, 2s);
 }
 
 TEST_F(QualityTest, ClocksThatDifferMakeNoTripUnknown) {
@@ -125,8 +148,9 @@ TEST_F(QualityTest, AnswersToWhatDidNotPassGiveNoRoundTrip) {
 }
 
 TEST_F(QualityTest, AverageLowestAndHighest) {
+  learn_legs();
   for (const std::uint8_t lost : {std::uint8_t{26}, std::uint8_t{0}, std::uint8_t{52}}) {
-    ASSERT_TRUE(lab.from_b(receiver_report(kSsrcB, {{.fraction_lost = lost}})));
+    ASSERT_TRUE(lab.from_b(receiver_report(kSsrcB, {{.fraction_lost = lost, .lsr = kLsr}})));
   }
   const auto quality = of_b();
   EXPECT_EQ(quality->samples, 3U);
@@ -148,7 +172,7 @@ TEST_F(QualityTest, NewSsrcStartsAfreshAndOthersAreIgnored) {
   ASSERT_TRUE(lab.from_b(receiver_report(kSsrcB, {{.about = 99}})));
   EXPECT_EQ(of_b()->ssrc, 99U);
   EXPECT_EQ(of_b()->samples, 1U);
-  EXPECT_EQ(of_b()->lowest.loss_percent, 0U);
+  EXPECT_EQ(of_b()->average.loss_percent, 0U);
 }
 
 TEST_F(QualityTest, EncryptedReportsAreNotRead) {
@@ -158,9 +182,78 @@ TEST_F(QualityTest, EncryptedReportsAreNotRead) {
   EXPECT_FALSE(of_b());
 }
 
-TEST_F(QualityTest, AnotherCallOnThePortsKnowsNothingOfIt) {
+// The pair of ports owns it: what signalling does to one of the ports, or to both, leaves it alone
+// until neither has a flow.
+struct QualityOfPair : QualityTest {
+  static LocalPort above(LocalPort port) { return {port.address, port.port.next()}; }
+  // RTCP on ports of its own.
+  void split() {
+    path.a.rtcp_mux = path.b.rtcp_mux = false;
+    Path rtcp = path;
+    rtcp.payload = Payload::rtcp;
+    for (Side* side : {&rtcp.a, &rtcp.b}) {
+      side->local = above(side->local);
+      side->remote->port = side->remote->port.next();
+    }
+    lab.flows.publish(path, kStart);
+    lab.flows.publish(rtcp, kStart);
+  }
+  // As the control side does for who multiplexes: the ports of RTCP have no flow.
+  void join() {
+    path.a.rtcp_mux = path.b.rtcp_mux = true;
+    lab.flows.publish(path, kStart);
+    lab.flows.withdraw(above(kPortA));
+    lab.flows.withdraw(above(kPortB));
+  }
+};
+
+TEST_F(QualityOfPair, OutlivesEveryOfferOfTheCall) {
+  learn_legs();
+  ASSERT_TRUE(lab.from_b(receiver_report(kSsrcB, {{.lsr = kLsr}})));
+  const auto expect_kept = [&](const char* what) {
+    const auto of_b = this->of_b();
+    ASSERT_TRUE(of_b) << what;
+    EXPECT_EQ(of_b->complete, 1U) << what;
+  };
+  join();
+  expect_kept("a re-INVITE with rtcp-mux");
+  path.a.deliver = false;
+  path.b.treatment = Treatment::block;
+  join();
+  expect_kept("hold and block");
+  split();
+  expect_kept("the end of rtcp-mux");
+  join();
+  expect_kept("and its return");
+  path.payload = Payload::opaque;
+  join();
+  expect_kept("T.38");
+  path.payload = Payload::rtp;
+  path.a.deliver = true;
+  path.b.treatment = Treatment::forward;
+  join();
+  ASSERT_TRUE(lab.from_b(receiver_report(kSsrcB, {{.lsr = kLsr}})));
+  EXPECT_EQ(of_b()->complete, 2U) << "the legs are still known";
+}
+
+TEST_F(QualityOfPair, CanBeReadWhileOneOfThePortsHasAFlow) {
+  ASSERT_TRUE(lab.from_b(receiver_report(kSsrcB, {{}})));
+  split();
+  lab.flows.withdraw(kPortB);
+  EXPECT_TRUE(of_b()) << "the port of RTCP is there";
+  lab.flows.withdraw(above(kPortB));
+  EXPECT_FALSE(of_b());
+}
+
+TEST_F(QualityOfPair, AnotherCallOnThePortsKnowsNothingOfIt) {
   ASSERT_TRUE(lab.from_b(receiver_report(kSsrcB, {{}})));
   lab.flows.withdraw(kPortB);
+  EXPECT_FALSE(of_b());
+  lab.flows.publish(path, kStart);
+  EXPECT_FALSE(of_b());
+  // A report that a worker was at when the ports were given back.
+  lab.flows.withdraw(kPortB);
+  lab.flows.quality(SlotIndex(kPortB)).subject = 1ULL << 32;
   lab.flows.publish(path, kStart);
   EXPECT_FALSE(of_b());
 }
@@ -178,7 +271,7 @@ TEST(NoteReports, CountsThatPromiseMoreThanThereIs) {
       }
     }
   }
-  EXPECT_FALSE(read_quality(own, kStart, kHz)) << "no block was about 7";
+  EXPECT_FALSE(report_of(own, kStart, kHz)) << "no block was about 7";
 }
 
 }  // namespace

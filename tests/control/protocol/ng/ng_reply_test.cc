@@ -57,7 +57,6 @@ CallReport call() {
                              .round_trip = 140'000us,
                              .leg = 40'000us,
                              .age = 4s};
-  rtcp.flow.quality = QualityReport{0xDEADBEEF, 12, sample, sample, sample};
   StreamReport far_rtp = rtp;
   far_rtp.local_endpoint = endpoint("2001:db8::1", 30'002);
   far_rtp.flow = {};
@@ -68,11 +67,18 @@ CallReport call() {
   audio.protocol = "RTP/AVP";
   audio.codec = "PCMU/8000";
   audio.streams = {rtp, rtcp};
+  audio.quality = QualityReport{.ssrc = 0xDEADBEEF,
+                                .samples = 13,
+                                .complete = 12,
+                                .average = sample,
+                                .lowest = sample,
+                                .highest = sample};
   audio.hints = {IpAddress::v4(203, 0, 113, 7)};
   MediaReport far_audio = audio;
   far_audio.receives = false;
   far_audio.blocked = far_audio.dtmf_blocked = true;
   far_audio.streams = {far_rtp};
+  far_audio.quality.reset();
 
   const auto at = [](std::chrono::seconds time) {
     return Moment{system_clock::time_point(1'700'000'000s + 123'456us + time), {}};
@@ -156,6 +162,21 @@ TEST(NgReply, QueryHasTimesAndTotals) {
                      "jitter": 7, "packet loss": 2, "reported at": 1700000006},
       "highest MOS": {"MOS": 41, "round-trip time": 140000, "round-trip time leg": 40000,
                       "jitter": 7, "packet loss": 2, "reported at": 1700000006}}})"));
+}
+
+TEST(NgReply, NoMosWithoutCompleteSamples) {
+  CallReport report = call();
+  report.tags[0].medias[0].quality = QualityReport{.ssrc = 0xDEADBEEF,
+                                                   .samples = 4,
+                                                   .average = {.loss_percent = 2, .jitter_ms = 7},
+                                                   .lowest = {},
+                                                   .highest = {}};
+  const Json source = as_json(reply::Query{report})["SSRC"]["3735928559"];
+  EXPECT_EQ(source["average MOS"],
+            Json::parse(R"({"round-trip time leg": 0, "jitter": 7, "packet loss": 2,
+                            "samples": 0})"));
+  EXPECT_FALSE(source.contains("lowest MOS"));
+  EXPECT_FALSE(source.contains("highest MOS"));
 }
 
 TEST(NgReply, LabelAndMetadataAreToldWhereTheyWereGiven) {
