@@ -77,7 +77,7 @@ class SignallingTest(RelayCase):
             cycle(number)
         if not SANITIZED:
             self.assertLess(self.relay.resident_kb() - memory, 1024, "KiB more")
-        deadline = time.monotonic() + 5  # the timer returns ports once a second
+        deadline = time.monotonic() + 5  # the timer returns ports every second
         while (after := self.ng.statistics())["ports"] != ports:
             self.assertLess(time.monotonic(), deadline, f"{after['ports']}, not {ports}")
             time.sleep(0.1)

@@ -32,10 +32,10 @@ class DeviceTest(Case):
         self.addCleanup(self.bed.relay.ip, "link del patch")
         self.check_relay(relay)
 
-    def wait_until(self, true, seconds):
+    def wait_until(self, condition, seconds):
         deadline = time.monotonic() + seconds
-        while not true():
-            self.assertLess(time.monotonic(), deadline, "it does not come")
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, "timeout")
             time.sleep(0.02)
 
     def statistics(self, relay):
@@ -54,8 +54,8 @@ class DeviceTest(Case):
             self.assertEqual((device["link"], device["link changes"]), (state, changes))
         relay.check_stop()
 
-    def test_reassembled_datagrams_longer_than_the_mtu_are_a_named_drop(self):
-        """The kernel reassembles the fragments below AF_PACKET; the whole cannot leave."""
+    def test_reassembled_datagrams_above_the_mtu_are_counted_as_drops(self):
+        """The kernel reassembles fragments below AF_PACKET; the datagram exceeds the MTU."""
         relay = self.new_relay().start()
         call = self.call(relay.ng)
         before = self.statistics(relay)["workers"][0]
@@ -63,7 +63,7 @@ class DeviceTest(Case):
             call.caller.send(call.caller.packet(bytes(1672)))  # 1,712 bytes of IP
         self.wait_until(lambda: self.statistics(relay)["workers"][0]["drops"].get("mtu_exceeded"),
                         5 * SLOWNESS)
-        self.assert_heard(*heard(call.caller, call.callee))  # all of the above have been taken
+        self.assert_heard(*heard(call.caller, call.callee))  # the worker has processed the above
         after = self.statistics(relay)["workers"][0]
         self.assertEqual(after["drops"]["mtu_exceeded"], 30)
         received = after["received"] - before["received"]

@@ -33,7 +33,7 @@ class LifecycleTest(Case):
         self.assertIn("nosuch0", relay.text())
 
     def refusal(self, *prefix, settings=None):
-        """Standard output and error of a start that fails, under `prefix` (prlimit, setpriv)."""
+        """Starts the daemon under `prefix` (prlimit, setpriv), which must fail; (stdout, stderr)."""
         relay = self.new_relay(settings)
         with self.bed.relay:
             done = subprocess.run([*prefix, PROGRAM, "--config", relay.config], timeout=30 * SLOWNESS,
@@ -41,14 +41,14 @@ class LifecycleTest(Case):
         self.assertEqual(done.returncode, 1, done.stderr)
         return done.stdout, done.stderr
 
-    def test_missing_rights_are_named_with_the_remedy(self):
+    def test_error_names_missing_rights_and_the_remedy(self):
         _, error = self.refusal("setpriv", "--bounding-set=-net_raw")
         self.assertRegex(error, "AF_PACKET needs CAP_NET_RAW.*AmbientCapabilities=")
         _, error = self.refusal("prlimit", "--memlock=65536", "setpriv", "--bounding-set=-ipc_lock")
         self.assertRegex(error, "16384 KiB of locked memory.*may lock 64 KiB.*LimitMEMLOCK=")
         self.assertNotIn("not permitted", error)
 
-    def test_wrong_argument_of_dpdk_is_one_line(self):
+    def test_invalid_eal_argument_is_a_one_line_error(self):
         output, error = self.refusal(settings={"dataplane": {"eal": ["--foo"]}})
         self.assertEqual(output, "")
         self.assertRegex(error, r"\AEAL: FATAL: [^\n]*\n"  # DPDK's own alert

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Next hops: a gateway that fails over to another MAC, one who pretends that it did, and hosts that
-only SDP knows."""
+"""Next hops: gateway failover to another MAC, forged gateway claims, absent hosts named in SDP."""
 
 import struct
 import time
@@ -37,11 +36,11 @@ class NextHopTest(RelayCase):
     FAMILIES = ((CALLER, FAR), (CALLER6, FAR6))
 
     def calls_through_the_gateway(self):
-        """A call of each family between a host on the link and one behind the gateway."""
+        """One call per family between a host on the link and a host behind the gateway."""
         return [self.call(self.ng, self.phone(self.bed.caller, caller),
                           self.phone(self.bed.far, far)) for caller, far in self.FAMILIES]
 
-    def test_gateway_that_fails_over_to_another_mac(self):
+    def test_gateway_failover_to_another_mac(self):
         with self.bed.wire:
             for name in ("ipv4/conf/bridge0/arp_notify", "ipv6/conf/bridge0/ndisc_notify"):
                 with open(f"/proc/sys/net/{name}", "w", encoding="ascii") as file:
@@ -58,7 +57,7 @@ class NextHopTest(RelayCase):
             self.assertFalse(waiting, "no media after the failover")
             self.assertLess(took, 1.0 * SLOWNESS, "until media is back in both families")
 
-    def test_liar_gets_nothing_while_the_gateway_answers(self):
+    def test_forged_gateway_claims_are_ignored_while_the_gateway_answers(self):
         calls = self.calls_through_the_gateway()
         port = self.sniff(self.bed.attacker)
         with Traffic(calls[0]) as first, Traffic(calls[1]) as second:
@@ -70,26 +69,26 @@ class NextHopTest(RelayCase):
                 time.sleep(0.02)
             stolen = port.receive(0, lambda f: f[:6] == port.mac and
                                   frames.ethertype(f) in (frames.ETH_P_IP, 0x86DD))
-        self.assert_silent(stolen, "frames to the liar")
+        self.assert_silent(stolen, "frames to the attacker")
         self.assertEqual((first.lost, second.lost), (0, 0))
 
-    def test_new_neighbour_is_resolved_beside_absent_ones(self):
-        """1,280 hosts of our own network that do not exist, named by SDP."""
-        caller = self.phone(self.bed.attacker, ATTACKER6)
+    def test_new_neighbor_resolves_beside_absent_ones(self):
+        """SDP names 1,280 absent hosts of the relay's own network."""
+        attacker = self.phone(self.bed.attacker, ATTACKER6)
         absent = iter(range(1, 10000))
         for _ in range(40):
-            body = caller.sdp().split("m=")[0]
+            body = attacker.sdp().split("m=")[0]
             for _ in range(32):
-                body += (f"m=audio {caller.port} RTP/AVP 0\r\n"
+                body += (f"m=audio {attacker.port} RTP/AVP 0\r\n"
                          f"c=IN IP6 2001:db8:a::dead:{next(absent):x}\r\n")
-            Call(self.ng, caller, self.phone(self.bed.callee, "2001:db8:a::20")).offer(body)
+            Call(self.ng, attacker, self.phone(self.bed.callee, "2001:db8:a::20")).offer(body)
         self.bed.callee.ip("address add 2001:db8:a::21/64 dev eth0 nodad")
-        talker, new = (self.phone(self.bed.caller, CALLER6),
+        caller, new = (self.phone(self.bed.caller, CALLER6),
                        self.phone(self.bed.callee, "2001:db8:a::21"))
-        call = Call(self.ng, talker, new)
+        call = Call(self.ng, caller, new)
         call.offer()
         call.answer()
         began = time.monotonic()
-        self.assertTrue(open_path(talker, new), "not resolved")
+        self.assertTrue(open_path(caller, new), "not resolved")
         self.assertLess(time.monotonic() - began, 0.5 * SLOWNESS)
         receive(new.rtp, 0)

@@ -143,7 +143,7 @@ class RealmTest(RelayCase):
         self.refused(f"64:ff9b::{ATTACKER}", reason, direction=["guests", "public"])
         self.refused("10.1.2.3", reason, direction=["guests", "public"])
         self.refused(CALLER, "is no peer of interface 'core'", direction=["core", "public"])
-        # Packets from a denied address are dropped, whatever address the SDP has.
+        # Packets from a denied address are dropped, even if the SDP has an allowed one.
         caller = self.phone(self.bed.caller, CALLER)
         callee = self.phone(self.bed.attacker, ATTACKER, sdp_address=CALLEE)
         call = Call(self.ng, caller, callee, direction=["public", "guests"])
