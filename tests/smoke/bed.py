@@ -15,7 +15,7 @@ import unittest
 
 from smoke.frames import Port
 from smoke.netns import Namespace, cable
-from smoke.phone import Phone, family, heard, open_path
+from smoke.phone import Phone, family, open_path, transfer
 from smoke.relay import GATEWAY, SLOWNESS, Relay
 
 CALLER, CALLEE, ATTACKER, FAR = "198.18.0.10", "198.18.0.20", "198.18.0.66", "203.0.113.20"
@@ -140,7 +140,7 @@ class Case(unittest.TestCase):
         if packets:
             self.fail(f"{message}: {len(packets)} packets, the first {packets[0]}"[:200])
 
-    def assert_heard(self, sent, packets, source=None):
+    def assert_received(self, sent, packets, source=None):
         """Each packet of `sent` arrived once and unchanged, from `source`.
 
         The order is ignored: the kernel reorders packets of a sender that moves to another core.
@@ -153,7 +153,7 @@ class Case(unittest.TestCase):
     def assert_both_ways(self, one, other, count=20):
         """Media passes in both directions, from the port its receiver sends to (RFC 4961)."""
         for sender, receiver in ((one, other), (other, one)):
-            self.assert_heard(*heard(sender, receiver, count), source=receiver.to)
+            self.assert_received(*transfer(sender, receiver, count), source=receiver.to)
 
 
 class RelayCase(Case):

@@ -2,7 +2,7 @@
 """Bundled media sections (RFC 9143), with and without a peer that bundles."""
 
 from smoke.bed import Call, RelayCase
-from smoke.phone import endpoints, heard, open_path
+from smoke.phone import endpoints, open_path, transfer
 
 VIDEO = 96
 SECTIONS = ("audio PORT RTP/AVP 0\r\na=mid:a\r\n"
@@ -17,7 +17,7 @@ def bundled(phone):
 class BundleTest(RelayCase):
     def assert_audio_and_video(self, sender, receiver):
         packets = [sender.packet(payload_type=kind) for kind in (VIDEO, 0) * 20]
-        self.assert_heard(*heard(sender, receiver, datagrams=packets), source=receiver.to)
+        self.assert_received(*transfer(sender, receiver, datagrams=packets), source=receiver.to)
 
     def test_bundled_streams_share_the_first_port(self):
         caller, callee = self.phones()

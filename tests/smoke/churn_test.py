@@ -6,7 +6,7 @@ import time
 
 from smoke.bed import CALLEE, CALLER, Call, RelayCase
 from smoke.ng import UnixClient, connected
-from smoke.phone import Traffic, heard
+from smoke.phone import Traffic, transfer
 from smoke.relay import SANITIZED
 
 PROXIES = 4  # SIP workers, each setting up calls at its own pace
@@ -26,7 +26,7 @@ class ChurnTest(RelayCase):
                     call = Call(ng, caller, callee)
                     call.offer()
                     call.answer()
-                    sent, packets = heard(caller, callee, 5, pace=0)
+                    sent, packets = transfer(caller, callee, 5, pace=0)
                     if {packet.data for packet in packets} != set(sent):
                         failures.append(f"{call.call_id}: {len(packets)} of {len(sent)} received")
                     call.offer()

@@ -8,7 +8,7 @@ from lab.ng import decode, encode
 
 from smoke.bed import Call, RelayCase
 from smoke.ng import Refused, UdpClient, connected
-from smoke.phone import Traffic, heard
+from smoke.phone import Traffic, transfer
 from smoke.relay import SLOWNESS, UDP_PORT
 
 GARBAGE = [
@@ -62,7 +62,7 @@ class ControlTest(RelayCase):
     def test_udp_and_json_carry_a_call(self):
         for client in (self.udp(), self.udp(as_json=True)):
             call = self.call(client)
-            self.assert_heard(*heard(call.caller, call.callee))
+            self.assert_received(*transfer(call.caller, call.callee))
             self.assertIn(call.call_id, client.command("list", limit=1000)["calls"])
             call.delete()
 
@@ -98,7 +98,7 @@ class ControlTest(RelayCase):
                 with self.assertRaisesRegex(Refused, "line [0-9]+"):
                     call.offer(body)
         self.assertEqual(traffic.lost, 0)
-        self.assert_heard(*heard(call.callee, call.caller))
+        self.assert_received(*transfer(call.callee, call.caller))
 
     def test_malformed_input_does_not_disturb_a_live_call(self):
         call = self.call(self.ng)
@@ -125,7 +125,7 @@ class ControlTest(RelayCase):
                 connection.send(b"nge")
                 self.assertEqual(connection.recv(100), b"d6:result4:ponge")
         self.assertEqual(traffic.lost, 0)
-        self.assert_heard(*heard(call.callee, call.caller))
+        self.assert_received(*transfer(call.callee, call.caller))
 
     def test_client_that_never_reads_is_disconnected(self):
         stalled = self.unix()

@@ -4,7 +4,7 @@
 import time
 
 from smoke.bed import CALLEE, CALLER, Case
-from smoke.phone import Traffic, heard, receive
+from smoke.phone import Traffic, receive, transfer
 from smoke.relay import SLOWNESS
 
 
@@ -13,7 +13,7 @@ class DeviceTest(Case):
         call = self.call(relay.ng)
         self.assert_both_ways(call.caller, call.callee, 50)
         report = call.caller.send_rtcp()
-        self.assert_heard([report], receive(call.callee.rtcp, 2.0, 1))
+        self.assert_received([report], receive(call.callee.rtcp, 2.0, 1))
         relay.check_stop()
 
     def test_af_xdp(self):
@@ -63,7 +63,7 @@ class DeviceTest(Case):
             call.caller.send(call.caller.packet(bytes(1672)))  # 1,712 bytes of IP
         self.wait_until(lambda: self.statistics(relay)["workers"][0]["drops"].get("mtu_exceeded"),
                         5 * SLOWNESS)
-        self.assert_heard(*heard(call.caller, call.callee))  # the worker has processed the above
+        self.assert_received(*transfer(call.caller, call.callee))  # comes after the above
         after = self.statistics(relay)["workers"][0]
         self.assertEqual(after["drops"]["mtu_exceeded"], 30)
         received = after["received"] - before["received"]

@@ -4,7 +4,7 @@
 from smoke.bed import ATTACKER, Call, RelayCase
 from smoke.media_test import arrives, receiver_report
 from smoke.ng import Refused
-from smoke.phone import heard, receive
+from smoke.phone import receive, transfer
 
 
 class ForkTest(RelayCase):
@@ -70,9 +70,9 @@ class ForkTest(RelayCase):
         two.delete(to_tag=two.to_tag, flags=["to-tag"], delete_delay=0)
         self.assertEqual(set(self.packets(one)), {one.from_tag, one.to_tag})
         counts = self.packets(one)
-        sent, got = heard(first, caller, 10)
-        self.assert_heard(sent, got, source=caller.to)
-        self.assert_heard(*heard(caller, first, 10), source=first.to)
+        sent, got = transfer(first, caller, 10)
+        self.assert_received(sent, got, source=caller.to)
+        self.assert_received(*transfer(caller, first, 10), source=first.to)
         counts = {tag: count + 10 for tag, count in counts.items()}
         stats = self.assert_counted(one, counts)
         self.assertEqual(stats["SSRC"][str(first.ssrc)]["packets"], counts[one.to_tag])

@@ -10,7 +10,7 @@ import unittest
 
 from smoke.bed import RelayCase
 from smoke.media_test import receiver_report, sender_report
-from smoke.phone import heard, receive
+from smoke.phone import receive, transfer
 from smoke.proxy import Children, start_kamailio
 
 PROXY, UAC, UAS = ("127.0.0.1", 5060), ("127.0.0.1", 5070), ("127.0.0.1", 5080)
@@ -165,9 +165,9 @@ class KamailioTest(RelayCase):
         call = self.call(self.sip, caller, callee)
         words = dict(call_id=call.call_id, from_tag=call.from_tag, to_tag=call.to_tag)
         self.assertIn("200 OK", self.sip.ask("INFO", **words))
-        self.assert_silent(heard(caller, callee, 5, patience=0.3)[1])
-        self.assert_heard(*heard(callee, caller, 5))
+        self.assert_silent(transfer(caller, callee, 5, patience=0.3)[1])
+        self.assert_received(*transfer(callee, caller, 5))
         self.assertIn("200 OK", self.sip.ask("UPDATE", **words))
-        self.assert_heard(*heard(caller, callee, 5))
+        self.assert_received(*transfer(caller, callee, 5))
         self.assertIn("200 OK", self.sip.ask("BYE", **words))
         self.assertEqual(self.ng.command("list")["calls"], [])

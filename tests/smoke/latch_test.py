@@ -6,7 +6,7 @@ import time
 
 from smoke.bed import ATTACKER, CALLEE, CALLER, Call, RelayCase
 from smoke.frames import is_udp_from
-from smoke.phone import heard, open_path, receive
+from smoke.phone import open_path, receive, transfer
 from smoke.relay import ADDRESS, SECOND_ADDRESS
 
 
@@ -63,10 +63,10 @@ class LatchTest(RelayCase):
     def test_rebind_relatches_within_250_ms(self):
         call = self.call(self.ng)
         caller, callee = call.caller, call.callee
-        heard(caller, callee, 10)
+        transfer(caller, callee, 10)
         caller.rebind()
         moved = time.monotonic()
-        while not heard(caller, callee, 1, patience=0.02)[1]:
+        while not transfer(caller, callee, 1, patience=0.02)[1]:
             self.assertLess(time.monotonic() - moved, 2, "the new port never latches")
         recovered = time.monotonic() - moved
         self.assertLess(recovered, 0.25)
@@ -77,15 +77,15 @@ class LatchTest(RelayCase):
         call = self.call(self.ng)
         neighbour = self.phone(self.bed.caller, CALLER)
         neighbour.to = call.caller.to
-        heard(call.caller, call.callee, 10)
+        transfer(call.caller, call.callee, 10)
         for _ in range(300):
             neighbour.ssrc, neighbour.sequence = random.getrandbits(32), random.getrandbits(16)
             neighbour.send()
-        _, packets = heard(neighbour, call.callee, 200, patience=0.1)
+        _, packets = transfer(neighbour, call.callee, 200, patience=0.1)
         self.assert_silent(packets)
-        self.assert_heard(*heard(call.callee, call.caller))
+        self.assert_received(*transfer(call.callee, call.caller))
         self.assert_silent(receive(neighbour.rtp, 0.05))
-        self.assert_heard(*heard(call.caller, call.callee))
+        self.assert_received(*transfer(call.caller, call.callee))
 
     def test_malformed_packets_are_dropped_and_never_latch(self):
         caller, callee = self.phones()
@@ -103,13 +103,13 @@ class LatchTest(RelayCase):
             other = self.phone(self.bed.caller, CALLER)  # a hinted address, another port
             other.connect(f"c=IN IP4 {caller.to[0]}\r\nm=audio {caller.to[1]} RTP/AVP 0\r\n")
             for phone in (caller, other):
-                _, packets = heard(phone, callee, patience=0.1, datagrams=broken)
+                _, packets = transfer(phone, callee, patience=0.1, datagrams=broken)
                 self.assert_silent(packets)
                 for report in reports:
                     phone.send_rtcp(report)
                 self.assert_silent(receive(callee.rtcp, 0.1))
             self.assert_open(call)
-            self.assert_heard(*heard(callee, caller), source=caller.to)
+            self.assert_received(*transfer(callee, caller), source=caller.to)
             self.assert_silent(receive(other.rtp, 0.05))
 
     def test_reoffer_with_a_new_address_moves_the_media(self):
@@ -120,8 +120,8 @@ class LatchTest(RelayCase):
         moved.offer()
         moved.answer()
         self.assert_open(moved)
-        self.assert_heard(*heard(call.callee, new), source=new.to)
+        self.assert_received(*transfer(call.callee, new), source=new.to)
         receive(call.caller.rtp, 0)
-        _, packets = heard(call.caller, call.callee, patience=0.1)
+        _, packets = transfer(call.caller, call.callee, patience=0.1)
         self.assert_silent(packets, "the old address is still relayed")
         self.assert_silent(receive(call.caller.rtp, 0.05))

@@ -33,7 +33,7 @@ class LifecycleTest(Case):
         self.assertIn("nosuch0", relay.text())
 
     def refusal(self, *prefix, settings=None):
-        """Starts the daemon under `prefix` (prlimit, setpriv), which must fail; (stdout, stderr)."""
+        """Stdout and stderr of a start that must fail, under `prefix` (prlimit, setpriv)."""
         relay = self.new_relay(settings)
         with self.bed.relay:
             done = subprocess.run([*prefix, PROGRAM, "--config", relay.config], timeout=30 * SLOWNESS,

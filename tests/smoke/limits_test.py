@@ -5,7 +5,7 @@ import time
 
 from smoke.bed import Call, Case, RelayCase
 from smoke.ng import Refused
-from smoke.phone import Traffic, heard
+from smoke.phone import Traffic, transfer
 from smoke.relay import SLOWNESS
 
 
@@ -62,7 +62,7 @@ class PortsTest(RelayCase):
         self.assertEqual(len(self.ng.command("list")["calls"]), 3)
         calls[2].delete()
         self.wait_for_free(4)
-        self.assert_heard(*heard(calls[1].caller, calls[1].callee))
+        self.assert_received(*transfer(calls[1].caller, calls[1].callee))
         calls[2] = self.call(self.ng)
         for call in calls:
             call.delete()

@@ -6,7 +6,7 @@ import time
 
 from smoke.bed import CALLEE, CALLER, Call, RelayCase
 from smoke.ng import Refused
-from smoke.phone import heard, receive
+from smoke.phone import receive, transfer
 
 AUDIO = "audio PORT RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000"
 
@@ -161,27 +161,27 @@ class MediaTest(RelayCase):
         call = self.started()
         caller, callee = call.caller, call.callee
         self.command("block media", call, from_tag=call.from_tag)
-        self.assert_silent(heard(caller, callee, 5, patience=0.3)[1])
-        self.assert_heard(*heard(callee, caller, 5))
+        self.assert_silent(transfer(caller, callee, 5, patience=0.3)[1])
+        self.assert_received(*transfer(callee, caller, 5))
         flags = call.query()["tags"][call.from_tag]["medias"][0]["flags"]
         self.assertIn("blocked", flags)
         self.assertEqual(self.stream(call, call.from_tag)["drops"]["media_blocked"], 5)
         self.command("block media", call)
-        self.assert_silent(heard(callee, caller, 5, patience=0.3)[1])
+        self.assert_silent(transfer(callee, caller, 5, patience=0.3)[1])
         self.command("unblock media", call)
-        self.assert_heard(*heard(callee, caller, 5))
+        self.assert_received(*transfer(callee, caller, 5))
         self.command("unblock media", call, label="A")
-        self.assert_heard(*heard(caller, callee, 5))
+        self.assert_received(*transfer(caller, callee, 5))
         call.delete()
 
     def test_silenced_media_arrives_as_silence(self):
         call = self.started()
         self.command("silence media", call, label="A")
-        sent, got = heard(call.caller, call.callee, 5)
+        sent, got = transfer(call.caller, call.callee, 5)
         self.assertEqual(sorted(packet.data for packet in got),
                          sorted(data[:12] + b"\xff" * 160 for data in sent))
         self.command("unsilence media", call, label="A")
-        self.assert_heard(*heard(call.caller, call.callee, 5))
+        self.assert_received(*transfer(call.caller, call.callee, 5))
         call.delete()
 
     def test_blocked_dtmf(self):
@@ -191,12 +191,12 @@ class MediaTest(RelayCase):
         def digits():
             return [caller.packet(b"\x05\x0a\x00\xa0", 101) for _ in range(3)]
 
-        self.assert_heard(*heard(caller, callee, datagrams=digits()))
+        self.assert_received(*transfer(caller, callee, datagrams=digits()))
         self.command("block DTMF", call, address=CALLER)
-        self.assert_silent(heard(caller, callee, datagrams=digits(), patience=0.3)[1])
-        self.assert_heard(*heard(caller, callee, 5))
+        self.assert_silent(transfer(caller, callee, datagrams=digits(), patience=0.3)[1])
+        self.assert_received(*transfer(caller, callee, 5))
         self.command("unblock DTMF", call, address=CALLER)
-        self.assert_heard(*heard(caller, callee, datagrams=digits()))
+        self.assert_received(*transfer(caller, callee, datagrams=digits()))
         self.assertEqual(self.stream(call, call.from_tag)["drops"]["dtmf_blocked"], 3)
         call.delete()
 

@@ -6,7 +6,7 @@ import signal
 import time
 
 from smoke.ng import connected
-from smoke.phone import endpoints, heard
+from smoke.phone import endpoints, transfer
 from smoke.proxy import ROOT
 from smoke.relay import ADDRESS, SECOND_ADDRESS, SLOWNESS
 from smoke.sip import Dialog, SipCase
@@ -57,7 +57,7 @@ class MediaproxyTest(SipCase):
         self.assertEqual([endpoints(sdp) for sdp in held],
                          [endpoints(sdp) for sdp in (offered, answered)])
         self.assertEqual(self.stream()["status"], "on hold")
-        self.assert_heard(*heard(self.alice.phone, self.bob.phone))  # music on hold
+        self.assert_received(*transfer(self.alice.phone, self.bob.phone))  # music on hold
 
         resumed = dialog.set_up(self.bob)  # the callee resumes the call
         self.assertEqual([endpoints(sdp) for sdp in resumed],

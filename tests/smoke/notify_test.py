@@ -64,7 +64,7 @@ class EventsTest(Case):
         call = self.call(self.relay.ng)
         with Traffic(call) as traffic:
             seen = self.events.until("latched", 3 * SLOWNESS)
-            while not all(len(heard) > 50 for heard in traffic.heard.values()):
+            while not all(len(received) > 50 for received in traffic.received.values()):
                 time.sleep(0.01)
         self.assertEqual([line["event"] for line in seen], ["start", "answer", "latched"])
         self.assertEqual(seen[2]["source"].split(":")[0], {

@@ -119,7 +119,7 @@ def receive(sock, seconds, count=None):
     return packets
 
 
-def heard(sender, receiver, count=20, patience=2.0, pace=0.002, datagrams=None):
+def transfer(sender, receiver, count=20, patience=2.0, pace=0.002, datagrams=None):
     """Sends `count` RTP packets, or `datagrams`; returns what was sent and what was received."""
     sent, got = [], []
     for data in datagrams or [None] * count:
@@ -145,7 +145,7 @@ class Traffic:
     def __init__(self, call):
         self.pair = (call.caller, call.callee)
         self.sent = {phone: [] for phone in self.pair}
-        self.heard = {phone: [] for phone in self.pair}
+        self.received = {phone: [] for phone in self.pair}
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
@@ -153,7 +153,7 @@ class Traffic:
         while not self._end.wait(0.005):
             for phone in self.pair:
                 self.sent[phone].append(phone.send())
-                self.heard[phone] += receive(phone.rtp, 0)
+                self.received[phone] += receive(phone.rtp, 0)
 
     def __enter__(self):
         self._thread.start()
@@ -163,12 +163,12 @@ class Traffic:
         self._end.set()
         self._thread.join()
         for phone, other in (self.pair, self.pair[::-1]):
-            self.heard[phone] += receive(phone.rtp, 1.0,
-                                         len(self.sent[other]) - len(self.heard[phone]))
+            self.received[phone] += receive(phone.rtp, 1.0,
+                                            len(self.sent[other]) - len(self.received[phone]))
 
     @property
     def lost(self):
         """Packets sent and not received, in both directions."""
         caller, callee = self.pair
-        return sum(len(set(self.sent[a]) - {packet.data for packet in self.heard[b]})
+        return sum(len(set(self.sent[a]) - {packet.data for packet in self.received[b]})
                    for a, b in ((caller, callee), (callee, caller)))

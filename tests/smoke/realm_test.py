@@ -16,7 +16,7 @@ import socket
 from smoke.bed import ATTACKER, CALLEE, CALLER, FAR, Call, RelayCase
 from smoke.netns import Namespace, cable
 from smoke.ng import Refused
-from smoke.phone import heard, receive
+from smoke.phone import receive, transfer
 from smoke.relay import ADDRESS, GATEWAY, SECOND_ADDRESS
 
 CALLER6, CALLEE6, ATTACKER6 = "2001:db8:a::10", "2001:db8:a::20", "2001:db8:a::66"
@@ -79,11 +79,11 @@ class RealmTest(RelayCase):
         for sender, receiver in ((caller, callee), (callee, caller)):
             # Even and odd lengths, for the last word of the checksum, and a long payload.
             payloads = [bytes([n]) * size for n, size in enumerate((1, 2, 3, 160, 161, 1200))]
-            sent, packets = heard(sender, receiver,
-                                  datagrams=[sender.packet(payload) for payload in payloads])
-            self.assert_heard(sent, packets, source=receiver.to)
+            sent, packets = transfer(sender, receiver,
+                                     datagrams=[sender.packet(payload) for payload in payloads])
+            self.assert_received(sent, packets, source=receiver.to)
             report = sender.send_rtcp()
-            self.assert_heard([report], receive(receiver.rtcp, 2.0, 1), source=receiver.rtcp_to)
+            self.assert_received([report], receive(receiver.rtcp, 2.0, 1), source=receiver.rtcp_to)
         call.delete()
 
     def test_call_over_ipv6(self):
@@ -149,7 +149,7 @@ class RealmTest(RelayCase):
         call = Call(self.ng, caller, callee, direction=["public", "guests"])
         call.offer()
         call.answer()
-        sent, packets = heard(callee, caller, 10, patience=0.3)
+        sent, packets = transfer(callee, caller, 10, patience=0.3)
         self.assertEqual((len(sent), packets), (10, []))
         self.assertIn("peer_denied", str(self.ng.statistics()))
         self.assert_silent(wire.receive(0, lambda frame: b"\x80\x00" == frame[42:44]), "RTP sent")

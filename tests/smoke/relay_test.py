@@ -6,7 +6,7 @@ import struct
 import time
 
 from smoke.bed import CALLEE, CALLER, FAR, Call, RelayCase
-from smoke.phone import Traffic, heard, open_path, receive
+from smoke.phone import Traffic, open_path, receive, transfer
 from smoke.relay import ADDRESS, SECOND_ADDRESS
 
 STUN_BINDING = struct.pack("!HHI", 0x0001, 0, 0x2112A442) + os.urandom(12)
@@ -16,16 +16,16 @@ class RelayTest(RelayCase):
     def test_media_passes_both_ways_unchanged(self):
         call = self.call(self.ng)
         for sender, receiver in ((call.caller, call.callee), (call.callee, call.caller)):
-            sent, packets = heard(sender, receiver, 100)
+            sent, packets = transfer(sender, receiver, 100)
             # Symmetric RTP (RFC 4961): packets come from the port that the receiver sends to.
-            self.assert_heard(sent, packets, source=receiver.to)
+            self.assert_received(sent, packets, source=receiver.to)
 
     def test_rtcp_passes_on_its_own_ports(self):
         call = self.call(self.ng)
         for sender, receiver in ((call.caller, call.callee), (call.callee, call.caller)):
             report = sender.send_rtcp()
             packets = receive(receiver.rtcp, 2.0, 1)
-            self.assert_heard([report], packets, source=receiver.rtcp_to)
+            self.assert_received([report], packets, source=receiver.rtcp_to)
         self.assert_silent(receive(call.caller.rtp, 0) + receive(call.callee.rtp, 0))
 
     def test_rtcp_multiplexed_on_the_rtp_port(self):
@@ -35,10 +35,10 @@ class RelayTest(RelayCase):
         answer = call.answer(callee.sdp(mux=True))
         self.assertIn("a=rtcp-mux", answer)
         self.assert_open(call)
-        sent, packets = heard(caller, callee, datagrams=[caller.report()])
-        self.assert_heard(sent, packets, source=callee.to)
-        sent, packets = heard(callee, caller, datagrams=[callee.packet(), callee.report()])
-        self.assert_heard(sent, packets, source=caller.to)
+        sent, packets = transfer(caller, callee, datagrams=[caller.report()])
+        self.assert_received(sent, packets, source=callee.to)
+        sent, packets = transfer(callee, caller, datagrams=[callee.packet(), callee.report()])
+        self.assert_received(sent, packets, source=caller.to)
 
     def assert_rtcp_split(self, call, muxed, apart):
         """`muxed` has RTP and RTCP on one port, `apart` on two."""
@@ -46,16 +46,16 @@ class RelayTest(RelayCase):
         self.assert_both_ways(muxed, apart)
         reports = [muxed.report()]
         muxed.send(reports[0])
-        self.assert_heard(reports, receive(apart.rtcp, 2.0, 1), source=apart.rtcp_to)
+        self.assert_received(reports, receive(apart.rtcp, 2.0, 1), source=apart.rtcp_to)
         reports = [apart.send_rtcp()]
-        self.assert_heard(reports, receive(muxed.rtp, 2.0, 1), source=muxed.to)
+        self.assert_received(reports, receive(muxed.rtp, 2.0, 1), source=muxed.to)
         self.assert_silent(receive(muxed.rtcp, 0.05) + receive(apart.rtp, 0))
         # A NAT rebinding moves RTP and RTCP together.
         muxed.rebind()
         time.sleep(0.15)
         self.assertTrue(open_path(muxed, apart), "the new port never latches")
         reports = [apart.send_rtcp()]
-        self.assert_heard(reports, receive(muxed.rtp, 2.0, 1), source=muxed.to)
+        self.assert_received(reports, receive(muxed.rtp, 2.0, 1), source=muxed.to)
 
     def test_rtcp_demux_for_a_party_without_rtcp_mux(self):
         for word in ("demux", "accept"):
@@ -101,8 +101,8 @@ class RelayTest(RelayCase):
         caller = self.phone(self.bed.caller, CALLER)
         call = self.call(self.ng, caller, self.phone(self.bed.far, FAR))
         for sender, receiver in ((call.caller, call.callee), (call.callee, call.caller)):
-            sent, packets = heard(sender, receiver, 20)
-            self.assert_heard(sent, packets, source=receiver.to)
+            sent, packets = transfer(sender, receiver, 20)
+            self.assert_received(sent, packets, source=receiver.to)
 
     def test_every_media_address_relays(self):
         open_calls = {}
@@ -118,26 +118,26 @@ class RelayTest(RelayCase):
         before = call.callee.to
         call.offer(call.caller.sdp("sendonly", address="0.0.0.0"))
         call.answer(call.callee.sdp("recvonly"))
-        sent, packets = heard(call.caller, call.callee)  # music on hold
-        self.assert_heard(sent, packets)
-        _, packets = heard(call.callee, call.caller, patience=0.2)
+        sent, packets = transfer(call.caller, call.callee)  # music on hold
+        self.assert_received(sent, packets)
+        _, packets = transfer(call.callee, call.caller, patience=0.2)
         self.assert_silent(packets, "media relayed to a party on hold")
         call.offer()
         call.answer()
         self.assertEqual(call.callee.to, before, "resumed on another port")
         for sender, receiver in ((call.caller, call.callee), (call.callee, call.caller)):
-            self.assert_heard(*heard(sender, receiver))
+            self.assert_received(*transfer(sender, receiver))
 
     def test_hold_by_direction_and_resume(self):
         call = self.call(self.ng)
         before = call.callee.to, call.caller.to
         self.assertIn("a=sendonly", call.offer(call.caller.sdp("sendonly")))
         self.assertIn("a=recvonly", call.answer(call.callee.sdp("recvonly")))
-        self.assert_heard(*heard(call.caller, call.callee))
+        self.assert_received(*transfer(call.caller, call.callee))
         call.offer()
         call.answer()
         self.assertEqual((call.callee.to, call.caller.to), before)
-        self.assert_heard(*heard(call.callee, call.caller))
+        self.assert_received(*transfer(call.callee, call.caller))
 
     def test_reoffer_keeps_ports_and_latch(self):
         call = self.call(self.ng)
@@ -181,7 +181,7 @@ class RelayTest(RelayCase):
         call = self.call(self.ng)
         call.delete()
         for sender, receiver in ((call.caller, call.callee), (call.callee, call.caller)):
-            _, packets = heard(sender, receiver, patience=0.2)
+            _, packets = transfer(sender, receiver, patience=0.2)
             self.assert_silent(packets)
             sender.send_rtcp()
             self.assert_silent(receive(receiver.rtcp, 0.1))
@@ -191,9 +191,9 @@ class RelayTest(RelayCase):
         call = self.call(self.ng)
         call.delete(delete_delay=1)
         start = time.monotonic()
-        self.assert_heard(*heard(call.caller, call.callee))
+        self.assert_received(*transfer(call.caller, call.callee))
         self.assertLess(time.monotonic() - start, 1, "took longer than the delay")
-        while heard(call.caller, call.callee, 1, patience=0.1)[1]:
+        while transfer(call.caller, call.callee, 1, patience=0.1)[1]:
             self.assertLess(time.monotonic() - start, 5, "media still flows")
         self.assertGreater(time.monotonic() - start, 0.9)
 
@@ -206,14 +206,14 @@ class RelayTest(RelayCase):
         datagrams = [bytes([0, n]) + os.urandom(n) for n in range(1, 60)]
         for sender, receiver in ((caller, callee), (callee, caller)):
             self.assertTrue(open_path(sender, receiver, datagram=b"\x00\x00\x06"))
-            sent, packets = heard(sender, receiver, datagrams=datagrams)
-            self.assert_heard(sent, packets, source=receiver.to)
+            sent, packets = transfer(sender, receiver, datagrams=datagrams)
+            self.assert_received(sent, packets, source=receiver.to)
 
     def test_stun_passes_on_the_rtp_port(self):
         call = self.call(self.ng)
-        sent, packets = heard(call.caller, call.callee,
-                              datagrams=[STUN_BINDING, call.caller.packet()])
-        self.assert_heard(sent, packets, source=call.callee.to)
+        sent, packets = transfer(call.caller, call.callee,
+                                 datagrams=[STUN_BINDING, call.caller.packet()])
+        self.assert_received(sent, packets, source=call.callee.to)
 
     def test_two_streams_of_one_call(self):
         caller, callee = self.phones()
@@ -230,5 +230,5 @@ class RelayTest(RelayCase):
         self.assert_open(call)
         frames = [video[0].packet(payload_type=96) for _ in range(20)]
         self.assertTrue(open_path(video[0], video[1], datagram=video[0].packet(payload_type=96)))
-        self.assert_heard(*heard(video[0], video[1], datagrams=frames), source=video[1].to)
+        self.assert_received(*transfer(video[0], video[1], datagrams=frames), source=video[1].to)
         self.assert_silent(receive(callee.rtp, 0))

@@ -10,7 +10,7 @@ import types
 import unittest
 
 from smoke.bed import Case
-from smoke.phone import endpoints, family, heard, receive
+from smoke.phone import endpoints, family, receive, transfer
 from smoke.proxy import Children, start_kamailio
 from smoke.relay import SLOWNESS
 
@@ -233,12 +233,12 @@ class SipCase(Case):
         self.assert_talking()
         for sender, receiver in ((caller, callee), (callee, caller)):
             report = sender.send_rtcp()
-            self.assert_heard([report], receive(receiver.rtcp, 2.0, 1), source=receiver.rtcp_to)
+            self.assert_received([report], receive(receiver.rtcp, 2.0, 1), source=receiver.rtcp_to)
 
         held = dialog.set_up(offer=caller.sdp("sendonly"), answer=callee.sdp("recvonly"))
         self.assert_same_ports(held, first)
         self.assertIn("a=sendonly\r", held[0])
-        self.assert_heard(*heard(caller, callee))  # music on hold
+        self.assert_received(*transfer(caller, callee))  # music on hold
 
         nowhere = {"IP4": "0.0.0.0", "IP6": "::"}  # hold by address (RFC 2543)
         held = dialog.set_up(offer=caller.sdp("inactive", nowhere[family(caller.address)]))
