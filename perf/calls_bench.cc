@@ -31,7 +31,7 @@ Request request(Command command, std::string_view call_id) {
   result.command = command;
   result.call_id = call_id;
   result.from_tag = bench::kFromTag;
-  result.received_from = IpAddress::v4(198, 18, 1, 100);
+  result.latching.received_from = IpAddress::v4(198, 18, 1, 100);
   if (command == Command::offer) result.sdp = bench::kOfferSdp;
   if (command == Command::answer) result.sdp = bench::kAnswerSdp;
   if (command != Command::offer) result.to_tag = bench::kToTag;

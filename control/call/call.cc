@@ -17,7 +17,8 @@ constexpr std::size_t kMaxMetadata = 4096;
 
 // The family of the party's media, before it has a realm.
 Family family_of(const Request& request, const sdp::Session& session) {
-  if (request.sip_source_address && request.received_from) return request.received_from->family();
+  if (request.latching.sip_source_address && request.latching.received_from)
+    return request.latching.received_from->family();
   for (const sdp::Media& media : session.medias) {
     if (media.relayable && media.connection) return media.connection->family();
   }
@@ -39,7 +40,7 @@ Call::Call(const Request& first, const Config& config, const Realms& realms, Dat
       limits_(config.limits),
       realms_(realms),
       dataplane_(dataplane),
-      held_(first.hold != Hold::none),
+      held_(first.claim != Claim::none),
       created_(Moment::at(now)),
       signalled_(created_),
       last_signal_(now) {}
@@ -117,17 +118,17 @@ Result<Call::Dialog> Call::make_dialog(const Request& request, const sdp::Sessio
                                        std::shared_ptr<Leg> from, std::shared_ptr<Leg> to) const {
   const Family family = family_of(request, session);
   if (!from) {
-    auto leg = make_leg(request.from_interface, request.from_local, family);
+    auto leg = make_leg(request.placement.from_interface, request.placement.from_local, family);
     if (!leg) return std::unexpected(leg.error());
     from = std::move(*leg);
     from->add(request.from_tag);
   }
   if (!to) {
-    auto leg =
-        make_leg(request.to_interface, request.to_local, request.address_family.value_or(family));
-    if (!leg && !request.to_interface.empty() && !request.address_family) {
+    auto leg = make_leg(request.placement.to_interface, request.placement.to_local,
+                        request.placement.address_family.value_or(family));
+    if (!leg && !request.placement.to_interface.empty() && !request.placement.address_family) {
       // An interface of the other family only joins IPv4 and IPv6.
-      auto other = make_leg(request.to_interface, request.to_local,
+      auto other = make_leg(request.placement.to_interface, request.placement.to_local,
                             family == Family::ipv4 ? Family::ipv6 : Family::ipv4);
       if (other) leg = std::move(other);
     }
@@ -194,13 +195,13 @@ void Call::signalled(const Request& request, Dialog& dialog, Clock::time_point n
   dialog.delete_at.reset();
   if (request.dscp) dscp_ = request.dscp;
   if (request.media_timeout) media_timeout_ = request.media_timeout;
-  if (!request.metadata.empty()) metadata_ = request.metadata.substr(0, kMaxMetadata);
+  if (!request.labels.metadata.empty()) metadata_ = request.labels.metadata.substr(0, kMaxMetadata);
   last_signal_ = now;
   signalled_ = Moment::at(now);
   for (Leg* leg : {dialog.a.get(), dialog.b.get()}) leg->stamp(signalled_);
-  if (!request.notify_socket.empty()) notify_socket_ = request.notify_socket;
-  if (!request.notify_tag.empty()) notify_tag_ = request.notify_tag;
-  if (!request.dialog_id.empty()) dialog_id_ = request.dialog_id;
+  if (!request.notify.socket.empty()) notify_socket_ = request.notify.socket;
+  if (!request.notify.tag.empty()) notify_tag_ = request.notify.tag;
+  if (!request.notify.dialog_id.empty()) dialog_id_ = request.notify.dialog_id;
 }
 
 Result<Call::Exchange> Call::place(const Request& request, const sdp::Session& session) {
@@ -281,7 +282,7 @@ Result<Call::Told> Call::settle_offer(const Request& request, const sdp::Session
   Dialog& dialog = exchange->known != nullptr ? *exchange->known
                                               : dialogs_.emplace_back(std::move(exchange->made));
   if (!dialog.answered) {
-    dialog.offered.add(realms_.offers(), request.received_from,
+    dialog.offered.add(realms_.offers(), request.latching.received_from,
                        sender.port_pairs() + reader.port_pairs() - pairs);
   }
   take_hold(dialog, sender, request);
@@ -383,7 +384,7 @@ Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Sessio
   dialog->mux = std::move(muxes);
   dialog->answered = true;
   dialog->pending = false;
-  dialog->final |= request.sip_code >= kFinalResponse && !request.provisional;
+  dialog->final |= request.sip.code >= kFinalResponse && !request.sip.provisional;
   signalled(request, *dialog, now);
   if (!answered_) answered_ = signalled_;
   dialog->offered.answered();

@@ -27,6 +27,8 @@
 #include "control/call/party_media.h"
 #include "control/call/past_flow.h"
 #include "control/command/moment.h"
+#include "control/command/reply.h"
+#include "control/command/report.h"
 #include "control/command/request.h"
 #include "control/config/config.h"
 #include "control/notify/event.h"
@@ -174,7 +176,7 @@ class Call {
                                                        const std::optional<QualityReport>& now_seen,
                                                        PastFlow::Clock::time_point now) const;
   };
-  // Who holds a media (request.h).
+  // Claims on a media (Claim in request.h).
   struct Held {
     bool strongly = false, by_a = false, by_b = false;
 

@@ -32,7 +32,7 @@ Call::Leg* Call::user_of(const Leg& leg) const {
 // default that is known only once the one has answered finally (RFC 3261 section 13.2.2.4).
 bool Call::starts_branch(const Request& request, const Dialog& answered) const {
   if (!answered.answered || request.to_tag.empty() || find(request.to_tag)) return false;
-  return request.new_branch || (answered.final && !request.provisional);
+  return request.new_branch || (answered.final && !request.sip.provisional);
 }
 
 // A dialog of `reader` with a party that was told what the other one of `like` was told.
@@ -66,7 +66,7 @@ Call::Dialog Call::branch_of(const Dialog& like, const Leg& reader, const Reques
 // finally (RFC 3261 section 13.2.2.4: forks may go on ringing for a while).
 bool Call::comes_late(const Request& request, const Dialog& dialog, const Leg& reader) const {
   const bool provisional =
-      request.provisional || (request.sip_code != 0 && request.sip_code < kFinalResponse);
+      request.sip.provisional || (request.sip.code != 0 && request.sip.code < kFinalResponse);
   if (!provisional) return false;
   return std::ranges::any_of(dialogs_, [&](const Dialog& other) {
     if (!other.final || !other.joins(reader) || !other.is_joined()) return false;

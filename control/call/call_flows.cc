@@ -110,7 +110,7 @@ void Call::end_due(Clock::time_point now) {
 // is a late CANCEL: that must not end the branch that was answered.
 bool Call::remove(const Request& request, Clock::time_point now) {
   const auto from = find(request.from_tag), to = find(request.to_tag);
-  const bool one_side = request.match_to_tag && !request.to_tag.empty();
+  const bool one_side = request.removal.match_to_tag && !request.to_tag.empty();
   if ((!request.from_tag.empty() && !from) || (one_side && !to)) return false;
   const bool one_branch =
       !request.via_branch.empty() && std::ranges::any_of(dialogs_, [&](const Dialog& d) {
@@ -123,11 +123,11 @@ bool Call::remove(const Request& request, Clock::time_point now) {
     if (one_branch) return dialog.via_branch == request.via_branch;
     return !one_side || (dialog.joins(*to) && (!from || dialog.joins(*from)));
   };
-  const Clock::time_point due = now + request.delete_delay.value_or(timeouts_.delete_delay);
+  const Clock::time_point due = now + request.removal.delay.value_or(timeouts_.delete_delay);
   bool found = false;
   for (Dialog& dialog : dialogs_) {
     if (!named(dialog)) continue;
-    if (request.hold != Hold::none || request.media) {
+    if (request.claim != Claim::none || request.removal.media) {
       found |= let_go(dialog, request, from.get(), now);
     } else {
       found = true;

@@ -9,11 +9,11 @@
 namespace millrace {
 
 void Call::take_hold(Dialog& dialog, const Leg& sender, const Request& request) {
-  if (request.hold == Hold::none) return;
+  if (request.claim == Claim::none) return;
   for (const NamedMedia& media : request.medias) {
     if (dialog.held.size() < media.index) dialog.held.resize(media.index);
     Held& held = dialog.held[media.index - 1];
-    if (request.hold == Hold::weak) {
+    if (request.claim == Claim::weak) {
       (dialog.a.get() == &sender ? held.by_a : held.by_b) = true;
     } else if (request.command == Command::offer) {
       held.strongly = true;
@@ -29,11 +29,11 @@ bool Call::let_go(Dialog& dialog, const Request& request, const Leg* from, Clock
   for (std::size_t i = 0; i < dialog.held.size(); ++i) {
     if (dialog.a->ports(i) == nullptr || dialog.b->ports(i) == nullptr) continue;
     Held& held = dialog.held[i];
-    if (!request.media || *request.media == i + 1) {
+    if (!request.removal.media || *request.removal.media == i + 1) {
       found = true;
-      (request.hold != Hold::weak ? held.strongly
-       : dialog.a.get() == from   ? held.by_b
-                                  : held.by_a) = false;
+      (request.claim != Claim::weak ? held.strongly
+       : dialog.a.get() == from     ? held.by_b
+                                    : held.by_a) = false;
       if (!held.any()) drop_media(dialog, i);
     }
     left |= dialog.b->ports(i) != nullptr;

@@ -49,12 +49,12 @@ std::optional<IpAddress> Call::Leg::address() const {
 void Call::Leg::take_over(std::vector<PartyMedia> news, const Request& request) {
   if (medias.size() < news.size()) medias.resize(news.size());
   for (std::size_t i = 0; i < news.size(); ++i) medias[i].said = std::move(news[i]);
-  asymmetric = request.asymmetric;
-  media_handover = request.media_handover;
-  nat_wait = request.nat_wait;
-  pierce_nat = request.pierce_nat;
-  if (!request.label.empty()) label = request.label;
-  if (!request.reset) return;
+  asymmetric = request.latching.asymmetric;
+  media_handover = request.latching.media_handover;
+  nat_wait = request.latching.nat_wait;
+  pierce_nat = request.latching.punch_nat;
+  if (!request.labels.label.empty()) label = request.labels.label;
+  if (!request.latching.reset) return;
   for (LegMedia& media : medias) {
     for (auto& part : media.said.components) part.moved = true;
   }

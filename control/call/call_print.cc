@@ -10,7 +10,7 @@ namespace millrace {
 namespace {
 
 IpAddress printed(const Request& request, const Realm& realm, const IpAddress& local) {
-  return request.media_address.value_or(realm.advertised(local));
+  return request.placement.media_address.value_or(realm.advertised(local));
 }
 
 sdp::Ice ice(IceHandling handling) {
@@ -31,14 +31,14 @@ std::string unsupported_ice(const Request& request, const sdp::Session& session)
   const bool without = std::ranges::any_of(session.medias, [](const sdp::Media& media) {
     return media.relayable && media.port != UdpPort() && media.ice_ufrag.empty();
   });
-  if (request.ice != IceHandling::force || !without) return {};
+  if (request.edits.ice != IceHandling::force || !without) return {};
   return "ICE=force: the SDP has media without ICE, and the relay does not speak ICE for it";
 }
 
 // Agents of ICE check RTCP where their own party has it.
 std::string unsupported_mux(const Request& request, const sdp::Session& session,
                             const std::vector<sdp::MediaRewrite>& medias) {
-  if (request.ice == IceHandling::remove) return {};
+  if (request.edits.ice == IceHandling::remove) return {};
   for (std::size_t i = 0; i < session.medias.size(); ++i) {
     const sdp::Media& media = session.medias[i];
     const bool as_said = medias[i].rtcp_mux.value_or(media.rtcp_mux) == media.rtcp_mux;
@@ -59,10 +59,10 @@ std::string print_sdp(const Request& request, const sdp::Session& session, const
                       std::vector<sdp::MediaRewrite> medias, sdp::Origin* origin) {
   sdp::Rewrite rewrite;
   rewrite.medias = std::move(medias);
-  rewrite.replace_session_name = request.replace_session_name;
-  rewrite.ice = ice(request.ice);
-  rewrite.prefer_relay = request.prefer_relay;
-  if (request.replace_origin) {
+  rewrite.replace_session_name = request.edits.replace_session_name;
+  rewrite.ice = ice(request.edits.ice);
+  rewrite.prefer_relay = request.edits.prefer_relay;
+  if (request.edits.replace_origin) {
     const auto relayed = std::ranges::find_if(
         rewrite.medias, [](const sdp::MediaRewrite& media) { return media.port != UdpPort(); });
     rewrite.origin = relayed != rewrite.medias.end()
@@ -126,7 +126,7 @@ Reply Call::print(const Request& request, const sdp::Session& session, Told told
 // name the two in the order of that offer, whoever sends now.
 std::string Call::misplaced(const Request& request, const Leg& sender, const Leg& reader) {
   const std::string &from = sender.realm->interface.name, &to = reader.realm->interface.name;
-  if (request.from_interface == to && request.to_interface == from) return {};
+  if (request.placement.from_interface == to && request.placement.to_interface == from) return {};
   std::string result;
   const auto look = [&](std::string_view asked, const Leg& leg, std::string_view party) {
     const std::string& at = leg.realm->interface.name;
@@ -135,8 +135,8 @@ std::string Call::misplaced(const Request& request, const Leg& sender, const Leg
                              "', where its first offer put it; '" + std::string(asked) +
                              "' is not used");
   };
-  look(request.from_interface, sender, "sender");
-  look(request.to_interface, reader, "receiver");
+  look(request.placement.from_interface, sender, "sender");
+  look(request.placement.to_interface, reader, "receiver");
   return result;
 }
 

@@ -37,14 +37,15 @@ Change change_of(Command command) {
 // The party whose media a command is about; null for all. Errors in rtpengine's words. Kamailio and
 // OpenSIPS give the from-tag of such a command only if the script says `directional`.
 Result<Call::Leg*> Call::select(const Request& request) const {
-  const bool named = !request.label.empty() || request.address || !request.from_tag.empty();
-  if (request.all || !named) return nullptr;
+  const bool named =
+      !request.labels.label.empty() || request.target.address || !request.from_tag.empty();
+  if (request.target.all_parties || !named) return nullptr;
   const auto matches = [&](const Leg& leg) {
-    if (!request.label.empty()) return leg.label == request.label;
-    if (!request.address) return leg.has(request.from_tag);
+    if (!request.labels.label.empty()) return leg.label == request.labels.label;
+    if (!request.target.address) return leg.has(request.from_tag);
     return std::ranges::any_of(leg.medias, [&](const LegMedia& media) {
       return std::ranges::any_of(media.said.components, [&](const auto& part) {
-        return part.advertised && part.advertised->address == *request.address;
+        return part.advertised && part.advertised->address == *request.target.address;
       });
     });
   };
@@ -55,8 +56,8 @@ Result<Call::Leg*> Call::select(const Request& request) const {
     }
   }
   if (found == nullptr) {
-    if (!request.label.empty()) return fail("No monologue matching the given label");
-    if (request.address) return fail("Failed to match address to any tag");
+    if (!request.labels.label.empty()) return fail("No monologue matching the given label");
+    if (request.target.address) return fail("Failed to match address to any tag");
     return fail("From-tag given, but no such tag exists");
   }
   const bool flows = request.to_tag.empty() || std::ranges::any_of(dialogs_, [&](const Dialog& d) {

@@ -109,20 +109,22 @@ Reply Calls::Impl::trickle(const Request& request, Time now) {
                {"from-tag", request.from_tag},
                {"to-tag", request.to_tag},
                {"addresses", call->trickle(request, std::move(*news), now)}});
-    const bool hides = request.ice == IceHandling::remove || request.ice == IceHandling::relay_only;
+    const bool hides =
+        request.edits.ice == IceHandling::remove || request.edits.ice == IceHandling::relay_only;
     return reply::Done{hides ? "ICE: a fragment's candidates are not hidden; keep it back" : ""};
   });
 }
 
 Reply Calls::Impl::remove(const Request& request, Time now) {
   const auto miss = [&]() -> Reply {
-    if (request.fatal) return refuse(request, std::string(kNoMatch));
+    if (request.removal.fatal) return refuse(request, std::string(kNoMatch));
     return reply::Deleted{.call = std::nullopt, .warning = std::string(kNoMatch)};
   };
   const auto act = [&](const CallPtr& call) -> Reply {
     reply::Deleted result;
     event::End last = ending(*call, now);
-    if (!request.fast) result.call = last.report.tags.empty() ? call->report(now) : last.report;
+    if (!request.removal.fast)
+      result.call = last.report.tags.empty() ? call->report(now) : last.report;
     if (!call->remove(request, now)) return miss();
     log_event(Level::info, "delete",
               {{"call-id", request.call_id},
@@ -153,7 +155,7 @@ Reply Calls::Impl::restrain(const Request& request) {
               {{"call-id", request.call_id},
                {"from-tag", request.from_tag},
                {"to-tag", request.to_tag},
-               {"label", request.label}});
+               {"label", request.labels.label}});
     return reply::Done{};
   });
 }
@@ -179,7 +181,7 @@ Calls::~Calls() = default;
 Reply Calls::handle(const Request& request, Clock::time_point now) {
   Impl& calls = *impl_;
   const Command counted = request.command != Command::update ? request.command
-                          : request.by_reply                 ? Command::answer
+                          : request.sip.by_reply             ? Command::answer
                                                              : Command::offer;
   ++calls.commands[static_cast<std::size_t>(counted)];
   const bool has_sdp = request.command == Command::offer || request.command == Command::answer;
@@ -201,7 +203,7 @@ Reply Calls::handle(const Request& request, Clock::time_point now) {
     case Command::query:
       return calls.query(request, now);
     case Command::list:
-      return reply::List{calls.schedule.call_ids(request.limit, request.hold != Hold::none)};
+      return reply::List{calls.schedule.call_ids(request.list_limit, request.claim != Claim::none)};
     case Command::statistics:
       return reply::Statistics{statistics(now)};
     case Command::summary:

@@ -15,6 +15,8 @@
 #include <cstdint>
 #include <memory>
 
+#include "control/command/reply.h"
+#include "control/command/report.h"
 #include "control/command/request.h"
 #include "control/config/config.h"
 #include "control/notify/event.h"

@@ -42,7 +42,7 @@ struct Judge {
   // Where the SIP message came from, if media could come from there too. A proxy may name itself
   // (127.0.0.1) for a request that it made.
   [[nodiscard]] std::optional<IpAddress> source() const {
-    const auto& from = request.received_from;
+    const auto& from = request.latching.received_from;
     if (!from || !realm.admits(*from) || from->family() != realm.family || realms.is_own(*from)) {
       return std::nullopt;
     }
@@ -83,14 +83,14 @@ struct Judge {
 
   [[nodiscard]] Result<PartyMedia::Component> component(Endpoint endpoint) const {
     PartyMedia::Component result;
-    if (request.sip_source_address && request.received_from) {
-      endpoint.address = *request.received_from;
+    if (request.latching.sip_source_address && request.latching.received_from) {
+      endpoint.address = *request.latching.received_from;
     }
     // "a=rtcp:9 IN IP4 0.0.0.0" is a browser's way to name none.
     if (endpoint.port.number() == 0 || endpoint.address.is_unspecified()) return result;
     if (const auto ok = check(endpoint.address); !ok) return std::unexpected(ok.error());
     result.advertised = endpoint;
-    result.routable = request.asymmetric || routable(endpoint.address);
+    result.routable = request.latching.asymmetric || routable(endpoint.address);
     return result;
   }
 
@@ -121,7 +121,8 @@ struct Judge {
   // Whether the SDP says how ICE has ended.
   [[nodiscard]] bool concluded(const PartyMedia* offered) const {
     const sdp::Media& media = session.medias[index];
-    if (request.ice == IceHandling::remove || request.ice == IceHandling::relay_only) return false;
+    if (request.edits.ice == IceHandling::remove || request.edits.ice == IceHandling::relay_only)
+      return false;
     if (offered != nullptr) return offered->ice_concluded;
     return !media.ice_ufrag.empty() && !media.remote_candidates.empty();
   }
@@ -194,7 +195,8 @@ Result<PartyMedia> describe(const sdp::Session& session, std::size_t index, cons
   result.signalled_from = judge.source();
   if (result.state != State::live) return result;
 
-  const bool around = request.ice == IceHandling::add || request.ice == IceHandling::force;
+  const bool around =
+      request.edits.ice == IceHandling::add || request.edits.ice == IceHandling::force;
   if (around) result.ice_ufrag = media.ice_ufrag;
   result.ice_concluded = judge.concluded(offered);
   // Media that went around a relay which knows nothing of it goes on to do so.
@@ -202,7 +204,7 @@ Result<PartyMedia> describe(const sdp::Session& session, std::size_t index, cons
     result.state = State::untouched;
     return result;
   }
-  const bool unnamed = media.held_by_address && !request.sip_source_address;
+  const bool unnamed = media.held_by_address && !request.latching.sip_source_address;
   if (unnamed || result.ice_concluded) {
     // A hold says nothing of where the party is; with ICE it is none (RFC 8840).
     result.held = unnamed && media.candidates.empty();

@@ -18,10 +18,10 @@ std::optional<std::string> too_long(const Request& request) {
        {"from-tag", request.from_tag},
        {"to-tag", request.to_tag},
        {"via-branch", request.via_branch},
-       {"label", request.label},
-       {"notification socket", request.notify_socket},
-       {"notification tag", request.notify_tag},
-       {"dialog id", request.dialog_id}});
+       {"label", request.labels.label},
+       {"notification socket", request.notify.socket},
+       {"notification tag", request.notify.tag},
+       {"dialog id", request.notify.dialog_id}});
   for (const auto& [name, value] : names) {
     if (value.size() <= kMaxName) continue;
     return "The " + std::string(name) + " has " + std::to_string(value.size()) +

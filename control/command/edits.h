@@ -10,6 +10,18 @@
 #include <utility>
 #include <vector>
 
+namespace millrace {
+
+// Handling of ICE. The relay is no ICE agent: it cannot speak ICE for a party without it.
+enum class IceHandling : std::uint8_t {
+  add,         // where a party has ICE, the relay is one more candidate
+  force,       // the same, and the reply warns where a party has none
+  relay_only,  // the relay is the only candidate
+  remove,
+};
+
+}  // namespace millrace
+
 namespace millrace::sdp {
 
 // Codec names, attribute lines and media types in one request, together. Each is compared with
@@ -75,6 +87,10 @@ struct Edits {
   CodecChoice codecs;
   std::vector<std::string> remove_medias;  // media types that are rejected
   MuxChoice mux;
+  IceHandling ice = IceHandling::add;
+  bool prefer_relay = false;          // its candidate comes before all others, else after them
+  bool replace_origin = false;        // address in o=
+  bool replace_session_name = false;  // s=
   bool no_bundle = false;
   bool offer_bundle = false, require_bundle = false;
   std::string protocol;  // in m= of RTP media: "RTP/AVPF"; "accept": as it is; empty: see print()

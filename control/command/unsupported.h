@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "control/command/reply.h"
 #include "control/command/request.h"
 
 namespace millrace {

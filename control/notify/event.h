@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "control/command/report.h"
 #include "control/command/request.h"
 #include "dataplane/base/net.h"
 
@@ -40,7 +41,7 @@ struct End {
   Dialog tags;                // of the Event
   bool notify_proxy = false;  // the relay ended the call: its proxy does not know yet
   std::vector<Dialog> dialogs;
-  std::string notify_socket, notify_tag, dialog_id;  // as in Request
+  std::string notify_socket, notify_tag, dialog_id;  // of Request::notify
   CallReport report;                                 // final statistics
 };
 }  // namespace event

@@ -14,12 +14,13 @@ using State = Extent::State;
 
 void check(const mediaproxy::Message& message, std::string_view bytes) {
   const Request& r = message.request;
-  for (const std::string_view view :
-       {r.call_id, r.from_tag, r.to_tag, r.from_uri, r.to_uri, r.user_agent, r.dialog_id}) {
+  for (const std::string_view view : {r.call_id, r.from_tag, r.to_tag, r.labels.from_uri,
+                                      r.labels.to_uri, r.labels.user_agent, r.notify.dialog_id}) {
     FUZZ_CHECK(within(view, bytes));
     FUZZ_CHECK(view.find('\n') == view.npos);
   }
-  FUZZ_CHECK(r.username.empty() || (message.username && within(r.username, *message.username)));
+  FUZZ_CHECK(r.labels.username.empty() ||
+             (message.username && within(r.labels.username, *message.username)));
   FUZZ_CHECK(r.medias.size() <= mediaproxy::kMaxStreams);
   for (std::size_t i = 0; i < r.medias.size(); ++i) {
     FUZZ_CHECK(r.medias[i].index == i + 1);

@@ -15,12 +15,12 @@ void check(const ng::Message& message, std::string_view bytes) {
   const std::string_view source = message.transcript ? *message.transcript : bytes;
   FUZZ_CHECK(within(message.cookie, bytes));
   FUZZ_CHECK(message.cookie.size() <= ng::kMaxCookie);
-  for (const std::string_view view :
-       {r.call_id, r.from_tag, r.to_tag, r.via_branch, r.sdp, r.from_interface, r.to_interface}) {
+  for (const std::string_view view : {r.call_id, r.from_tag, r.to_tag, r.via_branch, r.sdp,
+                                      r.placement.from_interface, r.placement.to_interface}) {
     FUZZ_CHECK(within(view, source));
   }
   FUZZ_CHECK(!r.dscp || *r.dscp < 64);
-  FUZZ_CHECK(!r.delete_delay || r.delete_delay->count() >= 0);
+  FUZZ_CHECK(!r.removal.delay || r.removal.delay->count() >= 0);
   FUZZ_CHECK(message.unknown.size() <= 32);
 }
 

@@ -29,7 +29,7 @@ void check(const rtpp::Command& command, std::string_view text) {
   for (const std::string_view view : {r.call_id, r.from_tag, r.to_tag, r.via_branch}) {
     FUZZ_CHECK(within(view, text));
   }
-  for (const std::string_view view : {r.notify_socket, r.notify_tag}) {
+  for (const std::string_view view : {r.notify.socket, r.notify.tag}) {
     FUZZ_CHECK(std::ranges::any_of(command.owned,
                                    [&](const std::string& owned) { return within(view, owned); }) ||
                view.empty());

@@ -39,7 +39,7 @@ TEST_F(LoadDialect, NgOfferIsWhatTheServerReads) {
   EXPECT_EQ(message->request.command, Command::offer);
   EXPECT_EQ(message->request.call_id, "c1@load");
   EXPECT_EQ(message->request.from_tag, "f1");
-  EXPECT_EQ(message->request.received_from, kSource);
+  EXPECT_EQ(message->request.latching.received_from, kSource);
   const auto session = sdp::parse(message->request.sdp);
   ASSERT_TRUE(session.has_value()) << session.error().message;
   ASSERT_EQ(session->medias.size(), 1);
@@ -61,10 +61,10 @@ TEST_F(LoadDialect, NgAnswerAndDelete) {
   EXPECT_EQ(message->request.to_tag, "t1");
   EXPECT_TRUE(sdp::parse(message->request.sdp)->medias[0].rtcp_mux);
   const std::string offer = ng_dialect().encode(ask(Verb::offer));
-  EXPECT_EQ(ng::parse(offer)->request.to_interface, "b");
+  EXPECT_EQ(ng::parse(offer)->request.placement.to_interface, "b");
   const std::string removal = ng_dialect().encode(ask(Verb::remove));
   EXPECT_EQ(ng::parse(removal)->request.command, Command::remove);
-  EXPECT_EQ(ng::parse(removal)->request.delete_delay, std::chrono::seconds(0));
+  EXPECT_EQ(ng::parse(removal)->request.removal.delay, std::chrono::seconds(0));
   const std::string ping = ng_dialect().encode({.verb = Verb::ping, .signals = &signals});
   EXPECT_EQ(ping, read_data("ng/unix_ping.bin"));
 }

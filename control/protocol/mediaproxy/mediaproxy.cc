@@ -109,8 +109,8 @@ void read_signaling(std::string_view text, Message& message) {
   Request& request = message.request;
   if (!text.starts_with('{')) {
     const std::size_t bar = text.find('_');
-    request.received_from = hint("signaling_ip", text.substr(0, bar));
-    if (bar != text.npos) request.from_local = hint("signaling_ip", text.substr(bar + 1));
+    request.latching.received_from = hint("signaling_ip", text.substr(0, bar));
+    if (bar != text.npos) request.placement.from_local = hint("signaling_ip", text.substr(bar + 1));
     return;
   }
   const auto json = nlohmann::json::parse(text, nullptr, false);
@@ -122,10 +122,10 @@ void read_signaling(std::string_view text, Message& message) {
     const auto found = json.find(name);
     return found != json.end() && found->is_string() ? found->get<std::string>() : "";
   };
-  request.received_from = hint("signaling_ip", member("signaling_ip"));
-  request.from_local = hint("destination_ip", member("destination_ip"));
+  request.latching.received_from = hint("signaling_ip", member("signaling_ip"));
+  request.placement.from_local = hint("destination_ip", member("destination_ip"));
   message.username = std::make_unique<std::string>(member("username"));
-  request.username = *message.username;
+  request.labels.username = *message.username;
 }
 
 Result<void> read_header(std::string_view name, std::string_view value, Message& message) {
@@ -137,29 +137,29 @@ Result<void> read_header(std::string_view name, std::string_view value, Message&
   } else if (name == "to_tag") {
     request.to_tag = value;
   } else if (name == "from_uri") {
-    request.from_uri = value;
+    request.labels.from_uri = value;
   } else if (name == "to_uri") {
-    request.to_uri = value;
+    request.labels.to_uri = value;
   } else if (name == "user_agent") {
-    request.user_agent = value;
+    request.labels.user_agent = value;
   } else if (name == "dialog_id") {
-    request.dialog_id = value;
+    request.notify.dialog_id = value;
   } else if (name == "signaling_ip") {
     read_signaling(value, message);
   } else if (name == "media_relay") {
-    request.to_local = hint("media_relay", value);
+    request.placement.to_local = hint("media_relay", value);
   } else if (name == "media") {
     request.medias.clear();
     return read_media(value, request);
   } else if (name == "cseq") {
     const auto cseq = decimal<std::uint32_t>(value);
     if (!cseq) return fail("cseq: " + quote(value) + " is not a number");
-    request.cseq = *cseq;
+    request.sip.cseq = *cseq;
   } else if (name == "type") {
     if (value != "request" && value != "reply") {
       return fail("type: " + quote(value) + "; write request or reply");
     }
-    request.by_reply = value == "reply";
+    request.sip.by_reply = value == "reply";
   } else {
     log_name_once("unknown-key-ignored", name);
   }
@@ -218,14 +218,14 @@ Result<Message> parse(std::string_view bytes) {
   } else if (command == "remove") {
     message.command = Command::remove;
     request.command = millrace::Command::remove;
-    request.delete_delay = std::chrono::seconds(0);
-    request.fast = true;
+    request.removal.delay = std::chrono::seconds(0);
+    request.removal.fast = true;
   } else {
     return fail(quote(command) + " is no command; write update or remove");
   }
   Seen seen;
   if (auto ok = read_headers(rest, message, seen); !ok) return std::unexpected(ok.error());
-  if (!request.from_local) request.from_local = request.to_local;
+  if (!request.placement.from_local) request.placement.from_local = request.placement.to_local;
   const std::size_t needed = message.command == Command::remove ? 1 : kNeeded.size();
   for (std::size_t i = 0; i < needed; ++i) {
     if (!seen[i]) return fail("no header " + std::string(kNeeded[i]) + ' ');

@@ -16,6 +16,7 @@
 #include <string>
 #include <string_view>
 
+#include "control/command/reply.h"
 #include "control/command/request.h"
 #include "control/protocol/codec.h"
 #include "control/protocol/extent.h"

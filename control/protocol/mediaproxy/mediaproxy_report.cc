@@ -133,7 +133,7 @@ Json session(const CallReport& call) {
 std::string sessions(const Exchange& exchange) {
   Request asked;
   asked.command = millrace::Command::list;
-  asked.limit = kMaxSessions;
+  asked.list_limit = kMaxSessions;
   const Reply listed = exchange.handle(asked);
   asked.command = millrace::Command::query;
   Json all = Json::array();

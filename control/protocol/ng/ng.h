@@ -20,6 +20,7 @@
 #include <string_view>
 #include <vector>
 
+#include "control/command/reply.h"
 #include "control/command/request.h"
 #include "control/protocol/codec.h"
 #include "control/protocol/ng/bencode.h"

@@ -21,26 +21,32 @@ constexpr auto kTexts = std::to_array<Field<std::string_view>>({
     {"to-tag", &Request::to_tag},
     {"via-branch", &Request::via_branch},
     {"sdp", &Request::sdp},
-    {"from-interface", &Request::from_interface},
-    {"to-interface", &Request::to_interface},
-    {"label", &Request::label},
-    {"from-label", &Request::label},
-    {"metadata", &Request::metadata},
+});
+constexpr auto kInterfaces = std::to_array<Field<std::string_view, Placement>>({
+    {"from-interface", &Placement::from_interface},
+    {"to-interface", &Placement::to_interface},
+});
+constexpr auto kLabels = std::to_array<Field<std::string_view, Labels>>({
+    {"label", &Labels::label},
+    {"from-label", &Labels::label},
+    {"metadata", &Labels::metadata},
 });
 constexpr auto kFlags = std::to_array<Field<bool>>({
-    {"sip-source-address", &Request::sip_source_address},
-    {"asymmetric", &Request::asymmetric},
-    {"to-tag", &Request::match_to_tag},
-    {"fatal", &Request::fatal},
-    {"fast", &Request::fast},
-    {"provisional", &Request::provisional},
     {"fragment", &Request::fragment},
-    {"media-handover", &Request::media_handover},
-    {"nat-wait", &Request::nat_wait},
-    {"pierce-nat", &Request::pierce_nat},
-    {"reset", &Request::reset},
-    {"all", &Request::all},
     {"new-branch", &Request::new_branch},
+});
+constexpr auto kLatchingFlags = std::to_array<Field<bool, LatchOptions>>({
+    {"sip-source-address", &LatchOptions::sip_source_address},
+    {"asymmetric", &LatchOptions::asymmetric},
+    {"media-handover", &LatchOptions::media_handover},
+    {"nat-wait", &LatchOptions::nat_wait},
+    {"pierce-nat", &LatchOptions::punch_nat},
+    {"reset", &LatchOptions::reset},
+});
+constexpr auto kRemovalFlags = std::to_array<Field<bool, Removal>>({
+    {"to-tag", &Removal::match_to_tag},
+    {"fatal", &Removal::fatal},
+    {"fast", &Removal::fast},
 });
 constexpr auto kSupported = std::to_array<Field<bool>>({
     {"load-limit", &Request::supports_load_limit},
@@ -84,6 +90,20 @@ constexpr auto kCommands = std::to_array<CommandName>({
     {"block DTMF", Command::block_dtmf},
     {"unblock DTMF", Command::unblock_dtmf},
 });
+
+std::string_view* find_text(Request& request, std::string_view name) {
+  if (auto* const field = find(request, name, kTexts)) return field;
+  if (auto* const field = find(request.placement, name, kInterfaces)) return field;
+  return find(request.labels, name, kLabels);
+}
+
+bool* find_flag(Request& request, std::string_view name) {
+  if (auto* const field = find(request, name, kFlags)) return field;
+  if (auto* const field = find(request.latching, name, kLatchingFlags)) return field;
+  if (auto* const field = find(request.removal, name, kRemovalFlags)) return field;
+  if (same(name, "provisional")) return &request.sip.provisional;
+  return same(name, "all") ? &request.target.all_parties : nullptr;
+}
 
 // ---- a dictionary to a Request --------------------------------------------------------------
 
@@ -153,7 +173,7 @@ Reader::Read Reader::special(std::string_view name) {
 
 void Reader::key(std::string_view name, Value value) {
   Expected expected;
-  if (std::string_view* const field = find(request_, name, kTexts)) {
+  if (std::string_view* const field = find_text(request_, name)) {
     const auto text = value.text();
     if (text) *field = *text;
     if (!text) expected = "a string";
@@ -201,22 +221,23 @@ Expected Reader::received_from(Value value) {
   });
   if (!texts || count != parts.size()) return kExpected;
   if (!same(parts[0], "ip4") && !same(parts[0], "ip6")) return kExpected;
-  request_.received_from = address(parts[1]);
-  return request_.received_from ? Expected() : kExpected;
+  request_.latching.received_from = address(parts[1]);
+  return request_.latching.received_from ? Expected() : kExpected;
 }
 
 Expected Reader::direction(Value value) {
   const auto names = texts(value);
   if (!names || names->size() > 2) return "the names of two interfaces";
-  request_.from_interface = !names->empty() ? names->at(0) : std::string_view();
-  request_.to_interface = names->size() == 2 ? names->at(1) : std::string_view();
+  request_.placement.from_interface = !names->empty() ? names->at(0) : std::string_view();
+  request_.placement.to_interface = names->size() == 2 ? names->at(1) : std::string_view();
   return {};
 }
 
 // The reader of the SDP sends there, so what an SDP may not name is not printed either.
 Expected Reader::media_address(Value value) {
-  request_.media_address = address(value.text().value_or(""));
-  const bool usable = request_.media_address && request_.media_address->is_sendable();
+  request_.placement.media_address = address(value.text().value_or(""));
+  const bool usable =
+      request_.placement.media_address && request_.placement.media_address->is_sendable();
   return usable ? Expected() : "a unicast IP address that media can be sent to";
 }
 
@@ -234,15 +255,15 @@ Expected Reader::delete_delay(Value value) {
   constexpr std::int64_t kLongest = 86'400;
   const auto seconds = value.integer();
   if (!seconds || *seconds > kLongest) return "seconds, 86400 at most";
-  request_.delete_delay.reset();
-  if (*seconds >= 0) request_.delete_delay = std::chrono::seconds(*seconds);
+  request_.removal.delay.reset();
+  if (*seconds >= 0) request_.removal.delay = std::chrono::seconds(*seconds);
   return {};
 }
 
 Expected Reader::limit(Value value) {
   const auto limit = value.integer();
   if (!limit || !std::in_range<std::uint32_t>(*limit)) return "how many calls to list";
-  request_.limit = static_cast<std::uint32_t>(*limit);
+  request_.list_limit = static_cast<std::uint32_t>(*limit);
   return {};
 }
 
@@ -250,7 +271,7 @@ Expected Reader::flags(Value value) {
   const auto names = texts(value);
   if (!names) return "a list of strings";
   for (const std::string_view name : *names) {
-    if (bool* const flag = find(request_, name, kFlags)) {
+    if (bool* const flag = find_flag(request_, name)) {
       *flag = true;
     } else if (const auto why_not = left_undone(name)) {
       add_sentence(request_.unsupported, *why_not);
@@ -275,21 +296,21 @@ Expected Reader::supports(Value value) {
 Expected Reader::address_family(Value value) {
   const auto text = value.text();
   if (!text) return "a string";
-  if (same(*text, "ip4")) request_.address_family = Family::ipv4;
-  if (same(*text, "ip6")) request_.address_family = Family::ipv6;
-  if (!request_.address_family) unknown_.add("address-family", *text);
+  if (same(*text, "ip4")) request_.placement.address_family = Family::ipv4;
+  if (same(*text, "ip6")) request_.placement.address_family = Family::ipv6;
+  if (!request_.placement.address_family) unknown_.add("address-family", *text);
   return {};
 }
 
 Expected Reader::party_address(Value value) {
-  request_.address = address(value.text().value_or(""));
-  return request_.address ? Expected() : "an IP address";
+  request_.target.address = address(value.text().value_or(""));
+  return request_.target.address ? Expected() : "an IP address";
 }
 
 Expected Reader::sip_code(Value value) {
   const auto code = value.integer();
   if (!code || *code < 0 || *code > 699) return "a SIP response code";
-  request_.sip_code = static_cast<unsigned>(*code);
+  request_.sip.code = static_cast<unsigned>(*code);
   return {};
 }
 
@@ -297,8 +318,8 @@ Expected Reader::sip_code(Value value) {
 Expected Reader::all(Value value) {
   const auto text = value.text();
   if (!text) return "a string";
-  request_.all = same(*text, "all");
-  if (!request_.all) unknown_.add("all", *text);
+  request_.target.all_parties = same(*text, "all");
+  if (!request_.target.all_parties) unknown_.add("all", *text);
   return {};
 }
 

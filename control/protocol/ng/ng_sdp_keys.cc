@@ -10,9 +10,9 @@ using bencode::Value;
 
 using Texts = std::vector<std::string>;
 
-constexpr auto kReplacements = std::to_array<Field<bool>>({
-    {"origin", &Request::replace_origin},
-    {"session-name", &Request::replace_session_name},
+constexpr auto kReplacements = std::to_array<Field<bool, sdp::Edits>>({
+    {"origin", &sdp::Edits::replace_origin},
+    {"session-name", &sdp::Edits::replace_session_name},
 });
 constexpr auto kFlags = std::to_array<Field<bool, sdp::Edits>>({
     {"no-rtcp-attribute", &sdp::Edits::no_rtcp_attribute},
@@ -163,12 +163,12 @@ Expected SdpKeys::replace(Value value) {
 
 void SdpKeys::replace_word(std::string_view name) {
   sdp::OriginEdits& origin = request_.edits.origin;
-  if (bool* const flag = find(request_, name, kReplacements)) {
+  if (bool* const flag = find(request_.edits, name, kReplacements)) {
     *flag = true;
   } else if (same(name, "username")) {
     origin.user = true;
   } else if (same(name, "origin-full")) {
-    origin.user = origin.id = origin.version = request_.replace_origin = true;
+    origin.user = origin.id = origin.version = request_.edits.replace_origin = true;
   } else if (same(name, "sdp-version")) {
     origin.version = true;
   } else if (same(name, "force-increment-sdp-ver")) {
@@ -198,7 +198,7 @@ Expected SdpKeys::ice(Value value) {
   const auto known =
       std::ranges::find_if(kHandlings, [&](const Handling& h) { return same(*text, h.name); });
   if (known == kHandlings.end()) unknown_.add("ICE", *text);
-  request_.ice = known == kHandlings.end() ? IceHandling::add : known->handling;
+  request_.edits.ice = known == kHandlings.end() ? IceHandling::add : known->handling;
   return {};
 }
 
@@ -207,8 +207,8 @@ Expected SdpKeys::ice_candidate(Value value) {
   constexpr std::string_view kExpected = "high-priority or low-priority";
   const auto text = value.text();
   if (!text) return kExpected;
-  request_.prefer_relay = same(*text, "high-priority");
-  return request_.prefer_relay || same(*text, "low-priority") ? Expected() : kExpected;
+  request_.edits.prefer_relay = same(*text, "high-priority");
+  return request_.edits.prefer_relay || same(*text, "low-priority") ? Expected() : kExpected;
 }
 
 Expected SdpKeys::transport_protocol(Value value) {

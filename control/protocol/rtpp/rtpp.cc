@@ -40,7 +40,7 @@ constexpr std::uint32_t kRemovedAtOnce = 1024;
 Request about(millrace::Command command, std::uint32_t limit = 0) {
   Request request;
   request.command = command;
-  request.limit = limit;
+  request.list_limit = limit;
   return request;
 }
 
@@ -53,8 +53,8 @@ std::vector<std::string> list(const Exchange& exchange, const Request& request) 
 // At once and without a report: a proxy that says D has no use for either.
 bool remove(Request request, const Exchange& exchange) {
   request.command = millrace::Command::remove;
-  request.delete_delay = std::chrono::seconds(0);
-  request.fast = true;
+  request.removal.delay = std::chrono::seconds(0);
+  request.removal.fast = true;
   const Reply reply = exchange.handle(request);
   const auto* const deleted = std::get_if<reply::Deleted>(&reply);
   return deleted != nullptr && deleted->warning.empty();
@@ -63,7 +63,7 @@ bool remove(Request request, const Exchange& exchange) {
 // Whoever holds them.
 void remove_all(const Exchange& exchange) {
   Request ours = about(millrace::Command::list, kRemovedAtOnce);
-  ours.hold = Hold::strong;
+  ours.claim = Claim::strong;
   for (bool some = true; some;) {
     some = false;
     for (const std::string& id : list(exchange, ours)) {

@@ -19,6 +19,8 @@
 #include <string_view>
 #include <vector>
 
+#include "control/command/reply.h"
+#include "control/command/report.h"
 #include "control/command/request.h"
 #include "control/config/config.h"
 #include "control/protocol/codec.h"

@@ -60,7 +60,7 @@ const Interface* first(const Config& config, Matches&& matches) {
 
 std::optional<Refusal> choose(const Interface* interface, Refusal otherwise, Request& to) {
   if (interface == nullptr) return otherwise;
-  to.from_interface = to.to_interface = interface->name;
+  to.placement.from_interface = to.placement.to_interface = interface->name;
   return std::nullopt;
 }
 
@@ -80,10 +80,10 @@ std::optional<Refusal> bridge(char side, int nth, const Config& config, Request&
   const Interface* chosen = side == 'E' ? outside : inside;
   if (chosen == nullptr) return refusal;
   if (nth == 0) {
-    to.from_interface = chosen->name;
-    if (to.to_interface.empty()) to.to_interface = inside->name;
+    to.placement.from_interface = chosen->name;
+    if (to.placement.to_interface.empty()) to.placement.to_interface = inside->name;
   } else {
-    to.to_interface = chosen->name;
+    to.placement.to_interface = chosen->name;
   }
   return std::nullopt;
 }
@@ -98,7 +98,7 @@ std::optional<Refusal> choose_local(std::string_view& rest, const Config& config
   }
   const auto address = take_address(rest);
   if (!address) return Refusal::local_address;
-  to.from_local = to.to_local = *address;
+  to.placement.from_local = to.placement.to_local = *address;
   const auto has = [&](const Interface& interface, const InterfaceConfig&) {
     return std::ranges::count(interface.advertised, *address) > 0 ||
            std::ranges::count(interface.addresses, *address) > 0;
@@ -140,8 +140,8 @@ std::optional<Refusal> notify(Command& to, std::string_view socket, std::string_
                   controller.is_v4() ? controller.text() : "[" + controller.text() + "]");
   }
   to.owned.reserve(2);  // views of its strings are taken
-  to.request.notify_socket = to.owned.emplace_back(std::move(whole));
-  to.request.notify_tag = to.owned.emplace_back(std::move(*tag));
+  to.request.notify.socket = to.owned.emplace_back(std::move(whole));
+  to.request.notify.tag = to.owned.emplace_back(std::move(*tag));
   return std::nullopt;
 }
 

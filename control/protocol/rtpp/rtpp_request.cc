@@ -120,8 +120,8 @@ std::optional<Refusal> Parser::read(const Words& words) {
     const Tag from = split_tag(rest[shape->from_tag]);
     request.from_tag = from.tag;
     command.media = from.media;
-    request.hold = Hold::strong;
-    if (command.verb == Verb::remove) request.media = from.media;
+    request.claim = Claim::strong;
+    if (command.verb == Verb::remove) request.removal.media = from.media;
     if (rest.size() > shape->from_tag + 1)
       request.to_tag = split_tag(rest[shape->from_tag + 1]).tag;
   }
@@ -155,7 +155,7 @@ std::optional<Refusal> Parser::read_modifiers(std::string_view modifiers) {
       (modifier == 'B' ? to.brief : to.load) = true;
     } else if (to.verb == Verb::remove) {
       if (modifier != 'W') return Refusal::delete_modifier;
-      to.request.hold = Hold::weak;
+      to.request.claim = Claim::weak;
     } else if (modifiers.size() > 1 || (modifier != 'S' && modifier != 'A' && modifier != 'P')) {
       return Refusal::record_modifier;
     }
@@ -202,13 +202,13 @@ std::optional<Refusal> Parser::read_update_modifier(std::string_view& rest) {
   rest.remove_prefix(1);
   switch (modifier) {
     case 'A':
-      command.request.asymmetric = true;
+      command.request.latching.asymmetric = true;
       return std::nullopt;
     case 'S':
-      command.request.asymmetric = false;
+      command.request.latching.asymmetric = false;
       return std::nullopt;
     case 'W':
-      command.request.hold = Hold::weak;
+      command.request.claim = Claim::weak;
       return std::nullopt;
     case '6':
       v6_ = true;

@@ -172,14 +172,22 @@ TEST_F(CallBounds, DialogsByFromTag) {
 TEST_F(CallBounds, NamesHaveALength) {
   const std::string_view fits = keep(std::string(kMaxName, 'x')),
                          past = keep(std::string(kMaxName + 1, 'x'));
-  const std::array<std::string_view Request::*, 8> names = {
-      &Request::call_id,       &Request::from_tag,   &Request::to_tag,    &Request::via_branch,
-      &Request::notify_socket, &Request::notify_tag, &Request::dialog_id, &Request::label};
+  using Name = std::string_view& (*)(Request&);
+  const std::array<Name, 8> names = {
+      [](Request& r) -> auto& { return r.call_id; },
+      [](Request& r) -> auto& { return r.from_tag; },
+      [](Request& r) -> auto& { return r.to_tag; },
+      [](Request& r) -> auto& { return r.via_branch; },
+      [](Request& r) -> auto& { return r.notify.socket; },
+      [](Request& r) -> auto& { return r.notify.tag; },
+      [](Request& r) -> auto& { return r.notify.dialog_id; },
+      [](Request& r) -> auto& { return r.labels.label; },
+  };
   for (const auto name : names) {
     Request asked = offer(audio(kA, 4000));
-    asked.*name = past;
+    name(asked) = past;
     EXPECT_TRUE(reason(asked).ends_with(" has 1025 bytes; at most 1024 are taken"));
-    asked.*name = fits;
+    name(asked) = fits;
     std::ignore = print(asked);
     Request end = request(Command::remove, asked.call_id);
     end.from_tag = asked.from_tag;
@@ -189,7 +197,7 @@ TEST_F(CallBounds, NamesHaveALength) {
 
 TEST_F(CallBounds, MetadataIsCut) {
   Request asked = offer(audio(kA, 4000));
-  asked.metadata = keep(std::string(5000, 'x'));
+  asked.labels.metadata = keep(std::string(5000, 'x'));
   std::ignore = print(asked);
   EXPECT_EQ(report().metadata.size(), 4096U);
 }
@@ -215,7 +223,7 @@ TEST_F(CallBounds, DelayedDeletes) {
   std::ignore = print(branch(1));
   for (int i = 0; i < 10'000; ++i) {
     Request end = end_of(branch(i % 2));
-    end.delete_delay = 30s;
+    end.removal.delay = 30s;
     EXPECT_EQ(warning(end), "");
   }
   const Reply list = handle(request(Command::list));
@@ -307,7 +315,7 @@ TEST_F(CallBounds, SourcesOfOffers) {
   for (int i = 0; i < 100; ++i) {
     Request asked = offer(audio(kA, 4000));
     asked.call_id = keep("c" + std::to_string(i));
-    asked.received_from = source(i);
+    asked.latching.received_from = source(i);
     std::ignore = handle(asked);
   }
   auto held = statistics().ports_unanswered;

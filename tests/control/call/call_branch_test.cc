@@ -34,7 +34,7 @@ class CallBranchTest : public CallTest {
   [[nodiscard]] Request remove_party(std::string_view tag) {
     Request result = request(Command::remove);
     result.to_tag = tag;
-    result.match_to_tag = true;
+    result.removal.match_to_tag = true;
     return result;
   }
   void remove(std::string_view tag) {
@@ -85,18 +85,18 @@ TEST_F(CallBranchTest, AfterAFinalAnswerItIsAnotherPartyWithoutTheFlag) {
   Request first = answer(audio(kB, 5000)), other = answer_of_c();
   other.new_branch = false;
   to_b = print(offer(audio(kA, 4000))).local();
-  first.sip_code = 183;
+  first.sip.code = 183;
   to_a = print(first).local();
   Request renamed = first;
   renamed.to_tag = "B2";
-  renamed.sip_code = 200;
+  renamed.sip.code = 200;
   std::ignore = print(renamed);
   EXPECT_EQ(names(), "A>B2 B2>A ") << "nobody had answered finally";
-  other.sip_code = 183;
+  other.sip.code = 183;
   std::ignore = print(other);
   EXPECT_EQ(names(), "A>B2 B2>A ") << "it comes late and takes nothing";
   expect_media(endpoint(kB, 5000));
-  other.sip_code = 200;
+  other.sip.code = 200;
   std::ignore = print(other);
   EXPECT_EQ(names(), "A>C B2> C>A ");
   expect_media(endpoint(kC, 6000));
@@ -105,9 +105,9 @@ TEST_F(CallBranchTest, AfterAFinalAnswerItIsAnotherPartyWithoutTheFlag) {
 TEST_F(CallBranchTest, LateProvisionalAnswerMakesNoParty) {
   Request first = answer(audio(kB, 5000)), late = answer_of_c();
   to_b = print(offer(audio(kA, 4000))).local();
-  first.sip_code = 200;
+  first.sip.code = 200;
   to_a = print(first).local();
-  late.provisional = true;
+  late.sip.provisional = true;
   EXPECT_EQ(print(late).local(), to_a) << "its SDP is rewritten all the same";
   expect_media(endpoint(kB, 5000));
   EXPECT_EQ(names(), "A>B B>A ");

@@ -36,8 +36,8 @@ class CallEventsTest : public CallsTest {
   }
   [[nodiscard]] Request remove(std::chrono::seconds delay) const {
     Request result = request(Command::remove);
-    result.delete_delay = delay;
-    result.fast = true;
+    result.removal.delay = delay;
+    result.removal.fast = true;
     return result;
   }
   // The kinds of what was told, in order.
@@ -85,9 +85,9 @@ TEST_F(CallEventsTest, ADelayedDeleteHasItsRecordWhenItIsDue) {
 
 TEST_F(CallEventsTest, AMediaTimeoutNotifiesTheProxy) {
   Request first = offer(audio("198.18.0.1", 4000));
-  first.notify_socket = "unix:/run/x";
-  first.notify_tag = "T1";
-  first.dialog_id = "7:8";
+  first.notify.socket = "unix:/run/x";
+  first.notify.tag = "T1";
+  first.notify.dialog_id = "7:8";
   std::ignore = print(first);
   std::ignore = print(answer(audio("198.18.0.2", 5000)));
   for (int i = 0; i < 61; ++i) expire_after(1s);

@@ -97,7 +97,7 @@ TEST_F(CallException, NoRequestThatFailsLeavesACallForEver) {
   for (bool failed = true; failed; ++nth) {
     const Request first = offer(audio(kA, 4000)), second = answer(audio(kB, 5000));
     Request last = request(Command::remove);
-    last.delete_delay = 0s;
+    last.removal.delay = 0s;
     failed = false;
     for (const Request& each : {first, second, last}) {
       failed |= fails(nth, [&] { std::ignore = handle(each); });

@@ -33,7 +33,7 @@ class CallForkTest : public CallTest {
   [[nodiscard]] static Request remove(std::string_view branch) {
     Request result = request(Command::remove);
     result.via_branch = branch;
-    result.delete_delay = std::chrono::seconds(0);
+    result.removal.delay = std::chrono::seconds(0);
     return result;
   }
 
@@ -86,7 +86,7 @@ TEST_F(CallForkTest, BranchesThatEndTogetherLeaveTheMediaToTheRest) {
   std::ignore = print(answer_of_c());
   for (const char* branch : {"b2", "b3"}) {
     Request end = remove(branch);
-    end.delete_delay = std::chrono::seconds(5);
+    end.removal.delay = std::chrono::seconds(5);
     EXPECT_EQ(std::get<reply::Deleted>(handle(end)).warning, "");
   }
   EXPECT_EQ(flow(caller).destination, endpoint(kC, 6000));
@@ -114,21 +114,21 @@ TEST_F(CallForkTest, LateCancelOfABranchEndsNoOther) {
 TEST_F(CallForkTest, ProvisionalAnswerTakesTheMediaFromNobodyWhoAnsweredFinally) {
   fork();
   Request taken = answer_of_b(), ringing = answer_of_c();
-  taken.sip_code = 200;
-  ringing.sip_code = 183;
+  taken.sip.code = 200;
+  ringing.sip.code = 183;
   const LocalPort caller = print(taken).local();
   EXPECT_EQ(print(ringing).local(), caller) << "it is rewritten";
   EXPECT_EQ(flow(caller).destination, endpoint(kB, 5000)) << "but takes nothing";
-  ringing.sip_code = 0;
-  ringing.provisional = true;
+  ringing.sip.code = 0;
+  ringing.sip.provisional = true;
   std::ignore = print(ringing);
   EXPECT_EQ(flow(caller).destination, endpoint(kB, 5000));
-  taken.sip_code = 183;  // its own branch, which may well change its mind
+  taken.sip.code = 183;  // its own branch, which may well change its mind
   taken.sdp = keep(audio(kB, 5002));
   std::ignore = print(taken);
   EXPECT_EQ(flow(caller).destination, endpoint(kB, 5002));
-  ringing.provisional = false;
-  ringing.sip_code = 200;
+  ringing.sip.provisional = false;
+  ringing.sip.code = 200;
   std::ignore = print(ringing);
   EXPECT_EQ(flow(caller).destination, endpoint(kC, 6000));
 }

@@ -192,7 +192,7 @@ TEST_F(CallMux, AgentsOfIceCannotCheckIt) {
   first.edits.mux.demux = true;
   const Reply told = handle(first);
   EXPECT_NE(std::get<reply::Sdp>(told).warning.find("ICE=remove"), std::string::npos);
-  first.ice = IceHandling::remove;
+  first.edits.ice = IceHandling::remove;
   const Reply without = handle(first);
   EXPECT_EQ(std::get<reply::Sdp>(without).warning, "");
   calls.reset();

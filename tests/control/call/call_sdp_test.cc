@@ -33,14 +33,14 @@ TEST_F(CallTest, RelayIsACandidateOfBothParties) {
 
 TEST_F(CallTest, ForceRelayShowsNoOtherCandidate) {
   Request asked = offer(audio(kA, 4000, ice("a", kA)));
-  asked.ice = IceHandling::relay_only;
+  asked.edits.ice = IceHandling::relay_only;
   const Printed offered = print(asked);
   EXPECT_EQ(offered.session.medias[0].candidates, std::vector{kCore});
 }
 
 TEST_F(CallTest, ForcedIceThatThereIsNotIsTold) {
   Request asked = offer(audio(kA, 4000));
-  asked.ice = IceHandling::force;
+  asked.edits.ice = IceHandling::force;
   EXPECT_NE(std::get<reply::Sdp>(handle(asked)).warning.find("ICE=force"), std::string::npos);
   asked.sdp = keep(audio(kA, 4000, ice("a", kA)));
   EXPECT_EQ(std::get<reply::Sdp>(handle(asked)).warning, "");
@@ -130,25 +130,25 @@ class CallWarning : public CallTest {
 
 TEST_F(CallWarning, APartyStaysOnItsInterface) {
   Request first = offer(audio(kA, 4000));
-  first.from_interface = "core";
-  first.to_interface = "edge";
+  first.placement.from_interface = "core";
+  first.placement.to_interface = "edge";
   EXPECT_EQ(warning(first), "");
   EXPECT_EQ(warning(first), "") << "the same once more";
   Request second = answer(audio("203.0.113.100", 5000));
-  second.from_interface = "edge";
-  second.to_interface = "core";
+  second.placement.from_interface = "edge";
+  second.placement.to_interface = "core";
   EXPECT_EQ(warning(second), "");
-  std::swap(second.from_interface, second.to_interface);
+  std::swap(second.placement.from_interface, second.placement.to_interface);
   EXPECT_EQ(warning(second), "") << "the flags of the offer, given to the answer too";
-  std::swap(second.from_interface, second.to_interface);
+  std::swap(second.placement.from_interface, second.placement.to_interface);
   Request again = first;
-  again.from_interface = "edge";
-  again.to_interface = "elsewhere";
+  again.placement.from_interface = "edge";
+  again.placement.to_interface = "elsewhere";
   EXPECT_EQ(warning(again),
             "direction: the sender stays on interface 'core', where its first offer put it; 'edge' "
             "is not used; direction: the receiver stays on interface 'edge', where its first offer "
             "put it; 'elsewhere' is not used");
-  second.from_interface = "core";
+  second.placement.from_interface = "core";
   EXPECT_EQ(warning(second),
             "direction: the sender stays on interface 'edge', where its first offer put it; 'core' "
             "is not used");
@@ -156,7 +156,7 @@ TEST_F(CallWarning, APartyStaysOnItsInterface) {
 
 TEST_F(CallWarning, AllOfThemAreTold) {
   Request asked = offer(audio(kA, 4000) + media("video", 4002));
-  asked.ice = IceHandling::force;
+  asked.edits.ice = IceHandling::force;
   asked.unsupported = "new-branch: no";
   asked.edits.offer_bundle = true;
   const std::string all = warning(asked);

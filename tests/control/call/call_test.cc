@@ -209,15 +209,15 @@ TEST_F(CallTest, HoldByDirectionChangesNoFlow) {
 
 TEST_F(CallTest, AddressFamilyChoosesTheReadersSide) {
   Request crossing = offer(audio(kA, 4000));
-  crossing.address_family = Family::ipv6;
+  crossing.placement.address_family = Family::ipv6;
   EXPECT_EQ(reason(crossing), "No interface has an IPv6 media address");
-  crossing.address_family = Family::ipv4;
+  crossing.placement.address_family = Family::ipv4;
   std::ignore = print(crossing);
 }
 
 TEST_F(CallTest, NatWaitSendsNothingToWhoIsNotHeard) {
   Request waiting = offer(audio(kA, 4000));
-  waiting.nat_wait = true;
+  waiting.latching.nat_wait = true;
   const LocalPort offered = print(waiting).local();
   EXPECT_FALSE(flow(offered).destination);
   std::ignore = print(answer(audio(kB, 5000)));
@@ -226,7 +226,7 @@ TEST_F(CallTest, NatWaitSendsNothingToWhoIsNotHeard) {
 
 TEST_F(CallTest, PiercesTowardsWhoseSdpComesWithTheFlag) {
   Request first = offer(audio(kA, 4000)), second = answer(audio(kB, 5000));
-  first.pierce_nat = true;
+  first.latching.punch_nat = true;
   to_b = print(first).local();
   EXPECT_FALSE(flow(to_b).pierce);
   to_a = print(second).local();
@@ -235,8 +235,8 @@ TEST_F(CallTest, PiercesTowardsWhoseSdpComesWithTheFlag) {
   EXPECT_FALSE(flow(to_b).pierce);
 
   // Each offer or answer of a party says it anew.
-  first.pierce_nat = false;
-  second.pierce_nat = true;
+  first.latching.punch_nat = false;
+  second.latching.punch_nat = true;
   first.to_tag = "B";
   std::ignore = print(first);
   std::ignore = print(second);
@@ -246,7 +246,7 @@ TEST_F(CallTest, PiercesTowardsWhoseSdpComesWithTheFlag) {
 
 TEST_F(CallTest, PiercesTowardsWhoIsToBeHeard) {
   Request first = offer(audio(kA, 4000, "a=recvonly\r\n")), second = answer(audio(kB, 5000));
-  first.pierce_nat = second.pierce_nat = true;
+  first.latching.punch_nat = second.latching.punch_nat = true;
   to_b = print(first).local();
   to_a = print(second).local();
   EXPECT_FALSE(flow(to_a).pierce);
@@ -255,9 +255,9 @@ TEST_F(CallTest, PiercesTowardsWhoIsToBeHeard) {
 
 TEST_F(CallTest, MetadataAndLabelsAreReported) {
   Request first = offer(audio(kA, 4000)), second = answer(audio(kB, 5000));
-  first.label = "caller";
-  first.metadata = "tenant=7";
-  second.label = "callee";
+  first.labels.label = "caller";
+  first.labels.metadata = "tenant=7";
+  second.labels.label = "callee";
   std::ignore = print(first);
   std::ignore = print(second);
   const Reply reply = handle(request(Command::query));
@@ -282,15 +282,15 @@ TEST_F(CallTest, RejectedMediaNeitherSendsNorReceives) {
 
 TEST_F(CallTest, InterfacesAreChosenByName) {
   Request crossing = offer(audio(kA, 4000));
-  crossing.from_interface = "core";
-  crossing.to_interface = "edge";
+  crossing.placement.from_interface = "core";
+  crossing.placement.to_interface = "edge";
   const Printed offered = print(crossing);
   EXPECT_EQ(offered.session.medias[0].connection, kEdge);
   const Printed answered = print(answer(audio("203.0.113.77", 5000)));
   EXPECT_EQ(answered.session.medias[0].connection, kCore);
   EXPECT_EQ(flow(offered.local()).destination, endpoint(kA, 4000));
   crossing.call_id = "other";
-  crossing.to_interface = "moon";
+  crossing.placement.to_interface = "moon";
   EXPECT_EQ(reason(crossing), "Unknown interface 'moon'; configured: 'core' 'edge'");
 }
 
@@ -300,8 +300,8 @@ TEST_F(CallTest, PrintsAdvertisedOrGivenAddress) {
   EXPECT_EQ(print(offer(audio(kA, 4000))).session.medias[0].connection,
             IpAddress::parse("192.0.2.50"));
   Request given = answer(audio(kB, 5000));
-  given.media_address = IpAddress::parse("192.0.2.60").value();
-  given.replace_origin = true;
+  given.placement.media_address = IpAddress::parse("192.0.2.60").value();
+  given.edits.replace_origin = true;
   const Printed answered = print(given);
   EXPECT_EQ(answered.session.medias[0].connection, IpAddress::parse("192.0.2.60"));
   EXPECT_NE(answered.body->find("o=- 1 1 IN IP4 192.0.2.60\r\n"), std::string::npos);
@@ -334,12 +334,12 @@ TEST_F(CallTest, AudioMayBecomeFaxOnTheSamePorts) {
 
 TEST_F(CallTest, PhoneBehindNatIsNotSentToBeforeItIsHeard) {
   Request natted = offer(audio("192.168.1.20", 4000));
-  natted.received_from = IpAddress::parse("192.0.2.9").value();
+  natted.latching.received_from = IpAddress::parse("192.0.2.9").value();
   std::ignore = print(natted);
   const Printed answered = print(answer(audio(kB, 5000)));
   EXPECT_EQ(flow(answered.local()).destination, endpoint(kB, 5000));
   EXPECT_FALSE(flow(seen.front()).destination);
-  natted.sip_source_address = true;
+  natted.latching.sip_source_address = true;
   std::ignore = print(natted);
   EXPECT_EQ(flow(seen.front()).destination, endpoint("192.0.2.9", 4000));
 }

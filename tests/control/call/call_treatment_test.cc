@@ -41,7 +41,7 @@ TEST_F(Restrained, WholeCallUnlessAPartyIsNamed) {
 
 TEST_F(Restrained, PartyByTagLabelOrAddress) {
   Request first = offer(audio(kA, 4000));
-  first.label = "caller";
+  first.labels.label = "caller";
   std::ignore = print(first);
   std::ignore = print(answer(audio(kB, 5000)));
   Request block = whole(Command::block_media), unblock = whole(Command::unblock_media);
@@ -55,14 +55,14 @@ TEST_F(Restrained, PartyByTagLabelOrAddress) {
   EXPECT_EQ(both(&MediaReport::blocked), kNone);
 
   Request dtmf = whole(Command::block_dtmf);
-  dtmf.label = "caller";
+  dtmf.labels.label = "caller";
   EXPECT_TRUE(done(dtmf));
   EXPECT_EQ(both(&MediaReport::dtmf_blocked), kFirst);
   Request silence = whole(Command::silence_media);
-  silence.address = IpAddress::parse(kB).value();
+  silence.target.address = IpAddress::parse(kB).value();
   EXPECT_TRUE(done(silence));
   EXPECT_EQ(both(&MediaReport::silenced), kSecond);
-  block.all = true;
+  block.target.all_parties = true;
   EXPECT_TRUE(done(block));
   EXPECT_EQ(both(&MediaReport::blocked), kBoth);
 }
@@ -90,10 +90,10 @@ TEST_F(Restrained, WhoCannotBeFoundIsNamed) {
   block.from_tag = "A";
   block.to_tag = "X";
   EXPECT_EQ(reason(block), "Media flow not found (to-tag not found)");
-  block.label = "L";
+  block.labels.label = "L";
   EXPECT_EQ(reason(block), "No monologue matching the given label");
-  block.label = "";
-  block.address = IpAddress::v4(203, 0, 113, 1);
+  block.labels.label = "";
+  block.target.address = IpAddress::v4(203, 0, 113, 1);
   EXPECT_EQ(reason(block), "Failed to match address to any tag");
 }
 

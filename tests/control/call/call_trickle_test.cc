@@ -137,7 +137,7 @@ TEST_F(CallTrickle, WhatFails) {
             "Failed to parse SDP fragment: line 1: not of the form x=value, x a lower-case letter");
   EXPECT_EQ(reason(trickle("")), "No SDP body in message");
   Request hidden = trickle(fragment("a", kSeen));
-  hidden.ice = IceHandling::relay_only;
+  hidden.edits.ice = IceHandling::relay_only;
   EXPECT_NE(std::get<reply::Done>(handle(hidden)).warning, "");
 }
 

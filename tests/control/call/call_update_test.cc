@@ -26,8 +26,8 @@ class CallUpdateTest : public CallsTest {
     Request result = request(Command::update);
     result.from_tag = from;
     result.to_tag = to;
-    result.cseq = cseq;
-    result.by_reply = by_reply;
+    result.sip.cseq = cseq;
+    result.sip.by_reply = by_reply;
     result.all_medias = true;
     result.medias = std::move(medias);
     return result;
@@ -144,23 +144,23 @@ TEST_F(CallUpdateTest, AnswerWithFewerStreamsRejectsTheRest) {
 
 TEST_F(CallUpdateTest, LocalAddressPicksItsInterface) {
   Request crossing = invite(1, {stream(kA, 4000)});
-  crossing.to_local = kEdge;
+  crossing.placement.to_local = kEdge;
   EXPECT_EQ(told(crossing).at(0).address, kEdge);
   EXPECT_EQ(told(ok(1, {stream("203.0.113.77", 5000)})).at(0).address, kCore);
   crossing.call_id = "other";
-  crossing.to_local = IpAddress::v4(192, 0, 2, 1);  // not ours: as if not said
+  crossing.placement.to_local = IpAddress::v4(192, 0, 2, 1);  // not ours: as if not said
   EXPECT_EQ(told(crossing).at(0).address, kCore);
 }
 
 TEST_F(CallUpdateTest, ReportNamesTheParties) {
   const std::string long_uri(500, 'x');
   Request asked = invite(1, {stream(kA, 4000)});
-  asked.from_uri = "alice@example.com";
-  asked.to_uri = long_uri;
-  asked.user_agent = "phone a";
+  asked.labels.from_uri = "alice@example.com";
+  asked.labels.to_uri = long_uri;
+  asked.labels.user_agent = "phone a";
   std::ignore = told(asked);
   asked = ok(1, {stream(kB, 5000)});
-  asked.user_agent = "phone b";
+  asked.labels.user_agent = "phone b";
   std::ignore = told(asked);
   const Reply reply = handle(request(Command::query));
   const CallReport& call = std::get<reply::Query>(reply).call;

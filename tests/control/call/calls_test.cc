@@ -33,7 +33,7 @@ class CallTableTest : public CallTest {
   }
   [[nodiscard]] static Request remove(std::optional<std::chrono::seconds> delay) {
     Request result = request(Command::remove);
-    result.delete_delay = delay;
+    result.removal.delay = delay;
     return result;
   }
   [[nodiscard]] std::string warning(const Request& asked) {
@@ -132,7 +132,7 @@ TEST_F(CallTableTest, DeleteTellsWhatWasAndFreesEverything) {
   EXPECT_EQ(statistics().deleted, 1U);
   EXPECT_EQ(warning(remove(0s)), kNoMatch);
   Request fatal = remove(0s);
-  fatal.fatal = true;
+  fatal.removal.fatal = true;
   EXPECT_EQ(reason(fatal), kNoMatch);
 }
 
@@ -156,11 +156,11 @@ TEST_F(CallTableTest, DeleteMatchesTags) {
   EXPECT_EQ(warning(wrong), kNoMatch);
   wrong.from_tag = "A";
   wrong.to_tag = "X";
-  wrong.match_to_tag = true;
+  wrong.removal.match_to_tag = true;
   EXPECT_EQ(warning(wrong), kNoMatch);
   EXPECT_EQ(statistics().sessions, 1U);
-  wrong.match_to_tag = false;  // then the to-tag does not count
-  wrong.fast = true;
+  wrong.removal.match_to_tag = false;  // then the to-tag does not count
+  wrong.removal.fast = true;
   const Reply reply = handle(wrong);
   EXPECT_FALSE(std::get<reply::Deleted>(reply).call);
   EXPECT_EQ(statistics().sessions, 0U);
@@ -277,9 +277,9 @@ TEST_F(CallTableTest, ListHasALimit) {
     return found;
   };
   EXPECT_EQ(ids(), (std::vector<std::string>{"one", "three", "two"}));
-  list.limit = 2;
+  list.list_limit = 2;
   EXPECT_EQ(ids().size(), 2U);
-  list.limit = 0;
+  list.list_limit = 0;
   EXPECT_EQ(ids().size(), 0U);
 }
 
@@ -292,7 +292,7 @@ TEST_F(CallTableTest, AListHasAtMost1024CallsWhateverItsLimit) {
     std::ignore = print(offer_of(*id));
   }
   Request list = request(Command::list);
-  list.limit = UINT32_MAX;
+  list.list_limit = UINT32_MAX;
   const auto ids = std::get<reply::List>(handle(list)).call_ids;
   EXPECT_EQ(ids.size(), CallSchedule::kMaxListed);
   const std::set<std::string> listed(ids.begin(), ids.end());
@@ -307,7 +307,7 @@ TEST_F(CallTableTest, AListHasAtMostAMegabyteOfCallIds) {
     std::ignore = print(offer_of(std::to_string(i) + std::string(100'000 - 2, 'x')));
   }
   Request list = request(Command::list);
-  list.limit = UINT32_MAX;
+  list.list_limit = UINT32_MAX;
   EXPECT_EQ(std::get<reply::List>(handle(list)).call_ids.size(), fit);
 }
 
@@ -327,7 +327,7 @@ class Churn {
     request.from_tag = kTags[dice(10) < 7 ? 0 : dice(kTags.size())];
     request.to_tag = dice(3) == 0 ? "" : kTags[dice(10) < 7 ? 1 : dice(kTags.size())];
     request.via_branch = kBranches[dice(kBranches.size())];
-    request.to_interface = dice(8) == 0 ? "edge" : "";
+    request.placement.to_interface = dice(8) == 0 ? "edge" : "";
     const std::string body = sdp();
     request.sdp = body;
     const std::size_t roll = dice(100);
@@ -335,11 +335,11 @@ class Churn {
                       : roll < 85 ? Command::answer
                       : roll < 95 ? Command::remove
                                   : Command::query;
-    request.match_to_tag = dice(2) == 0;
+    request.removal.match_to_tag = dice(2) == 0;
     request.new_branch = dice(4) == 0;
-    request.provisional = dice(8) == 0;
-    request.sip_code = dice(6) == 0 ? 200 : 0;
-    if (dice(2) == 0) request.delete_delay = std::chrono::seconds(dice(3));
+    request.sip.provisional = dice(8) == 0;
+    request.sip.code = dice(6) == 0 ? 200 : 0;
+    if (dice(2) == 0) request.removal.delay = std::chrono::seconds(dice(3));
     std::ignore = calls_.handle(request, now_);
     now_ += std::chrono::milliseconds(dice(500));
     if (dice(20) == 0) std::ignore = calls_.expire(now_);

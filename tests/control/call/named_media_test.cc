@@ -123,7 +123,7 @@ TEST_F(NamedMediaTest, TellsTheAdvertisedOrTheGivenAddress) {
   restart();
   EXPECT_EQ(told(offer({named(1, kA, 4000)})).at(0).address, IpAddress::parse("192.0.2.50"));
   Request given = answer({named(1, kB, 5000)});
-  given.media_address = IpAddress::parse("192.0.2.60").value();
+  given.placement.media_address = IpAddress::parse("192.0.2.60").value();
   EXPECT_EQ(told(given).at(0).address, IpAddress::parse("192.0.2.60"));
 }
 

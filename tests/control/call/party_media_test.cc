@@ -57,7 +57,7 @@ std::vector<IpAddress> list(std::initializer_list<std::string_view> texts) {
 }
 
 TEST_F(PartyMediaTest, PublicAddressIsRemoteAndHint) {
-  request.received_from = ip("192.0.2.9");
+  request.latching.received_from = ip("192.0.2.9");
   const PartyMedia media = say("203.0.113.5", "a=rtcp:4100 IN IP4 203.0.113.6\r\n");
   EXPECT_EQ(media.state, State::live);
   EXPECT_EQ(media.components[0].remote(), (Endpoint{ip("203.0.113.5"), UdpPort(4000)}));
@@ -85,7 +85,7 @@ TEST_F(PartyMediaTest, BundledMediaBringsTheTypesOfAll) {
 }
 
 TEST_F(PartyMediaTest, PrivateAddressBehindNatIsNeither) {
-  request.received_from = ip("192.0.2.9");
+  request.latching.received_from = ip("192.0.2.9");
   const PartyMedia media = say("192.168.1.20");
   EXPECT_EQ(media.components[0].advertised, (Endpoint{ip("192.168.1.20"), UdpPort(4000)}));
   EXPECT_FALSE(media.components[0].remote());
@@ -95,17 +95,17 @@ TEST_F(PartyMediaTest, PrivateAddressBehindNatIsNeither) {
 
 TEST_F(PartyMediaTest, PrivateAddressCountsWhereItCanBeReached) {
   EXPECT_TRUE(say("192.168.1.20").components[0].remote());  // nothing else is known
-  request.received_from = ip("192.0.2.9");
+  request.latching.received_from = ip("192.0.2.9");
   EXPECT_TRUE(say("10.0.0.77").components[0].remote());  // on-link
   EXPECT_FALSE(say("10.0.1.77").components[0].remote());
-  request.received_from = ip("10.0.1.77");
+  request.latching.received_from = ip("10.0.1.77");
   EXPECT_TRUE(say("10.0.1.77").components[0].remote());  // no NAT in between
-  request.received_from = ip("127.0.0.1");               // the proxy's own request
+  request.latching.received_from = ip("127.0.0.1");      // the proxy's own request
   EXPECT_EQ(say("192.168.1.20").hints, list({"192.168.1.20"}));
 }
 
 TEST_F(PartyMediaTest, CandidatesAreHintsUnderTheSameRule) {
-  request.received_from = ip("192.0.2.9");
+  request.latching.received_from = ip("192.0.2.9");
   const auto candidate = [](std::string_view address) {
     return "a=candidate:1 1 UDP 2130706431 " + std::string(address) + " 4000 typ host\r\n";
   };
@@ -116,8 +116,8 @@ TEST_F(PartyMediaTest, CandidatesAreHintsUnderTheSameRule) {
 }
 
 TEST_F(PartyMediaTest, SignallingAddressReplacesTheSdpsOnRequest) {
-  request.received_from = ip("192.0.2.9");
-  request.sip_source_address = true;
+  request.latching.received_from = ip("192.0.2.9");
+  request.latching.sip_source_address = true;
   const PartyMedia media = say("127.0.0.1");
   EXPECT_EQ(media.components[0].remote(), (Endpoint{ip("192.0.2.9"), UdpPort(4000)}));
   EXPECT_EQ(media.components[1].remote(), (Endpoint{ip("192.0.2.9"), UdpPort(4001)}));
@@ -125,8 +125,8 @@ TEST_F(PartyMediaTest, SignallingAddressReplacesTheSdpsOnRequest) {
 }
 
 TEST_F(PartyMediaTest, AsymmetricPartyIsSentToWhereItSays) {
-  request.received_from = ip("192.0.2.9");
-  request.asymmetric = true;
+  request.latching.received_from = ip("192.0.2.9");
+  request.latching.asymmetric = true;
   EXPECT_EQ(say("192.168.1.20").components[0].remote(),
             (Endpoint{ip("192.168.1.20"), UdpPort(4000)}));
 }
@@ -186,7 +186,7 @@ TEST_F(PartyMediaTest, PolicyOfTheInterface) {
   EXPECT_FALSE(said(session("64:ff9b::203.0.113.5"), Family::ipv6));
   EXPECT_FALSE(said(session("203.0.113.200", "a=rtcp:4001 IN IP4 203.0.113.5\r\n")));
   // Where signalling came from and candidates are hints only if they are peers.
-  request.received_from = ip("203.0.113.9");
+  request.latching.received_from = ip("203.0.113.9");
   const auto media =
       said(session("203.0.113.200", "a=candidate:1 1 UDP 1 203.0.113.7 4000 typ host\r\n"));
   ASSERT_TRUE(media);
@@ -200,15 +200,15 @@ TEST_F(PartyMediaTest, OnlyAChangedEndpointHasMoved) {
   EXPECT_FALSE(rtcp.components[0].moved);
   EXPECT_TRUE(rtcp.components[1].moved);
   EXPECT_TRUE(say("203.0.113.6").components[0].moved);
-  request.received_from = ip("192.0.2.9");  // told once more where it already is
+  request.latching.received_from = ip("192.0.2.9");  // told once more where it already is
   EXPECT_FALSE(say("203.0.113.6").components[0].moved);
 }
 
 TEST_F(PartyMediaTest, PartyBehindNatHasMovedWithItsNat) {
-  request.received_from = ip("192.0.2.9");
+  request.latching.received_from = ip("192.0.2.9");
   EXPECT_FALSE(say("192.168.1.20").components[0].moved);
   EXPECT_FALSE(say("192.168.1.20").components[0].moved);
-  request.received_from = ip("192.0.2.10");
+  request.latching.received_from = ip("192.0.2.10");
   EXPECT_TRUE(say("192.168.1.20").components[0].moved);
 }
 
@@ -252,7 +252,7 @@ TEST_F(PartyMediaTest, MoreCandidatesOfTheSameIceWidenTheHints) {
 
 // Six hundred re-offers of 16 new candidates each, of one ICE session.
 TEST_F(PartyMediaTest, TheNewestCandidatesStayAndOldOnesGo) {
-  request.received_from = ip("192.0.2.9");
+  request.latching.received_from = ip("192.0.2.9");
   for (int offer = 0; offer < 600; ++offer) {
     std::string candidates = "a=ice-ufrag:a\r\n";
     for (int i = 0; i < 16; ++i) {
@@ -329,7 +329,7 @@ TEST_F(PartyMediaTest, ConcludedIceOfAnUnknownMediaIsNoneOfOurs) {
 TEST_F(PartyMediaTest, ProxyMayHaveItsWayWithConcludedIce) {
   const std::string end = std::string(kIce) + "a=remote-candidates:1 192.0.2.7 6000\r\n";
   for (const IceHandling ice : {IceHandling::remove, IceHandling::relay_only}) {
-    request.ice = ice;
+    request.edits.ice = ice;
     before = {};
     const PartyMedia media = say("203.0.113.5", end);
     EXPECT_EQ(media.state, State::live);

@@ -71,18 +71,18 @@ TEST(MediaproxyParse, UpdateAsTheModuleSendsIt) {
   EXPECT_EQ(message->command, Message::Command::update);
   const Request& request = message->request;
   EXPECT_EQ(request.command, Command::update);
-  EXPECT_TRUE(request.by_reply);
+  EXPECT_TRUE(request.sip.by_reply);
   EXPECT_TRUE(request.all_medias);
   EXPECT_EQ(request.call_id, "1-23023@127.0.0.1");
-  EXPECT_EQ(request.dialog_id, "1815:6164");
-  EXPECT_EQ(request.cseq, 1U);
-  EXPECT_EQ(request.from_uri, "alice@example.com");
-  EXPECT_EQ(request.to_uri, "bob@example.com");
+  EXPECT_EQ(request.notify.dialog_id, "1815:6164");
+  EXPECT_EQ(request.sip.cseq, 1U);
+  EXPECT_EQ(request.labels.from_uri, "alice@example.com");
+  EXPECT_EQ(request.labels.to_uri, "bob@example.com");
   EXPECT_EQ(request.from_tag, "23023SIPpTag001");
   EXPECT_EQ(request.to_tag, "uastag1");
-  EXPECT_EQ(request.user_agent, "sipp-uas");
-  EXPECT_EQ(request.received_from, IpAddress::v4(127, 0, 0, 1));
-  EXPECT_FALSE(request.to_local);
+  EXPECT_EQ(request.labels.user_agent, "sipp-uas");
+  EXPECT_EQ(request.latching.received_from, IpAddress::v4(127, 0, 0, 1));
+  EXPECT_FALSE(request.placement.to_local);
   ASSERT_EQ(request.medias.size(), 2U);
   EXPECT_EQ(request.medias[0].type, "audio");
   EXPECT_EQ(request.medias[0].endpoint, (Endpoint{IpAddress::v4(10, 0, 0, 20), UdpPort(7000)}));
@@ -100,7 +100,7 @@ TEST(MediaproxyParse, RemoveAsTheModuleSendsIt) {
   EXPECT_EQ(message->request.command, Command::remove);
   EXPECT_EQ(message->request.call_id, "1-22780@127.0.0.1");
   EXPECT_EQ(message->request.from_tag, "22780SIPpTag001");
-  EXPECT_EQ(message->request.delete_delay, std::chrono::seconds(0));
+  EXPECT_EQ(message->request.removal.delay, std::chrono::seconds(0));
   EXPECT_TRUE(parse("remove\r\ncall_id: c\r\n\r\n"));
 }
 
@@ -108,22 +108,23 @@ TEST(MediaproxyParse, SignalingAddressHasThreeForms) {
   const std::string json = capture("avp_request");
   const auto by_json = parse(json);
   ASSERT_TRUE(by_json);
-  EXPECT_EQ(by_json->request.received_from, IpAddress::v4(1, 2, 3, 4));
-  EXPECT_EQ(by_json->request.username, "alice");
-  EXPECT_EQ(by_json->request.to_local, IpAddress::v4(198, 51, 100, 7));
-  EXPECT_EQ(by_json->request.from_local, IpAddress::v4(198, 51, 100, 7));  // media_relay's
+  EXPECT_EQ(by_json->request.latching.received_from, IpAddress::v4(1, 2, 3, 4));
+  EXPECT_EQ(by_json->request.labels.username, "alice");
+  EXPECT_EQ(by_json->request.placement.to_local, IpAddress::v4(198, 51, 100, 7));
+  EXPECT_EQ(by_json->request.placement.from_local,
+            IpAddress::v4(198, 51, 100, 7));  // media_relay's
   const std::string text =
       update("signaling_ip: 192.0.2.9_198.18.0.20\r\nmedia_relay: 192.0.2.1\r\n");
   const auto pair = parse(text);
   ASSERT_TRUE(pair);
-  EXPECT_EQ(pair->request.received_from, IpAddress::v4(192, 0, 2, 9));
-  EXPECT_EQ(pair->request.from_local, IpAddress::v4(198, 18, 0, 20));
-  EXPECT_EQ(pair->request.to_local, IpAddress::v4(192, 0, 2, 1));
+  EXPECT_EQ(pair->request.latching.received_from, IpAddress::v4(192, 0, 2, 9));
+  EXPECT_EQ(pair->request.placement.from_local, IpAddress::v4(198, 18, 0, 20));
+  EXPECT_EQ(pair->request.placement.to_local, IpAddress::v4(192, 0, 2, 1));
   for (const char* useless : {"nonsense", "{", "{}", "[1]", "{\"signaling_ip\":7}", "_"}) {
     const std::string vague = update("signaling_ip: " + std::string(useless) + "\r\n");
     const auto ignored = parse(vague);
     ASSERT_TRUE(ignored) << useless;
-    EXPECT_FALSE(ignored->request.received_from) << useless;
+    EXPECT_FALSE(ignored->request.latching.received_from) << useless;
   }
 }
 

@@ -25,10 +25,10 @@ TEST(NgRequest, CommandsOnMedia) {
     ASSERT_TRUE(message) << message.error();
     const Request& r = message->request;
     EXPECT_EQ(r.command, command) << name;
-    EXPECT_EQ(r.label, "L");
-    EXPECT_EQ(r.address, IpAddress::v4(192, 0, 2, 1));
+    EXPECT_EQ(r.labels.label, "L");
+    EXPECT_EQ(r.target.address, IpAddress::v4(192, 0, 2, 1));
     EXPECT_EQ(r.from_tag, "f");
-    EXPECT_TRUE(r.all);
+    EXPECT_TRUE(r.target.all_parties);
     EXPECT_EQ(message->unknown, Strings{});
   }
 }
@@ -40,15 +40,15 @@ TEST(NgRequest, KeysOfDialogsAndLatching) {
   const auto message = parse(bytes);
   ASSERT_TRUE(message) << message.error();
   const Request& r = message->request;
-  EXPECT_EQ(r.label, "A");
-  EXPECT_EQ(r.metadata, "m=1");
-  EXPECT_EQ(r.sip_code, 183U);
-  EXPECT_EQ(r.address_family, Family::ipv6);
-  EXPECT_TRUE(r.media_handover);
-  EXPECT_TRUE(r.nat_wait);
-  EXPECT_TRUE(r.pierce_nat);
-  EXPECT_TRUE(r.reset);
-  EXPECT_TRUE(r.provisional);
+  EXPECT_EQ(r.labels.label, "A");
+  EXPECT_EQ(r.labels.metadata, "m=1");
+  EXPECT_EQ(r.sip.code, 183U);
+  EXPECT_EQ(r.placement.address_family, Family::ipv6);
+  EXPECT_TRUE(r.latching.media_handover);
+  EXPECT_TRUE(r.latching.nat_wait);
+  EXPECT_TRUE(r.latching.punch_nat);
+  EXPECT_TRUE(r.latching.reset);
+  EXPECT_TRUE(r.sip.provisional);
   EXPECT_EQ(message->unknown, Strings{});
   EXPECT_EQ(error(offer("8:sip-code4:gone")),
             "Invalid value of key \"sip-code\": expected a SIP response code");
@@ -57,7 +57,7 @@ TEST(NgRequest, KeysOfDialogsAndLatching) {
   for (const char* spelt : {"5:flagsl10:pierce NATe", "5:flagsl10:PIERCE_nate",
                             "10:rtpp-flags21:pierce-NAT ICE=remove"}) {
     const std::string asked = offer(spelt);
-    EXPECT_TRUE(parse(asked)->request.pierce_nat) << spelt;
+    EXPECT_TRUE(parse(asked)->request.latching.punch_nat) << spelt;
     EXPECT_EQ(parse(asked)->request.unsupported, "") << spelt;
   }
   const std::string undone = offer("5:flagsl10:new-branch16:no-port-latchinge");
@@ -87,21 +87,21 @@ TEST(NgVocabulary, FillsEveryField) {
   const Request& r = message->request;
   EXPECT_EQ(r.to_tag, "t");
   EXPECT_EQ(r.via_branch, "z9h");
-  EXPECT_EQ(r.received_from, *IpAddress::parse("2001:db8::1"));
-  EXPECT_EQ(r.from_interface, "pub");
-  EXPECT_EQ(r.to_interface, "priv");
-  EXPECT_EQ(r.media_address, IpAddress::v4(203, 0, 113, 9));
+  EXPECT_EQ(r.latching.received_from, *IpAddress::parse("2001:db8::1"));
+  EXPECT_EQ(r.placement.from_interface, "pub");
+  EXPECT_EQ(r.placement.to_interface, "priv");
+  EXPECT_EQ(r.placement.media_address, IpAddress::v4(203, 0, 113, 9));
   EXPECT_EQ(r.dscp, 46);
-  EXPECT_EQ(r.delete_delay, seconds(0));
-  EXPECT_EQ(r.ice, IceHandling::remove);
+  EXPECT_EQ(r.removal.delay, seconds(0));
+  EXPECT_EQ(r.edits.ice, IceHandling::remove);
   EXPECT_TRUE(r.supports_load_limit);
-  EXPECT_TRUE(r.sip_source_address);
-  EXPECT_TRUE(r.asymmetric);
-  EXPECT_TRUE(r.match_to_tag);
-  EXPECT_TRUE(r.fatal);
-  EXPECT_TRUE(r.fast);
-  EXPECT_TRUE(r.replace_origin);
-  EXPECT_TRUE(r.replace_session_name);
+  EXPECT_TRUE(r.latching.sip_source_address);
+  EXPECT_TRUE(r.latching.asymmetric);
+  EXPECT_TRUE(r.removal.match_to_tag);
+  EXPECT_TRUE(r.removal.fatal);
+  EXPECT_TRUE(r.removal.fast);
+  EXPECT_TRUE(r.edits.replace_origin);
+  EXPECT_TRUE(r.edits.replace_session_name);
   EXPECT_EQ(message->unknown, Strings{});
 }
 
@@ -109,12 +109,12 @@ TEST(NgVocabulary, SpacesHyphensUnderscoresAndCaseAreTheSame) {
   for (const std::string_view key :
        {"delete delay", "delete-delay", "delete_delay", "Delete-Delay"}) {
     const std::string bytes = offer(b(key) + "i7e");
-    EXPECT_EQ(parse(bytes)->request.delete_delay, seconds(7)) << key;
+    EXPECT_EQ(parse(bytes)->request.removal.delay, seconds(7)) << key;
   }
   for (const std::string_view flag :
        {"SIP-source-address", "sip source address", "SIP_source_address"}) {
     const std::string bytes = offer("5:flagsl" + b(flag) + "e");
-    EXPECT_TRUE(parse(bytes)->request.sip_source_address) << flag;
+    EXPECT_TRUE(parse(bytes)->request.latching.sip_source_address) << flag;
   }
   const std::string bytes = "d7:command6:delete7:call id1:ce";
   EXPECT_EQ(parse(bytes)->request.call_id, "c");
@@ -126,13 +126,13 @@ TEST(NgVocabulary, ListsAndIntegersMayComeAsStrings) {
       "3:TOS3:18412:delete-delay2:307:replace6:origin8:supports10:load limit");
   const auto message = parse(bytes);
   ASSERT_TRUE(message.has_value()) << message.error();
-  EXPECT_TRUE(message->request.asymmetric);
-  EXPECT_EQ(message->request.received_from, IpAddress::v4(192, 0, 2, 1));
-  EXPECT_EQ(message->request.from_interface, "pub");
-  EXPECT_EQ(message->request.to_interface, "priv");
+  EXPECT_TRUE(message->request.latching.asymmetric);
+  EXPECT_EQ(message->request.latching.received_from, IpAddress::v4(192, 0, 2, 1));
+  EXPECT_EQ(message->request.placement.from_interface, "pub");
+  EXPECT_EQ(message->request.placement.to_interface, "priv");
   EXPECT_EQ(message->request.dscp, 46);
-  EXPECT_EQ(message->request.delete_delay, seconds(30));
-  EXPECT_TRUE(message->request.replace_origin);
+  EXPECT_EQ(message->request.removal.delay, seconds(30));
+  EXPECT_TRUE(message->request.edits.replace_origin);
   EXPECT_TRUE(message->request.supports_load_limit);
   EXPECT_EQ(message->unknown, Strings{});
   const std::string call = "d7:command6:delete7:call-idi42ee";
@@ -149,16 +149,16 @@ TEST(NgVocabulary, DefaultsOfTosDelayAndLimit) {
   EXPECT_EQ(dscp("i256e"), std::nullopt);
   EXPECT_EQ(dscp("i-1e"), std::nullopt);
   const std::string bytes = offer("12:delete-delayi-1e");
-  EXPECT_EQ(parse(bytes)->request.delete_delay, std::nullopt);
-  EXPECT_EQ(parse("d7:command4:liste")->request.limit, 32U);
-  EXPECT_EQ(parse("d7:command4:list5:limiti0ee")->request.limit, 0U);
-  EXPECT_EQ(parse("d7:command4:list5:limit3:100e")->request.limit, 100U);
+  EXPECT_EQ(parse(bytes)->request.removal.delay, std::nullopt);
+  EXPECT_EQ(parse("d7:command4:liste")->request.list_limit, 32U);
+  EXPECT_EQ(parse("d7:command4:list5:limiti0ee")->request.list_limit, 0U);
+  EXPECT_EQ(parse("d7:command4:list5:limit3:100e")->request.list_limit, 100U);
 }
 
 TEST(NgVocabulary, OfAKeyThatComesTwiceTheLastCounts) {
   const std::string bytes = offer("3:TOSi0e3:TOSi184e3:ICE6:remove3:ICE4:keep");
   EXPECT_EQ(parse(bytes)->request.dscp, 46);
-  EXPECT_EQ(parse(bytes)->request.ice, IceHandling::add);
+  EXPECT_EQ(parse(bytes)->request.edits.ice, IceHandling::add);
 }
 
 TEST(NgVocabulary, NamesWhatItDoesNotActUpon) {

@@ -99,16 +99,16 @@ TEST(NgSdpKeys, OneStringOfFlags) {
   ASSERT_TRUE(message.has_value()) << message.error();
   EXPECT_EQ(message->unknown, Strings{});
   const Request& r = message->request;
-  EXPECT_TRUE(r.replace_origin);
-  EXPECT_EQ(r.ice, IceHandling::remove);
-  EXPECT_EQ(r.from_interface, "pub");
-  EXPECT_EQ(r.to_interface, "priv");
+  EXPECT_TRUE(r.edits.replace_origin);
+  EXPECT_EQ(r.edits.ice, IceHandling::remove);
+  EXPECT_EQ(r.placement.from_interface, "pub");
+  EXPECT_EQ(r.placement.to_interface, "priv");
   EXPECT_EQ(r.edits.codecs.strip, (Strings{"opus", "G722"}));
   EXPECT_EQ(r.edits.codecs.offer, Strings{"PCMA"});
   EXPECT_EQ(r.edits.lines.attributes.at(0).add, Strings{"fmtp:96 a=b"});
   // What the proxy says itself counts more.
   const std::string both = offer("3:ICE7:default10:rtpp-flags" + b("ICE=remove TOS=184"));
-  EXPECT_EQ(parse(both)->request.ice, IceHandling::add);
+  EXPECT_EQ(parse(both)->request.edits.ice, IceHandling::add);
   EXPECT_EQ(parse(both)->request.dscp, 46);
   for (const std::string_view wrong : {"[", "a=[b", "a=]b", "a=[[[[[[[[[[b]]]]]]]]]]"}) {
     EXPECT_EQ(error(offer("10:rtpp-flags" + b(wrong))),
@@ -122,7 +122,7 @@ TEST(NgVocabulary, IceByItsNames) {
     const std::string bytes = offer(keys);
     auto message = parse(bytes);
     EXPECT_TRUE(message.has_value()) << message.error();
-    return std::pair(message->request.ice, message->request.prefer_relay);
+    return std::pair(message->request.edits.ice, message->request.edits.prefer_relay);
   };
   EXPECT_EQ(read(""), std::pair(IceHandling::add, false));
   EXPECT_EQ(read("3:ICE7:default"), std::pair(IceHandling::add, false));

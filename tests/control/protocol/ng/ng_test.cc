@@ -67,13 +67,13 @@ TEST(NgCaptured, Offer) {
   EXPECT_EQ(request.sdp.size(), 430U);
   EXPECT_TRUE(request.sdp.starts_with("v=0\r\no=alice "));
   EXPECT_TRUE(request.sdp.ends_with("a=rtpmap:96 H264/90000\r\n"));
-  EXPECT_EQ(request.received_from, IpAddress::v4(127, 0, 0, 1));
+  EXPECT_EQ(request.latching.received_from, IpAddress::v4(127, 0, 0, 1));
   EXPECT_TRUE(request.supports_load_limit);
-  EXPECT_TRUE(request.replace_origin);
-  EXPECT_FALSE(request.replace_session_name);
-  EXPECT_FALSE(request.sip_source_address);
-  EXPECT_FALSE(request.asymmetric);
-  EXPECT_EQ(request.ice, IceHandling::force);
+  EXPECT_TRUE(request.edits.replace_origin);
+  EXPECT_FALSE(request.edits.replace_session_name);
+  EXPECT_FALSE(request.latching.sip_source_address);
+  EXPECT_FALSE(request.latching.asymmetric);
+  EXPECT_EQ(request.edits.ice, IceHandling::force);
   EXPECT_EQ(message->unknown, Strings{});
 }
 
@@ -93,8 +93,8 @@ TEST(NgCaptured, AnswerAndDeleteOverUdp) {
   const auto removal = parse(delete_bytes);
   ASSERT_TRUE(removal.has_value());
   EXPECT_EQ(removal->request.command, Command::remove);
-  EXPECT_EQ(removal->request.delete_delay, std::nullopt);
-  EXPECT_FALSE(removal->request.match_to_tag);
+  EXPECT_EQ(removal->request.removal.delay, std::nullopt);
+  EXPECT_FALSE(removal->request.removal.match_to_tag);
   EXPECT_EQ(encode(removal->cookie, removal->encoding, reply::Deleted{}),
             fixture("udp_delete_reply"));
 }
@@ -104,7 +104,7 @@ TEST(NgCaptured, UnknownKeysAndFlagsAreNamed) {
   const auto message = parse(bytes);
   ASSERT_TRUE(message.has_value());
   EXPECT_EQ(message->unknown, (Strings{"media-relay", "relay-zone", "strange-flag"}));
-  EXPECT_TRUE(message->request.replace_origin);
+  EXPECT_TRUE(message->request.edits.replace_origin);
 }
 
 // ---- frames -----------------------------------------------------------------------------------
@@ -299,13 +299,13 @@ TEST(NgJson, MeansTheSameAsBencode) {
   EXPECT_EQ(a.to_tag, z.to_tag);
   EXPECT_EQ(a.via_branch, z.via_branch);
   EXPECT_EQ(a.sdp, z.sdp);
-  EXPECT_EQ(a.received_from, z.received_from);
-  EXPECT_EQ(a.from_interface, z.from_interface);
-  EXPECT_EQ(a.to_interface, z.to_interface);
+  EXPECT_EQ(a.latching.received_from, z.latching.received_from);
+  EXPECT_EQ(a.placement.from_interface, z.placement.from_interface);
+  EXPECT_EQ(a.placement.to_interface, z.placement.to_interface);
   EXPECT_EQ(a.dscp, z.dscp);
-  EXPECT_EQ(a.delete_delay, z.delete_delay);
-  EXPECT_EQ(a.replace_origin, z.replace_origin);
-  EXPECT_EQ(a.asymmetric, z.asymmetric);
+  EXPECT_EQ(a.removal.delay, z.removal.delay);
+  EXPECT_EQ(a.edits.replace_origin, z.edits.replace_origin);
+  EXPECT_EQ(a.latching.asymmetric, z.latching.asymmetric);
 }
 
 TEST(NgJson, UnescapesTheSdp) {

@@ -112,9 +112,9 @@ TEST_F(RtppParse, TagsMayHaveSemicolons) {
 }
 
 TEST_F(RtppParse, Modifiers) {
-  EXPECT_FALSE(update().request.asymmetric);
-  EXPECT_TRUE(update("a").request.asymmetric);
-  EXPECT_FALSE(update("AS").request.asymmetric);
+  EXPECT_FALSE(update().request.latching.asymmetric);
+  EXPECT_TRUE(update("a").request.latching.asymmetric);
+  EXPECT_FALSE(update("AS").request.latching.asymmetric);
   EXPECT_EQ(parse("U6 call 2001:db8::9 4000 t").request.medias[0].endpoint.text(),
             "[2001:db8::9]:4000");
   EXPECT_EQ(update("z20c0").request.medias[0].payload_types.count(), 1U);
@@ -133,11 +133,11 @@ TEST_F(RtppParse, Modifiers) {
 }
 
 TEST_F(RtppParse, WeakAndStrong) {
-  EXPECT_EQ(update().request.hold, Hold::strong);
-  EXPECT_EQ(update("w").request.hold, Hold::weak);
-  EXPECT_EQ(parse("LWc0 call 192.0.2.2 5000 a b").request.hold, Hold::weak);
-  EXPECT_EQ(parse("D call tag").request.hold, Hold::strong);
-  EXPECT_EQ(parse("Dw call tag").request.hold, Hold::weak);
+  EXPECT_EQ(update().request.claim, Claim::strong);
+  EXPECT_EQ(update("w").request.claim, Claim::weak);
+  EXPECT_EQ(parse("LWc0 call 192.0.2.2 5000 a b").request.claim, Claim::weak);
+  EXPECT_EQ(parse("D call tag").request.claim, Claim::strong);
+  EXPECT_EQ(parse("Dw call tag").request.claim, Claim::weak);
 }
 
 TEST_F(RtppParse, WithoutCodecsTheMediaIsOfNoKnownKind) {
@@ -149,7 +149,8 @@ TEST_F(RtppParse, BridgingNamesTheSendersSideFirst) {
   // Interfaces "core" and "edge" in this order: the first one is inside.
   const auto sides = [this](const std::string& letters) {
     const Request request = update(letters).request;
-    return std::string(request.from_interface) + ">" + std::string(request.to_interface);
+    return std::string(request.placement.from_interface) + ">" +
+           std::string(request.placement.to_interface);
   };
   EXPECT_EQ(sides(""), ">");
   EXPECT_EQ(sides("ei"), "edge>core");
@@ -172,13 +173,13 @@ TEST_F(RtppParse, BridgingNamesTheSendersSideFirst) {
 TEST_F(RtppParse, LocalAddress) {
   const auto side = [this](const std::string& modifier) {
     const Request request = update(modifier).request;
-    EXPECT_EQ(request.from_interface, request.to_interface);
-    return std::string(request.from_interface);
+    EXPECT_EQ(request.placement.from_interface, request.placement.to_interface);
+    return std::string(request.placement.from_interface);
   };
   EXPECT_EQ(side("l203.0.113.10"), "edge");
   EXPECT_EQ(side("L198.18.0.10c0"), "core");
   EXPECT_EQ(side("L{edge}"), "edge");
-  EXPECT_EQ(update("L203.0.113.10").request.to_local, kEdge);
+  EXPECT_EQ(update("L203.0.113.10").request.placement.to_local, kEdge);
   EXPECT_EQ(side("r203.0.113.77"), "edge");
   config.interfaces[0].advertised = {IpAddress::v4(192, 0, 2, 99)};
   EXPECT_EQ(side("L192.0.2.99"), "core");
@@ -203,16 +204,16 @@ TEST_F(RtppParse, Notification) {
   };
   auto command = with("to;1 unix:/run/notify.sock T%3a7%20x");
   EXPECT_EQ(command.request.to_tag, "to");
-  EXPECT_EQ(command.request.notify_socket, "unix:/run/notify.sock");
-  EXPECT_EQ(command.request.notify_tag, "T:7 x");
+  EXPECT_EQ(command.request.notify.socket, "unix:/run/notify.sock");
+  EXPECT_EQ(command.request.notify.tag, "T:7 x");
   command = with("tcp:192.0.2.5:9000 tag");
   EXPECT_EQ(command.request.to_tag, "");
-  EXPECT_EQ(command.request.notify_socket, "tcp:192.0.2.5:9000");
+  EXPECT_EQ(command.request.notify.socket, "tcp:192.0.2.5:9000");
   // Kamailio before 5.8: a socket without a tag, which is no use.
   command = with("to;1 unix:/run/notify.sock");
   EXPECT_EQ(command.request.to_tag, "to");
-  EXPECT_EQ(command.request.notify_socket, "");
-  EXPECT_EQ(with("elsewhere tag").request.notify_socket, "");
+  EXPECT_EQ(command.request.notify.socket, "");
+  EXPECT_EQ(with("elsewhere tag").request.notify.socket, "");
   EXPECT_EQ(error("U call 192.0.2.1 4000 f t unix:/s %4"), "E10");
   EXPECT_EQ(error("U call 192.0.2.1 4000 f t unix:/s %zz"), "E10");
   EXPECT_EQ(error("U call 192.0.2.1 4000 f t unix:/s a%0ab"), "E10");
@@ -223,13 +224,13 @@ TEST_F(RtppParse, NotificationTagIsOneLine) {
   for (const char* tag : {"a%0db", "%0D", "a%0d%0a", "a%0a", "a%00b"}) {
     EXPECT_EQ(error(std::string("U call 192.0.2.1 4000 f t unix:/s ") + tag), "E10") << tag;
   }
-  EXPECT_EQ(parse("U call 192.0.2.1 4000 f t unix:/s a%09%25").request.notify_tag, "a\t%");
+  EXPECT_EQ(parse("U call 192.0.2.1 4000 f t unix:/s a%09%25").request.notify.tag, "a\t%");
 }
 
 TEST_F(RtppParse, NotificationToWhoAsks) {
   const auto socket = [this] {
     const auto command = parse("U call 192.0.2.1 4000 f tcp:%%CC_SELF%%:9000 tag");
-    return std::string(command.request.notify_socket);
+    return std::string(command.request.notify.socket);
   };
   EXPECT_EQ(socket(), "tcp:127.0.0.1:9000");
   peer = IpAddress::v4(127, 0, 0, 9);
@@ -276,13 +277,13 @@ TEST_F(RtppParse, Subcommands) {
   EXPECT_EQ(lookup.request.via_branch, "x");
   EXPECT_EQ(lookup.request.from_tag, "a");
   EXPECT_EQ(lookup.request.to_tag, "b");
-  EXPECT_EQ(lookup.request.hold, Hold::weak);
+  EXPECT_EQ(lookup.request.claim, Claim::weak);
   ASSERT_EQ(lookup.request.medias.size(), 1U);
   EXPECT_EQ(lookup.request.medias[0].index, 2U);
   EXPECT_EQ(lookup.request.medias[0].endpoint.text(), "192.0.2.2:5000");
   EXPECT_EQ(command.then[2].verb, rtpp::Verb::remove);
-  EXPECT_EQ(command.then[2].request.hold, Hold::weak);
-  EXPECT_EQ(command.then[2].request.media, 2U);
+  EXPECT_EQ(command.then[2].request.claim, Claim::weak);
+  EXPECT_EQ(command.then[2].request.removal.media, 2U);
   EXPECT_EQ(command.then[3].verb, rtpp::Verb::set);
 }
 
@@ -291,7 +292,7 @@ TEST_F(RtppParse, LookupAsASubcommand) {
   const std::string u = "U call 127.0.0.1 12345 from_tag_1 to_tag_1 && ";
   EXPECT_EQ(parse(u + "L 127.0.0.1 54321").then.size(), 1U);
   const auto told = parse(u + "L 127.0.0.1 54321 unix:/run/notify.sock T%3a7");
-  EXPECT_EQ(told.then.at(0).request.notify_tag, "T:7");
+  EXPECT_EQ(told.then.at(0).request.notify.tag, "T:7");
   EXPECT_EQ(error("U call 127.0.0.1 12345 from_tag_1 && L 127.0.0.1 54321"), "E3");
   for (const char* text : {"L 127.0.0.1", "L 127.0.0.1 54321 extra", "L 127.0.0.1 notaport",
                            "L 127.0.0.1 54321 tcp:127.0.0.1:1234 %", "C call2 from", "C",
