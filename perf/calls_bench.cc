@@ -111,13 +111,13 @@ void ng_cycle(benchmark::State& state) {
   const Handler handle = [now = Clock::now()](const Request& asked) {
     return calls->handle(asked, now);
   };
-  const Exchange exchange{.handle = handle, .config = bench::config()};
+  const ServeContext context{.handle = handle, .config = bench::config()};
   std::size_t next = 0;
   const bench::Allocations count(state);
   for ([[maybe_unused]] auto _ : state) {
     for (const std::string& text : cycles[next++ % cycles.size()]) {
       benchmark::DoNotOptimize(ng::frame(text));
-      const Answer answer = ng::serve(text, exchange);
+      const ServeResult answer = ng::serve(text, context);
       if (answer.reply.find("6:result2:ok") == answer.reply.npos) {
         return state.SkipWithError("refused");
       }

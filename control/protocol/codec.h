@@ -28,14 +28,14 @@ namespace millrace {
 using Handler = std::function<Reply(const Request&)>;
 
 // What a message is served with.
-struct Exchange {
+struct ServeContext {
   const Handler& handle;
   const Config& config;
   std::size_t max_reply = SIZE_MAX;    // bytes that the transport can carry
   std::optional<IpAddress> peer = {};  // the sender of a datagram
 };
 
-struct Answer {
+struct ServeResult {
   std::string reply;         // sent as it is, in one send(); empty: nothing is sent
   bool close = false;        // a stream ends after it
   std::string refused = {};  // why the message made no sense, for the log; empty: it did
@@ -46,7 +46,7 @@ struct Codec {
   // stream has carried no message yet.
   Extent (*frame)(std::string_view input, bool first);
   // Carries out one whole message: what frame() delimited, or a datagram.
-  Answer (*serve)(std::string_view message, const Exchange& exchange);
+  ServeResult (*serve)(std::string_view message, const ServeContext& context);
   // The last reply on a stream whose input is malformed by frame().
   std::string (*refuse)(std::string_view input);
   // What tells a datagram from another one, so that a retransmission gets the first one's reply;

@@ -80,11 +80,11 @@ std::size_t Connections::count() const {
 }
 
 Connection::Connection(std::uint64_t id, FileDescriptor socket, const Codec& codec,
-                       const Exchange& exchange, Connections& connections)
+                       const ServeContext& context, Connections& connections)
     : id_(id),
       socket_(std::move(socket)),
       codec_(codec),
-      exchange_(exchange),
+      context_(context),
       connections_(connections) {
   socklen_t size = sizeof peer_;
   ::getsockopt(socket_.get(), SOL_SOCKET, SO_PEERCRED, &peer_, &size);
@@ -182,7 +182,7 @@ Connection::Turn Connection::serve(std::string_view& input, int& left) {
 }
 
 Connection::Turn Connection::answer(std::string_view message) {
-  Answer answer = codec_.serve(message, exchange_);
+  ServeResult answer = codec_.serve(message, context_);
   if (!answer.refused.empty()) {
     log_event(Level::warning, "control-refused",
               {{"pid", peer_.pid}, {"message", message}, {"reason", answer.refused}});

@@ -95,9 +95,9 @@ class Connection {
   static constexpr std::uint32_t kHangup = 2;   // and its end
   static constexpr std::uint32_t kOverdue = 4;  // a request or reply is unfinished for too long
 
-  // `codec`, what `exchange` refers to and `connections` must outlive it.
-  Connection(std::uint64_t id, FileDescriptor socket, const Codec& codec, const Exchange& exchange,
-             Connections& connections);
+  // `codec`, what `context` refers to and `connections` must outlive it.
+  Connection(std::uint64_t id, FileDescriptor socket, const Codec& codec,
+             const ServeContext& context, Connections& connections);
   ~Connection() = default;
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -138,7 +138,7 @@ class Connection {
   const std::uint64_t id_;
   FileDescriptor socket_;
   const Codec& codec_;
-  const Exchange exchange_;
+  const ServeContext context_;
   Connections& connections_;
   ucred peer_{};
   std::atomic<std::uint32_t> news_ = 0;           // and whether somebody works on them

@@ -127,10 +127,10 @@ std::string Datagrams::reply_to(std::string_view datagram, const Endpoint& peer)
   auto [state, reply] = replies_.claim(peer, cookie, now);
   if (state != ReplyCache::State::fresh) return std::move(reply);
   try {
-    Answer answer = codec_.serve(datagram, {.handle = exchange_.handle,
-                                            .config = exchange_.config,
-                                            .max_reply = kMaxDatagram,
-                                            .peer = peer.address});
+    ServeResult answer = codec_.serve(datagram, {.handle = context_.handle,
+                                                 .config = context_.config,
+                                                 .max_reply = kMaxDatagram,
+                                                 .peer = peer.address});
     if (!answer.refused.empty()) tell_refused(peer, datagram, answer.refused);
     replies_.store(peer, cookie, answer.reply, now);
     return std::move(answer.reply);

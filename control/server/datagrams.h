@@ -19,9 +19,9 @@ class Datagrams {
   static constexpr std::size_t kBatch = 16;
   static constexpr std::size_t kTurn = 4;  // batches
 
-  // `codec` must know cookies. It and what `exchange` refers to must outlive this.
-  Datagrams(int fd, const Codec& codec, const Exchange& exchange)
-      : fd_(fd), codec_(codec), exchange_(exchange) {}
+  // `codec` must know cookies. It and what `context` refers to must outlive this.
+  Datagrams(int fd, const Codec& codec, const ServeContext& context)
+      : fd_(fd), codec_(codec), context_(context) {}
 
   // Serves what has come, a turn of it; true: there may be more.
   [[nodiscard]] bool receive();
@@ -35,7 +35,7 @@ class Datagrams {
 
   int fd_;
   const Codec& codec_;
-  const Exchange exchange_;
+  const ServeContext context_;
   ReplyCache replies_;
 };
 

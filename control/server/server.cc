@@ -49,11 +49,11 @@ struct Server::Impl {
   Impl(const std::vector<Listener>& sockets, const Config& config, Handler handle)
       : listeners(sockets),
         handler(std::move(handle)),
-        exchange{.handle = handler, .config = config} {}
+        context{.handle = handler, .config = config} {}
 
   const std::vector<Listener>& listeners;
   const Handler handler;
-  const Exchange exchange;
+  const ServeContext context;
   FileDescriptor epoll = valid(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
   FileDescriptor stopper = valid(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd");
   Connections connections;
@@ -103,7 +103,7 @@ Result<void> Server::start() {
     if (auto listening = listener.listen(); !listening) return listening;
     if (listener.config().udp) {
       impl.datagrams.try_emplace(i, listener.fd(), codec_of(listener.config().protocol),
-                                 impl.exchange);
+                                 impl.context);
     }
     if (!impl.watch_listener(EPOLL_CTL_ADD, i)) {
       return fail("control socket " + listener.name() + ": epoll_ctl: " + error_text(errno));
@@ -176,7 +176,7 @@ void Server::Impl::accept(std::size_t index) {
 // Who is refused is closed at once, so that a proxy asks another relay instead of waiting.
 void Server::Impl::welcome(const Listener& listener, FileDescriptor socket) {
   const auto connection = std::make_shared<Connection>(
-      next_id++, std::move(socket), codec_of(listener.config().protocol), exchange, connections);
+      next_id++, std::move(socket), codec_of(listener.config().protocol), context, connections);
   const auto report = [&](Level level, std::string_view event, std::string_view reason) {
     const ucred& peer = connection->peer();
     log_event(

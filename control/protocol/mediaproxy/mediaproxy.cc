@@ -244,34 +244,34 @@ std::string encode(const Reply& reply) {
 namespace {
 
 // A session goes by the tag of either party.
-void remove(Request request, const Exchange& exchange) {
-  const Reply reply = exchange.handle(request);
+void remove(Request request, const ServeContext& context) {
+  const Reply reply = context.handle(request);
   const auto* ended = std::get_if<reply::Deleted>(&reply);
   if (ended != nullptr && ended->warning.empty()) return;
   if (request.to_tag.empty()) return;
   std::swap(request.from_tag, request.to_tag);
-  static_cast<void>(exchange.handle(request));
+  static_cast<void>(context.handle(request));
 }
 
 }  // namespace
 
-Answer serve(std::string_view bytes, const Exchange& exchange) {
+ServeResult serve(std::string_view bytes, const ServeContext& context) {
   const auto message = parse(bytes);
   if (!message) return {.reply = std::string(kError), .refused = message.error().message};
-  Answer answer;
+  ServeResult answer;
   switch (message->command) {
     case Command::update:
-      answer.reply = encode(exchange.handle(message->request));
+      answer.reply = encode(context.handle(message->request));
       break;
     case Command::remove:
-      remove(message->request, exchange);
+      remove(message->request, context);
       answer.reply = "removed\r\n";  // also what had gone before: the proxy wants it gone
       break;
     case Command::summary:
-      answer.reply = summary(exchange);
+      answer.reply = summary(context);
       break;
     case Command::sessions:
-      answer.reply = sessions(exchange);
+      answer.reply = sessions(context);
       break;
     case Command::version:
       answer.reply = MILLRACE_VERSION "\r\n";

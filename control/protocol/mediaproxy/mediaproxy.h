@@ -43,11 +43,11 @@ struct Message {
 [[nodiscard]] std::string encode(const Reply& reply);
 
 // JSON for people and tools (mediaproxy_report.cc).
-[[nodiscard]] std::string sessions(const Exchange& exchange);
-[[nodiscard]] std::string summary(const Exchange& exchange);
+[[nodiscard]] std::string sessions(const ServeContext& context);
+[[nodiscard]] std::string summary(const ServeContext& context);
 
 // Rows of the codec (codec.h).
-[[nodiscard]] Answer serve(std::string_view message, const Exchange& exchange);
+[[nodiscard]] ServeResult serve(std::string_view message, const ServeContext& context);
 [[nodiscard]] std::string refuse(std::string_view input);
 
 }  // namespace millrace::mediaproxy

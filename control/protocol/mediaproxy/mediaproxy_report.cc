@@ -130,17 +130,17 @@ Json session(const CallReport& call) {
 
 }  // namespace
 
-std::string sessions(const Exchange& exchange) {
+std::string sessions(const ServeContext& context) {
   Request asked;
   asked.command = millrace::Command::list;
   asked.list_limit = kMaxSessions;
-  const Reply listed = exchange.handle(asked);
+  const Reply listed = context.handle(asked);
   asked.command = millrace::Command::query;
   Json all = Json::array();
   std::size_t size = 0;
   for (const std::string& call_id : std::get<reply::List>(listed).call_ids) {
     asked.call_id = call_id;
-    const Reply reply = exchange.handle(asked);
+    const Reply reply = context.handle(asked);
     const auto* query = std::get_if<reply::Query>(&reply);
     if (query == nullptr) continue;  // it has just ended
     Json one = session(query->call);
@@ -151,10 +151,10 @@ std::string sessions(const Exchange& exchange) {
   return line(all);
 }
 
-std::string summary(const Exchange& exchange) {
+std::string summary(const ServeContext& context) {
   Request asked;
   asked.command = millrace::Command::summary;
-  const Reply told = exchange.handle(asked);
+  const Reply told = context.handle(asked);
   const SummaryReport& report = std::get<reply::Summary>(told).report;
   Json streams = Json::object();
   for (const auto& [type, count] : report.streams) streams[type] = count;

@@ -149,12 +149,12 @@ std::expected<Message, std::string> parse(std::string_view bytes) {
   return result;
 }
 
-Answer serve(std::string_view bytes, const Exchange& exchange) {
+ServeResult serve(std::string_view bytes, const ServeContext& context) {
   const auto message = parse(bytes);
   if (!message) return {.reply = message.error(), .refused = message.error()};
   for (const std::string& name : message->unknown) log_name_once("unknown-key-ignored", name);
-  std::string reply = encode(message->cookie, message->encoding, exchange.handle(message->request));
-  if (reply.size() > exchange.max_reply) {
+  std::string reply = encode(message->cookie, message->encoding, context.handle(message->request));
+  if (reply.size() > context.max_reply) {
     reply = encode(message->cookie, message->encoding,
                    reply::Failure{"Reply is too long for a datagram"});
   }

@@ -55,7 +55,7 @@ struct Message {
 [[nodiscard]] std::string encode(std::string_view cookie, Encoding encoding, const Reply& reply);
 
 // The codec's row (codec.h).
-[[nodiscard]] Answer serve(std::string_view message, const Exchange& exchange);
+[[nodiscard]] ServeResult serve(std::string_view message, const ServeContext& context);
 [[nodiscard]] std::string refuse(std::string_view input);
 [[nodiscard]] std::string_view cookie(std::string_view datagram);
 

@@ -44,66 +44,66 @@ Request about(millrace::Command command, std::uint32_t limit = 0) {
   return request;
 }
 
-std::vector<std::string> list(const Exchange& exchange, const Request& request) {
-  Reply reply = exchange.handle(request);
+std::vector<std::string> list(const ServeContext& context, const Request& request) {
+  Reply reply = context.handle(request);
   auto* const found = std::get_if<reply::List>(&reply);
   return found != nullptr ? std::move(found->call_ids) : std::vector<std::string>();
 }
 
 // At once and without a report: a proxy that says D has no use for either.
-bool remove(Request request, const Exchange& exchange) {
+bool remove(Request request, const ServeContext& context) {
   request.command = millrace::Command::remove;
   request.removal.delay = std::chrono::seconds(0);
   request.removal.fast = true;
-  const Reply reply = exchange.handle(request);
+  const Reply reply = context.handle(request);
   const auto* const deleted = std::get_if<reply::Deleted>(&reply);
   return deleted != nullptr && deleted->warning.empty();
 }
 
 // Whoever holds them.
-void remove_all(const Exchange& exchange) {
+void remove_all(const ServeContext& context) {
   Request ours = about(millrace::Command::list, kRemovedAtOnce);
   ours.claim = Claim::strong;
   for (bool some = true; some;) {
     some = false;
-    for (const std::string& id : list(exchange, ours)) {
+    for (const std::string& id : list(context, ours)) {
       Request request = about(millrace::Command::remove);
       request.call_id = id;
-      some |= remove(request, exchange);
+      some |= remove(request, context);
     }
   }
 }
 
-StatisticsReport statistics(const Exchange& exchange) {
-  Reply reply = exchange.handle(about(millrace::Command::statistics));
+StatisticsReport statistics(const ServeContext& context) {
+  Reply reply = context.handle(about(millrace::Command::statistics));
   auto* const found = std::get_if<reply::Statistics>(&reply);
   return found != nullptr ? std::move(found->report) : StatisticsReport();
 }
 
 using Text = std::expected<std::string, Refusal>;
 
-std::expected<CallReport, Refusal> find(const Command& command, const Exchange& exchange) {
+std::expected<CallReport, Refusal> find(const Command& command, const ServeContext& context) {
   Request request = command.request;
   request.command = millrace::Command::query;
-  Reply reply = exchange.handle(request);
+  Reply reply = context.handle(request);
   auto* const found = std::get_if<reply::Query>(&reply);
   if (found == nullptr) return std::unexpected(Refusal::unknown_session);
   return std::move(found->call);
 }
 
-Text query(const Command& command, const Exchange& exchange) {
-  const auto call = find(command, exchange);
+Text query(const Command& command, const ServeContext& context) {
+  const auto call = find(command, context);
   if (!call) return std::unexpected(call.error());
   return print_query(command, *call);
 }
 
 // Commands on media that this relay does not make: a session that is not there comes first.
-Text decline(const Command& command, Refusal refusal, const Exchange& exchange) {
-  const auto call = find(command, exchange);
+Text decline(const Command& command, Refusal refusal, const ServeContext& context) {
+  const auto call = find(command, context);
   return std::unexpected(call ? refusal : call.error());
 }
 
-Text carry_out(const Command& command, const Exchange& exchange) {
+Text carry_out(const Command& command, const ServeContext& context) {
   switch (command.verb) {
     case Verb::version:
       return std::string(kVersion);
@@ -111,28 +111,28 @@ Text carry_out(const Command& command, const Exchange& exchange) {
       return std::string(has_feature(command.names[0]) ? "1" : "0");
     case Verb::update:
     case Verb::lookup:
-      return print_port(exchange.handle(command.request), command.verb);
+      return print_port(context.handle(command.request), command.verb);
     case Verb::remove:
-      if (!remove(command.request, exchange)) return std::unexpected(Refusal::unknown_session);
+      if (!remove(command.request, context)) return std::unexpected(Refusal::unknown_session);
       return "0";
     case Verb::query:
-      return query(command, exchange);
+      return query(command, context);
     case Verb::info:
-      return print_info(command, statistics(exchange),
+      return print_info(command, statistics(context),
                         command.brief ? std::vector<std::string>()
-                                      : list(exchange, about(millrace::Command::list, kListed)));
+                                      : list(context, about(millrace::Command::list, kListed)));
     case Verb::statistics:
-      return print_statistics(command, statistics(exchange));
+      return print_statistics(command, statistics(context));
     case Verb::remove_all:
-      remove_all(exchange);
+      remove_all(context);
       return "0";
     case Verb::play:
     case Verb::stop_play:
-      return decline(command, Refusal::player, exchange);
+      return decline(command, Refusal::player, context);
     case Verb::record:
     case Verb::stop_record:
     case Verb::copy:
-      return decline(command, Refusal::copy, exchange);
+      return decline(command, Refusal::copy, context);
     case Verb::set:
       return "0";
   }
@@ -143,10 +143,10 @@ bool succeeded(const Text& done) { return done && *done != "0" && !done->starts_
 
 // What sub-commands add to the reply, up to the first one that fails. Success without a text of its
 // own is told by silence where no text follows, as rtpproxy does.
-std::string carry_out_subcommands(const Command& command, const Exchange& exchange) {
+std::string carry_out_subcommands(const Command& command, const ServeContext& context) {
   std::string text, silence;
   for (const Command& next : command.then) {
-    const Text done = carry_out(next, exchange);
+    const Text done = carry_out(next, context);
     if (done && next.verb != Verb::lookup) {
       silence += " && 0";
       continue;
@@ -170,21 +170,21 @@ bool has_feature(std::string_view date) {
   return std::ranges::find(kFeatures, date) != kFeatures.end();
 }
 
-Answer serve(std::string_view message, const Exchange& exchange) {
-  const bool by_datagram = exchange.peer.has_value();
+ServeResult serve(std::string_view message, const ServeContext& context) {
+  const bool by_datagram = context.peer.has_value();
   const std::string_view name = by_datagram ? cookie(message) : std::string_view();
   const std::string prefix = name.empty() ? std::string() : std::string(name) + ' ';
   std::string_view text = message;
   if (by_datagram) text.remove_prefix(text.find(name) + name.size());
 
-  const auto command = parse(text, exchange.config, exchange.peer);
-  Text done = command ? carry_out(*command, exchange) : std::unexpected(command.error());
+  const auto command = parse(text, context.config, context.peer);
+  Text done = command ? carry_out(*command, context) : std::unexpected(command.error());
   const bool may_be_long =
       command && (command->verb == Verb::info || command->verb == Verb::statistics);
   if (done && !may_be_long && prefix.size() + done->size() + 1 > kMaxReply) {
     done = std::unexpected(Refusal::reply_too_big);
   }
-  if (succeeded(done) && command) *done += carry_out_subcommands(*command, exchange);
+  if (succeeded(done) && command) *done += carry_out_subcommands(*command, context);
   return {.reply = prefix + (done ? *done : print(done.error())) + '\n',
           .close = !by_datagram && !message.ends_with('\n'),
           .refused = command ? "" : print(command.error())};

@@ -117,7 +117,7 @@ struct Command {
                                                                    const StatisticsReport& report);
 
 // The codec's row (codec.h).
-[[nodiscard]] Answer serve(std::string_view message, const Exchange& exchange);
+[[nodiscard]] ServeResult serve(std::string_view message, const ServeContext& context);
 [[nodiscard]] std::string refuse(std::string_view input);
 [[nodiscard]] std::string_view cookie(std::string_view datagram);
 

@@ -51,13 +51,13 @@ std::string long_ping(std::size_t size, std::string_view cookie = "") {
 // The client's end of a connection that is served by this thread.
 class Client {
  public:
-  Client(Connections& connections, const Codec& codec, const Exchange& exchange) {
+  Client(Connections& connections, const Codec& codec, const ServeContext& context) {
     static std::uint64_t id = 1;
     std::array<int, 2> ends{};
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
     socket_ = FileDescriptor(ends[0]);
     connection_ =
-        std::make_shared<Connection>(id++, FileDescriptor(ends[1]), codec, exchange, connections);
+        std::make_shared<Connection>(id++, FileDescriptor(ends[1]), codec, context, connections);
     EXPECT_EQ(connections.enter(connection_), "");
   }
   // Sends `bytes` in as many pieces as the socket needs; what the server has answered.
@@ -378,7 +378,7 @@ TEST_F(ConnectionTest, ClientsOfOtherPidNamespacesShareOneLimit) {
     for (FileDescriptor& socket : sockets) {
       all.push_back(std::make_shared<Connection>(
           all.size() + 1, std::move(socket), codec_of(ControlProtocol::ng),
-          Exchange{.handle = handle, .config = config}, connections));
+          ServeContext{.handle = handle, .config = config}, connections));
       if (all.back()->peer().pid != 0) return false;
       const bool refused = !connections.enter(all.back()).empty();
       if (refused != (all.size() > Connections::kMaxPerProcess)) return false;

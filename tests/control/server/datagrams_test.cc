@@ -35,7 +35,7 @@ class DatagramsTest : public testing::Test {
     ASSERT_TRUE(bound);
     listener.emplace(std::move(*bound));
     datagrams.emplace(listener->fd(), codec_of(ControlProtocol::ng),
-                      Exchange{.handle = handle, .config = config});
+                      ServeContext{.handle = handle, .config = config});
   }
   [[nodiscard]] FileDescriptor connect() const {
     sockaddr_in address{};

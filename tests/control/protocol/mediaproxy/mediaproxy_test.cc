@@ -194,7 +194,7 @@ TEST(MediaproxyParse, SomeHeadersMayNotLack) {
 
 class MediaproxyTest : public CallsTest {
  protected:
-  Answer ask(std::string_view message) {
+  ServeResult ask(std::string_view message) {
     const Handler handle = handler();
     return serve(message, {.handle = handle, .config = config});
   }

@@ -17,8 +17,8 @@ const IpAddress kProxy = IpAddress::v4(127, 0, 0, 1);  // the peer of datagrams
 
 class RtppServe : public CallsTest {
  protected:
-  [[nodiscard]] Answer answer(std::string_view message,
-                              const std::optional<IpAddress>& peer = std::nullopt) {
+  [[nodiscard]] ServeResult answer(std::string_view message,
+                                   const std::optional<IpAddress>& peer = std::nullopt) {
     const Handler handle = handler();
     return rtpp::serve(message,
                        {.handle = handle, .config = config, .max_reply = SIZE_MAX, .peer = peer});
