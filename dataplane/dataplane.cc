@@ -20,7 +20,7 @@
 #include "dataplane/device/worker.h"
 #include "dataplane/flow/flow_table.h"
 #include "dataplane/host/link.h"
-#include "dataplane/relay/pierce.h"
+#include "dataplane/relay/nat_punch.h"
 #include "dataplane/stats.h"
 #include "dataplane/version.h"
 
@@ -104,7 +104,7 @@ struct Dataplane::Impl {
   std::vector<std::unique_ptr<Link>> links;
   std::vector<Link*> link_list;  // the same
   std::unique_ptr<FlowTable> flows;
-  std::unique_ptr<Pierce> pierce;
+  std::unique_ptr<NatPunch> nat_punch;
   std::atomic<bool> stop{false};
   std::deque<Worker> workers;
 };
@@ -143,7 +143,7 @@ Result<void> Dataplane::Impl::make_flows() {
         "no memory for the flow table, about 31 MiB for each media address; configure fewer "
         "addresses, or reserve more memory (hugepages: /proc/sys/vm/nr_hugepages)");
   }
-  pierce = std::make_unique<Pierce>(*flows, link_list, *pool.get());
+  nat_punch = std::make_unique<NatPunch>(*flows, link_list, *pool.get());
   return {};
 }
 
@@ -156,7 +156,7 @@ Result<void> Dataplane::Impl::launch_workers() {
                             .longest_nap = std::chrono::microseconds(config.idle_sleep_us),
                             .housekeeping = i == 0};
     Worker& worker =
-        workers.emplace_back(duty, ids, link_list, *flows, *pierce, *pool.get(), stop, tsc_hz);
+        workers.emplace_back(duty, ids, link_list, *flows, *nat_punch, *pool.get(), stop, tsc_hz);
     if (!worker.launch(lcore_of_worker(i))) {
       return fail("worker_cores[" + std::to_string(i) + "]: the worker on core " +
                   std::to_string(config.worker_cores[i]) + " does not start");
@@ -192,7 +192,7 @@ Dataplane::~Dataplane() = default;
 void Dataplane::publish(const Path& path) {
   impl_->flows->publish(path, tsc_now());
   for (const Side* side : {&path.a, &path.b}) {
-    if (side->pierce) impl_->pierce->add(SlotIndex(side->local));
+    if (side->nat_punch) impl_->nat_punch->add(SlotIndex(side->local));
   }
 }
 void Dataplane::withdraw(LocalPort port) { impl_->flows->withdraw(port); }

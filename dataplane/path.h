@@ -66,10 +66,10 @@ struct Side {
   std::uint32_t clock_hz = 8000;   // of its main codec, for jitter (RFC 3550 A.8)
   Latching latching = Latching::restricted;
   OnPublish on_publish = OnPublish::keep;
-  bool deliver = true;    // false: send it nothing (held by 0.0.0.0)
-  bool pierce = false;    // send it packets of the relay's own until it is heard (RTP and RTCP)
-  bool handover = false;  // another hinted source may take over from a silent one, with
-                          // any SSRC
+  bool deliver = true;     // false: send it nothing (held by 0.0.0.0)
+  bool nat_punch = false;  // send it packets of the relay's own until it is heard (RTP and RTCP)
+  bool handover = false;   // another hinted source may take over from a silent one, with
+                           // any SSRC
   Treatment treatment = Treatment::forward;  // of what it sends
   std::bitset<128> dropped_types;            // RTP payload types of it that are dropped (DTMF)
   bool rtcp_mux = false;  // its RTCP arrives, and is sent to it, at the port of RTP (RFC 5761)

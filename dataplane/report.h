@@ -57,7 +57,7 @@ inline constexpr std::size_t kFlowDropReasons = 20;
 // What one slot has seen from its side, since it was first published.
 struct FlowReport {
   bool active = false;
-  bool pierce = false;              // published so, and the side has not been heard
+  bool nat_punch = false;           // published so, and the side has not been heard
   std::optional<Endpoint> latched;  // where the side really is
   std::optional<std::chrono::nanoseconds> latched_for;  // since when; unset: nothing was learned
   std::optional<Endpoint> stranger;     // the last source that was refused (restricted latching)
@@ -87,7 +87,7 @@ struct WorkerReport {
   std::uint64_t tx_packets = 0, tx_bytes = 0;
   std::uint64_t relayed = 0;        // media packets sent on
   std::uint64_t relayed_bytes = 0;  // frames of these
-  std::uint64_t pierced = 0;        // packets of our own to who has not been heard (Side::pierce)
+  std::uint64_t pierced = 0;  // packets of our own to who has not been heard (Side::nat_punch)
   std::uint64_t busy_cycles = 0, idle_cycles = 0;
   std::uint64_t cycles_per_second = 0;
   std::array<std::uint64_t, 33> bursts{};  // polls that returned this many packets

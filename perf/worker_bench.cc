@@ -40,7 +40,7 @@
 #include <rte_ring.h>
 
 #include "dataplane/device/worker.h"
-#include "dataplane/relay/pierce.h"
+#include "dataplane/relay/nat_punch.h"
 #include "perf/environment.h"
 #include "perf/traffic.h"
 
@@ -144,7 +144,7 @@ class Loop {
     for (std::size_t i = 0; i < worker_cores(); ++i) {
       Round& round = rounds_.emplace_back(traffic, i);
       workers_.emplace_back(Worker::Duty{}, std::vector{open_port(round, i)}, traffic.links(),
-                            traffic.table(), pierce_, own_packets_, stop_, rte_get_tsc_hz());
+                            traffic.table(), nat_punch_, own_packets_, stop_, rte_get_tsc_hz());
     }
   }
   static Loop& get() {
@@ -179,7 +179,7 @@ class Loop {
  private:
   std::deque<Round> rounds_;
   rte_mempool& own_packets_ = make_pool(64);
-  Pierce pierce_{traffic.table(), traffic.links(), own_packets_};
+  NatPunch nat_punch_{traffic.table(), traffic.links(), own_packets_};
   std::atomic<bool> stop_{true};
   std::deque<Worker> workers_;
 };

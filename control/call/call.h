@@ -143,7 +143,7 @@ class Call {
     Text user_agent;
     Realm* realm = nullptr;
     std::optional<IpAddress> preferred;  // of the realm's addresses
-    bool asymmetric = false, media_handover = false, nat_wait = false, pierce_nat = false;
+    bool asymmetric = false, media_handover = false, nat_wait = false, nat_punch = false;
     Restraint restraint;
     // What its last SIP request with an offer, in it or in the reply, was (update).
     struct Transaction {

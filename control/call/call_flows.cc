@@ -225,7 +225,7 @@ Side Call::side(const Dialog& dialog, const Leg& leg, std::size_t index,
   result.on_publish = part.moved ? OnPublish::reopen : OnPublish::keep;
   result.deliver = !said.held;
   result.handover = leg.media_handover;
-  result.pierce = leg.pierce_nat && said.sends;
+  result.nat_punch = leg.nat_punch && said.sends;
   // Nothing is sent to where its SDP says before it is heard from there or elsewhere.
   if (leg.nat_wait && !leg.asymmetric) result.remote.reset();
   apply_restraint(leg, said, other.said(index), result);

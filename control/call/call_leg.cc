@@ -52,7 +52,7 @@ void Call::Leg::take_over(std::vector<PartyMedia> news, const Request& request) 
   asymmetric = request.latching.asymmetric;
   media_handover = request.latching.media_handover;
   nat_wait = request.latching.nat_wait;
-  pierce_nat = request.latching.punch_nat;
+  nat_punch = request.latching.nat_punch;
   if (!request.labels.label.empty()) label = request.labels.label;
   if (!request.latching.reset) return;
   for (LegMedia& media : medias) {

@@ -92,7 +92,7 @@ struct LatchOptions {
   bool asymmetric = false;                 // no latching: send to the SDP's address
   bool media_handover = false;             // another of the sender's addresses may take over
   bool nat_wait = false;                   // send nothing to the sender before its first packet
-  bool punch_nat = false;                  // send packets of our own to it until its first packet
+  bool nat_punch = false;                  // send packets of our own to it until its first packet
   bool reset = false;                      // forget the latched address of the sender
 };
 

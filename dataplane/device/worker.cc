@@ -17,13 +17,13 @@
 namespace millrace {
 
 Worker::Worker(const Duty& duty, std::vector<EthPortId> ports, std::span<Link* const> links,
-               FlowTable& flows, Pierce& pierce, rte_mempool& pool, const std::atomic<bool>& stop,
-               std::uint64_t tsc_hz)
+               FlowTable& flows, NatPunch& nat_punch, rte_mempool& pool,
+               const std::atomic<bool>& stop, std::uint64_t tsc_hz)
     : stop_(stop),
       duty_(duty),
       ports_(std::move(ports)),
       host_(links, pool, stats_, tsc_hz),
-      pierce_(pierce),
+      nat_punch_(nat_punch),
       tx_(ports_.size()),
       relay_(flows, links, host_, tx_, stats_),
       hot_ticks_(tsc_hz / std::micro::den * static_cast<std::uint64_t>(kHot.count())) {}
@@ -84,8 +84,8 @@ bool Worker::poll(std::size_t nic) {
 void Worker::housekeep() {
   host_.housekeep(now_, tx_);
   flush();
-  if (!pierce_.due(now_)) return;
-  pierce_.look(now_, tx_, stats_);
+  if (!nat_punch_.due(now_)) return;
+  nat_punch_.look(now_, tx_, stats_);
   flush();
 }
 

@@ -20,7 +20,7 @@
 #include "dataplane/device/ethdev.h"
 #include "dataplane/host/host.h"
 #include "dataplane/host/tx_batch.h"
-#include "dataplane/relay/pierce.h"
+#include "dataplane/relay/nat_punch.h"
 #include "dataplane/relay/relay.h"
 #include "dataplane/stats.h"
 #include "dataplane/tsc.h"
@@ -40,7 +40,7 @@ class Worker {
   // `ports` are the NICs in the order of the links' numbers for them. What is passed by reference
   // outlives it.
   Worker(const Duty& duty, std::vector<EthPortId> ports, std::span<Link* const> links,
-         FlowTable& flows, Pierce& pierce, rte_mempool& pool, const std::atomic<bool>& stop,
+         FlowTable& flows, NatPunch& nat_punch, rte_mempool& pool, const std::atomic<bool>& stop,
          std::uint64_t tsc_hz);
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -66,7 +66,7 @@ class Worker {
   Duty duty_;
   std::vector<EthPortId> ports_;
   Host host_;
-  Pierce& pierce_;
+  NatPunch& nat_punch_;
   std::vector<TxBatch> tx_;  // by NIC
   Relay relay_;
   std::uint64_t hot_ticks_;

@@ -86,7 +86,7 @@ inline constexpr std::uint32_t kBlocked = 1U << 18;   // Treatment::block
 inline constexpr std::uint32_t kSilenced = 1U << 19;  // Treatment::silence
 inline constexpr std::uint32_t kFiltered = 1U << 20;  // Record::dropped_types
 inline constexpr std::uint32_t kHandover = 1U << 21;  // Side::handover
-inline constexpr std::uint32_t kPierce = 1U << 22;    // Side::pierce
+inline constexpr std::uint32_t kNatPunch = 1U << 22;  // Side::nat_punch
 inline constexpr std::uint32_t kTreated = kBlocked | kSilenced | kFiltered;
 inline constexpr unsigned kDscpShift = 24;
 }  // namespace flow_flag

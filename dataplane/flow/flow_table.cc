@@ -54,7 +54,7 @@ std::uint32_t kind_flags(const Path& path, const Side& side, const Side& other) 
   if (side.latching == Latching::open) flags |= kOpen;
   if (side.latching == Latching::off) flags |= kFixed;
   if (side.handover) flags |= kHandover;
-  if (side.pierce) flags |= kPierce;
+  if (side.nat_punch) flags |= kNatPunch;
   if (side.treatment == Treatment::block) flags |= kBlocked;
   if (side.treatment == Treatment::silence) flags |= kSilenced;
   if (side.dropped_types.any()) flags |= kFiltered;
@@ -348,7 +348,7 @@ FlowReport FlowTable::read(LocalPort port, Tsc now) const {
   report.malformed = rec.dropped(DropReason::empty_datagram, DropReason::stun_malformed);
   for (std::size_t i = 0; i < rec.drops.size(); ++i) report.drops[i] = rec.drops[i].load(kRelaxed);
   const bool heard = report.packets > 0;
-  report.pierce = orders->has(kPierce) && !heard;
+  report.nat_punch = orders->has(kNatPunch) && !heard;
   const bool latched = orders->has(kLatched) && !orders->has(kSplitOff);
   if (latched || (orders->has(kFixed | kSource) && heard)) report.latched = orders->source;
   if (orders->has(kDestination)) report.destination = orders->destination;

@@ -80,7 +80,7 @@ void write(Writer& out, const StreamReport& stream, system_clock::time_point now
   if (stream.rtcp || stream.rtcp_mux) out.string("RTCP");
   if (stream.advertised) out.string("filled");
   if (flow.latched) out.string("confirmed");
-  if (flow.pierce) out.string("pierce NAT");
+  if (flow.nat_punch) out.string("pierce NAT");
   out.end();
   Sums sums;
   sums.add(flow);

@@ -40,7 +40,7 @@ constexpr auto kLatchingFlags = std::to_array<Field<bool, LatchOptions>>({
     {"asymmetric", &LatchOptions::asymmetric},
     {"media-handover", &LatchOptions::media_handover},
     {"nat-wait", &LatchOptions::nat_wait},
-    {"pierce-nat", &LatchOptions::punch_nat},
+    {"pierce-nat", &LatchOptions::nat_punch},
     {"reset", &LatchOptions::reset},
 });
 constexpr auto kRemovalFlags = std::to_array<Field<bool, Removal>>({

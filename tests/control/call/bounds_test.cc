@@ -81,7 +81,7 @@ constexpr std::array kBounds = std::to_array<Bound>({
     {"next hops", "Neighbors::capacity", "Neighbors, TheTableIsBounded"},
     {"ICE checks that wait, of a port", "EarlyStun", "EarlyStun, IsBoundedForASlot"},
     {"ICE checks that wait, of a worker", "EarlyStun", "EarlyStun, IsBoundedForAWorker"},
-    {"parties waiting for packets of ours", "Pierce", "Pierce, AFloodOfOffers"},
+    {"parties waiting for packets of ours", "NatPunch", "NatPunch, AFloodOfOffers"},
     {"ICMP replies", "a rate", "HostIcmp, RepliesAreLimitedToARate"},
 });
 

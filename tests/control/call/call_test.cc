@@ -224,33 +224,33 @@ TEST_F(CallTest, NatWaitSendsNothingToWhoIsNotHeard) {
   EXPECT_FALSE(flow(offered).destination);
 }
 
-TEST_F(CallTest, PiercesTowardsWhoseSdpComesWithTheFlag) {
+TEST_F(CallTest, PunchesNatTowardsWhoseSdpComesWithTheFlag) {
   Request first = offer(audio(kA, 4000)), second = answer(audio(kB, 5000));
-  first.latching.punch_nat = true;
+  first.latching.nat_punch = true;
   to_b = print(first).local();
-  EXPECT_FALSE(flow(to_b).pierce);
+  EXPECT_FALSE(flow(to_b).nat_punch);
   to_a = print(second).local();
-  EXPECT_TRUE(flow(to_a).pierce);
-  EXPECT_TRUE(rtcp_flow(to_a).pierce);
-  EXPECT_FALSE(flow(to_b).pierce);
+  EXPECT_TRUE(flow(to_a).nat_punch);
+  EXPECT_TRUE(rtcp_flow(to_a).nat_punch);
+  EXPECT_FALSE(flow(to_b).nat_punch);
 
   // Each offer or answer of a party says it anew.
-  first.latching.punch_nat = false;
-  second.latching.punch_nat = true;
+  first.latching.nat_punch = false;
+  second.latching.nat_punch = true;
   first.to_tag = "B";
   std::ignore = print(first);
   std::ignore = print(second);
-  EXPECT_FALSE(flow(to_a).pierce);
-  EXPECT_TRUE(flow(to_b).pierce);
+  EXPECT_FALSE(flow(to_a).nat_punch);
+  EXPECT_TRUE(flow(to_b).nat_punch);
 }
 
-TEST_F(CallTest, PiercesTowardsWhoIsToBeHeard) {
+TEST_F(CallTest, PunchesNatTowardsWhoIsToBeHeard) {
   Request first = offer(audio(kA, 4000, "a=recvonly\r\n")), second = answer(audio(kB, 5000));
-  first.latching.punch_nat = second.latching.punch_nat = true;
+  first.latching.nat_punch = second.latching.nat_punch = true;
   to_b = print(first).local();
   to_a = print(second).local();
-  EXPECT_FALSE(flow(to_a).pierce);
-  EXPECT_TRUE(flow(to_b).pierce);
+  EXPECT_FALSE(flow(to_a).nat_punch);
+  EXPECT_TRUE(flow(to_b).nat_punch);
 }
 
 TEST_F(CallTest, MetadataAndLabelsAreReported) {

@@ -46,7 +46,7 @@ TEST(NgRequest, KeysOfDialogsAndLatching) {
   EXPECT_EQ(r.placement.address_family, Family::ipv6);
   EXPECT_TRUE(r.latching.media_handover);
   EXPECT_TRUE(r.latching.nat_wait);
-  EXPECT_TRUE(r.latching.punch_nat);
+  EXPECT_TRUE(r.latching.nat_punch);
   EXPECT_TRUE(r.latching.reset);
   EXPECT_TRUE(r.sip.provisional);
   EXPECT_EQ(message->unknown, Strings{});
@@ -57,7 +57,7 @@ TEST(NgRequest, KeysOfDialogsAndLatching) {
   for (const char* spelt : {"5:flagsl10:pierce NATe", "5:flagsl10:PIERCE_nate",
                             "10:rtpp-flags21:pierce-NAT ICE=remove"}) {
     const std::string asked = offer(spelt);
-    EXPECT_TRUE(parse(asked)->request.latching.punch_nat) << spelt;
+    EXPECT_TRUE(parse(asked)->request.latching.nat_punch) << spelt;
     EXPECT_EQ(parse(asked)->request.unsupported, "") << spelt;
   }
   const std::string undone = offer("5:flagsl10:new-branch16:no-port-latchinge");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "dataplane/relay/pierce.h"
+#include "dataplane/relay/nat_punch.h"
 
 #include <atomic>
 #include <chrono>
@@ -17,20 +17,20 @@ constexpr LocalPort kRtcpB{MediaAddressId{2}, UdpPort(30003)};
 // The worker that does the housekeeping, on the bench.
 class Bench {
  public:
-  Bench() : links_{&lab.link(0), &lab.link(1)}, pierce_(lab.flows, links_, Buffers::pool()) {}
+  Bench() : links_{&lab.link(0), &lab.link(1)}, nat_punch_(lab.flows, links_, Buffers::pool()) {}
 
   // As the data plane's own.
   void publish(const Path& path, Tsc now = kStart) {
     lab.flows.publish(path, now);
     for (const Side* side : {&path.a, &path.b}) {
-      if (side->pierce) pierce_.add(SlotIndex(side->local));
+      if (side->nat_punch) nat_punch_.add(SlotIndex(side->local));
     }
   }
-  void add(LocalPort port) { pierce_.add(SlotIndex(port)); }
-  [[nodiscard]] bool due(Tsc now) const { return pierce_.due(now); }
+  void add(LocalPort port) { nat_punch_.add(SlotIndex(port)); }
+  [[nodiscard]] bool due(Tsc now) const { return nat_punch_.due(now); }
 
   std::vector<Sent> look(Tsc now) {
-    pierce_.look(now, tx_, lab.stats);
+    nat_punch_.look(now, tx_, lab.stats);
     return drain(tx_);
   }
   // What is sent at each millisecond of `first` to `last`, as the worker's loop asks for it.
@@ -48,14 +48,14 @@ class Bench {
 
  private:
   std::array<Link*, 2> links_;
-  Pierce pierce_;
+  NatPunch nat_punch_;
   std::array<TxBatch, 2> tx_;
 };
 
 // A has offered with `pierce-NAT`, B has not answered.
 Path offered(Family family = Family::ipv4) {
   Path path = path_ab(family, Family::ipv4);
-  path.a.pierce = true;
+  path.a.nat_punch = true;
   path.b.remote.reset();
   path.b.hints.clear();
   return path;
@@ -88,7 +88,7 @@ Bytes atomic(Bytes packet, std::uint8_t service = 0) {
 
 constexpr std::uint64_t kWhole = 8;  // ms, until every port had its look
 
-TEST(Pierce, SendsAnEmptyRtpPacketToTheSdpsAddress) {
+TEST(NatPunch, SendsAnEmptyRtpPacketToTheSdpsAddress) {
   Bench bench;
   bench.publish(offered());
   const auto sent = bench.run(0, kWhole);
@@ -101,7 +101,7 @@ TEST(Pierce, SendsAnEmptyRtpPacketToTheSdpsAddress) {
   EXPECT_EQ(bench.lab.stats.relayed.value(), 0U);
 }
 
-TEST(Pierce, SpeaksIpv6) {
+TEST(NatPunch, SpeaksIpv6) {
   Bench bench;
   bench.publish(offered(Family::ipv6));
   const auto sent = bench.run(0, kWhole);
@@ -110,10 +110,10 @@ TEST(Pierce, SpeaksIpv6) {
             ethernet(kMacA, kMac0, 0x86dd, udp(kLocalA6, kPartyA6, rtp_header(127, 0))));
 }
 
-TEST(Pierce, TheAnswererToo) {
+TEST(NatPunch, TheAnswererToo) {
   Bench bench;
   Path path = path_ab(Family::ipv4, Family::ipv6);
-  path.b.pierce = true;
+  path.b.nat_punch = true;
   bench.publish(path);
   const auto sent = bench.run(0, kWhole);
   ASSERT_EQ(sent.size(), 1U);
@@ -122,7 +122,7 @@ TEST(Pierce, TheAnswererToo) {
   EXPECT_EQ(destination_of(sent.begin()->second.frame), kPartyB6);
 }
 
-TEST(Pierce, AReceiverReportToThePortOfRtcp) {
+TEST(NatPunch, AReceiverReportToThePortOfRtcp) {
   Bench bench;
   bench.publish(of_rtcp(offered()));
   const auto sent = bench.run(0, kWhole);
@@ -135,10 +135,10 @@ TEST(Pierce, AReceiverReportToThePortOfRtcp) {
 }
 
 // RTCP of who multiplexes it arrives at the port of RTP alone.
-TEST(Pierce, NothingToAPortOfRtcpThatIsNotUsed) {
+TEST(NatPunch, NothingToAPortOfRtcpThatIsNotUsed) {
   Bench bench;
   Path path = path_ab();
-  path.a.pierce = path.b.pierce = true;
+  path.a.nat_punch = path.b.nat_punch = true;
   path.a.rtcp_mux = true;
   bench.publish(path);
   bench.publish(of_rtcp(path));
@@ -148,7 +148,7 @@ TEST(Pierce, NothingToAPortOfRtcpThatIsNotUsed) {
   EXPECT_EQ(from, (std::vector<Endpoint>{kLocalA, kLocalB, {kLocalB.address, kRtcpB.port}}));
 }
 
-TEST(Pierce, NothingWhereMediaIsNoRtp) {
+TEST(NatPunch, NothingWhereMediaIsNoRtp) {
   Bench bench;
   Path path = offered();
   path.payload = Payload::opaque;
@@ -156,7 +156,7 @@ TEST(Pierce, NothingWhereMediaIsNoRtp) {
   EXPECT_TRUE(bench.run(0, 100).empty());
 }
 
-TEST(Pierce, ItsTypeIsOneThatNobodyNegotiated) {
+TEST(NatPunch, ItsTypeIsOneThatNobodyNegotiated) {
   const auto type_with = [](const std::bitset<128>& negotiated) {
     Bench bench;
     Path path = offered();
@@ -176,7 +176,7 @@ TEST(Pierce, ItsTypeIsOneThatNobodyNegotiated) {
   EXPECT_EQ(type_with(types), 127U);
 }
 
-TEST(Pierce, MarkedAsItsMedia) {
+TEST(NatPunch, MarkedAsItsMedia) {
   Bench bench;
   Path path = offered();
   path.dscp = 46;
@@ -188,7 +188,7 @@ TEST(Pierce, MarkedAsItsMedia) {
       ethernet(kMacA, kMac0, 0x0800, atomic(udp(kLocalA, kPartyA, rtp_header(127, 0)), 46 << 2)));
 }
 
-TEST(Pierce, EightPacketsEachPauseTwiceAsLong) {
+TEST(NatPunch, EightPacketsEachPauseTwiceAsLong) {
   Bench bench;
   bench.publish(offered());
   std::vector<std::uint64_t> times;
@@ -197,7 +197,7 @@ TEST(Pierce, EightPacketsEachPauseTwiceAsLong) {
     times.push_back(ms);
     EXPECT_EQ(get16(sent.frame, 44), sequence++);
   }
-  ASSERT_EQ(times.size(), Pierce::kTurns);
+  ASSERT_EQ(times.size(), NatPunch::kTurns);
   EXPECT_LE(times[0], kWhole);
   std::uint64_t pause = 20;
   for (std::size_t i = 1; i < times.size(); ++i, pause *= 2) {
@@ -207,7 +207,7 @@ TEST(Pierce, EightPacketsEachPauseTwiceAsLong) {
   EXPECT_FALSE(bench.due(after_ms(30'000)));
 }
 
-TEST(Pierce, BeginsAgainAfterItsEndButNotBefore) {
+TEST(NatPunch, BeginsAgainAfterItsEndButNotBefore) {
   Bench bench;
   bench.publish(offered());
   std::size_t count = 0;
@@ -220,28 +220,28 @@ TEST(Pierce, BeginsAgainAfterItsEndButNotBefore) {
   bench.publish(path_ab(), after_ms(10'000));  // an answer without the flag
   EXPECT_TRUE(bench.run(10'000, 20'000).empty());
   bench.publish(offered(), after_ms(20'000));
-  EXPECT_EQ(bench.run(20'000, 30'000).size(), Pierce::kTurns);
+  EXPECT_EQ(bench.run(20'000, 30'000).size(), NatPunch::kTurns);
 }
 
-TEST(Pierce, EndsWithTheFirstPacketThatIsHeard) {
+TEST(NatPunch, EndsWithTheFirstPacketThatIsHeard) {
   Bench bench;
   bench.publish(offered());
   EXPECT_EQ(bench.run(0, 100).size(), 3U);
   EXPECT_FALSE(bench.lab.from_a(rtp({.payload_type = 8}), after_ms(100), kPartyB));  // a stranger
   EXPECT_EQ(bench.run(101, 200).size(), 1U);
-  EXPECT_TRUE(bench.lab.flows.read(kPortA, after_ms(200)).pierce);
+  EXPECT_TRUE(bench.lab.flows.read(kPortA, after_ms(200)).nat_punch);
   EXPECT_FALSE(bench.lab.from_a(rtp({}), after_ms(200)));  // nowhere to go yet, but heard
-  EXPECT_FALSE(bench.lab.flows.read(kPortA, after_ms(200)).pierce);
+  EXPECT_FALSE(bench.lab.flows.read(kPortA, after_ms(200)).nat_punch);
   EXPECT_TRUE(bench.run(201, 20'000).empty());
   EXPECT_FALSE(bench.due(after_ms(30'000)));
   bench.publish(offered(), after_ms(20'000));
   EXPECT_FALSE(bench.due(after_ms(30'000)));
 }
 
-TEST(Pierce, EitherPortOfAPairIsTheParty) {
+TEST(NatPunch, EitherPortOfAPairIsTheParty) {
   Bench bench;
   Path path = path_ab();
-  path.a.pierce = true;
+  path.a.nat_punch = true;
   bench.publish(path);
   bench.publish(of_rtcp(path));
   EXPECT_EQ(bench.run(0, kWhole).size(), 2U);
@@ -249,7 +249,7 @@ TEST(Pierce, EitherPortOfAPairIsTheParty) {
   EXPECT_TRUE(bench.run(10, 20'000).empty());
 }
 
-TEST(Pierce, NothingAfterWithdraw) {
+TEST(NatPunch, NothingAfterWithdraw) {
   Bench bench;
   bench.publish(offered());
   EXPECT_EQ(bench.run(0, kWhole).size(), 1U);
@@ -264,7 +264,7 @@ TEST(Pierce, NothingAfterWithdraw) {
   EXPECT_TRUE(bench.run(10'000, 20'000).empty());
 }
 
-TEST(Pierce, NothingToWhoIsHeldByAddress) {
+TEST(NatPunch, NothingToWhoIsHeldByAddress) {
   Bench bench;
   Path path = offered();
   path.a.deliver = false;
@@ -272,11 +272,11 @@ TEST(Pierce, NothingToWhoIsHeldByAddress) {
   EXPECT_TRUE(bench.run(0, 100).empty());
   bench.publish(offered(), after_ms(100));
   const auto sent = bench.run(100, 20'000);
-  ASSERT_EQ(sent.size(), Pierce::kTurns - 3);  // turns that were passed over do not come again
+  ASSERT_EQ(sent.size(), NatPunch::kTurns - 3);  // turns that were passed over do not come again
   EXPECT_EQ(destination_of(sent.begin()->second.frame), kPartyA);
 }
 
-TEST(Pierce, NothingToWhereNothingMayBeSent) {
+TEST(NatPunch, NothingToWhereNothingMayBeSent) {
   Bench bench;
   for (const char* address : {"127.0.0.1", "224.0.0.5", "169.254.1.1", "0.0.0.0", "198.18.0.1",
                               "203.0.113.1", "198.18.0.255"}) {
@@ -287,7 +287,7 @@ TEST(Pierce, NothingToWhereNothingMayBeSent) {
   }
 }
 
-TEST(Pierce, FollowsTheParty) {
+TEST(NatPunch, FollowsTheParty) {
   Bench bench;
   bench.publish(offered());
   EXPECT_EQ(bench.run(0, kWhole).size(), 1U);
@@ -299,7 +299,7 @@ TEST(Pierce, FollowsTheParty) {
   EXPECT_EQ(destination_of(sent.begin()->second.frame).port.number(), 4444U);
 }
 
-TEST(Pierce, WaitsForTheNextHop) {
+TEST(NatPunch, WaitsForTheNextHop) {
   Bench bench;
   const IpAddress phone = IpAddress::v4(198, 18, 0, 77);
   const MacAddress mac{{0x02, 0, 0, 0, 0, 0x77}};
@@ -320,7 +320,7 @@ TEST(Pierce, WaitsForTheNextHop) {
   EXPECT_EQ(bench.counted(), 1U);
 }
 
-TEST(Pierce, NoBufferIsCounted) {
+TEST(NatPunch, NoBufferIsCounted) {
   Bench bench;
   bench.publish(offered());
   std::vector<rte_mbuf*> taken(Buffers::kCount);
@@ -332,12 +332,12 @@ TEST(Pierce, NoBufferIsCounted) {
 }
 
 // Far more offers than the table has room for: what is sent is bounded, what is not is counted.
-TEST(Pierce, AFloodOfOffers) {
+TEST(NatPunch, AFloodOfOffers) {
   Bench bench;
   constexpr std::uint16_t kOffers = 10'000;
   for (std::uint16_t i = 0; i < kOffers; ++i) {
     Path path = path_ab();
-    path.a.pierce = path.b.pierce = true;
+    path.a.nat_punch = path.b.nat_punch = true;
     path.a.local.port = path.b.local.port = UdpPort(static_cast<std::uint16_t>(10'000 + 2 * i));
     bench.publish(path);
   }
@@ -345,22 +345,22 @@ TEST(Pierce, AFloodOfOffers) {
   std::size_t total = 0;
   for (std::uint64_t ms = 0; ms < 20'000 && bench.due(after_ms(ms)); ++ms) {
     const auto sent = bench.look(after_ms(ms));
-    ASSERT_LE(sent.size(), Pierce::kMostAtOnce);
+    ASSERT_LE(sent.size(), NatPunch::kMostAtOnce);
     for (const Sent& each : sent) ++ports[source_of(each.frame).text()];
     total += sent.size();
   }
   const std::uint64_t refused = bench.lab.dropped(DropReason::pierce_full);
-  EXPECT_GE(ports.size(), Pierce::kCapacity * 9 / 10);
+  EXPECT_GE(ports.size(), NatPunch::kCapacity * 9 / 10);
   EXPECT_EQ(ports.size() + refused, 2U * kOffers);
-  EXPECT_EQ(total, ports.size() * Pierce::kTurns);
+  EXPECT_EQ(total, ports.size() * NatPunch::kTurns);
   EXPECT_EQ(bench.counted(), total);
   EXPECT_EQ(bench.lab.dropped(), refused);
   EXPECT_FALSE(bench.due(after_ms(30'000)));  // and there is room again
   bench.publish(offered(), after_ms(30'000));
-  EXPECT_EQ(bench.run(30'000, 40'000).size(), Pierce::kTurns);
+  EXPECT_EQ(bench.run(30'000, 40'000).size(), NatPunch::kTurns);
 }
 
-TEST(Pierce, ControlThreadsAddWhileTheWorkerLooks) {
+TEST(NatPunch, ControlThreadsAddWhileTheWorkerLooks) {
   Bench bench;
   constexpr unsigned kThreads = 3, kEach = 200;
   std::atomic<unsigned> running{kThreads};
@@ -382,7 +382,7 @@ TEST(Pierce, ControlThreadsAddWhileTheWorkerLooks) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(ports.size(), kThreads * kEach);
-  for (const auto& [port, packets] : ports) EXPECT_EQ(packets, Pierce::kTurns) << port;
+  for (const auto& [port, packets] : ports) EXPECT_EQ(packets, NatPunch::kTurns) << port;
   EXPECT_EQ(bench.lab.dropped(DropReason::pierce_full), 0U);
 }
 

@@ -2,7 +2,7 @@
 #pragma once
 
 // Packets of the relay's own to who has not been heard yet, so that the NATs and firewalls on the
-// way let the party's packets in (Side::pierce; the flag `pierce-NAT` of rtpengine).
+// way let the party's packets in (Side::nat_punch; the flag `pierce-NAT` of rtpengine).
 //
 // Theory of operation. Signalling adds the port of such a side after it has published its path. The
 // worker that does the housekeeping visits the ports in turn, a part of them about once a
@@ -40,7 +40,7 @@ struct rte_mempool;
 
 namespace millrace {
 
-class Pierce {
+class NatPunch {
  public:
   static constexpr std::size_t kCapacity = 8192;
   static constexpr unsigned kTurns = 8;
@@ -49,9 +49,10 @@ class Pierce {
   static_assert(kMostAtOnce <= TxBatch::kCapacity);
 
   // `links` in the order of their indexes; `pool` gives the packets. All outlive it.
-  Pierce(FlowTable& flows, std::span<Link* const> links, rte_mempool& pool);
+  NatPunch(FlowTable& flows, std::span<Link* const> links, rte_mempool& pool);
 
-  // The port of a side that was published with `pierce`. Any control thread, a port by one at once.
+  // The port of a side that was published with `nat_punch`. Any control thread, a port by one at
+  // once.
   void add(SlotIndex port);
 
   // ---- one worker --------------------------------------------------------------------------

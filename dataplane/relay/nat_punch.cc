@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "dataplane/relay/pierce.h"
+#include "dataplane/relay/nat_punch.h"
 
 #include <bit>
 #include <utility>
@@ -25,7 +25,7 @@ constexpr std::size_t kPerLook = 1024;  // words; so all of them in 8 ms
 constexpr std::size_t kWindow = 64;     // a port stands within this many words of its home
 
 std::size_t home_of(SlotIndex port) {
-  static_assert(Pierce::kCapacity == 1U << 13);
+  static_assert(NatPunch::kCapacity == 1U << 13);
   return port.value * 0x9e37'79b1U >> (32 - 13);
 }
 
@@ -55,14 +55,14 @@ std::size_t write_rtcp(std::byte* payload) {
 
 }  // namespace
 
-Pierce::Pierce(FlowTable& flows, std::span<Link* const> links, rte_mempool& pool)
+NatPunch::NatPunch(FlowTable& flows, std::span<Link* const> links, rte_mempool& pool)
     : flows_(flows),
       links_(links.begin(), links.end()),
       pool_(pool),
       look_pause_(flows.tsc_hz() / 1000),
       first_pause_(look_pause_ * static_cast<std::uint64_t>(kFirstPause.count())) {}
 
-void Pierce::add(SlotIndex port) {
+void NatPunch::add(SlotIndex port) {
   if (!awaits_packets(port)) return;
   const std::size_t home = home_of(port);
   const auto word = [&](std::size_t i) -> auto& { return ports_[(home + i) % kCapacity]; };
@@ -80,24 +80,24 @@ void Pierce::add(SlotIndex port) {
   refused_.fetch_add(1, kRelaxed);
 }
 
-void Pierce::release(std::size_t at) {
+void NatPunch::release(std::size_t at) {
   turns_[at] = {};
   ports_[at].store(0, std::memory_order_release);
   waiting_.fetch_sub(1, kRelaxed);
 }
 
-// Published with `pierce`, and neither port of the pair has heard the party.
-bool Pierce::awaits_packets(SlotIndex port) const {
+// Published with `nat_punch`, and neither port of the pair has heard the party.
+bool NatPunch::awaits_packets(SlotIndex port) const {
   const auto flags = static_cast<std::uint32_t>(flows_.slot(port).orders.head.load(kAcquire) >> 32);
-  if ((flags & (kActive | kPierce)) != (kActive | kPierce)) return false;
+  if ((flags & (kActive | kNatPunch)) != (kActive | kNatPunch)) return false;
   if ((flags & (kRtp | kRtcp)) == 0 || (flags & kSplitOff) != 0) return false;
   return flows_.slot(port.of_rtp()).seen.packets.load(kRelaxed) == 0 &&
          flows_.slot(port.of_rtcp()).seen.packets.load(kRelaxed) == 0;
 }
 
 // By the orders of the other side's slot, which say where packets leave for this party.
-bool Pierce::send(SlotIndex port, unsigned turn, Tsc now, std::span<TxBatch> tx,
-                  WorkerStats& stats) {
+bool NatPunch::send(SlotIndex port, unsigned turn, Tsc now, std::span<TxBatch> tx,
+                    WorkerStats& stats) {
   const std::optional<Orders> own = read_orders(flows_.slot(port).orders);
   if (!own || !own->has(kPeer)) return false;
   const std::optional<Orders> way = read_orders(flows_.slot(own->peer).orders);
@@ -128,7 +128,7 @@ bool Pierce::send(SlotIndex port, unsigned turn, Tsc now, std::span<TxBatch> tx,
   return true;
 }
 
-void Pierce::look(Tsc now, std::span<TxBatch> tx, WorkerStats& stats) {
+void NatPunch::look(Tsc now, std::span<TxBatch> tx, WorkerStats& stats) {
   next_look_ = Tsc{now.ticks + look_pause_};
   if (refused_.load(kRelaxed) != 0) {
     stats.drop(DropReason::pierce_full, refused_.exchange(0, kRelaxed));
