@@ -14,7 +14,7 @@ class ForkTest(RelayCase):
                 for tag, party in call.query()["tags"].items()}
 
     def loss(self, call):
-        """In percent, what the phones report of the caller's stream."""
+        """Loss of the caller's stream in percent, as reported by RTCP."""
         return call.query()["SSRC"][str(call.caller.ssrc)]["average MOS"]["packet loss"]
 
     def assert_counted(self, call, expected):
@@ -37,7 +37,7 @@ class ForkTest(RelayCase):
         self.assert_both_ways(caller, first)
         counts = self.packets(one)
         self.assertGreaterEqual(counts[one.to_tag], 20)
-        # The first phone loses a quarter of the caller's stream.
+        # The first phone reports 25 % loss of the caller's stream.
         for phone in (first, caller):
             phone.send_rtcp()
         receive(first.rtcp, 1, 1)
@@ -52,7 +52,7 @@ class ForkTest(RelayCase):
         first.send()
         self.assert_silent(receive(caller.rtp, 0.1), "the first phone is still relayed")
         stats = one.query()
-        self.assertEqual(self.loss(one), 25, "of the time that the first phone had the media")
+        self.assertEqual(self.loss(one), 25, "from before the fork moved the media")
         tags = stats["tags"]
         self.assertEqual(tags[one.to_tag]["subscriptions"], [])
         self.assertEqual(tags[two.to_tag]["subscriptions"],

@@ -29,7 +29,7 @@ def receiver_report(phone, about, lsr, delay, lost=0, jitter=0):
 
 
 def arrives(sock, data):
-    """Whether a datagram comes within two seconds, whatever comes before it."""
+    """True if `data` arrives within 2 s; ignores other datagrams."""
     deadline = time.monotonic() + 2
     while time.monotonic() < deadline:
         if any(packet.data == data for packet in receive(sock, 0.2, 1)):
@@ -55,7 +55,7 @@ class MediaTest(RelayCase):
         return call.query()["tags"][tag]["medias"][0]["streams"][component]
 
     def report(self, sender, reader, mux=False, waits=0.0, **figures):
-        """`sender` sends a sender report, which `reader` answers with a receiver report."""
+        """Exchanges a sender report of `sender` and a receiver report of `reader`, `waits` s later."""
         def pass_on(phone, other, data):
             (phone.send if mux else phone.send_rtcp)(data)
             self.assertTrue(arrives(other.rtp if mux else other.rtcp, data), "passes unchanged")
@@ -68,7 +68,7 @@ class MediaTest(RelayCase):
         pass_on(reader, sender, receiver_report(reader, sender, lsr, waited, **figures))
 
     def quality(self, call, phone):
-        """Of the stream that `phone` sends."""
+        """The average MOS of the stream that `phone` sends."""
         return call.query()["SSRC"][str(phone.ssrc)]["average MOS"]
 
     def test_query_reports_rtcp_quality(self):
@@ -100,7 +100,7 @@ class MediaTest(RelayCase):
         deleted = call.delete()
         self.assertEqual(deleted["SSRC"][str(caller.ssrc)]["average MOS"], average)
 
-    def test_quality_outlives_every_offer_of_the_call(self):
+    def test_quality_survives_reoffers_and_blocks(self):
         for mux in (False, True):
             with self.subTest(mux=mux):
                 caller, callee = self.phones()
@@ -126,12 +126,12 @@ class MediaTest(RelayCase):
                 for command in ("block media", "unblock media"):
                     self.command(command, call)
                     self.assertEqual(self.quality(call, caller), before, command)
-                # RTCP changes its ports.
+                # rtcp-mux toggles, so RTCP moves to other ports.
                 call.offer(caller.sdp(mux=not mux))
                 call.answer(callee.sdp(mux=not mux))
                 self.assertEqual(self.quality(call, caller), before, "mux")
                 self.assertGreaterEqual(call.query()["totals"]["RTCP"]["packets"], 0 if mux else 6,
-                                        "of the port that RTCP has left")
+                                        "packets on the former RTCP port")
                 deleted = call.delete()
                 self.assertEqual(deleted["SSRC"][str(caller.ssrc)]["average MOS"], before)
 
