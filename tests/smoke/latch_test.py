@@ -75,16 +75,16 @@ class LatchTest(RelayCase):
     def test_other_stream_from_the_same_address_does_not_relatch(self):
         """Carrier-grade NAT: the attacker shares the caller's address, not its SSRC."""
         call = self.call(self.ng)
-        neighbour = self.phone(self.bed.caller, CALLER)
-        neighbour.to = call.caller.to
+        stranger = self.phone(self.bed.caller, CALLER)
+        stranger.to = call.caller.to
         transfer(call.caller, call.callee, 10)
         for _ in range(300):
-            neighbour.ssrc, neighbour.sequence = random.getrandbits(32), random.getrandbits(16)
-            neighbour.send()
-        _, packets = transfer(neighbour, call.callee, 200, patience=0.1)
+            stranger.ssrc, stranger.sequence = random.getrandbits(32), random.getrandbits(16)
+            stranger.send()
+        _, packets = transfer(stranger, call.callee, 200, patience=0.1)
         self.assert_silent(packets)
         self.assert_received(*transfer(call.callee, call.caller))
-        self.assert_silent(receive(neighbour.rtp, 0.05))
+        self.assert_silent(receive(stranger.rtp, 0.05))
         self.assert_received(*transfer(call.caller, call.callee))
 
     def test_malformed_packets_are_dropped_and_never_latch(self):

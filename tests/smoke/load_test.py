@@ -227,7 +227,7 @@ class MillraceTest(LoadCase, RelayCase):
                               "--duration", 50)
         relayed = self.relayed()
         deadline = time.monotonic() + 20 * SLOWNESS
-        # The warm-up is 1 s of PACKETS: twice as many have been relayed after it.
+        # The warm-up relays PACKETS in 1 s. At twice as many the measurement has begun.
         while self.relayed() < relayed + 2 * PACKETS and time.monotonic() < deadline:
             time.sleep(0.05)
         generator.process.send_signal(signal.SIGINT)
@@ -327,7 +327,7 @@ class RtpengineTest(LoadCase, unittest.TestCase):
             try:
                 client.command("ping")
                 break
-            except OSError:  # not yet
+            except OSError:  # rtpengine is starting
                 self.assertLess(time.monotonic(), deadline, "rtpengine does not start")
                 time.sleep(0.05)
 
