@@ -82,17 +82,14 @@ class CallSchedule {
     }
   }
 
-  // A list is bounded, whatever `limit` a request has: each is one reply.
+  // Bounds a list whatever `limit` a request has: it is one reply, of at most 1 MiB since a Call-ID
+  // has at most kMaxName bytes.
   static constexpr std::size_t kMaxListed = 1024;
-  static constexpr std::size_t kMaxListedBytes = 1 << 20;
   [[nodiscard]] std::vector<std::string> call_ids(std::size_t limit, bool held_only) const {
     std::vector<std::string> ids;
-    std::size_t bytes = 0;
     visit([&](const CallPtr& call) {
       if (ids.size() == std::min(limit, kMaxListed)) return false;
       if (held_only && !call->is_held()) return true;
-      bytes += call->id().size();
-      if (bytes > kMaxListedBytes && !ids.empty()) return false;
       ids.emplace_back(call->id());
       return true;
     });
