@@ -301,6 +301,58 @@ TEST_F(CallTableTest, AListHasAtMost1024CallsWhateverItsLimit) {
   EXPECT_EQ(calls->summary(now).streams.at("audio"), made.size());
 }
 
+// Operations drawn at random over few calls: SDP with one to three medias, live or rejected, good
+// and bad addresses, branches, both directions, deletes with and without delay, time that passes.
+class Churn {
+ public:
+  Churn(Calls& calls, unsigned seed, Calls::Clock::time_point start)
+      : calls_(calls), random_(seed), now_(start) {}
+
+  void step() {
+    static constexpr std::array kCallIds = {"one", "two", "three", "four", "five", "six"};
+    static constexpr std::array kTags = {"A", "B", "C", "D"};
+    static constexpr std::array kBranches = {"", "", "b1", "b2"};
+    Request request;
+    request.call_id = kCallIds[dice(kCallIds.size())];
+    request.from_tag = kTags[dice(10) < 7 ? 0 : dice(kTags.size())];
+    request.to_tag = dice(3) == 0 ? "" : kTags[dice(10) < 7 ? 1 : dice(kTags.size())];
+    request.via_branch = kBranches[dice(kBranches.size())];
+    request.placement.to_interface = dice(8) == 0 ? "edge" : "";
+    const std::string body = sdp();
+    request.sdp = body;
+    const std::size_t roll = dice(100);
+    request.command = roll < 45   ? Command::offer
+                      : roll < 85 ? Command::answer
+                      : roll < 95 ? Command::remove
+                                  : Command::query;
+    request.removal.match_to_tag = dice(2) == 0;
+    request.new_branch = dice(4) == 0;
+    request.sip.provisional = dice(8) == 0;
+    request.sip.code = dice(6) == 0 ? 200 : 0;
+    if (dice(2) == 0) request.removal.delay = std::chrono::seconds(dice(3));
+    std::ignore = calls_.handle(request, now_);
+    now_ += std::chrono::milliseconds(dice(500));
+    if (dice(20) == 0) std::ignore = calls_.expire(now_);
+  }
+  [[nodiscard]] Calls::Clock::time_point now() const { return now_; }
+
+ private:
+  [[nodiscard]] std::size_t dice(std::size_t sides) { return random_() % sides; }
+  [[nodiscard]] std::string sdp() {
+    const std::string host = "198.18.0." + std::to_string(100 + dice(3));
+    std::string body = session(dice(12) == 0 ? "0.0.0.0" : dice(25) == 0 ? "198.18.0.10" : host);
+    for (std::size_t left = 1 + dice(3); left > 0; --left) {
+      const int port = dice(6) == 0 ? 0 : static_cast<int>(4000 + 2 * (dice(50)));
+      body += media("audio", port, dice(2) == 0 ? "a=rtcp-mux\r\n" : "");
+    }
+    return dice(50) == 0 ? body.substr(0, body.size() / 2) : body;
+  }
+
+  Calls& calls_;
+  std::mt19937 random_;
+  Calls::Clock::time_point now_;
+};
+
 TEST_F(CallTableTest, PortsReturnAfterAnyHistory) {
   config.interfaces[0].port_max = UdpPort(30099);  // small enough to run out at times
   config.timeouts.quarantine = 1s;
