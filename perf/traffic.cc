@@ -62,6 +62,31 @@ std::vector<Prefix> own_prefixes(const Families& families, std::size_t blocks) {
   return all;
 }
 
+constexpr std::uint32_t kStrangers = 0x6464c800;  // 100.100.200.0/21, behind the gateway
+
+// Admits parties and strangers and denies networks beside the strangers'.
+PeerPolicy policy(std::size_t entries) {
+  PeerPolicy result;
+  if (entries == 0) return result;
+  result.allow = {{IpAddress::v4(100, 64, 0, 0), 10}};
+  for (std::size_t i = 0; i + 1 < entries; ++i) {
+    result.deny.push_back({IpAddress::v4(100, 100, static_cast<std::uint8_t>(i), 0), 24});
+  }
+  return result;
+}
+
+// With spare addresses all share one block: each has its own 31 MB, and 200 would take 6 GB. Flows
+// are on the last address, whose slots are made last.
+SlotMemory memory_for(const TrafficKind& kind) {
+  if (kind.spare_addresses == 0) return huge_slot_memory();
+  return {.allocate =
+              [](std::size_t bytes) {
+                static void* const block = huge_slot_memory().allocate(bytes);
+                return block;
+              },
+          .release = [](void*) {}};
+}
+
 std::uint64_t tsc_hz() {
   start_eal();  // which finds it out
   return rte_get_tsc_hz();
@@ -110,7 +135,10 @@ void put_report(std::byte* at, std::uint16_t sequence) {
   words[0] = Be32(0x81c8'0000U | (kReport / 4 - 1));  // version 2, one block, SR
   words[1] = Be32(kSsrc);
   words[2] = Be32(sequence + 1U);  // of the time stamp
-  words[7] = Be32(kSsrc);          // the block's: fraction lost, last report and delay are 0
+  words[7] = Be32(kSsrc);          // the block's: fraction lost is 0
+  // It answers itself: the quality of a path's two flows is one, that of their pair of ports. So
+  // both legs are known, and each report is a complete sample.
+  words[11] = Be32((sequence + 1U) << 16);
   std::memcpy(at, words.data(), kReport);
 }
 
@@ -118,24 +146,31 @@ void put_report(std::byte* at, std::uint16_t sequence) {
 
 Traffic::Traffic(const TrafficKind& kind)
     : kind_(kind),
-      blocks_(blocks_for(kind.flows)),
+      blocks_(kind.spare_addresses + blocks_for(kind.flows)),
       link_(0, kMac, own_prefixes(kind.families, blocks_), MediaAddressId{0},
-            {own_network(Family::ipv4, kGateway), own_network(Family::ipv6, kGateway)}, tsc_hz()),
+            {own_network(Family::ipv4, kGateway), own_network(Family::ipv6, kGateway)}, tsc_hz(),
+            policy(kind.policy)),
       sequences_(kind.flows) {
   learn_gateways();
-  table_ = std::make_unique<FlowTable>(links(), tsc_hz(), huge_slot_memory());
+  table_ = std::make_unique<FlowTable>(links(), tsc_hz(), memory_for(kind));
   for (std::size_t i = 0; i < kind.flows; i += 2) publish(i);
   latch();
 }
 
+// The first ticks announce our own addresses: with many of them, gateways are asked for later.
 void Traffic::learn_gateways() {
   const Tsc now{rte_rdtsc()};
   for (const Family family : {kind_.families.even, kind_.families.odd}) {
     const IpAddress gateway = own_network(family, kGateway);
-    std::array<Solicitation, 64> requests;
     if (!link_.neighbors.resolve(gateway, now)) throw std::logic_error("no room for the gateway");
-    (void)link_.neighbors.tick(now, requests);
-    (void)link_.neighbors.learn(gateway, kGatewayMac, now);
+    bool known = false;
+    for (std::size_t ticks = 0; !known && ticks <= link_.addresses.size(); ++ticks) {
+      std::array<Solicitation, 64> requests;
+      (void)link_.neighbors.tick(now, requests);
+      known = link_.neighbors.learn(gateway, kGatewayMac, now);
+    }
+    if (!known) throw std::logic_error("the gateway is not known");
+    if (kind_.families.odd == kind_.families.even) break;
   }
 }
 
@@ -158,7 +193,7 @@ void Traffic::latch() {
 
 Flow Traffic::flow(std::size_t i) const {
   const Family family = i % 2 == 0 ? kind_.families.even : kind_.families.odd;
-  const std::size_t block = i / kFlowsPerAddress;
+  const std::size_t block = kind_.spare_addresses + i / kFlowsPerAddress;
   const std::size_t address = family == kind_.families.even ? block : blocks_ + block;
   const UdpPort port(static_cast<std::uint16_t>(kFirstPort + i % kFlowsPerAddress));
   return {.party = {party(family, static_cast<std::uint32_t>(i)),
@@ -227,6 +262,14 @@ void Traffic::fill_astray(rte_mbuf& packet, std::size_t i) {
   const std::size_t ip = ip_size(i % 2 == 0 ? kind_.families.even : kind_.families.odd);
   auto* const udp = rte_pktmbuf_mtod_offset(&packet, rte_udp_hdr*, kEtherSize + ip);
   udp->dst_port = Be16(kUnusedPort).raw();
+}
+
+void Traffic::fill_stranger(rte_mbuf& packet, std::size_t i) {
+  fill(packet, i);
+  auto* const ip = rte_pktmbuf_mtod_offset(&packet, rte_ipv4_hdr*, kEtherSize);
+  ip->src_addr = Be32(kStrangers + static_cast<std::uint32_t>(i) % 2048).raw();
+  ip->hdr_checksum = 0;
+  ip->hdr_checksum = ipv4_checksum(reinterpret_cast<const std::byte*>(ip));
 }
 
 void Traffic::fill(std::span<rte_mbuf* const> packets, Share& share) {

@@ -46,6 +46,8 @@ struct TrafficKind {
   std::size_t flows = 1000;
   Families families = kIpv4;
   Payload payload = Payload::rtp;
+  std::size_t spare_addresses = 0;  // media addresses that no flow uses
+  std::size_t policy = 0;           // entries of the interface's allow and deny
 };
 
 // The flows [first, first + count) and who draws among them: what one worker is sent.
@@ -76,6 +78,8 @@ class Traffic {
   void fill(rte_mbuf& packet, std::size_t i);
   // The same to a port where no flow is.
   void fill_astray(rte_mbuf& packet, std::size_t i);
+  // The same from an address that is no hint. Precondition: IPv4.
+  void fill_stranger(rte_mbuf& packet, std::size_t i);
   // Each packet becomes the next of a flow at random.
   void fill(std::span<rte_mbuf* const> packets, Share& share);
 
@@ -85,7 +89,7 @@ class Traffic {
   [[nodiscard]] static Side side(const Flow& flow);
 
   TrafficKind kind_;
-  std::size_t blocks_;  // media addresses of a family
+  std::size_t blocks_;  // media addresses of a family, spare ones first
   Link link_;
   Link* link_pointer_ = &link_;
   std::unique_ptr<FlowTable> table_;

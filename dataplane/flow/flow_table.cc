@@ -107,6 +107,7 @@ FlowTable::FlowTable(std::span<Link* const> links, std::uint64_t tsc_hz, SlotMem
     for (const Prefix& prefix : links[link]->addresses) {
       egress_.push_back({prefix.address, static_cast<std::uint16_t>(link)});
     }
+    filters_.emplace_back(*links[link], links);
   }
   blocks_.reserve(egress_.size());
   for (std::size_t i = 0; i < egress_.size(); ++i) {
@@ -131,18 +132,9 @@ FlowTable::~FlowTable() {
 }
 
 std::optional<DropReason> FlowTable::unreachable(SlotIndex index, const IpAddress& address) const {
-  const Link& link = *links_[egress(index).link];
-  const std::optional<IpAddress> inside = address.v4_inside();
-  const auto ours = [&](const Egress& own) {
-    return own.address == address || own.address == inside;
-  };
-  const auto reserves = [&](const Prefix& own) { return own.reserves(address); };
-  if (!address.is_sendable() || address.family() != egress(index).address.family() ||
-      std::ranges::any_of(egress_, ours) || std::ranges::any_of(link.networks, reserves)) {
-    return DropReason::source_invalid;
-  }
-  if (!link.peers.admits(address)) return DropReason::peer_denied;
-  return std::nullopt;
+  const Egress& own = egress(index);
+  if (address.family() != own.address.family()) return DropReason::source_invalid;
+  return filters_[own.link].refuses(address);
 }
 
 // What the rewrite of a packet changes, summed up: source (checked to be orders.source),

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "dataplane/flow/flow.h"
+#include "dataplane/flow/peer_filter.h"
 #include "dataplane/flow/quality.h"
 #include "dataplane/host/link.h"
 #include "dataplane/path.h"
@@ -134,8 +135,8 @@ class FlowTable {
   void detach(SlotIndex index, SlotIndex from);
   [[nodiscard]] std::optional<Endpoint> remote_of(SlotIndex index) const;
   [[nodiscard]] bool is_active(SlotIndex index) const;
-  // Why media may not go to or come from there: it cannot be sent to, is of the other family or our
-  // own (source_invalid), or the interface's policy denies it.
+  // Why media may not go to or come from there: it is of the other family, or
+  // PeerFilter::refuses().
   [[nodiscard]] std::optional<DropReason> unreachable(SlotIndex index,
                                                       const IpAddress& address) const;
   [[nodiscard]] std::optional<DropReason> judge(SlotIndex index, const Orders& orders,
@@ -149,6 +150,7 @@ class FlowTable {
 
   std::vector<Block> blocks_;
   std::vector<Egress> egress_;
+  std::vector<PeerFilter> filters_;  // by link
   std::vector<Link*> links_;
   std::uint64_t tsc_hz_;
   SlotMemory memory_;

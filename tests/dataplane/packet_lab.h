@@ -19,6 +19,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -266,12 +267,12 @@ inline std::vector<Sent> drain(std::span<TxBatch> tx) {
 
 class PacketLab {
  public:
-  // `mtu` of each link.
-  explicit PacketLab(std::array<std::size_t, 2> mtu = {1500, 1500})
+  // `mtu` of each link; `peers_b` is the policy of link 1.
+  explicit PacketLab(std::array<std::size_t, 2> mtu = {1500, 1500}, PeerPolicy peers_b = {})
       : link0_(0, kMac0, {Prefix{kLocalA.address, 24}, Prefix{kLocalA6.address, 64}},
                MediaAddressId{0}, {IpAddress::v4(198, 18, 0, 254), kRouterA6}, kHz),
         link1_(1, kMac1, {Prefix{kLocalB.address, 24}, Prefix{kLocalB6.address, 64}},
-               MediaAddressId{2}, {}, kHz),
+               MediaAddressId{2}, {}, kHz, std::move(peers_b)),
         links_{with_mtu(link0_, mtu[0]), with_mtu(link1_, mtu[1])},
         flows(links_, kHz, SlotMemory{recycle, give_back}),
         host(links_, Buffers::pool(), stats, kHz),

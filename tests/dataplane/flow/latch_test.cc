@@ -40,25 +40,26 @@ TEST_F(Latch, WorksOverIpv6AndAcross) {
 }
 
 TEST_F(Latch, ThePolicyOfTheInterfaceWinsOverHintAndOpenness) {
-  PeerPolicy& peers = lab.link(1).peers;
-  peers.deny = {Prefix::parse("203.0.113.16/28").value()};
+  path.b.remote = kPartyB;
+  PacketLab denying({1500, 1500},
+                    {.allow = {}, .deny = {Prefix::parse("203.0.113.16/28").value()}});
   for (const Latching latching : {Latching::restricted, Latching::open}) {
     path.b.latching = latching;
-    path.b.remote = kPartyB;
-    publish();
-    EXPECT_FALSE(a().destination) << "denied: nothing is sent there";
-    for (std::uint16_t i = 1; i < 5; ++i) EXPECT_FALSE(lab.from_b(rtp({.sequence = i})));
-    EXPECT_FALSE(b().latched);
+    denying.flows.publish(path, kStart);
+    EXPECT_FALSE(denying.flows.read(kPortA, kStart).destination) << "denied: nothing is sent there";
+    for (std::uint16_t i = 1; i < 5; ++i) EXPECT_FALSE(denying.from_b(rtp({.sequence = i})));
+    EXPECT_FALSE(denying.flows.read(kPortB, kStart).latched);
   }
-  EXPECT_EQ(lab.dropped(DropReason::peer_denied), 8U);
-  EXPECT_EQ(b().refused, 8U);
-  peers = {.allow = {Prefix::parse("203.0.113.0/24").value()}, .deny = {}};
-  publish();
-  EXPECT_FALSE(lab.from_b(rtp({}), kStart, kAttacker));
-  EXPECT_EQ(lab.dropped(DropReason::peer_denied), 9U);
+  EXPECT_EQ(denying.dropped(DropReason::peer_denied), 8U);
+  EXPECT_EQ(denying.flows.read(kPortB, kStart).refused, 8U);
+
+  PacketLab listing({1500, 1500}, {.allow = {Prefix::parse("203.0.113.0/24").value()}, .deny = {}});
+  listing.flows.publish(path, kStart);
+  EXPECT_FALSE(listing.from_b(rtp({}), kStart, kAttacker));
+  EXPECT_EQ(listing.dropped(DropReason::peer_denied), 1U);
   path.b.latching = Latching::restricted;
-  publish();
-  EXPECT_TRUE(lab.from_b(rtp({})));
+  listing.flows.publish(path, kStart);
+  EXPECT_TRUE(listing.from_b(rtp({})));
 }
 
 TEST_F(Latch, BroadcastAddressesOfTheNetworkAreNobody) {
