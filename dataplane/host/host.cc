@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 
 #include <rte_arp.h>
 #include <rte_icmp.h>
@@ -44,7 +45,12 @@ void write_arp(std::byte* frame, std::uint16_t operation, const MacAddress& from
 
 Host::Host(std::span<Link* const> links, rte_mempool& pool, WorkerStats& stats,
            std::uint64_t tsc_hz)
-    : links_(links.begin(), links.end()), pool_(pool), stats_(stats), tsc_hz_(tsc_hz) {}
+    : links_(links.begin(), links.end()), pool_(pool), stats_(stats), tsc_hz_(tsc_hz) {
+  for (const Link* link : links) {
+    for (const Prefix& own : link->addresses) own_.push_back({{link->nic, own.address}, link});
+  }
+  std::ranges::sort(own_, std::less(), &Own::first);
+}
 
 std::optional<DropReason> Host::receive(std::size_t nic, FrameKind kind, rte_mbuf& packet, Tsc now,
                                         TxBatch& tx) {
@@ -53,9 +59,9 @@ std::optional<DropReason> Host::receive(std::size_t nic, FrameKind kind, rte_mbu
 }
 
 const Link* Host::owner(std::size_t nic, const IpAddress& address) const {
-  const auto has = [&](const Link* link) { return link->nic == nic && link->owns(address); };
-  const auto found = std::ranges::find_if(links_, has);
-  return found == links_.end() ? nullptr : *found;
+  const OwnAddress wanted{nic, address};
+  const auto found = std::ranges::lower_bound(own_, wanted, std::less(), &Own::first);
+  return found == own_.end() || found->first != wanted ? nullptr : found->second;
 }
 
 // Every link that has asked.

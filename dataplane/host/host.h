@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "dataplane/host/link.h"
@@ -64,6 +65,10 @@ class Host {
   void send(const Link& link, const Solicitation& request, TxBatch& tx);
 
   std::vector<Link*> links_;
+  // Every address of ours, sorted: strangers choose how often it is asked for.
+  using OwnAddress = std::pair<std::size_t, IpAddress>;  // NIC
+  using Own = std::pair<OwnAddress, const Link*>;
+  std::vector<Own> own_;
   rte_mempool& pool_;
   WorkerStats& stats_;
   std::uint64_t tsc_hz_;

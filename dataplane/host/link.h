@@ -8,7 +8,6 @@
 // links in the order of configuration. Several links may be on one NIC: a packet belongs to the one
 // that has its address, and each has its own next hops.
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -31,11 +30,6 @@ struct Link {
         first(first_address),
         peers(std::move(policy)),
         neighbors(addresses, gateways, tsc_hz) {}
-
-  [[nodiscard]] bool owns(const IpAddress& address) const {
-    return std::ranges::any_of(addresses,
-                               [&](const Prefix& own) { return own.address == address; });
-  }
 
   std::size_t nic;         // NICs are numbered in the order of configuration
   MacAddress mac;          // the NIC's
