@@ -115,7 +115,8 @@ relayed('T.38 on an opaque path', 'opaque', bytes.fromhex('00000601c0018000'))
 relayed('any first byte on an opaque path', 'opaque', b'\xff\x00')
 relayed('empty datagram on an opaque path', 'opaque', b'', padding=b'\0' * 18)
 relayed('SRTP with padding bit, ciphertext at the end', 'rtp encrypted', rtp(first=0xa0))
-relayed('a jumbo datagram', 'rtp', rtp(rest=b'\x33' * 1900))
+relayed('the longest datagram that fits the MTU', 'rtp', rtp(rest=b'\x33' * 1460))
+dropped('a jumbo datagram', 'rtp', 'mtu_exceeded', rtp(rest=b'\x33' * 1900))
 # The outgoing UDP checksum is zero, which is sent as all ones.
 for word in range(0x10000):
     probe = rtp(rest=struct.pack('!H', word) + b'\0' * 18)
