@@ -152,13 +152,15 @@ TEST_F(MainTest, CheckReportsWhatThisMachineLacks) {
                  config("owner = 'nosuch-user'\n"
                         "[[interface]]\nname = 'b'\ndevice = 'net_foo0'\n"
                         "addresses = ['198.18.1.5/24']\n")});
-  EXPECT_EQ(wrong.read_all(),
-            "millrace: interface 'b': device 'net_foo0': DPDK has no driver of this name; write "
-            "net_af_packet0, net_af_xdp0, net_memif0, net_tap0, net_vhost0 or net_virtio_user0, or "
-            "a PCI address as in 'lspci -D'\n"
-            "millrace: control socket " +
-                socket_path() +
-                ": owner 'nosuch-user': no such user; create it or correct owner\n");
+  EXPECT_EQ(
+      wrong.read_all(),
+      "millrace: mbufs: 4096 packet buffers are too few for 2 devices and 1 workers; at least "
+      "4608\n"
+      "millrace: interface 'b': device 'net_foo0': DPDK has no driver of this name; write "
+      "net_af_packet0, net_af_xdp0, net_memif0, net_tap0, net_vhost0 or net_virtio_user0, or "
+      "a PCI address as in 'lspci -D'\n"
+      "millrace: control socket " +
+          socket_path() + ": owner 'nosuch-user': no such user; create it or correct owner\n");
   EXPECT_EQ(wrong.exit_status(), 2);
   EXPECT_FALSE(std::filesystem::exists(socket_path()));
 }

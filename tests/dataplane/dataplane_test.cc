@@ -291,7 +291,7 @@ TEST(DataplaneDeathTest, LeavesTheWorkersTheirCores) {
 TEST(DataplaneDeathTest, TellsWhatADeviceRefuses) {
   const DataplaneConfig config = config_with("net_nosuchdriver0", 1);
   EXPECT_EXIT(started(config), testing::ExitedWithCode(3),
-              "device 'net_nosuchdriver0': cannot be opened as");
+              "device 'net_nosuchdriver0': DPDK has no driver of this name; write net_af_packet0");
 }
 
 TEST(DataplaneDeathTest, RefusesADeviceWithTooFewQueues) {

@@ -12,13 +12,15 @@ namespace millrace {
 namespace {
 
 TEST(Config, InterfaceIdentity) {
-  const std::string head = "[[interface]]\n";
+  const std::string head = "[[interface]]\n", addresses = "addresses = ['198.18.0.5/24']\n";
   EXPECT_EQ(error_of(File{.interface = head}),
-            "m.toml:3:1: [[interface]] lacks 'name'; write name = \"public\"");
-  EXPECT_EQ(error_of(File{.interface = head + "name = ''\n"}),
+            "m.toml:3:1: [[interface]] lacks 'name'; write name = \"public\"\n"
+            "m.toml:3:1: [[interface]] lacks 'device'; write device = \"0000:3b:00.0\"\n"
+            "m.toml:3:1: [[interface]] lacks 'addresses'; write addresses = [\"192.0.2.1/24\"]");
+  EXPECT_EQ(error_of(File{.interface = head + "name = ''\ndevice = 'net_null0'\n" + addresses}),
             "m.toml:4:8: name is empty; leave it out or fill it");
   EXPECT_EQ(
-      error_of(File{.interface = head + "name = 'a'\ndevice = 'eth0'\n"}),
+      error_of(File{.interface = head + "name = 'a'\ndevice = 'eth0'\n" + addresses}),
       "m.toml:5:10: device 'eth0' is neither a PCI address nor a DPDK virtual device; for the "
       "kernel's interface eth0 write \"net_af_packet0,iface=eth0\"");
   const auto second = [](const std::string& keys) {
