@@ -24,7 +24,7 @@ TEST(Config, InterfaceIdentity) {
       "m.toml:5:10: device 'eth0' is neither a PCI address nor a DPDK virtual device; for the "
       "kernel's interface eth0 write \"net_af_packet0,iface=eth0\"");
   const auto second = [](const std::string& keys) {
-    return interface_error("[[interface]]\n" + keys);
+    return interface_error("[[interface]]\n" + keys + "\naddresses = ['198.18.1.5/24']");
   };
   EXPECT_EQ(second("name = 'a'\ndevice = 'net_null1'"),
             "m.toml:8:8: interface name 'a' is taken; names must differ");
@@ -34,7 +34,8 @@ TEST(Config, InterfaceIdentity) {
   File same_kernel_interface;
   same_kernel_interface.interface =
       "[[interface]]\nname='a'\ndevice='net_af_packet0,iface=x'\naddresses=['198.18.0.5/24']\n"
-      "[[interface]]\nname='b'\ndevice='net_af_packet1,iface=x,qpairs=2'\n";
+      "[[interface]]\nname='b'\ndevice='net_af_packet1,iface=x,qpairs=2'\n"
+      "addresses=['198.18.1.5/24']\n";
   EXPECT_EQ(error_of(same_kernel_interface).substr(0, 13), "m.toml:9:8: d");
 }
 
