@@ -13,46 +13,18 @@ constexpr std::uint8_t kAdvertise = 136;
 const IpAddress kNobody;
 const IpAddress kGroupOfA = solicited_node_group(kLocalA6.address);
 
-Bytes bytes_of(const IpAddress& address) {
-  Bytes out;
-  for (const std::uint8_t b : address.bytes()) out.push_back(std::byte{b});
-  return out;
-}
-
-Bytes option(int type, const MacAddress& mac) {
-  Bytes out = test::bytes_of({type, 1});
-  for (const std::uint8_t b : mac.bytes) out.push_back(std::byte{b});
-  return out;
-}
-
-// An ICMPv6 message in its packet, with its checksum.
-Bytes icmp(const IpAddress& from, const IpAddress& to, Bytes message, std::uint8_t hops = 255) {
-  Bytes pseudo = bytes_of(from) + bytes_of(to) + Bytes(8, std::byte{0});
-  put16(pseudo, 34, message.size());
-  pseudo[39] = std::byte{58};
-  put16(message, 2, 0);
-  const std::uint16_t sum = checksum(pseudo + message);
-  std::memcpy(message.data() + 2, &sum, 2);
-  return ipv6(from, to, 58, message, hops);
-}
-
-Bytes discovery(std::uint8_t type, std::uint8_t flags, const IpAddress& target,
-                const Bytes& options) {
-  return test::bytes_of({type, 0, 0, 0, flags, 0, 0, 0}) + bytes_of(target) + options;
-}
-
 // A asks for `target` by its group.
 Bytes solicitation(const IpAddress& target, const IpAddress& from = kPartyA6.address,
                    std::uint8_t hops = 255) {
   const IpAddress group = solicited_node_group(target);
   const Bytes options = from.is_unspecified() ? Bytes{} : option(1, kMacA);
   return ethernet(group_mac(group), kMacA, 0x86dd,
-                  icmp(from, group, discovery(kSolicit, 0, target, options), hops));
+                  icmp6(from, group, discovery(kSolicit, 0, target, options), hops));
 }
 
 Bytes advertisement(const IpAddress& of, const Bytes& options, std::uint8_t flags = 0x60,
                     const IpAddress& to = kLocalA6.address) {
-  return ethernet(kMac0, kMacA, 0x86dd, icmp(of, to, discovery(kAdvertise, flags, of, options)));
+  return ethernet(kMac0, kMacA, 0x86dd, icmp6(of, to, discovery(kAdvertise, flags, of, options)));
 }
 
 Bytes echo(const IpAddress& from, const IpAddress& to, std::size_t payload = 32,
@@ -60,7 +32,7 @@ Bytes echo(const IpAddress& from, const IpAddress& to, std::size_t payload = 32,
   Bytes message(8 + payload, std::byte{0x61});
   message[0] = std::byte{type};
   message[1] = std::byte{0};
-  return icmp(from, to, message, hops);
+  return icmp6(from, to, message, hops);
 }
 Bytes ping(const IpAddress& from, const IpAddress& to, std::size_t payload = 32) {
   return ethernet(kMac0, kMacA, 0x86dd, echo(from, to, payload));
@@ -70,16 +42,16 @@ TEST(HostNd, AnswersForItsOwnAddresses) {
   PacketLab lab;
   const Bytes expected =
       ethernet(kMacA, kMac0, 0x86dd,
-               icmp(kLocalA6.address, kPartyA6.address,
-                    discovery(kAdvertise, 0x60, kLocalA6.address, option(2, kMac0))));
+               icmp6(kLocalA6.address, kPartyA6.address,
+                     discovery(kAdvertise, 0x60, kLocalA6.address, option(2, kMac0))));
   const auto reply = lab.receive(0, solicitation(kLocalA6.address));
   ASSERT_TRUE(reply);
   EXPECT_EQ(reply->link, 0U);
   EXPECT_EQ(reply->frame, expected);
   // A unicast probe need not tell a MAC; the frame does.
   const auto probe = lab.receive(0, ethernet(kMac0, kMacA, 0x86dd,
-                                             icmp(kPartyA6.address, kLocalA6.address,
-                                                  discovery(kSolicit, 0, kLocalA6.address, {}))));
+                                             icmp6(kPartyA6.address, kLocalA6.address,
+                                                   discovery(kSolicit, 0, kLocalA6.address, {}))));
   ASSERT_TRUE(probe);
   EXPECT_EQ(probe->frame, expected);
   EXPECT_TRUE(lab.receive(0, solicitation(kLocalA6.address, v6("fe80::fe")))) << "the router asks";
@@ -92,8 +64,8 @@ TEST(HostNd, DefendsItsAddressAgainstWhoeverWantsIt) {
   ASSERT_TRUE(reply);
   EXPECT_EQ(reply->frame,
             ethernet(group_mac(kAllNodes), kMac0, 0x86dd,
-                     icmp(kLocalA6.address, kAllNodes,
-                          discovery(kAdvertise, 0x20, kLocalA6.address, option(2, kMac0)))));
+                     icmp6(kLocalA6.address, kAllNodes,
+                           discovery(kAdvertise, 0x20, kLocalA6.address, option(2, kMac0)))));
 }
 
 TEST(HostNd, IsSilentForOthers) {
@@ -115,38 +87,38 @@ TEST(HostNd, MalformedIsRefused) {
   const IpAddress& a = kPartyA6.address;
   const IpAddress& own = kLocalA6.address;
   for (const int hops : {0, 1, 64, 254}) {
-    EXPECT_TRUE(refused(icmp(a, kGroupOfA, discovery(kSolicit, 0, own, option(1, kMacA)),
-                             static_cast<std::uint8_t>(hops)),
+    EXPECT_TRUE(refused(icmp6(a, kGroupOfA, discovery(kSolicit, 0, own, option(1, kMacA)),
+                              static_cast<std::uint8_t>(hops)),
                         DropReason::nd_malformed))
         << "from beyond the link";
   }
-  Bytes corrupt = icmp(a, kGroupOfA, discovery(kSolicit, 0, own, option(1, kMacA)));
+  Bytes corrupt = icmp6(a, kGroupOfA, discovery(kSolicit, 0, own, option(1, kMacA)));
   corrupt.back() ^= std::byte{1};
   EXPECT_TRUE(refused(corrupt, DropReason::icmp_malformed));
   Bytes code = discovery(kSolicit, 0, own, {});
   code[1] = std::byte{1};
-  EXPECT_TRUE(refused(icmp(a, kGroupOfA, code), DropReason::nd_malformed));
-  EXPECT_TRUE(
-      refused(icmp(a, kGroupOfA, discovery(kSolicit, 0, kGroupOfA, {})), DropReason::nd_malformed));
-  EXPECT_TRUE(refused(icmp(kAllNodes, kGroupOfA, discovery(kSolicit, 0, own, {})),
+  EXPECT_TRUE(refused(icmp6(a, kGroupOfA, code), DropReason::nd_malformed));
+  EXPECT_TRUE(refused(icmp6(a, kGroupOfA, discovery(kSolicit, 0, kGroupOfA, {})),
+                      DropReason::nd_malformed));
+  EXPECT_TRUE(refused(icmp6(kAllNodes, kGroupOfA, discovery(kSolicit, 0, own, {})),
                       DropReason::nd_malformed));
   EXPECT_TRUE(
-      refused(icmp(kNobody, own, discovery(kSolicit, 0, own, {})), DropReason::nd_malformed))
+      refused(icmp6(kNobody, own, discovery(kSolicit, 0, own, {})), DropReason::nd_malformed))
       << "duplicate address detection asks the group";
-  EXPECT_TRUE(refused(icmp(kNobody, kGroupOfA, discovery(kSolicit, 0, own, option(1, kMacA))),
+  EXPECT_TRUE(refused(icmp6(kNobody, kGroupOfA, discovery(kSolicit, 0, own, option(1, kMacA))),
                       DropReason::nd_malformed));
   for (const Bytes& options : {test::bytes_of({1, 0, 0, 0, 0, 0, 0, 0}), test::bytes_of({1}),
                                test::bytes_of({1, 2, 0, 0, 0, 0, 0, 0})}) {
-    EXPECT_TRUE(refused(icmp(a, kGroupOfA, discovery(kSolicit, 0, own, options)),
+    EXPECT_TRUE(refused(icmp6(a, kGroupOfA, discovery(kSolicit, 0, own, options)),
                         DropReason::nd_malformed));
   }
   const MacAddress group{{0x33, 0x33, 0, 0, 0, 1}};
-  EXPECT_TRUE(refused(icmp(a, kGroupOfA, discovery(kSolicit, 0, own, option(1, group))),
+  EXPECT_TRUE(refused(icmp6(a, kGroupOfA, discovery(kSolicit, 0, own, option(1, group))),
                       DropReason::nd_malformed));
   const Bytes whole = discovery(kSolicit, 0, own, option(1, kMacA));
   for (std::size_t n = 8; n < 24; ++n) {
     const Bytes prefix(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(n));
-    EXPECT_TRUE(refused(icmp(a, kGroupOfA, prefix), DropReason::nd_malformed)) << n;
+    EXPECT_TRUE(refused(icmp6(a, kGroupOfA, prefix), DropReason::nd_malformed)) << n;
   }
 }
 
@@ -162,7 +134,7 @@ TEST(HostNd, ResolvesANextHopAndThenForwards) {
   const IpAddress group = solicited_node_group(kRouterA6);
   const Bytes question =
       ethernet(group_mac(group), kMac0, 0x86dd,
-               icmp(kLocalA6.address, group, discovery(kSolicit, 0, kRouterA6, option(1, kMac0))));
+               icmp6(kLocalA6.address, group, discovery(kSolicit, 0, kRouterA6, option(1, kMac0))));
   bool asked = false;
   for (const Sent& sent : lab.housekeep(after_ms(1000))) {
     asked = asked || (sent.link == 0 && sent.frame == question);
@@ -197,12 +169,12 @@ TEST(HostNd, AClaimOfAnotherMacIsLookedInto) {
     return ethernet(to == kLocalA6.address ? kMac0 : group_mac(to), kMacB, 0x86dd, packet);
   };
   const Bytes unsolicited =
-      from_b(kAllNodes, icmp(a, kAllNodes, discovery(kAdvertise, 0x20, a, option(2, kMacB))));
+      from_b(kAllNodes, icmp6(a, kAllNodes, discovery(kAdvertise, 0x20, a, option(2, kMacB))));
   const Bytes question = from_b(
-      kGroupOfA, icmp(a, kGroupOfA, discovery(kSolicit, 0, kLocalA6.address, option(1, kMacB))));
+      kGroupOfA, icmp6(a, kGroupOfA, discovery(kSolicit, 0, kLocalA6.address, option(1, kMacB))));
   const Bytes answer =
       from_b(kLocalA6.address,
-             icmp(a, kLocalA6.address, discovery(kAdvertise, 0x60, a, option(2, kMacB))));
+             icmp6(a, kLocalA6.address, discovery(kAdvertise, 0x60, a, option(2, kMacB))));
   const Bytes message = discovery(kSolicit, 0, a, option(1, kMac0));
   const IpAddress group = solicited_node_group(a);
   for (const Bytes& claim : {unsolicited, question, answer}) {
@@ -211,11 +183,11 @@ TEST(HostNd, AClaimOfAnotherMacIsLookedInto) {
     (void)lab.receive(0, claim, after_ms(1100));
     const auto probe = lab.housekeep(after_ms(1100));
     ASSERT_EQ(probe.size(), 1U);
-    EXPECT_EQ(probe[0].frame, ethernet(kMacA, kMac0, 0x86dd, icmp(kLocalA6.address, a, message)));
+    EXPECT_EQ(probe[0].frame, ethernet(kMacA, kMac0, 0x86dd, icmp6(kLocalA6.address, a, message)));
     const auto search = lab.housekeep(after_ms(1400));
     ASSERT_EQ(search.size(), 1U);
     EXPECT_EQ(search[0].frame,
-              ethernet(group_mac(group), kMac0, 0x86dd, icmp(kLocalA6.address, group, message)));
+              ethernet(group_mac(group), kMac0, 0x86dd, icmp6(kLocalA6.address, group, message)));
     EXPECT_FALSE(lab.receive(0, answer, after_ms(1401)));
     lab.flows.publish(path_ab(Family::ipv6, Family::ipv6), after_ms(1402));
     EXPECT_EQ(lab.from_b(rtp({}), after_ms(1402), kPartyB6)->frame[5], std::byte{0x0b})
@@ -227,8 +199,8 @@ TEST(HostNd, AnnouncesItsAddresses) {
   PacketLab lab;
   const Bytes announcement =
       ethernet(group_mac(kAllNodes), kMac1, 0x86dd,
-               icmp(kLocalB6.address, kAllNodes,
-                    discovery(kAdvertise, 0x20, kLocalB6.address, option(2, kMac1))));
+               icmp6(kLocalB6.address, kAllNodes,
+                     discovery(kAdvertise, 0x20, kLocalB6.address, option(2, kMac1))));
   int times = 0;  // the first round was the bench's own, when it introduced the parties
   for (std::uint64_t ms = 0; ms < 10'000; ms += 100) {
     for (const Sent& sent : lab.housekeep(after_ms(ms))) {

@@ -6,22 +6,6 @@
 namespace millrace::test {
 namespace {
 
-Bytes arp(std::uint16_t operation, const MacAddress& sender_mac, const IpAddress& sender,
-          const MacAddress& target_mac, const IpAddress& target) {
-  Bytes out = bytes_of({0, 1, 8, 0, 6, 4, 0, operation});
-  const auto mac = [&](const MacAddress& m) {
-    for (const std::uint8_t b : m.bytes) out.push_back(std::byte{b});
-  };
-  const auto ip = [&](const IpAddress& a) {
-    for (std::size_t i = 12; i < 16; ++i) out.push_back(std::byte{a.bytes()[i]});
-  };
-  mac(sender_mac);
-  ip(sender);
-  mac(target_mac);
-  ip(target);
-  return out;
-}
-
 Bytes echo(std::size_t payload, std::uint8_t type = 8) {
   Bytes out(8 + payload, std::byte{0x61});
   out[0] = static_cast<std::byte>(type);
