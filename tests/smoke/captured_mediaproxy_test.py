@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Kamailio's mediaproxy module repeats the captures of tests/data/mediaproxy."""
 
+import pathlib
 import re
 import signal
 import time
@@ -110,10 +111,16 @@ class CapturedMediaproxyTest(CapturedCase):
             self.relay.start()
         self.relay.check_stop()
 
+    def all_threads_stopped(self):
+        """SIGSTOP is asynchronous: a running thread may still reply after kill() has returned."""
+        threads = pathlib.Path(f"/proc/{self.relay.process.pid}/task").glob("*/status")
+        return all("State:\tT" in thread.read_text() for thread in threads)
+
     def test_mediaproxy_slow(self):
         """A relay that replies after the module's timeout: its late replies are ignored."""
         self.start(USE, tapped=False)
         self.relay.process.send_signal(signal.SIGSTOP)
+        self.wait_for(self.all_threads_stopped, "the stop of all threads")
         asked = time.monotonic()
         self.assertEqual(self.make_call("use"), tuple(sdps()))
         self.assertGreater(time.monotonic() - asked, 0.5)  # mediaproxy_timeout

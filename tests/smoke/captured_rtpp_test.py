@@ -20,6 +20,8 @@ MODPARAM
     reply='PRIORITY rtpproxy_answer("cor"); LOG;', bye="rtpproxy_destroy(); LOG;")
 PRIORITY_AVP = 'modparam("rtpproxy", "ice_candidate_priority_avp", "$avp(ice_priority)")'
 BRANCHES = """
+# One worker: rtpproxy_stream2uac() finds no relay in a process that has made no offer before.
+children=1
 loadmodule "rtpproxy.so"
 modparam("rtpproxy", "rtpproxy_sock", "RELAY")
 modparam("rtpproxy", "timeout_socket", "unix:/run/notify.sock")
