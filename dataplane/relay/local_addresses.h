@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The own addresses on a NIC, to be found by what a packet is addressed to: the four bytes of an
-// IPv4 address, or the two words of an IPv6 one. Open addressing, less than half full.
+// The local addresses of a NIC, looked up by the destination address of each packet: the four bytes
+// of an IPv4 address, or the two words of an IPv6 one. A hash table with open addressing, less than
+// half full, made at start and never changed. The first entry almost always decides, so only that
+// look-up is inlined.
 
 #include <array>
 #include <bit>
@@ -20,7 +22,7 @@
 
 namespace millrace {
 
-// As in a packet. Zero is nobody's address.
+// As in a packet. Zero is no host's address.
 template <Family F>
 using AddressKey =
     std::conditional_t<F == Family::ipv4, std::uint32_t, std::array<std::uint64_t, 2>>;
@@ -47,33 +49,43 @@ template <Family F>
 class LocalAddresses {
  public:
   using Key = AddressKey<F>;
-  struct Place {
+  // The size is a power of two: a hash is made a byte offset by one shift and one mask.
+  struct alignas(F == Family::ipv4 ? 16 : 32) Entry {
     Key key{};
-    Slot* slots = nullptr;  // of that address; null = nothing here
+    Slot* slots = nullptr;  // of that address; null = empty
   };
   // By value: a burst keeps it in registers.
   struct Index {
-    const Place* places;
-    std::size_t mask;
-    unsigned shift;
+    const Entry* entries;
+    unsigned shift;  // leaves a byte offset, and bits below the entry's size
 
-    // Whether it is one of the addresses, and its slots. No key is found at the first place that is
-    // tried if there is nothing: that place has a key that belongs elsewhere.
+    // Whether `key` is a local address, and its slots. The key of an empty first entry never
+    // matches: it hashes elsewhere.
     [[nodiscard, gnu::always_inline]] bool find(const Key& key, Slot*& found) const {
-      std::size_t at = detail::hash(key) >> shift;
-      found = places[at].slots;
-      if (detail::same(places[at].key, key)) [[likely]]
+      const std::size_t offset = (detail::hash(key) >> shift) & -sizeof(Entry);
+      const auto* entry =
+          reinterpret_cast<const Entry*>(reinterpret_cast<const std::byte*>(entries) + offset);
+      found = entry->slots;
+      if (detail::same(entry->key, key)) [[likely]]
         return true;
-      while (found != nullptr && !detail::same(places[at].key, key)) {
-        at = (at + 1) & mask;
-        found = places[at].slots;
-      }
+      found = find_further(entries, shift, key);
       return found != nullptr;
+    }
+
+   private:
+    // Static: a call of a member would keep the index in memory.
+    [[nodiscard, gnu::noinline, gnu::cold]] static Slot* find_further(const Entry* entries,
+                                                                      unsigned shift, Key key) {
+      const std::size_t mask = (std::size_t{1} << (32 - shift)) / sizeof(Entry) - 1;
+      std::size_t at = (detail::hash(key) >> shift) / sizeof(Entry);
+      while (entries[at].slots != nullptr && !detail::same(entries[at].key, key))
+        at = (at + 1) & mask;
+      return entries[at].slots;
     }
   };
 
   LocalAddresses(std::span<Link* const> links, std::size_t nic, const FlowTable& flows) {
-    std::vector<Place> all;
+    std::vector<Entry> all;
     for (const Link* link : links) {
       for (std::size_t i = 0; link->nic == nic && i < link->addresses.size(); ++i) {
         const IpAddress& address = link->addresses[i].address;
@@ -84,22 +96,22 @@ class LocalAddresses {
       }
     }
     const std::size_t size = std::bit_ceil(2 * all.size() + 2);
-    places_.resize(size);  // zero belongs to the first place,
-    places_[0].key = kElsewhere;
-    shift_ = 32 - static_cast<unsigned>(std::countr_zero(size));
-    for (const Place& own : all) {
-      std::size_t at = detail::hash(own.key) >> shift_;
-      while (places_[at].slots != nullptr) at = (at + 1) % size;
-      places_[at] = own;
+    entries_.resize(size);  // zero hashes to the first entry,
+    entries_[0].key = kElsewhere;
+    shift_ = 32 - static_cast<unsigned>(std::countr_zero(size * sizeof(Entry)));
+    for (const Entry& own : all) {
+      std::size_t at = (detail::hash(own.key) >> shift_) / sizeof(Entry);
+      while (entries_[at].slots != nullptr) at = (at + 1) % size;
+      entries_[at] = own;
     }
   }
 
-  [[nodiscard]] Index index() const { return {places_.data(), places_.size() - 1, shift_}; }
+  [[nodiscard]] Index index() const { return {entries_.data(), shift_}; }
 
  private:
   static constexpr Key kElsewhere{1};  // and this to one in the upper half
 
-  std::vector<Place> places_;
+  std::vector<Entry> entries_;
   unsigned shift_;
 };
 
