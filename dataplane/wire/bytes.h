@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// Values in the bytes of a packet.
+// Unaligned loads and stores of packet bytes.
 //
-// The fields of a header lie wherever the packet begins, so they are copied, never pointed at; the
-// compiler makes one load or store of each copy. load() and store() keep bytes as they are on the
-// wire, in integers, in Be16 and Be32, or in a header's struct as a whole; load_be16() and
-// load_be32() yield numbers. Nothing is checked here: the bytes are there, as whoever calls has
-// found by the packet's length.
-// All are inlined at once: g++ takes a branch with a call in it for the less likely one and moves
-// it aside, and does so before it inlines others.
+// Header fields may be unaligned, so they are copied, never accessed by pointer. The compiler turns
+// each copy into one load or store. load() and store() keep network byte order: in integers, in
+// Be16 and Be32, or in a whole header struct. load_be16() and load_be32() return host order.
+// Nothing is checked here: the caller must have checked the packet's length.
+// All functions are always_inline: g++ predicts a branch that contains a call as unlikely and moves
+// it out of line, and does so before it inlines other functions.
 
 #include <cstddef>
 #include <cstdint>

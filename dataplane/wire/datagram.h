@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// A datagram that is not relayed but made here: the headers in front of its payload.
+// Writes the headers of a datagram that the relay itself sends.
 //
-// Ethernet, IPv4 without options or IPv6, and UDP with its checksum, which is never zero: over IPv6
-// it must be there (RFC 8200 section 8.1), and over IPv4 zero would say that there is none
-// (RFC 768). The packet is an atomic one (RFC 6864): no identification, don't fragment.
+// Ethernet, IPv4 without options or IPv6, and UDP. The UDP checksum is never zero: IPv6 requires
+// one (RFC 8200 section 8.1), and over IPv4 zero means "no checksum" (RFC 768). The packet is an
+// atomic datagram (RFC 6864): identification 0, DF set.
 
 #include <cstddef>
 
@@ -13,13 +13,13 @@
 
 namespace millrace {
 
-// Between whom a frame passes.
+// Source and destination MAC address of a frame.
 struct Macs {
   MacAddress from, to;
 };
 
-// `frame` holds `payload` bytes behind the headers' room (udp_headers in frame.h), and both
-// endpoints are of one family. Returns the frame's length in bytes.
+// Preconditions: `frame` has `payload` bytes at offset udp_headers() (frame.h), and both endpoints
+// are of one family. Returns the frame's length in bytes.
 std::size_t write_datagram(std::byte* frame, const Macs& macs, const Endpoint& from,
                            const Endpoint& to, std::size_t payload);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// MAC addresses in DPDK's form, and what every frame that the relay writes itself shares: its TTL
-// and its length.
+// Conversion of MAC addresses to and from DPDK's type; TTL and mbuf length of frames that the relay
+// itself writes.
 
 #include <algorithm>
 #include <cstddef>

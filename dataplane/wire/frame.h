@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// What a frame is, from Ethernet to UDP.
+// Classifies and validates received frames, from Ethernet to UDP.
 //
-// classify() looks at every header field that could make a later step read the wrong bytes, before
-// it is read: the frame's length, address, ethertype, the IP header without options or extension
-// headers, its length, fragmentation, checksum, TTL and the UDP length. A frame it calls `udp` is
-// exactly Ethernet (14), IPv4 (20), UDP (8) and a payload of known length, one it calls `udp6` the
-// same with IPv6 (40), so offsets are constants. Most frames are datagrams to us and nothing but;
-// PlainDatagram knows these at a glance.
+// classify() checks every header field that could make a later step read the wrong bytes: the
+// frame's length, destination MAC, ethertype, the IP header (no options, no extension headers), its
+// length, fragmentation, checksum, TTL and the UDP length. A frame of class `udp` is exactly
+// Ethernet (14 bytes), IPv4 (20), UDP (8) and a payload of known length. Class `udp6` is the same
+// with IPv6 (40). So all offsets are constants. PlainDatagram is the fast path: it accepts the most
+// common datagrams with one vector compare.
 
 #include <immintrin.h>
 #include <netinet/in.h>
@@ -46,10 +46,10 @@ inline constexpr std::size_t kUdpSize = sizeof(rte_udp_hdr);
 inline constexpr std::size_t kUdpHeaders = udp_headers(Family::ipv4);
 inline constexpr std::size_t kUdp6Headers = udp_headers(Family::ipv6);
 static_assert(kUdpHeaders == 42 && kUdp6Headers == 62);
-// The longest frame of a network with Ethernet's MTU.
+// The longest frame at Ethernet's MTU of 1500 bytes.
 inline constexpr std::size_t kLongestFrame = kEtherSize + RTE_ETHER_MTU;
 
-// Of a UDP header: together in one load.
+// Destination port and length of a UDP header, in one load.
 [[nodiscard]] inline std::uint32_t destination_and_length(const std::byte* udp) {
   return load_be32(udp + 2);
 }
@@ -64,9 +64,9 @@ enum class FrameKind : std::uint8_t { udp, udp6, icmp, icmp6, arp, drop };
 
 struct FrameClass {
   FrameKind kind;
-  DropReason reason{};  // of drop
+  DropReason reason{};  // of FrameKind::drop
 
-  // Implicit: a class is either of them, and classify() returns them by name.
+  // Implicit, so that classify() can return a kind or a drop reason.
   // NOLINTNEXTLINE(google-explicit-constructor)
   constexpr FrameClass(FrameKind k) : kind(k) {}
   // NOLINTNEXTLINE(google-explicit-constructor)
@@ -76,7 +76,7 @@ struct FrameClass {
 
 namespace detail {
 
-// What follows an IPv6 header, if it is not UDP.
+// Classifies an IPv6 packet by a next header other than UDP.
 [[nodiscard]] inline FrameClass classify_next(std::byte next) {
   switch (std::to_integer<int>(next)) {
     case IPPROTO_ICMPV6:
@@ -95,12 +95,12 @@ namespace detail {
   }
 }
 
-// IPv6 to us, or neighbour discovery to a group.
+// Classifies IPv6 to us, or ND to a multicast group.
 [[nodiscard, gnu::always_inline]] inline FrameClass classify_ipv6(std::span<const std::byte> frame,
                                                                   bool to_us) {
   if (frame.size() < kUdp6Headers) return DropReason::frame_truncated;
   const std::byte* const ip = frame.data() + kEtherSize;
-  // At least an empty datagram, at most what the frame holds: too little wraps round to too much.
+  // Between an empty datagram and the rest of the frame. Lower values wrap around and fail too.
   const std::uint16_t length = load_be16(ip + 4);
   if ((ip[0] & std::byte{0xf0}) != std::byte{0x60} ||
       std::size_t{length} - kUdpSize > frame.size() - kUdp6Headers) {
@@ -113,12 +113,12 @@ namespace detail {
   if (!to_us) return DropReason::wrong_mac;
   if (ip[7] <= std::byte{1}) return DropReason::ttl_expired;
   if (load_be16(ip + kIpv6Size + 4) != length) return DropReason::udp_length;
-  // RFC 8200 section 8.1: there is no header checksum that would guard the addresses.
+  // RFC 8200 section 8.1: the UDP checksum is required, as IPv6 has no header checksum.
   if (load<std::uint16_t>(ip + kIpv6Size + 6) == 0) return DropReason::udp_checksum_missing;
   return FrameKind::udp6;
 }
 
-// What does not begin as an IPv4 packet to us, without options.
+// Classifies frames other than IPv4 without options to us.
 [[nodiscard, gnu::always_inline]] inline FrameClass classify_other(std::span<const std::byte> frame,
                                                                    std::uint64_t own_mac) {
   const bool to_us = ((load<std::uint64_t>(frame.data()) ^ own_mac) & MacAddress::kWordMask) == 0;
@@ -149,16 +149,15 @@ namespace detail {
 
 }  // namespace detail
 
-// `own_mac` as of MacAddress::word(); `checksum_verified`: the NIC has found the IPv4 header's to
-// be right. Nothing the relay answers or forwards is shorter than an empty UDP datagram; ARP is as
-// long.
+// `own_mac`: as MacAddress::word(). `checksum_verified`: the NIC verified the IPv4 header checksum.
+// The minimum length is that of an empty UDP datagram. ARP has the same length.
 [[nodiscard, gnu::always_inline]] inline FrameClass classify(std::span<const std::byte> frame,
                                                              std::uint64_t own_mac,
                                                              bool checksum_verified) {
   if (frame.size() < kUdpHeaders) return DropReason::frame_truncated;
   const std::byte* const data = frame.data();
-  // To us: the shift leaves the six bytes of the address. Ethertype, version and header length at
-  // once: 08 00 45, then the type of service.
+  // Destination MAC: the shift leaves its six bytes. Ethertype, IP version and header length in one
+  // compare: 08 00 45. The type of service follows and is masked out.
   constexpr std::uint64_t kPlainIpv4 = 0x450008;
   const std::uint64_t other_mac = (load<std::uint64_t>(data) ^ own_mac) << 16;
   const std::uint64_t other_type = (load<std::uint32_t>(data + 12) & 0xffffff) ^ kPlainIpv4;
@@ -166,7 +165,7 @@ namespace detail {
     return detail::classify_other(frame, own_mac);
   }
   const std::byte* const ip = data + kEtherSize;
-  // At least an empty datagram, at most what the frame holds: too little wraps round to too much.
+  // Between an empty datagram and the rest of the frame. Lower values wrap around and fail too.
   const std::uint16_t total = load_be16(ip + 2);
   if (std::size_t{total} - (kIpv4Size + kUdpSize) > frame.size() - kUdpHeaders) {
     return DropReason::ip_header;
@@ -176,16 +175,16 @@ namespace detail {
   if (ip[9] != std::byte{IPPROTO_UDP}) {
     return ip[9] == std::byte{IPPROTO_ICMP} ? FrameClass(FrameKind::icmp) : DropReason::ip_protocol;
   }
-  // One is taken off on the way out, and nothing may leave with zero.
+  // The rewrite decrements the TTL, and no packet may be sent with 0.
   if (ip[8] <= std::byte{1}) return DropReason::ttl_expired;
   const auto udp_total = static_cast<std::uint16_t>(load_be16(ip + kIpv4Size + 4) + kIpv4Size);
   if (udp_total != total) return DropReason::udp_length;
   return FrameKind::udp;
 }
 
-// The frame of a datagram to us that may be RTP and fits Ethernet's MTU, nothing added to it and
-// nothing special about its IP packet. What is the same in all of these lies in the first 32 bytes
-// and is compared at once. Any other may be a datagram too: ask classify().
+// Matches frames of datagrams to us that are long enough for RTP and fit Ethernet's MTU, without
+// padding, IP options or fragmentation. Their constant fields are in the first 32 bytes, compared
+// with one vector instruction. A frame that does not match may still be a datagram: use classify().
 template <Family F>
 class PlainDatagram {
  public:
@@ -200,19 +199,19 @@ class PlainDatagram {
     fix(kEtherSize + (kV4 ? 9 : 6), IPPROTO_UDP);
   }
 
-  // `checksum_verified` as of classify(), which takes what this does.
+  // `checksum_verified`: as for classify(). Every frame that matches is accepted by classify() too.
   [[nodiscard, gnu::always_inline]] bool matches(std::span<const std::byte> frame,
                                                  bool checksum_verified) const {
-    // All lengths are computed from this one, in a register of its own: the compiler would go back
-    // to frame.size() and keep a copy of it.
+    // All lengths are computed from this one. The asm keeps it in a register: otherwise the
+    // compiler recomputes from frame.size() and keeps a copy of that.
     std::size_t beyond = frame.size() - kShortest;
-    if (beyond > kLongestFrame - kShortest) return false;  // too short wraps round
+    if (beyond > kLongestFrame - kShortest) return false;  // a short frame wraps around
     asm("" : "+r"(beyond));                                // no instruction
     const __m256i differ = _mm256_xor_si256(vector(frame.data()), vector(expected_.data()));
     if (_mm256_testz_si256(differ, vector(fixed_.data())) == 0) return false;
     const std::byte* const ip = frame.data() + kEtherSize;
     const std::byte* const udp = ip + ip_size(F);
-    // Of UDP; IPv6 counts the same, IPv4 its own header too.
+    // UDP length. IPv6's payload length is the same; IPv4's total length includes its header.
     const std::size_t datagram = beyond + kShortest - kEtherSize - ip_size(F);
     if (load_be16(ip + (kV4 ? 2 : 4)) !=
             static_cast<std::uint16_t>(datagram + (kV4 ? kIpv4Size : 0)) ||

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// RTP and RTCP headers (RFC 3550 sections 5.1 and 6), and which protocol a datagram on a media
-// port belongs to (RFC 7983).
+// RTP and RTCP header parsers (RFC 3550 sections 5.1 and 6), and the demultiplexing of protocols on
+// a media port (RFC 7983).
 //
-// A datagram is checked once, as a whole; what comes back are values. Under SRTP (RFC 3711) the
-// header and the length of its extension are in clear, but padding, and everything of a compound
-// RTCP packet after its first eight bytes, are ciphertext and cannot be checked.
+// A parser checks the whole datagram once and returns values, not pointers. With SRTP (RFC 3711)
+// the header and the length of its extension are in clear. Padding, and everything after the first
+// eight bytes of a compound RTCP packet, is ciphertext and is not checked.
 
 #include <cstddef>
 #include <cstdint>
@@ -20,7 +20,7 @@ namespace millrace {
 
 enum class Protocol : std::uint8_t { stun, zrtp, dtls, turn_channel, rtp, unknown };
 
-// RFC 7983 section 7. Protocol::rtp stands for RTP and RTCP.
+// RFC 7983 section 7. Protocol::rtp means RTP or RTCP.
 [[nodiscard]] constexpr Protocol protocol_of(std::byte first) {
   const auto b = std::to_integer<unsigned>(first);
   if (b >= 128 && b <= 191) return Protocol::rtp;
@@ -31,7 +31,7 @@ enum class Protocol : std::uint8_t { stun, zrtp, dtls, turn_channel, rtp, unknow
   return Protocol::unknown;
 }
 
-// Whether the second byte of a packet on a shared port says RTCP (RFC 5761 section 4).
+// Whether the second byte of a packet on a shared port marks RTCP (RFC 5761 section 4).
 [[nodiscard]] constexpr bool is_rtcp_type(std::byte second) {
   return static_cast<std::uint8_t>(std::to_integer<unsigned>(second) - 192) < 32;
 }
@@ -53,14 +53,14 @@ struct RtpHeader {
 };
 static_assert(sizeof(RtpHeader) == 12);
 
-// What the relay needs of a header, in host order.
+// The RTP header fields that the relay uses, in host order.
 struct RtpFields {
   std::uint8_t payload_type = 0;
   std::uint16_t sequence = 0;
   std::uint32_t timestamp = 0;
   std::uint32_t ssrc = 0;
 
-  // Precondition: a header lies there.
+  // Precondition: 12 bytes are readable.
   [[nodiscard]] static RtpFields read(const std::byte* header) {
     const auto raw = load<RtpHeader>(header);
     return {raw.payload_type(), raw.sequence.host(), raw.timestamp.host(), raw.ssrc.host()};
@@ -89,7 +89,7 @@ struct RtpFields {
 struct RtcpHeader {
   std::byte flags{};  // version (2), padding, count (5)
   std::uint8_t type = 0;
-  Be16 length;  // in 32-bit words, less one
+  Be16 length;  // in 32-bit words, minus one
   Be32 ssrc;    // of the sender
 
   [[nodiscard]] unsigned version() const { return std::to_integer<unsigned>(flags) >> 6; }
@@ -98,13 +98,13 @@ struct RtcpHeader {
 };
 static_assert(sizeof(RtcpHeader) == 8);
 
-// Packet types that IANA has assigned: 192 to 195 of old, 200 (SR) to 213.
+// Packet types that IANA has assigned: 192 to 195 (historic), 200 (SR) to 213.
 [[nodiscard]] constexpr bool is_known_rtcp(std::uint8_t type) {
   return (type >= 192 && type <= 195) || (type >= 200 && type <= 213);
 }
 
 // The first header of a well-formed compound or reduced-size (RFC 5506) RTCP packet. The lengths of
-// its parts must add up to the datagram, and only the last may be padded (RFC 3550 A.2).
+// its packets must add up to the datagram, and only the last one may be padded (RFC 3550 A.2).
 [[nodiscard]] inline std::optional<RtcpHeader> parse_rtcp(std::span<const std::byte> datagram,
                                                           bool encrypted) {
   if (datagram.size() < sizeof(RtcpHeader)) return std::nullopt;
@@ -116,7 +116,7 @@ static_assert(sizeof(RtcpHeader) == 8);
   if (encrypted) return first;
 
   while (!datagram.empty()) {
-    // A part may be as short as four bytes (BYE without sources).
+    // The shortest packet of a compound has four bytes (BYE without sources).
     if (datagram.size() < sizeof(Be32)) return std::nullopt;
     const std::uint32_t head = load_be32(datagram.data());
     const std::size_t size = std::size_t{4} * ((head & 0xffff) + 1);
@@ -131,8 +131,8 @@ static_assert(sizeof(RtcpHeader) == 8);
   return first;
 }
 
-// One or more DTLS records (RFC 6347 section 4.1) or, from 32 to 63, DTLS 1.3's short header
-// (RFC 9147 section 4), of which nothing can be checked.
+// Whether the first DTLS record (RFC 6347 section 4.1) fits the datagram. First bytes 32 to 63 are
+// the DTLS 1.3 unified header (RFC 9147 section 4), which cannot be checked.
 [[nodiscard]] inline bool is_dtls(std::span<const std::byte> datagram) {
   constexpr std::size_t kHeader = 13;
   if (datagram.empty() || protocol_of(datagram[0]) != Protocol::dtls) return false;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// STUN is recognised, not spoken: a message passes between the sides as an opaque datagram.
+// Recognises STUN messages. The relay forwards them between the parties as opaque datagrams and
+// never answers them.
 
 #include <cstddef>
 #include <cstdint>
@@ -11,9 +12,9 @@
 
 namespace millrace {
 
-// RFC 8489 section 5: two zero bits, a length that is a multiple of four and is that of what
-// follows the 20-byte header, and the magic cookie. Messages of RFC 3489, which have no cookie,
-// are not recognised.
+// RFC 8489 section 5: two leading zero bits, the magic cookie, and a length that is a multiple of
+// four and equals the bytes after the 20-byte header. RFC 3489 messages have no cookie and are not
+// recognised.
 [[nodiscard]] inline bool is_stun(std::span<const std::byte> datagram) {
   constexpr std::size_t kHeader = 20;
   constexpr std::uint32_t kCookie = 0x2112a442;
