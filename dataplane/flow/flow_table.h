@@ -103,7 +103,7 @@ class FlowTable {
   [[nodiscard]] std::optional<DropReason> may_latch(SlotIndex index, const Endpoint& source) const;
   // The next hop stored in the slot is not usable: finds it again. The word to send with, or why
   // there is none (yet).
-  [[nodiscard]] std::expected<NeighborWord, DropReason> rehop(SlotIndex index, Tsc now);
+  [[nodiscard]] std::expected<NeighborWord, DropReason> refresh_next_hop(SlotIndex index, Tsc now);
 
  private:
   struct Block {

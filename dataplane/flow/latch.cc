@@ -194,7 +194,7 @@ void FlowTable::set_source(SideLock& side, const Endpoint& source,
   side.peer->commit(peer);
 }
 
-std::expected<NeighborWord, DropReason> FlowTable::rehop(SlotIndex index, Tsc now) {
+std::expected<NeighborWord, DropReason> FlowTable::refresh_next_hop(SlotIndex index, Tsc now) {
   const std::optional<Orders> orders = read_orders(slot(index).orders);
   if (!orders) return std::unexpected(DropReason::slot_busy);
   if (!orders->has(kDestination)) return std::unexpected(DropReason::no_destination);

@@ -105,7 +105,7 @@ bool NatPunch::send(SlotIndex port, unsigned turn, Tsc now, std::span<TxBatch> t
   const FlowTable::Egress& exit = flows_.egress(port);
   const Link& link = *links_[exit.link];
   std::expected<NeighborWord, DropReason> next = link.neighbors.word(way->hop.index);
-  if (!next->matches(way->hop)) next = flows_.rehop(own->peer, now);
+  if (!next->matches(way->hop)) next = flows_.refresh_next_hop(own->peer, now);
   if (!next) return false;
 
   TxBatch& batch = tx[link.nic];

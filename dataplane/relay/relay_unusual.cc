@@ -180,7 +180,7 @@ std::expected<NeighborWord, DropReason> Relay::next_hop(const Arrival& arrival,
   const Exit& exit = exits_[words.exit()];
   const NeighborWord word = exit.neighbors->word(words.hop());
   if (words.reached_by(word)) return word;
-  return flows_.rehop(arrival.index(), now);
+  return flows_.refresh_next_hop(arrival.index(), now);
 }
 
 }  // namespace millrace

@@ -39,7 +39,7 @@ TEST_F(Latch, SignallingAndWorkersAtOnce) {
         const Evidence evidence{.kind = Evidence::Kind::stun};
         const Endpoint source = at_port(party, static_cast<std::uint16_t>(6000 + n % 50));
         [[maybe_unused]] const auto refused = lab.flows.latch(index, source, evidence, kStart);
-        [[maybe_unused]] const auto hop = lab.flows.rehop(index, kStart);
+        [[maybe_unused]] const auto hop = lab.flows.refresh_next_hop(index, kStart);
       }
     });
   }
