@@ -200,7 +200,7 @@ std::expected<NeighborWord, DropReason> FlowTable::refresh_next_hop(SlotIndex in
   if (!orders->has(kDestination)) return std::unexpected(DropReason::no_destination);
   NeighborTable& neighbors = neighbors_of(orders->peer);
   NextHop hop = orders->hop;
-  HopState state = neighbors.touch(hop);
+  HopState state = neighbors.lookup(hop);
   if (state == HopState::stale) {
     const auto found = neighbors.try_resolve(orders->destination.address, now);
     if (!found) {
@@ -215,7 +215,7 @@ std::expected<NeighborWord, DropReason> FlowTable::refresh_next_hop(SlotIndex in
     }
     hop = *found;
     set_hop(index, orders->peer, orders->destination, hop);
-    state = neighbors.touch(hop);
+    state = neighbors.lookup(hop);
   }
   const NeighborWord word = neighbors.word(hop.index);
   if (state != HopState::reachable || !word.matches(hop)) {

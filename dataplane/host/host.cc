@@ -21,7 +21,7 @@ namespace {
 constexpr std::size_t kArpFrame = kEtherSize + sizeof(rte_arp_hdr);
 static_assert(kArpFrame == 42);
 constexpr std::size_t kIcmpSize = sizeof(rte_icmp_hdr);
-constexpr std::size_t kRequestsPerTick = 16;  // well below a batch's room
+constexpr std::size_t kRequestsPerTick = 16;  // well below TxBatch::kCapacity
 constexpr MacAddress kBroadcast{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
 
 IpAddress to_ip(rte_be32_t raw) { return IpAddress::v4(Be32::from_raw(raw)); }
@@ -64,7 +64,7 @@ const Link* Host::owner(std::size_t nic, const IpAddress& address) const {
   return found == own_.end() || found->first != wanted ? nullptr : found->second;
 }
 
-// Every link that has asked.
+// Updates all links of the NIC.
 bool Host::learn(std::size_t nic, const IpAddress& address, const std::optional<MacAddress>& mac,
                  Tsc now) {
   bool any = false;
@@ -92,7 +92,7 @@ std::optional<DropReason> Host::arp(std::size_t nic, rte_mbuf& packet, Tsc now, 
   }
   const IpAddress sender = to_ip(arp.arp_data.arp_sip);
   const IpAddress target = to_ip(arp.arp_data.arp_tip);
-  // Someone else claims an address of ours, or our own frame has come back.
+  // Address conflict, or our own frame looped back.
   if (owner(nic, sender) != nullptr) return DropReason::arp_unsolicited;
 
   switch (rte_be_to_cpu_16(arp.arp_opcode)) {
@@ -113,7 +113,7 @@ std::optional<DropReason> Host::arp(std::size_t nic, rte_mbuf& packet, Tsc now, 
   }
 }
 
-// classify() has found an IPv4 header without options whose total length fits the frame.
+// Precondition: classify() found an IPv4 header without options whose total length fits the frame.
 std::optional<DropReason> Host::icmp(std::size_t nic, rte_mbuf& packet, Tsc now, TxBatch& tx) {
   auto* const frame = rte_pktmbuf_mtod(&packet, std::byte*);
   std::byte* const ip = frame + kEtherSize;
@@ -158,7 +158,7 @@ std::optional<DropReason> Host::icmp(std::size_t nic, rte_mbuf& packet, Tsc now,
   return std::nullopt;
 }
 
-// A bucket that holds the replies of one second.
+// Token bucket. Its depth is the replies of one second.
 bool Host::take_token(Tsc now) {
   const std::uint64_t each = tsc_hz_ / kEchoRepliesPerSecond;
   const std::uint64_t earned = elapsed(tokens_at_, now) / each;

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The least duties of an IP host: it answers ARP requests, Neighbor Solicitations and ICMP echo for
-// its own addresses, takes in the answers to its own, and asks for its next hops. Everything else
-// is a named drop. host.cc has IPv4, host_ipv6.cc IPv6.
+// Minimal host stack: ARP, ND, ICMP echo.
 //
-// One Host a worker. Answers are written into the packet that asked, so answering needs no buffer;
-// echo replies are limited to a rate (RFC 1812 section 4.3.2.8, RFC 4443 section 2.4 (f)). One
-// worker of all calls housekeep() in each round, which sends what every link's NeighborTable asks.
+// It answers ARP requests, Neighbor Solicitations and ICMP echo requests for our addresses, passes
+// ARP replies and Neighbor Advertisements to the NeighborTable, and resolves next hops. It drops
+// everything else by name. host.cc has IPv4, host_ipv6.cc IPv6.
+//
+// One Host per worker. It writes a reply into the request's mbuf, so a reply allocates nothing.
+// Echo replies are rate-limited (RFC 1812 section 4.3.2.8, RFC 4443 section 2.4 (f)). Exactly one
+// worker calls housekeep(), once per loop: it sends the requests that are due in the NeighborTable
+// of every link.
 
 #include <cstdint>
 #include <optional>
@@ -31,16 +34,16 @@ class Host {
  public:
   static constexpr std::uint32_t kEchoRepliesPerSecond = 100;
 
-  // `links` in the order of their indexes; `pool` gives the buffers of what it asks. All outlive
-  // the host.
+  // `links` in the order of their indexes. Requests take their mbufs from `pool`. All outlive the
+  // host.
   Host(std::span<Link* const> links, rte_mempool& pool, WorkerStats& stats, std::uint64_t tsc_hz);
 
-  // A frame of one segment that classify() found to be ARP or ICMP of either family. It either goes
-  // out through `tx` (the batch of the same NIC) or comes back with the reason to drop it.
+  // Handles a single-segment frame that classify() found to be ARP or ICMP of either family.
+  // Appends the reply to `tx`, the batch of the same NIC, or returns the reason to drop the frame.
   [[nodiscard]] std::optional<DropReason> receive(std::size_t nic, FrameKind kind, rte_mbuf& packet,
                                                   Tsc now, TxBatch& tx);
 
-  // Cheap when nothing is due. `tx` has one batch a NIC.
+  // Cheap when nothing is due. `tx` has one batch per NIC.
   void housekeep(Tsc now, std::span<TxBatch> tx);
 
  private:
@@ -56,7 +59,7 @@ class Host {
                                                        TxBatch& tx);
   [[nodiscard]] std::optional<DropReason> advertisement(std::size_t nic, const rte_mbuf& packet,
                                                         Tsc now);
-  // The link on that NIC which has the address.
+  // The link on that NIC that owns the address, or null.
   [[nodiscard]] const Link* owner(std::size_t nic, const IpAddress& address) const;
   bool learn(std::size_t nic, const IpAddress& address, const std::optional<MacAddress>& mac,
              Tsc now);
@@ -65,14 +68,14 @@ class Host {
   void send(const Link& link, const Solicitation& request, TxBatch& tx);
 
   std::vector<Link*> links_;
-  // Every address of ours, sorted: strangers choose how often it is asked for.
+  // All our addresses, sorted for binary search: a flood decides how often this is searched.
   using OwnAddress = std::pair<std::size_t, IpAddress>;  // NIC
   using Own = std::pair<OwnAddress, const Link*>;
   std::vector<Own> own_;
   rte_mempool& pool_;
   WorkerStats& stats_;
   std::uint64_t tsc_hz_;
-  Tsc tokens_at_;  // echo tokens were last added then
+  Tsc tokens_at_;  // when echo tokens were last added
   std::uint32_t tokens_ = kEchoRepliesPerSecond;
 };
 

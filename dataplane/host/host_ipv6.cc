@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The IPv6 half of the Host: Neighbor Solicitations and Advertisements (RFC 4861 sections 4.3, 4.4
-// and 7), ICMPv6 echo (RFC 4443 section 4). Routers' advertisements, redirects and the rest are
-// never acted upon: addresses and gateways are configured.
+// and 7), ICMPv6 echo (RFC 4443 section 4). It drops Router Advertisements, Redirects and all other
+// types, because addresses and gateways are configured.
 
 #include <algorithm>
 #include <array>
@@ -27,13 +27,14 @@ constexpr std::byte kNeighborAdvertisement{136};
 constexpr std::uint32_t kSolicited = 1U << 30;
 constexpr std::uint32_t kOverride = 1U << 29;
 
-constexpr std::byte kSourceMac{1};  // options: link-layer address of the sender,
-constexpr std::byte kTargetMac{2};  // of the target
+// Option types (RFC 4861 section 4.6.1).
+constexpr std::byte kSourceMac{1};
+constexpr std::byte kTargetMac{2};
 
-// A hop limit that no router can have forwarded.
+// Hop limit 255 proves that no router forwarded the packet (RFC 4861 section 11.2).
 constexpr std::byte kFromThisLink{255};
 
-constexpr std::size_t kNdSize = 24;  // up to and with the target
+constexpr std::size_t kNdSize = 24;  // up to the end of the target address
 constexpr std::size_t kOptionSize = 8;
 constexpr std::size_t kNdFrame = kEtherSize + kIpv6Size + kNdSize + kOptionSize;
 
@@ -43,14 +44,14 @@ IpAddress address_at(const std::byte* at) {
 
 MacAddress mac_at(const std::byte* at) { return {load<std::array<std::uint8_t, 6>>(at)}; }
 
-// The sum over the pseudo-header and the message: all ones if the checksum in it is right.
+// Sum over pseudo-header and message. All ones if the message's checksum is correct.
 std::uint16_t message_sum(const std::byte* ip) {
   const std::uint16_t length = load_be16(ip + 4);
   return fold(std::uint64_t{ones_sum({ip + 8, 32})} + Be16(length).raw() +
               Be16(IPPROTO_ICMPV6).raw() + ones_sum({ip + kIpv6Size, length}));
 }
 
-// A neighbour discovery message with the MAC address that it is sent from as its option.
+// Writes an ND message whose option is the sender's MAC address.
 std::size_t write_message(std::byte* frame, const MacAddress& to_mac, const MacAddress& from_mac,
                           const IpAddress& to, const IpAddress& from, std::byte type,
                           std::uint32_t flags, const IpAddress& target) {
@@ -70,16 +71,17 @@ std::size_t write_message(std::byte* frame, const MacAddress& to_mac, const MacA
   store(message + 8, target.bytes());
   std::byte* const option = message + kNdSize;
   option[0] = type == kNeighborSolicitation ? kSourceMac : kTargetMac;
-  option[1] = std::byte{1};  // in units of eight bytes
+  option[1] = std::byte{1};  // length in units of eight bytes
   store(option + 2, from_mac.bytes);
   store(message + 2, static_cast<std::uint16_t>(~message_sum(ip)));
   return kNdFrame;
 }
 
-// What sections 7.1.1 and 7.1.2 ask of both messages, whose checksum is right.
+// A solicitation or advertisement that passed the checks of sections 7.1.1 and 7.1.2 common to
+// both. Precondition: its checksum is correct.
 struct Discovery {
   IpAddress source, destination, target;
-  std::optional<MacAddress> mac;  // the option's
+  std::optional<MacAddress> mac;  // from the option
 
   [[nodiscard]] static std::optional<Discovery> read(const std::byte* ip, std::byte option_type) {
     const std::span<const std::byte> message(ip + kIpv6Size, load_be16(ip + 4));
@@ -114,7 +116,8 @@ std::size_t write_solicitation(std::byte* frame, const MacAddress& own_mac,
                        0, request.target);
 }
 
-// classify() has found an IPv6 header whose payload length fits the frame and holds eight bytes.
+// Precondition: classify() found an IPv6 header whose payload length fits the frame and is at least
+// eight bytes.
 std::optional<DropReason> Host::icmp6(std::size_t nic, rte_mbuf& packet, Tsc now, TxBatch& tx) {
   const auto* const ip = rte_pktmbuf_mtod_offset(&packet, const std::byte*, kEtherSize);
   if (message_sum(ip) != 0xffff) return DropReason::icmp_malformed;
@@ -134,12 +137,13 @@ std::optional<DropReason> Host::solicitation(std::size_t nic, rte_mbuf& packet, 
                                              TxBatch& tx) {
   auto* const frame = rte_pktmbuf_mtod(&packet, std::byte*);
   const auto nd = Discovery::read(frame + kEtherSize, kSourceMac);
-  // Who has no address yet (duplicate address detection) asks the group, and has no MAC to tell.
+  // Duplicate address detection (RFC 4862 section 5.4.2): unspecified source, solicited-node group
+  // as destination, no source MAC option.
   const bool probe = nd && nd->source.is_unspecified();
   if (!nd || (probe && (nd->mac || nd->destination != solicited_node_group(nd->target)))) {
     return DropReason::nd_malformed;
   }
-  // Someone else claims an address of ours, or our own frame has come back.
+  // Address conflict, or our own frame looped back.
   if (owner(nic, nd->source) != nullptr) return DropReason::nd_unsolicited;
   if (nd->mac) claim(nic, nd->source, *nd->mac, now);
   const Link* const link = owner(nic, nd->target);
@@ -182,7 +186,7 @@ std::optional<DropReason> Host::echo6(std::size_t nic, rte_mbuf& packet, Tsc now
   if (message[1] != std::byte{0}) return DropReason::icmp_unsupported;
   if (!take_token(now)) return DropReason::icmp_rate_limited;
 
-  // The addresses change places, which leaves the sum as it is.
+  // Swapping the addresses does not change the checksum.
   const auto before = load<std::uint16_t>(message);
   message[0] = kEchoReply;
   store(message + 2, updated_checksum(load<std::uint16_t>(message + 2),

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// One interface as the packet path sees it: what we are there, who is next to us, and with whom
-// media is exchanged.
+// One configured interface on the packet path: own addresses, neighbor table, peer policy.
 //
-// Made at start-up, then constant but for its neighbours. Media addresses are numbered over all
-// links in the order of configuration. Several links may be on one NIC: a packet belongs to the one
-// that has its address, and each has its own next hops.
+// Created at start-up. Only the neighbor table changes later. Media addresses are numbered over all
+// links in the order of configuration. Several links may share one NIC: the destination address of
+// a packet selects the link. Each link has its own next hops.
 
 #include <cstddef>
 #include <cstdint>
@@ -32,10 +31,10 @@ struct Link {
         neighbors(addresses, gateways, tsc_hz) {}
 
   std::size_t nic;         // NICs are numbered in the order of configuration
-  MacAddress mac;          // the NIC's
-  std::size_t mtu = 1500;  // of the network: the longest IP packet in bytes
+  MacAddress mac;          // of the NIC
+  std::size_t mtu = 1500;  // longest IP packet on the network, in bytes
   std::vector<Prefix> addresses;
-  std::vector<Prefix> networks;  // of these
+  std::vector<Prefix> networks;  // of `addresses`
   MediaAddressId first;          // of addresses[0]; the others follow
   PeerPolicy peers;
   NeighborTable neighbors;

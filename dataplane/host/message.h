@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// What IPv6 sends of its own: written by host_ipv6.cc, sent by the Host.
+// ND requests and announcements: host_ipv6.cc writes them, the Host sends them.
 
 #include <cstddef>
 
@@ -10,8 +10,8 @@
 
 namespace millrace {
 
-// A Neighbor Solicitation, or the unsolicited Neighbor Advertisement of an announcement. Returns
-// the frame's length.
+// Writes a Neighbor Solicitation, or for an announcement an unsolicited Neighbor Advertisement.
+// Returns the frame's length.
 std::size_t write_solicitation(std::byte* frame, const MacAddress& own_mac,
                                const Solicitation& request);
 

@@ -13,29 +13,29 @@ namespace {
 constexpr std::uint16_t kUsedBit = 0x8000;
 constexpr std::uint16_t kGenerationMask = 0x7fff;
 constexpr std::uint64_t kUsedInWord = std::uint64_t{kUsedBit} << 48;
-constexpr std::uint64_t kWanted = 1;  // in place of a MAC: a packet waits for this entry
+constexpr std::uint64_t kWanted = 1;  // in place of the MAC: a packet waits for this entry
 
-// Entries of one address lie within this many of its home.
+// Probe length of the hash: an address's entry is within this many entries of its home.
 constexpr std::size_t kWindow = 64;
 constexpr std::size_t kHashed = NeighborTable::kCapacity - NeighborTable::kGateways;
-constexpr std::size_t kPassedOver = 32;  // of awaited entries, when a place is needed
+constexpr std::size_t kMaxSkipped = 32;  // awaited entries that take_pending() skips
 
-// RFC 1122 section 2.3.2.1: at most one request a second for an address.
+// RFC 1122 section 2.3.2.1: at most one request per second and address.
 constexpr unsigned kQuickTries = 3;
-constexpr unsigned kUnicastTries = 2;       // of a re-probe, before it broadcasts
-constexpr unsigned kDoubtTries = 1;         // the same, when another MAC was claimed
-constexpr std::uint64_t kQuickSeconds = 1;  // between the first requests
-constexpr std::uint64_t kSlowSeconds = 5;   // and later ones
+constexpr unsigned kUnicastTries = 2;       // re-probe: unicast requests before broadcast
+constexpr unsigned kDoubtTries = 1;         // the same after a claim of another MAC
+constexpr std::uint64_t kQuickSeconds = 1;  // interval of the first kQuickTries requests
+constexpr std::uint64_t kSlowSeconds = 5;   // interval of later requests
 constexpr std::uint64_t kFreshSeconds = 30;
 constexpr std::uint64_t kIdleSeconds = 600;
 constexpr std::uint64_t kUnansweredSeconds = 60;
-constexpr std::size_t kAnnouncements = 3;  // for each address
+constexpr std::size_t kAnnouncements = 3;  // per address
 
 std::uint64_t pack(std::uint16_t tag, const MacAddress& mac) {
   return mac.word() | std::uint64_t{tag} << 48;
 }
 
-// How soon after a request a claim may cause another.
+// Minimum interval between a request and the next one that a claim causes: 300 ms.
 std::uint64_t doubt_pause(std::uint64_t tsc_hz) { return tsc_hz * 3 / 10; }
 
 std::array<std::uint64_t, 5> random_key() {
@@ -45,7 +45,7 @@ std::array<std::uint64_t, 5> random_key() {
   return key;
 }
 
-// The i-th entry that may be that of an address with this home.
+// The i-th probe position of an address with this home.
 std::size_t in_window(std::size_t home, std::size_t i) {
   return NeighborTable::kGateways + (home + i) % kHashed;
 }
@@ -64,7 +64,7 @@ MacAddress group_mac(const IpAddress& group) {
   return {{0x33, 0x33, b[12], b[13], b[14], b[15]}};
 }
 
-// Held for a few microseconds at most.
+// Spinlock, held for a few microseconds at most.
 class NeighborTable::Lock {
  public:
   enum class Wait : std::uint8_t { never, briefly, until_free };
@@ -97,7 +97,7 @@ NeighborTable::NeighborTable(std::vector<Prefix> addresses, std::vector<IpAddres
   for (std::size_t i = 0; i < gateways_.size(); ++i) make(i, gateways_[i], Tsc{});
 }
 
-HopState NeighborTable::touch(NextHop hop) {
+HopState NeighborTable::lookup(NextHop hop) {
   std::atomic<std::uint64_t>& word = words_[hop.index % kCapacity];
   std::uint64_t seen = word.load(std::memory_order_acquire);
   for (;;) {
@@ -127,7 +127,7 @@ const IpAddress& NeighborTable::source_for(const IpAddress& target) const {
   const IpAddress* found = nullptr;
   for (const Prefix& prefix : addresses_) {
     if (prefix.contains(target)) return prefix.address;
-    // To a link-local router from any address of its family.
+    // Link-local router: any address of the same family.
     if (found == nullptr && prefix.address.family() == target.family()) found = &prefix.address;
   }
   return found != nullptr ? *found : addresses_.front().address;
@@ -145,7 +145,7 @@ std::expected<NextHop, ResolveError> NeighborTable::try_resolve(const IpAddress&
   return find_or_make(destination, now);
 }
 
-// Multilinear hashing: without the key nobody can aim at one window.
+// Keyed multilinear hash: an attacker without the key cannot fill one window.
 std::size_t NeighborTable::home_of(const IpAddress& address) const {
   const auto words = std::bit_cast<std::array<std::uint32_t, 4>>(address.bytes());
   std::uint64_t sum = key_[4];
@@ -166,8 +166,7 @@ std::optional<std::size_t> NeighborTable::find(const IpAddress& address) const {
   return std::nullopt;
 }
 
-// A free entry, or the one that is missed least: the oldest unresolved, else the known one that has
-// been out of use for longest.
+// A free entry, else the oldest unresolved one, else the resolved one that is unused for longest.
 std::optional<std::size_t> NeighborTable::find_room(const IpAddress& address, Tsc now) const {
   std::optional<std::size_t> unresolved, idle;
   const std::size_t home = home_of(address);
@@ -186,14 +185,14 @@ std::optional<std::size_t> NeighborTable::find_room(const IpAddress& address, Ts
 
 void NeighborTable::make(std::size_t index, const IpAddress& address, Tsc now) {
   std::uint16_t generation = (entries_[index].generation + 1) & kGenerationMask;
-  // 0 means free, and all ones with the used bit is the tag that matches nothing.
+  // Tag 0 means free. All ones with the used bit is NextHop's default tag, which matches nothing.
   if (generation == kGenerationMask || generation == 0) generation = 1;
   entries_[index] = Entry{.address = address,
                           .state = State::incomplete,
                           .tries = 0,
                           .broadcast = false,
                           .generation = generation,
-                          .asked = {},
+                          .requested = {},
                           .due = {},
                           .confirmed = {},
                           .used = now,
@@ -207,12 +206,12 @@ NextHop NeighborTable::hop_to(std::size_t index) const {
                  static_cast<std::uint16_t>(entries_[index].generation | kUsedBit)};
 }
 
-bool NeighborTable::is_taken(const Place& place) const {
-  const Entry& entry = entries_[place.index];
-  return entry.state == State::incomplete && entry.generation == place.generation;
+bool NeighborTable::is_unresolved(const Pending& pending) const {
+  const Entry& entry = entries_[pending.index];
+  return entry.state == State::incomplete && entry.generation == pending.generation;
 }
 
-// Packets wait for this unresolved entry, and it has not failed to answer yet.
+// Packets wait for this unresolved entry, and fewer than kQuickTries requests are unanswered.
 bool NeighborTable::is_awaited(std::size_t index, Tsc now) const {
   const Entry& entry = entries_[index];
   const bool waits = (words_[index].load(std::memory_order_relaxed) & kWanted) != 0;
@@ -220,15 +219,15 @@ bool NeighborTable::is_awaited(std::size_t index, Tsc now) const {
          (waits || elapsed(entry.awaited, now) < kQuickSeconds * tsc_hz_);
 }
 
-// A place among the unresolved. An entry that has it leaves; awaited ones are passed over.
-NeighborTable::Place& NeighborTable::take_place(Tsc now) {
-  for (std::size_t passed = 0;; ++passed) {
-    Place& place = unresolved_[next_place_];
-    next_place_ = (next_place_ + 1) % kUnresolved;
-    if (!is_taken(place)) return place;
-    if (passed < kPassedOver && is_awaited(place.index, now)) continue;
-    release(place.index);
-    return place;
+// Returns an unused element of `pending_`. Evicts an entry if needed, skipping awaited entries.
+NeighborTable::Pending& NeighborTable::take_pending(Tsc now) {
+  for (std::size_t skipped = 0;; ++skipped) {
+    Pending& pending = pending_[next_pending_];
+    next_pending_ = (next_pending_ + 1) % kUnresolved;
+    if (!is_unresolved(pending)) return pending;
+    if (skipped < kMaxSkipped && is_awaited(pending.index, now)) continue;
+    release(pending.index);
+    return pending;
   }
 }
 
@@ -245,10 +244,10 @@ std::expected<NextHop, ResolveError> NeighborTable::find_or_make(const IpAddress
   }
   const auto room = find_room(destination, now);
   if (!room) return std::unexpected(ResolveError::table_full);
-  Place& place = take_place(now);
+  Pending& pending = take_pending(now);
   make(*room, destination, now);
-  place = {static_cast<std::uint16_t>(*room), entries_[*room].generation};
-  // Not at once: whoever makes entries for every packet must not make a tick for each.
+  pending = {static_cast<std::uint16_t>(*room), entries_[*room].generation};
+  // Not at once: a flood that creates an entry per packet must not cause a tick per packet.
   const std::uint64_t soon = ticked_.ticks + tsc_hz_ / 100;
   if (soon < next_tick_.load(std::memory_order_relaxed)) {
     next_tick_.store(soon, std::memory_order_relaxed);
@@ -263,18 +262,18 @@ MacAddress NeighborTable::mac_of(std::size_t index) const {
 bool NeighborTable::learn(const IpAddress& address, const std::optional<MacAddress>& mac, Tsc now) {
   if (mac && !is_unicast(*mac)) return false;
   const Lock lock(locked_, Lock::Wait::briefly);
-  if (!lock) return false;  // as if the reply were lost: asked again in a second
+  if (!lock) return false;  // same as a lost reply: the request is repeated after a second
   const auto index = find(address);
   if (!index) return false;
   Entry& entry = entries_[*index];
   const bool known = entry.state != State::incomplete;
   const bool same = known && (!mac || *mac == mac_of(*index));
-  const bool asked = entry.tries > 0 && entry.state != State::reachable;
-  if (!asked || !(same || (mac && entry.broadcast))) {
+  const bool solicited = entry.tries > 0 && entry.state != State::reachable;
+  if (!solicited || !(same || (mac && entry.broadcast))) {
     if (mac && !same) doubt(entry, now);
     return false;
   }
-  // Slots that wait for a new neighbour match it from now on.
+  // Slots that wait for a new neighbor match it from now on.
   if (!known) entry.checked = now;
   entry.state = State::reachable;
   entry.tries = 0;
@@ -298,7 +297,7 @@ void NeighborTable::claim(const IpAddress& address, const MacAddress& mac, Tsc n
 void NeighborTable::doubt(Entry& entry, Tsc now) const {
   if (entry.state == State::reachable) entry.tries = 0;
   if (entry.state != State::incomplete) entry.state = State::doubted;
-  const Tsc soonest = std::max(now, Tsc{entry.asked.ticks + doubt_pause(tsc_hz_)});
+  const Tsc soonest = std::max(now, Tsc{entry.requested.ticks + doubt_pause(tsc_hz_)});
   entry.due = std::min(entry.due, soonest);
 }
 
@@ -307,7 +306,7 @@ void NeighborTable::release(std::size_t index) {
   words_[index].store(0, std::memory_order_release);
 }
 
-// Takes what packets have left in the entry's word: the used bit, or that they wait.
+// Reads and clears the flag that packets set in the entry's word: used, or wanted if unresolved.
 void NeighborTable::note_use(std::size_t index, Tsc now) {
   Entry& entry = entries_[index];
   if (entry.state == State::incomplete) {
@@ -344,10 +343,10 @@ std::optional<Solicitation> NeighborTable::age(std::size_t index, Tsc now) {
     }
   }
   if (now < entry.due) return std::nullopt;
-  return ask(index, now);
+  return solicit(index, now);
 }
 
-Solicitation NeighborTable::ask(std::size_t index, Tsc now) {
+Solicitation NeighborTable::solicit(std::size_t index, Tsc now) {
   Entry& entry = entries_[index];
   const bool doubted = entry.state == State::doubted;
   entry.broadcast =
@@ -357,14 +356,14 @@ Solicitation NeighborTable::ask(std::size_t index, Tsc now) {
   if (entry.tries < kQuickTries) ++entry.tries;
   std::uint64_t pause = (entry.tries < kQuickTries ? kQuickSeconds : kSlowSeconds) * tsc_hz_;
   if (doubted && !entry.broadcast) pause = doubt_pause(tsc_hz_);
-  entry.asked = now;
+  entry.requested = now;
   entry.due = Tsc{now.ticks + pause};
   return request;
 }
 
 std::optional<Solicitation> NeighborTable::announcement(Tsc now) {
   if (announced_ == kAnnouncements * addresses_.size()) return std::nullopt;
-  // One round for all addresses, then a pause of 1.5 s.
+  // One round over all addresses, then a pause of 1.5 s.
   const std::size_t in_round = announced_ % addresses_.size();
   if (in_round == 0) {
     if (announced_ > 0 && elapsed(announced_at_, now) < tsc_hz_ + tsc_hz_ / 2) return std::nullopt;
@@ -389,7 +388,7 @@ std::size_t NeighborTable::tick(Tsc now, std::span<Solicitation> out) {
     if (!request) break;
     out[count++] = *request;
   }
-  // Gateways, then the entries in use, then those that nobody waits for.
+  // Gateways, then entries in use or awaited, then unresolved entries.
   for (std::size_t i = 0; i < kGateways && count < out.size(); ++i) visit(i);
   for (std::size_t i = 0; i < kHashed && count < out.size(); ++i) {
     const std::size_t index = kGateways + hand_;
@@ -397,16 +396,16 @@ std::size_t NeighborTable::tick(Tsc now, std::span<Solicitation> out) {
     if (entries_[index].state != State::incomplete || is_awaited(index, now)) visit(index);
   }
   for (std::size_t i = 0; i < kUnresolved && count < out.size(); ++i) {
-    const Place& place = unresolved_[ask_hand_];
-    ask_hand_ = (ask_hand_ + 1) % kUnresolved;
-    if (is_taken(place)) visit(place.index);
+    const Pending& pending = pending_[pending_hand_];
+    pending_hand_ = (pending_hand_ + 1) % kUnresolved;
+    if (is_unresolved(pending)) visit(pending.index);
   }
   return count;
 }
 
 std::vector<NeighborReport> NeighborTable::report(Tsc now) const {
   std::vector<NeighborReport> all;
-  all.reserve(kCapacity);  // not while the lock is held
+  all.reserve(kCapacity);  // allocate before taking the lock
   const Lock lock(locked_, Lock::Wait::until_free);
   for (std::size_t i = 0; i < kCapacity; ++i) {
     const Entry& entry = entries_[i];

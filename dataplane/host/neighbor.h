@@ -4,24 +4,19 @@
 // Next-hop cache (ARP, ND) of one link: bounded (RFC 826, RFC 1122 section 2.3.2; RFC 4861 section
 // 7; RFC 6583).
 //
-// Theory of operation. A flow slot stores a NextHop: an entry's index and the tag that the entry
-// shows while it is this neighbour and reachable. Each entry publishes one atomic word, its MAC in
-// the low 48 bits in memory order and its tag above, so a packet needs one load and one compare.
-// The tag is a generation, which changes when the entry is given to another address, and a "used"
-// bit as in a page table: the clock hand clears it, the next packet's compare fails, and touch()
-// sets it again. Use is thus known without a write for each packet. An entry that is still being
-// resolved shows its generation without the bit and, for a MAC, whether anyone waits for it.
-// Everything else lies behind a try-lock. A worker that does not get it drops its packet as
-// neighbor_unresolved; control threads wait for the few microseconds it is ever held.
-// Entries come from resolve() alone (what we want to send to), never from received messages: a
-// flood of ARP or ND cannot fill the table. No message is trusted that was not asked for. A claim
-// of another MAC (gratuitous ARP, unsolicited advertisement, the sender of a request) only starts a
-// probe: first of the known MAC alone, and if that stays silent for 300 ms, of everyone. So a
-// gateway may fail over to another MAC, and a liar gets nothing while the owner answers.
-// SDP can name any address of our networks. Gateways are therefore pinned, from the start and for
-// ever; unresolved entries are at most kUnresolved, and a new one takes the place of an old one for
-// which no packet waits; the hash is keyed. Requests for the entries in use go out first.
-// The families differ in their messages, which belong to the Host, not in this table.
+// Theory of operation. A flow slot stores a NextHop: an entry's index and its tag. Each entry
+// publishes one atomic word, MAC in the low 48 bits, tag above, so a packet needs one load and one
+// compare. The tag is a generation, which changes when the entry is reused for another address, and
+// a "used" bit as in a page table: the clock hand clears it, the next packet's compare fails, and
+// lookup() sets it again. This tracks use without a write per packet. The word of an unresolved
+// entry has its generation without the used bit and, in place of the MAC, whether a packet waits.
+// A try-lock protects everything else. A worker that fails to take it drops its packet as
+// neighbor_unresolved. Control threads wait: it is held for a few microseconds at most.
+// Only resolve() creates entries, received messages never do, so ARP or ND floods cannot fill the
+// table. Unsolicited messages are not trusted. A claim of another MAC (gratuitous ARP, unsolicited
+// advertisement, sender of a request) only starts a probe: unicast to the known MAC first, then,
+// after 300 ms without a reply, broadcast. A gateway can fail over to another MAC, and a spoofed
+// MAC is not accepted while the owner replies. The Host builds and parses the messages.
 
 #include <array>
 #include <atomic>
@@ -38,8 +33,8 @@
 
 namespace millrace {
 
-// Where an IPv6 address is asked for (RFC 4291 section 2.7.1), all nodes of a link, and the MAC
-// address of a group (RFC 2464 section 7).
+// The solicited-node group of an address (RFC 4291 section 2.7.1), the all-nodes group of a link,
+// and the MAC address of a group (RFC 2464 section 7).
 [[nodiscard]] IpAddress solicited_node_group(const IpAddress& address);
 inline constexpr IpAddress kAllNodes =
     IpAddress::v6({0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1});
@@ -51,7 +46,7 @@ struct NextHop {
   friend constexpr bool operator==(NextHop, NextHop) = default;
 };
 
-// An entry's published word.
+// The published word of an entry.
 class NeighborWord {
  public:
   constexpr explicit NeighborWord(std::uint64_t raw) : raw_(raw) {}
@@ -64,59 +59,61 @@ class NeighborWord {
 };
 
 enum class HopState : std::uint8_t {
-  reachable,  // the entry's word now matches
-  waiting,    // asked, not answered yet
-  stale,      // the entry is someone else's: resolve again
+  reachable,  // the entry's word matches now
+  waiting,    // request sent, no reply yet
+  stale,      // the entry was reused for another address: resolve again
 };
 
-// An ARP request or Neighbor Solicitation that is due. If it asks for the sender's own address it
-// is an announcement: gratuitous ARP or an unsolicited Neighbor Advertisement.
+// An ARP request or Neighbor Solicitation that is due. If target and sender are equal it is an
+// announcement: gratuitous ARP or an unsolicited Neighbor Advertisement.
 struct Solicitation {
   IpAddress sender;
   IpAddress target;
-  std::optional<MacAddress> to;  // unset: all, or the target's group
+  std::optional<MacAddress> to;  // unset: broadcast, or the target's solicited-node group
 };
 
 enum class ResolveError : std::uint8_t { no_route, table_full, contended };
 
 class NeighborTable {
  public:
+  // SDP can name any address of our networks. Therefore gateways are pinned, unresolved entries are
+  // limited (a new one evicts an old one that no packet waits for), the hash is keyed, and requests
+  // for entries in use are sent first.
   static constexpr std::size_t kCapacity = 1024;
-  static constexpr std::size_t kGateways = 2;      // of these, the first: one of a family
-  static constexpr std::size_t kUnresolved = 128;  // at most, beside the gateways
+  static constexpr std::size_t kGateways = 2;      // the first entries: one per family
+  static constexpr std::size_t kUnresolved = 128;  // limit, gateways not included
 
-  // `addresses` are the interface's own, each with its network's length; `gateways` are at most one
-  // of a family, on-link or link-local.
+  // `addresses`: own addresses of the interface with prefix length. `gateways`: at most one per
+  // family, on-link or link-local.
   NeighborTable(std::vector<Prefix> addresses, std::vector<IpAddress> gateways,
                 std::uint64_t tsc_hz);
 
   [[nodiscard]] NeighborWord word(std::uint16_t index) const {
     return NeighborWord(words_[index].load(std::memory_order_acquire));
   }
-  // After a mismatch: marks the entry as used, if it still is this neighbour.
-  [[nodiscard]] HopState touch(NextHop hop);
+  // After a mismatch: sets the used bit if the entry still belongs to this neighbor.
+  [[nodiscard]] HopState lookup(NextHop hop);
 
-  // The next hop towards `destination`: itself if on-link, else the gateway. Finds or makes its
-  // entry, which then is resolved by the following ticks. For control threads (waits).
+  // The next hop towards `destination`: itself if on-link, else the gateway. Finds or creates its
+  // entry; the following ticks resolve it. For control threads (waits for the lock).
   [[nodiscard]] std::expected<NextHop, ResolveError> resolve(const IpAddress& destination, Tsc now);
-  // The same for workers: gives up with `contended` rather than wait.
+  // The same for workers: returns `contended` instead of waiting.
   [[nodiscard]] std::expected<NextHop, ResolveError> try_resolve(const IpAddress& destination,
                                                                  Tsc now);
 
-  // An ARP reply or a solicited Neighbor Advertisement; without MAC it confirms the known one. True
-  // if it answers a request of ours; else it is only a claim.
+  // Handles an ARP reply or a solicited Neighbor Advertisement. Without a MAC it confirms the known
+  // one. True if it answers an outstanding request; otherwise it is treated as a claim.
   bool learn(const IpAddress& address, const std::optional<MacAddress>& mac, Tsc now);
-  // A message that is no answer says that `address` has this MAC. If it is another one than ours,
-  // or we have none yet, the next request goes out soon.
+  // Handles an unsolicited message that maps `address` to this MAC. If the known MAC differs, or
+  // none is known yet, the next request is sent soon.
   void claim(const IpAddress& address, const MacAddress& mac, Tsc now);
 
-  // Whether tick() has something to do: every 100 ms, and 10 ms after the last one if an entry is
-  // new.
+  // Whether tick() is due: every 100 ms, or 10 ms after the last tick if an entry is new.
   [[nodiscard]] bool due(Tsc now) const {
     return now.ticks >= next_tick_.load(std::memory_order_relaxed);
   }
   // Retry, ageing, eviction, announcements. Fills `out` with the requests to send now and returns
-  // how many; what does not fit is due at the next tick. Called by one worker.
+  // their number. Requests that do not fit are due at the next tick. Called by one worker.
   std::size_t tick(Tsc now, std::span<Solicitation> out);
 
   [[nodiscard]] std::vector<NeighborReport> report(Tsc now) const;  // without interface names
@@ -124,26 +121,27 @@ class NeighborTable {
  private:
   enum class State : std::uint8_t {
     free,
-    incomplete,  // asked, not answered; tries past a few: asked more slowly
+    incomplete,  // request sent, no reply; after kQuickTries requests are sent more slowly
     reachable,
-    probing,  // reachable, and asked again because it is old
-    doubted,  // reachable, and asked again because another MAC was claimed
+    probing,  // reachable, and re-probed because it is old
+    doubted,  // reachable, and re-probed because another MAC was claimed
   };
   struct Entry {
     IpAddress address;
     State state = State::free;
     std::uint8_t tries = 0;
-    bool broadcast = false;        // the last request was: any MAC may answer
+    bool broadcast = false;        // the last request was broadcast: any MAC may reply
     std::uint16_t generation = 0;  // 15 bits, never 0 once used
-    Tsc asked;                     // the last request
-    Tsc due;                       // the next one, not before
+    Tsc requested;                 // last request
+    Tsc due;                       // earliest time of the next request
     Tsc confirmed;
-    Tsc used;     // as the clock hand saw it last
+    Tsc used;     // last use that the clock hand found
     Tsc checked;  // when the hand last cleared the used bit
-    Tsc awaited;  // incomplete: when the hand last saw that a packet waits
+    Tsc awaited;  // incomplete: when the hand last found that a packet waits
   };
-  // One of kUnresolved. Empty if the entry has another generation or is resolved by now.
-  struct Place {
+  // Refers to one of the kUnresolved unresolved entries. Unused if the entry has another generation
+  // or is resolved.
+  struct Pending {
     std::uint16_t index = 0;
     std::uint16_t generation = 0;
   };
@@ -159,15 +157,15 @@ class NeighborTable {
   [[nodiscard]] std::optional<std::size_t> find_room(const IpAddress& address, Tsc now) const;
   void make(std::size_t index, const IpAddress& address, Tsc now);
   [[nodiscard]] NextHop hop_to(std::size_t index) const;
-  [[nodiscard]] Place& take_place(Tsc now);
-  [[nodiscard]] bool is_taken(const Place& place) const;
+  [[nodiscard]] Pending& take_pending(Tsc now);
+  [[nodiscard]] bool is_unresolved(const Pending& pending) const;
   [[nodiscard]] bool is_awaited(std::size_t index, Tsc now) const;
   [[nodiscard]] MacAddress mac_of(std::size_t index) const;
   void doubt(Entry& entry, Tsc now) const;
   std::optional<Solicitation> announcement(Tsc now);
   void note_use(std::size_t index, Tsc now);
   [[nodiscard]] std::optional<Solicitation> age(std::size_t index, Tsc now);
-  [[nodiscard]] Solicitation ask(std::size_t index, Tsc now);
+  [[nodiscard]] Solicitation solicit(std::size_t index, Tsc now);
   void release(std::size_t index);
 
   std::vector<Prefix> addresses_;
@@ -175,13 +173,13 @@ class NeighborTable {
   std::uint64_t tsc_hz_;
   std::atomic<std::uint64_t> next_tick_{0};
   mutable std::atomic<bool> locked_{false};
-  std::size_t announced_ = 0;  // announcements sent: kAnnouncements for each address
-  Tsc announced_at_;           // when the present round of them began
+  std::size_t announced_ = 0;  // announcements sent: kAnnouncements per address
+  Tsc announced_at_;           // start of the current round of announcements
   Tsc ticked_;
-  std::size_t hand_ = 0;      // where the next tick goes on: among the entries,
-  std::size_t ask_hand_ = 0;  // and among the places
-  std::array<Place, kUnresolved> unresolved_{};
-  std::size_t next_place_ = 0;
+  std::size_t hand_ = 0;          // clock hand over the hashed entries
+  std::size_t pending_hand_ = 0;  // clock hand over `pending_`
+  std::array<Pending, kUnresolved> pending_{};
+  std::size_t next_pending_ = 0;
   std::array<std::uint64_t, 5> key_;  // of the hash
   std::array<Entry, kCapacity> entries_{};
   std::array<std::atomic<std::uint64_t>, kCapacity> words_{};

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// What one worker is about to send on one NIC.
+// Pending TX packets of one worker for one port.
 //
-// The relay and the host append, the worker sends after every burst and empties it. What the NIC
-// does not take the worker frees, as DropReason::tx_full.
+// The relay and the host append. The worker sends and clears the batch after every burst and frees
+// the packets that the NIC did not accept, as DropReason::tx_full.
 
 #include <array>
 #include <cstddef>
@@ -16,11 +16,11 @@ struct rte_mbuf;
 namespace millrace {
 
 struct alignas(64) TxBatch {
-  static constexpr std::size_t kCapacity = 64;  // two bursts: one relayed, one of the host's own
+  static constexpr std::size_t kCapacity = 64;  // two bursts: one relayed, one from the host
 
   std::array<rte_mbuf*, kCapacity> packets{};
   std::uint32_t count = 0;
-  std::uint64_t bytes = 0;  // of the frames in it
+  std::uint64_t bytes = 0;  // sum of the frame lengths
 
   [[nodiscard]] std::size_t room() const { return kCapacity - count; }
   void push(rte_mbuf* packet, std::size_t length) {

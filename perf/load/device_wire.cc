@@ -180,7 +180,7 @@ std::optional<MacAddress> DeviceWire::Impl::next_hop(Link& link, const IpAddress
     if (known != hops[party].end()) {
       const NeighborWord word = link.neighbors.word(known->second.index);
       if (word.matches(known->second)) return word.mac();
-      const HopState state = link.neighbors.touch(known->second);
+      const HopState state = link.neighbors.lookup(known->second);
       if (state == HopState::reachable) {
         return link.neighbors.word(known->second.index).mac();
       }

@@ -56,7 +56,7 @@ TEST_F(NeighborClaims, ALiarWinsNothingWhileTheOwnerAnswers) {
   const NextHop hop = make(kPeer, at(0));
   std::size_t probes = 0;
   for (double now = 0.01; now < 100; now += 0.01) {
-    (void)table.touch(hop);
+    (void)table.lookup(hop);
     table.claim(kPeer, kOtherMac, at(now));
     EXPECT_FALSE(table.learn(kPeer, kOtherMac, at(now)));
     if (!table.due(at(now))) continue;
@@ -77,7 +77,7 @@ TEST_F(NeighborClaims, AnOrdinaryProbeIsHurried) {
   std::vector<Asked> asked;
   double now = 0;
   for (; asked.empty(); now += 0.1) {
-    (void)table.touch(hop);
+    (void)table.lookup(hop);
     asked = run(table, now, now + 0.01);
   }
   table.claim(kPeer, kOtherMac, at(now));

@@ -44,9 +44,9 @@ TEST_F(NeighborFlood, AnHonestNeighbourResolvesWithin100ms) {
         EXPECT_TRUE(table.learn(honest, kMac, at(now)));
         answer.reset();
       }
-      if (step % 200 == 0 && table.touch(hop) == HopState::stale) {
+      if (step % 200 == 0 && table.lookup(hop) == HopState::stale) {
         hop = table.resolve(honest, at(now)).value();
-        (void)table.touch(hop);
+        (void)table.lookup(hop);
       }
       if (table.word(hop.index).matches(hop)) took = now - start;
       if (!table.due(at(now))) continue;
@@ -68,15 +68,15 @@ TEST_F(NeighborFlood, KnownNeighboursAndGatewaysStayAndAreProbed) {
   const NextHop gateway = table.resolve(IpAddress::v4(192, 0, 2, 1), at(0)).value();
   std::size_t probes = 0;
   for (double now = 0; now < 65; now += 0.01) {
-    (void)table.touch(hop);
+    (void)table.lookup(hop);
     for (int i = 0; i < 20; ++i) (void)table.resolve(absent(), at(now));
     for (const Solicitation& request : requests_of(table, at(now), 16)) {
       if (!request.to) continue;
       ++probes;
       EXPECT_TRUE(table.learn(request.target, *request.to, at(now)));
     }
-    ASSERT_NE(table.touch(hop), HopState::stale) << now;
-    ASSERT_NE(table.touch(gateway), HopState::stale) << now;
+    ASSERT_NE(table.lookup(hop), HopState::stale) << now;
+    ASSERT_NE(table.lookup(gateway), HopState::stale) << now;
   }
   EXPECT_EQ(probes, 4U) << "both, every 30 s";
 }

@@ -61,7 +61,7 @@ TEST_F(Neighbors, AnAnswerWithoutMacConfirmsTheKnownOne) {
   EXPECT_FALSE(table.learn(kPeer, std::nullopt, at(0))) << "none is known";
   EXPECT_TRUE(table.learn(kPeer, kMac, at(0)));
   for (int i = 1; i < 400; ++i) {
-    (void)table.touch(hop);
+    (void)table.lookup(hop);
     for (const Solicitation& probe : tick(at(i * 0.1))) {
       EXPECT_TRUE(probe.to) << "confirmed in time";
       EXPECT_TRUE(table.learn(kPeer, std::nullopt, at(i * 0.1)));
@@ -81,7 +81,7 @@ TEST(Groups, AreThoseOfNeighbourDiscovery) {
 TEST_F(Neighbors, MatchesFromTheReplyOn) {
   const NextHop hop = resolve(kPeer, at(0));
   EXPECT_FALSE(matches(hop));
-  EXPECT_EQ(table.touch(hop), HopState::waiting);
+  EXPECT_EQ(table.lookup(hop), HopState::waiting);
   EXPECT_FALSE(matches(hop));
   tick(at(0));
   EXPECT_TRUE(table.learn(kPeer, kMac, at(0.001)));
@@ -103,7 +103,7 @@ TEST_F(Neighbors, AsksThreeTimesQuicklyThenSlowly) {
   const NextHop hop = resolve(kPeer, at(0));
   std::vector<double> asked;
   for (int i = 0; i < 200; ++i) {
-    (void)table.touch(hop);  // a packet waits
+    (void)table.lookup(hop);  // a packet waits
     if (!tick(at(i * 0.1)).empty()) asked.push_back(i * 0.1);
   }
   ASSERT_GE(asked.size(), 5U);
@@ -137,7 +137,7 @@ TEST_F(Neighbors, UsedEntriesAreProbedWithoutAGap) {
   for (int i = 1; i < 1200; ++i) {
     const Tsc now = at(i * 0.1);
     if (!matches(hop)) {
-      EXPECT_EQ(table.touch(hop), HopState::reachable);
+      EXPECT_EQ(table.lookup(hop), HopState::reachable);
     }
     EXPECT_TRUE(matches(hop)) << i * 0.1;
     for (const Solicitation& request : tick(now)) {
@@ -155,7 +155,7 @@ TEST_F(Neighbors, ASilentNeighbourIsSearchedForByBroadcastAndMayMove) {
   const NextHop hop = make(kPeer, at(0));
   bool broadcast = false;
   for (int i = 1; i < 500 && !broadcast; ++i) {
-    (void)table.touch(hop);
+    (void)table.lookup(hop);
     EXPECT_TRUE(matches(hop)) << "traffic goes on meanwhile";
     for (const Solicitation& request : tick(at(i * 0.1))) broadcast |= !request.to.has_value();
   }
@@ -170,7 +170,7 @@ TEST_F(Neighbors, UnusedEntriesLeaveAndTheirSlotsSeeIt) {
   for (int i = 1; i < 7000; ++i) tick(at(i * 0.1));
   EXPECT_TRUE(table.report(at(700)).empty());
   EXPECT_FALSE(matches(old));
-  EXPECT_EQ(table.touch(old), HopState::stale);
+  EXPECT_EQ(table.lookup(old), HopState::stale);
   const NextHop again = make(kPeer, at(701));
   EXPECT_NE(again, old) << "another generation";
   EXPECT_FALSE(matches(old));
@@ -254,7 +254,7 @@ TEST_F(Neighbors, WorkersAndControlAtOnce) {
       for (std::uint8_t i = 0; !stop; i = static_cast<std::uint8_t>(i + 1)) {
         const IpAddress to = IpAddress::v4(198, 18, 0, static_cast<std::uint8_t>(2 + i % 200));
         const auto hop = w == 0 ? table.resolve(to, at(0)) : table.try_resolve(to, at(0));
-        if (hop && table.touch(*hop) == HopState::reachable) {
+        if (hop && table.lookup(*hop) == HopState::reachable) {
           EXPECT_EQ(table.word(hop->index).mac(), kMac);
         }
       }
