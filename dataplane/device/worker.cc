@@ -85,7 +85,7 @@ void Worker::housekeep() {
   host_.housekeep(now_, tx_);
   flush();
   if (!nat_punch_.due(now_)) return;
-  nat_punch_.look(now_, tx_, stats_);
+  nat_punch_.send_due(now_, tx_, stats_);
   flush();
 }
 

@@ -21,8 +21,8 @@ using namespace flow_flag;
 constexpr auto kRelaxed = std::memory_order_relaxed;
 constexpr auto kAcquire = std::memory_order_acquire;
 
-constexpr std::size_t kPerLook = 1024;  // words; so all of them in 8 ms
-constexpr std::size_t kWindow = 64;     // a port stands within this many words of its home
+constexpr std::size_t kWordsPerRound = 1024;  // all kCapacity words within 8 ms
+constexpr std::size_t kWindow = 64;           // probe length of the hash
 
 std::size_t home_of(SlotIndex port) {
   static_assert(NatPunch::kCapacity == 1U << 13);
@@ -59,8 +59,8 @@ NatPunch::NatPunch(FlowTable& flows, std::span<Link* const> links, rte_mempool& 
     : flows_(flows),
       links_(links.begin(), links.end()),
       pool_(pool),
-      look_pause_(flows.tsc_hz() / 1000),
-      first_pause_(look_pause_ * static_cast<std::uint64_t>(kFirstPause.count())) {}
+      round_pause_(flows.tsc_hz() / 1000),
+      first_pause_(round_pause_ * static_cast<std::uint64_t>(kFirstPause.count())) {}
 
 void NatPunch::add(SlotIndex port) {
   if (!awaits_packets(port)) return;
@@ -81,12 +81,12 @@ void NatPunch::add(SlotIndex port) {
 }
 
 void NatPunch::release(std::size_t at) {
-  turns_[at] = {};
+  progress_[at] = {};
   ports_[at].store(0, std::memory_order_release);
   waiting_.fetch_sub(1, kRelaxed);
 }
 
-// Published with `nat_punch`, and neither port of the pair has heard the party.
+// Published with `nat_punch`, and neither port of the pair has admitted a packet.
 bool NatPunch::awaits_packets(SlotIndex port) const {
   const auto flags = static_cast<std::uint32_t>(flows_.slot(port).orders.head.load(kAcquire) >> 32);
   if ((flags & (kActive | kNatPunch)) != (kActive | kNatPunch)) return false;
@@ -95,17 +95,18 @@ bool NatPunch::awaits_packets(SlotIndex port) const {
          flows_.slot(port.of_rtcp()).seen.packets.load(kRelaxed) == 0;
 }
 
-// By the orders of the other side's slot, which say where packets leave for this party.
-bool NatPunch::send(SlotIndex port, unsigned turn, Tsc now, std::span<TxBatch> tx,
+// Sends by the orders of the other side's slot: they hold destination, next hop and DSCP towards
+// this party.
+bool NatPunch::send(SlotIndex port, unsigned sequence, Tsc now, std::span<TxBatch> tx,
                     WorkerStats& stats) {
   const std::optional<Orders> own = read_orders(flows_.slot(port).orders);
   if (!own || !own->has(kPeer)) return false;
-  const std::optional<Orders> way = read_orders(flows_.slot(own->peer).orders);
-  if (!way || !way->has(kPeer | kDestination) || way->peer != port) return false;
-  const FlowTable::Egress& exit = flows_.egress(port);
-  const Link& link = *links_[exit.link];
-  std::expected<NeighborWord, DropReason> next = link.neighbors.word(way->hop.index);
-  if (!next->matches(way->hop)) next = flows_.refresh_next_hop(own->peer, now);
+  const std::optional<Orders> to = read_orders(flows_.slot(own->peer).orders);
+  if (!to || !to->has(kPeer | kDestination) || to->peer != port) return false;
+  const FlowTable::Egress& egress = flows_.egress(port);
+  const Link& link = *links_[egress.link];
+  std::expected<NeighborWord, DropReason> next = link.neighbors.word(to->hop.index);
+  if (!next->matches(to->hop)) next = flows_.refresh_next_hop(own->peer, now);
   if (!next) return false;
 
   TxBatch& batch = tx[link.nic];
@@ -115,35 +116,35 @@ bool NatPunch::send(SlotIndex port, unsigned turn, Tsc now, std::span<TxBatch> t
     return false;
   }
   auto* const frame = rte_pktmbuf_mtod(packet, std::byte*);
-  std::byte* const payload = frame + udp_headers(exit.address.family());
+  std::byte* const payload = frame + udp_headers(egress.address.family());
   const std::size_t size = own->has(kRtcp)
                                ? write_rtcp(payload)
-                               : write_rtp(payload, unused_type(flows_.record(port)), turn);
+                               : write_rtp(payload, unused_type(flows_.record(port)), sequence);
   const std::size_t length = write_datagram(
-      frame, {link.mac, next->mac()}, {exit.address, port.local().port}, way->destination, size);
-  if (way->has(kMark)) mark(frame + kEtherSize, way->flags >> kDscpShift);
+      frame, {link.mac, next->mac()}, {egress.address, port.local().port}, to->destination, size);
+  if (to->has(kMark)) mark(frame + kEtherSize, to->flags >> kDscpShift);
   set_length(*packet, length);
   batch.push(packet, length);
   stats.pierced.add(1);
   return true;
 }
 
-void NatPunch::look(Tsc now, std::span<TxBatch> tx, WorkerStats& stats) {
-  next_look_ = Tsc{now.ticks + look_pause_};
+void NatPunch::send_due(Tsc now, std::span<TxBatch> tx, WorkerStats& stats) {
+  next_round_ = Tsc{now.ticks + round_pause_};
   if (refused_.load(kRelaxed) != 0) {
     stats.drop(DropReason::pierce_full, refused_.exchange(0, kRelaxed));
   }
   std::size_t sent = 0;
-  for (std::size_t i = 0; i < kPerLook && sent < kMostAtOnce; ++i) {
+  for (std::size_t i = 0; i < kWordsPerRound && sent < kMaxPerRound; ++i) {
     const std::size_t at = std::exchange(hand_, (hand_ + 1) % kCapacity);
     const std::uint32_t word = ports_[at].load(kAcquire);
-    Turns& turns = turns_[at];
-    if (word == 0 || now < turns.next) continue;
+    Progress& progress = progress_[at];
+    if (word == 0 || now < progress.next) continue;
     const SlotIndex port(word);
     if (awaits_packets(port)) {
-      if (send(port, turns.taken, now, tx, stats)) ++sent;
-      turns.next = Tsc{now.ticks + (first_pause_ << turns.taken)};
-      if (++turns.taken < kTurns) continue;
+      if (send(port, progress.attempts, now, tx, stats)) ++sent;
+      progress.next = Tsc{now.ticks + (first_pause_ << progress.attempts)};
+      if (++progress.attempts < kAttempts) continue;
     }
     release(at);
   }

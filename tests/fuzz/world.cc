@@ -316,7 +316,7 @@ std::vector<Frame> World::pass(std::chrono::milliseconds time) {
   std::vector<Frame> frames = sent();
   const auto take = [&] { std::ranges::move(sent(), std::back_inserter(frames)); };
   if (nat_punch_.due(now)) {
-    nat_punch_.look(now, tx_, stats_);
+    nat_punch_.send_due(now, tx_, stats_);
     take();
   }
   if (relay_.keeps()) {

@@ -29,8 +29,8 @@ class Bench {
   void add(LocalPort port) { nat_punch_.add(SlotIndex(port)); }
   [[nodiscard]] bool due(Tsc now) const { return nat_punch_.due(now); }
 
-  std::vector<Sent> look(Tsc now) {
-    nat_punch_.look(now, tx_, lab.stats);
+  std::vector<Sent> send_due(Tsc now) {
+    nat_punch_.send_due(now, tx_, lab.stats);
     return drain(tx_);
   }
   // What is sent at each millisecond of `first` to `last`, as the worker's loop asks for it.
@@ -38,7 +38,7 @@ class Bench {
     std::multimap<std::uint64_t, Sent> all;
     for (std::uint64_t ms = first; ms <= last; ++ms) {
       if (!due(after_ms(ms))) continue;
-      for (Sent& sent : look(after_ms(ms))) all.emplace(ms, std::move(sent));
+      for (Sent& sent : send_due(after_ms(ms))) all.emplace(ms, std::move(sent));
     }
     return all;
   }
@@ -197,7 +197,7 @@ TEST(NatPunch, EightPacketsEachPauseTwiceAsLong) {
     times.push_back(ms);
     EXPECT_EQ(get16(sent.frame, 44), sequence++);
   }
-  ASSERT_EQ(times.size(), NatPunch::kTurns);
+  ASSERT_EQ(times.size(), NatPunch::kAttempts);
   EXPECT_LE(times[0], kWhole);
   std::uint64_t pause = 20;
   for (std::size_t i = 1; i < times.size(); ++i, pause *= 2) {
@@ -220,7 +220,7 @@ TEST(NatPunch, BeginsAgainAfterItsEndButNotBefore) {
   bench.publish(path_ab(), after_ms(10'000));  // an answer without the flag
   EXPECT_TRUE(bench.run(10'000, 20'000).empty());
   bench.publish(offered(), after_ms(20'000));
-  EXPECT_EQ(bench.run(20'000, 30'000).size(), NatPunch::kTurns);
+  EXPECT_EQ(bench.run(20'000, 30'000).size(), NatPunch::kAttempts);
 }
 
 TEST(NatPunch, EndsWithTheFirstPacketThatIsHeard) {
@@ -272,7 +272,7 @@ TEST(NatPunch, NothingToWhoIsHeldByAddress) {
   EXPECT_TRUE(bench.run(0, 100).empty());
   bench.publish(offered(), after_ms(100));
   const auto sent = bench.run(100, 20'000);
-  ASSERT_EQ(sent.size(), NatPunch::kTurns - 3);  // turns that were passed over do not come again
+  ASSERT_EQ(sent.size(), NatPunch::kAttempts - 3);  // turns that were passed over do not come again
   EXPECT_EQ(destination_of(sent.begin()->second.frame), kPartyA);
 }
 
@@ -344,20 +344,20 @@ TEST(NatPunch, AFloodOfOffers) {
   std::map<std::string, unsigned> ports;
   std::size_t total = 0;
   for (std::uint64_t ms = 0; ms < 20'000 && bench.due(after_ms(ms)); ++ms) {
-    const auto sent = bench.look(after_ms(ms));
-    ASSERT_LE(sent.size(), NatPunch::kMostAtOnce);
+    const auto sent = bench.send_due(after_ms(ms));
+    ASSERT_LE(sent.size(), NatPunch::kMaxPerRound);
     for (const Sent& each : sent) ++ports[source_of(each.frame).text()];
     total += sent.size();
   }
   const std::uint64_t refused = bench.lab.dropped(DropReason::pierce_full);
   EXPECT_GE(ports.size(), NatPunch::kCapacity * 9 / 10);
   EXPECT_EQ(ports.size() + refused, 2U * kOffers);
-  EXPECT_EQ(total, ports.size() * NatPunch::kTurns);
+  EXPECT_EQ(total, ports.size() * NatPunch::kAttempts);
   EXPECT_EQ(bench.counted(), total);
   EXPECT_EQ(bench.lab.dropped(), refused);
   EXPECT_FALSE(bench.due(after_ms(30'000)));  // and there is room again
   bench.publish(offered(), after_ms(30'000));
-  EXPECT_EQ(bench.run(30'000, 40'000).size(), NatPunch::kTurns);
+  EXPECT_EQ(bench.run(30'000, 40'000).size(), NatPunch::kAttempts);
 }
 
 TEST(NatPunch, ControlThreadsAddWhileTheWorkerLooks) {
@@ -378,11 +378,11 @@ TEST(NatPunch, ControlThreadsAddWhileTheWorkerLooks) {
   }
   std::map<std::string, unsigned> ports;
   for (std::uint64_t ms = 0; running > 0 || bench.due(after_ms(ms)); ++ms) {
-    for (const Sent& sent : bench.look(after_ms(ms))) ++ports[source_of(sent.frame).text()];
+    for (const Sent& sent : bench.send_due(after_ms(ms))) ++ports[source_of(sent.frame).text()];
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(ports.size(), kThreads * kEach);
-  for (const auto& [port, packets] : ports) EXPECT_EQ(packets, NatPunch::kTurns) << port;
+  for (const auto& [port, packets] : ports) EXPECT_EQ(packets, NatPunch::kAttempts) << port;
   EXPECT_EQ(bench.lab.dropped(DropReason::pierce_full), 0U);
 }
 
