@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// A datagram in the relay, and how it leaves.
+// Received datagrams of a burst, and how the relay sends or drops them.
 //
-// An Arrival is what the first pass of a burst hands to the second: a datagram in a frame that is
-// as frame.h says and ends with it, addressed to a slot. An Exit is what all that leaves from one
-// media address has in common: send() rewrites the headers and appends the packet to the batch of
-// the NIC. What does not leave is among the Drops.
+// The first pass of a burst passes Arrivals to the second: datagrams that frame.h accepted, without
+// Ethernet padding, each with the slot that it is addressed to. A TxContext holds what all packets
+// sent from one media address share. send() rewrites the headers and appends the packet to the
+// TxBatch of the NIC. Drops collects the packets of a burst that are not sent.
 
 #include <array>
 #include <cstddef>
@@ -39,24 +39,25 @@ struct Arrival {
     return {frame + headers, length() - headers};
   }
   [[nodiscard]] SlotIndex index() const { return slot->seen.self; }
-  // All the orders of its slot; false if a writer was in the way.
+  // Copies all orders of the slot. False if a writer held it for all kReadTries.
   [[nodiscard]] bool read_orders(OrderWords& words) const {
     return read_consistent(slot->orders, [&](std::uint64_t head) {
       copy_words<Family::ipv6, Family::ipv6>(slot->orders, head, words);
     });
   }
-  [[nodiscard]] bool is_heard(const OrderWords& words) const {
+  [[nodiscard]] bool is_from_source(const OrderWords& words) const {
     if (!words.has(flow_flag::kSource)) return false;
     return family_of(ip()) == Family::ipv4 ? is_from<Family::ipv4>(words, ip())
                                            : is_from<Family::ipv6>(words, ip());
   }
 };
 
-// Those of a burst: filled as far as they are read, zeroing them would cost each burst 768 bytes.
-// NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): hence
+// One entry per packet of a burst. Left uninitialised on purpose: zeroing costs 768 bytes per
+// burst.
+// NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): see above
 class Arrivals {
  public:
-  Arrivals() = default;  // NOLINT(cppcoreguidelines-pro-type-member-init): as above
+  Arrivals() = default;  // NOLINT(cppcoreguidelines-pro-type-member-init): see above
   Arrivals(const Arrivals&) = delete;
   Arrivals& operator=(const Arrivals&) = delete;
   ~Arrivals() = default;
@@ -73,21 +74,21 @@ class Arrivals {
   std::array<Arrival, kBurst + 1> list_;  // end() may be written to
 };
 
-// How to leave from a media address.
-struct alignas(64) Exit {
-  std::uint64_t mac_and_type;            // the NIC's MAC, then the ethertype of its family
+// What send() needs to send from one media address.
+struct alignas(64) TxContext {
+  std::uint64_t mac_and_type;            // source MAC, then the ethertype
   std::array<std::uint64_t, 2> address;  // as IpAddress::words()
   const NeighborTable* neighbors;
   TxBatch* batch;
-  std::size_t longest;  // frame that the network takes
+  std::size_t longest;  // longest frame of the network, by its MTU
 };
 
 template <Family In, Family Out>
 [[gnu::always_inline]] inline void send(const Arrival& arrival, const OrderWords& words,
-                                        const Exit& exit, NeighborWord next) {
-  std::byte* const ip = rewrite<In, Out>(arrival.ip(), words, exit.address);
-  store(ip - kEtherSize, next.raw());  // the tag that follows the MAC is overwritten
-  store(ip - kEtherSize + 6, exit.mac_and_type);
+                                        const TxContext& context, NeighborWord next) {
+  std::byte* const ip = rewrite<In, Out>(arrival.ip(), words, context.address);
+  store(ip - kEtherSize, next.raw());  // the next store overwrites the tag behind the MAC
+  store(ip - kEtherSize + 6, context.mac_and_type);
 
   rte_mbuf* const packet = arrival.packet;
   const std::size_t length = arrival.length() + ip_size(Out) - ip_size(In);
@@ -96,15 +97,15 @@ template <Family In, Family Out>
     packet->data_len = static_cast<std::uint16_t>(length);
     packet->data_off = static_cast<std::uint16_t>(packet->data_off + ip_size(In) - ip_size(Out));
   }
-  // Marks of the receiving NIC do not concern the sending one.
+  // Clear the offload flags that RX set.
   packet->ol_flags &= RTE_MBUF_F_EXTERNAL | RTE_MBUF_F_INDIRECT;
-  exit.batch->push(packet, length);
+  context.batch->push(packet, length);
 }
 
-// The packets of a burst that end here.
+// The dropped packets of a burst, freed in bulk.
 class Drops {
  public:
-  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): packets_ is filled as far as it is read
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): only packets_[0, count_) is read
   explicit Drops(WorkerStats& stats) : stats_(stats) {}
   Drops(const Drops&) = delete;
   Drops& operator=(const Drops&) = delete;
@@ -115,8 +116,8 @@ class Drops {
     packets_[count_++] = packet;
     stats_.drop(reason);
   }
-  // One that does not end here, but is not sent yet: freeing passes over it.
-  void pass_over() { packets_[count_++] = nullptr; }
+  // Counts a packet that is neither sent nor dropped yet. The bulk free skips null.
+  void add_kept() { packets_[count_++] = nullptr; }
   [[nodiscard]] unsigned count() const { return count_; }
 
  private:

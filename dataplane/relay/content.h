@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// What a datagram is, by the rules of the path it arrived on: first byte (RFC 7983), then the
-// header of its protocol. An opaque path passes anything.
+// Classifies and validates a datagram by the rules of its path: first byte (RFC 7983), then the
+// header of the protocol.
+//
+// The slot's flags select the rules: RTP, RTCP, both on one port (RFC 5761) or SRTP, where only
+// headers can be checked. An opaque path accepts every datagram. examine() returns the kind and the
+// header fields that latching and statistics need, or the drop reason.
 
 #include <cstddef>
 #include <cstdint>
@@ -18,7 +22,7 @@ namespace millrace {
 struct Content {
   Evidence::Kind kind = Evidence::Kind::datagram;
   RtpFields rtp{};         // rtp
-  std::uint32_t ssrc = 0;  // of the sender: rtcp
+  std::uint32_t ssrc = 0;  // rtcp: of the sender
 
   [[nodiscard]] Evidence evidence() const {
     if (kind != Evidence::Kind::rtp) return {.kind = kind, .ssrc = ssrc};

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// STUN that came before there was a way on, kept for a moment by the worker that received it.
+// Queue for admitted STUN that cannot be forwarded yet.
 //
-// Parties check with ICE as soon as they have sent their SDP, before the relay knows where the
-// other one is or has its next hop's MAC; a check that is lost then costs them a retransmission
-// timeout (RFC 8445 section 14.3). So STUN that was admitted, never that of strangers, waits here
-// until it can be sent, else is dropped for the reason that it waited for. Few for each slot, few
-// in all, and for a short time: the buffers are those of the NICs' queues.
+// Parties start ICE checks as soon as they have sent their SDP, before the relay knows the other
+// party's address or its next hop's MAC. A check lost then costs a retransmission timeout (RFC 8445
+// section 14.3). Therefore the worker that received admitted STUN, never STUN of strangers, keeps
+// it here until it can be sent or expires. Expired packets are dropped for the reason they waited
+// for. Limits: kPerSlot per slot, kCapacity per worker, one second. They are low because the mbufs
+// come from the pool of the NIC queues.
 
 #include <array>
 #include <cstddef>
@@ -29,9 +30,9 @@ class EarlyStun {
 
   struct Kept {
     rte_mbuf* packet = nullptr;
-    SlotIndex slot;       // where it arrived,
-    Tsc since;            // when,
-    DropReason reason{};  // and why it could not be sent
+    SlotIndex slot;       // of arrival
+    Tsc since;            // time of arrival
+    DropReason reason{};  // why it could not be sent
   };
 
   explicit EarlyStun(std::uint64_t tsc_hz) : life_(tsc_hz), pause_(tsc_hz / 1000) {}
@@ -43,16 +44,16 @@ class EarlyStun {
   [[nodiscard]] bool expired(const Kept& kept, Tsc now) const {
     return elapsed(kept.since, now) >= life_;
   }
-  // False if there is no room for it.
-  [[nodiscard]] bool keep(const Kept& news) {
+  // False if a limit is reached.
+  [[nodiscard]] bool keep(const Kept& added) {
     std::size_t of_slot = 0;
-    for (const Kept& kept : all()) of_slot += kept.slot == news.slot ? 1 : 0;
+    for (const Kept& kept : all()) of_slot += kept.slot == added.slot ? 1 : 0;
     if (count_ == kCapacity || of_slot == kPerSlot) return false;
-    kept_[count_++] = news;
+    kept_[count_++] = added;
     return true;
   }
-  // Asks `stays(Kept&)` of each, oldest first, but about once a millisecond only. Those that do not
-  // stay are the caller's again.
+  // Calls `stays(Kept&)` for each packet, oldest first, at most once per millisecond. A packet for
+  // which it returns false is removed; the caller owns its mbuf.
   template <typename Stays>
   void revisit(Tsc now, Stays&& stays) {
     if (now < next_) return;
@@ -66,8 +67,8 @@ class EarlyStun {
   [[nodiscard]] std::span<Kept> all() { return std::span(kept_).first(count_); }
 
  private:
-  std::uint64_t life_;   // one second
-  std::uint64_t pause_;  // between two looks
+  std::uint64_t life_;   // one second, in ticks
+  std::uint64_t pause_;  // minimum interval of revisit(): 1 ms, in ticks
   Tsc next_;
   std::size_t count_ = 0;
   std::array<Kept, kCapacity> kept_{};

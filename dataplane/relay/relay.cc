@@ -28,9 +28,9 @@ constexpr auto kAcquire = std::memory_order_acquire;
   return arrival.length() > kEtherSize && family_of(arrival.ip()) == Family::ipv6;
 }
 
-// Whether a datagram is addressed to us; its slot is on the way to the second cache then. The first
-// cache waits for few lines at a time, and a prefetch into it beyond these may come to nothing: a
-// fifth of those of a burst, where slots come from memory.
+// Whether a datagram is addressed to us. If so, prefetches its slot into L2. L1 has few fill
+// buffers and drops prefetches beyond them: a fifth of those of a burst when slots come from
+// memory.
 template <Family F>
 [[gnu::always_inline]] inline bool find_slot(const typename LocalAddresses<F>::Index& local,
                                              const std::byte* frame, Slot*& slot) {
@@ -45,8 +45,8 @@ template <Family F>
   return true;
 }
 
-// Takes off what Ethernet has added to short frames. Precondition: it is long enough for the
-// headers, and they are whose it is classified by.
+// Removes Ethernet padding. Preconditions: the frame holds the headers, and their lengths were
+// checked.
 template <Family F>
 void trim(rte_mbuf* packet, const std::byte* frame) {
   const std::size_t headers = kEtherSize + ip_size(F);
@@ -55,8 +55,8 @@ void trim(rte_mbuf* packet, const std::byte* frame) {
   packet->data_len = static_cast<std::uint16_t>(length);
 }
 
-// The sums over a burst of pkt_len (bits 0 to 31) and of data_len (32 to 47): two fields that lie
-// side by side are added at once. They differ if a packet has more than one segment.
+// Sums pkt_len (bits 0 to 31) and data_len (bits 32 to 47) over a burst with one addition per
+// packet, as the fields are adjacent. The sums differ if a packet has more than one segment.
 static_assert(offsetof(rte_mbuf, data_len) == offsetof(rte_mbuf, pkt_len) + 4);
 
 [[gnu::always_inline]] inline std::uint64_t lengths_of(const rte_mbuf* packet) {
@@ -87,8 +87,8 @@ std::size_t longest_for_all(std::span<Link* const> links) {
   arrivals.end_at(to);
 }
 
-// On a network with a small MTU: what exceeds it takes the long way, where it is dropped unless it
-// leaves by another network.
+// Frames above the smallest MTU, if that is below Ethernet's. They take the slow path, which drops
+// them unless the egress network's MTU is large enough.
 [[gnu::noinline]] void set_long_aside(std::size_t longest, Arrivals& arrivals, Arrivals& others) {
   Arrival* to = arrivals.begin();
   for (const Arrival& arrival : arrivals.all()) {
@@ -120,21 +120,21 @@ Relay::Relay(FlowTable& flows, std::span<Link* const> links, Host& host, std::sp
     for (const Prefix& prefix : link->addresses) {
       const std::uint16_t type =
           prefix.address.is_v4() ? RTE_BE16(RTE_ETHER_TYPE_IPV4) : RTE_BE16(RTE_ETHER_TYPE_IPV6);
-      exits_.push_back({.mac_and_type = link->mac.word() | std::uint64_t{type} << 48,
-                        .address = prefix.address.words(),
-                        .neighbors = &link->neighbors,
-                        .batch = &tx_[link->nic],
-                        .longest = kEtherSize + link->mtu});
+      tx_contexts_.push_back({.mac_and_type = link->mac.word() | std::uint64_t{type} << 48,
+                              .address = prefix.address.words(),
+                              .neighbors = &link->neighbors,
+                              .batch = &tx_[link->nic],
+                              .longest = kEtherSize + link->mtu});
     }
   }
 }
 
-// The usual packet, plain RTP of a known stream and source to a known neighbour, costs what is on
-// this page. False, with nothing changed or counted, if it turns out to be another.
+// Fast path: plain RTP of a known stream, from the slot's source to a resolved next hop. False,
+// with nothing changed or counted, for any other packet.
 template <Family In, Family Out>
 [[gnu::always_inline]] inline bool Relay::forward_usual(Arrival arrival, Tsc now) {
   Slot& slot = *arrival.slot;
-  // No writer, and these flags: one comparison with the first word.
+  // One compare of the first word checks that no writer is active and that the flags fit.
   constexpr std::uint32_t kAcross = In == Out ? 0 : kBridge;
   constexpr std::uint64_t kWanted = std::uint64_t{kSource | kDestination | kRtp | kAcross} << 32;
   constexpr std::uint64_t kUnwanted =
@@ -159,17 +159,18 @@ template <Family In, Family Out>
       return false;
     }
   }
-  const Exit& exit = exits_[words.exit()];
-  const NeighborWord next = exit.neighbors->word(words.hop());
-  if (!words.reached_by(next)) [[unlikely]]
+  const TxContext& context = tx_contexts_[words.tx_context()];
+  const NeighborWord next = context.neighbors->word(words.hop());
+  if (!words.hop_matches(next)) [[unlikely]]
     return false;
-  send<In, Out>(arrival, words, exit, next);
+  send<In, Out>(arrival, words, context, next);
   note_datagram(slot.seen, arrival.length() - udp_headers(Out), now.ticks);
   note_next(slot.seen, rtp, latest, arrival_of(now.ticks, words.clock_rate()));
   return true;
 }
 
-// Families that differ are told apart by the flags, after the comparison that all packets need.
+// IPv4-to-IPv6 (and back) is detected from the slot's flags, after the compare that every packet
+// pays for.
 [[gnu::noinline]] void Relay::forward_across(const Arrival& arrival, Tsc now, Drops& drops) {
   const bool done = family_of(arrival.ip()) == Family::ipv4
                         ? forward_usual<Family::ipv4, Family::ipv6>(arrival, now)
@@ -180,7 +181,7 @@ template <Family In, Family Out>
 template <Family In>
 [[gnu::noinline]] void Relay::forward(Arrivals& arrivals, Tsc now, Drops& drops) {
   Arrival* const end = arrivals.end();
-  end->slot = arrivals.begin()->slot;  // the last one has a next one too
+  end->slot = arrivals.begin()->slot;  // valid address for the last iteration's prefetch
   for (const Arrival* at = arrivals.begin(); at != end; ++at) {
     rte_prefetch0(&at[1].slot->orders);
     if (!forward_usual<In, In>(*at, now)) [[unlikely]] {
@@ -189,8 +190,8 @@ template <Family In>
   }
 }
 
-// What the first pass asks of each: whether it is a plain datagram to us, in a frame of that
-// length. Precondition: the frame lies in one buffer.
+// The check of the first pass: a plain datagram to us in a frame of the given length. Precondition:
+// single-segment mbuf.
 template <Family F>
 struct Relay::PlainArrival {
   PlainDatagram<F> plain;
@@ -202,25 +203,25 @@ struct Relay::PlainArrival {
   }
 };
 
-// The first pass: leaves the plain datagrams to us in `arrivals`, moves the others to `others`.
-// Most bursts have none, so the loop that looks for the first of them moves and calls nothing: all
-// it needs stays in registers.
+// The first pass: keeps plain datagrams to us in `arrivals`, moves all others to `others`. Most
+// bursts have no others. The loop that searches for the first of them therefore moves and calls
+// nothing, and its state stays in registers.
 template <Family F>
-[[gnu::noinline]] void Relay::arrive(const Entrance<F>& entrance, Arrivals& arrivals,
+[[gnu::noinline]] void Relay::arrive(const Ingress<F>& ingress, Arrivals& arrivals,
                                      Arrivals& others) {
-  const PlainArrival<F> usual{entrance.plain, entrance.local.index()};
+  const PlainArrival<F> usual{ingress.plain, ingress.local.index()};
   Arrival* at = arrivals.begin();
   Arrival* const end = arrivals.end();
   while (at != end && usual.find(*at, at->length())) ++at;
   if (at != end) [[unlikely]]
-    sort_out(entrance, at, arrivals, others);
+    partition(ingress, at, arrivals, others);
 }
 
-// From the first one on that is not what arrive() expects.
+// The rest of the first pass, from the first packet that is not a plain datagram to us.
 template <Family F>
-[[gnu::noinline]] void Relay::sort_out(const Entrance<F>& entrance, Arrival* from,
-                                       Arrivals& arrivals, Arrivals& others) {
-  const PlainArrival<F> usual{entrance.plain, entrance.local.index()};
+[[gnu::noinline]] void Relay::partition(const Ingress<F>& ingress, Arrival* from,
+                                        Arrivals& arrivals, Arrivals& others) {
+  const PlainArrival<F> usual{ingress.plain, ingress.local.index()};
   Arrival* to = from;
   for (Arrival* at = from; at != arrivals.end(); ++at) {
     const bool is_short = at->length() <= RTE_ETHER_MIN_LEN;
@@ -233,8 +234,8 @@ template <Family F>
   arrivals.end_at(to);
 }
 
-// A plain datagram in a frame that had to be padded to Ethernet's least size (a telephone-event,
-// comfort noise): takes its turn among the others.
+// A plain datagram in a frame padded to Ethernet's minimum size (telephone-event, comfort noise).
+// It stays in `arrivals`, so the order of packets is kept.
 template <Family F>
 bool Relay::find_padded(const PlainArrival<F>& usual, Arrival& arrival) {
   const std::size_t headers = kEtherSize + ip_size(F);
@@ -245,12 +246,11 @@ bool Relay::find_padded(const PlainArrival<F>& usual, Arrival& arrival) {
   return true;
 }
 
-// A packet that is no plain datagram to us: one that is too short for RTP, or the host's, or it
-// ends here.
+// A datagram that classify() accepted but PlainDatagram did not, e.g. one too short for RTP.
 template <Family F>
-std::optional<DropReason> Relay::arrive_closely(const Entrance<F>& entrance, Arrival arrival,
-                                                Arrivals& arrivals) {
-  if (!find_slot<F>(entrance.local.index(), arrival.frame, arrival.slot)) {
+std::optional<DropReason> Relay::arrive_slow(const Ingress<F>& ingress, Arrival arrival,
+                                             Arrivals& arrivals) {
+  if (!find_slot<F>(ingress.local.index(), arrival.frame, arrival.slot)) {
     return DropReason::not_local;
   }
   trim<F>(arrival.packet, arrival.frame);
@@ -258,8 +258,8 @@ std::optional<DropReason> Relay::arrive_closely(const Entrance<F>& entrance, Arr
   return std::nullopt;
 }
 
-void Relay::look_closer(std::size_t nic, const Arrival& arrival, Tsc now, Arrivals& arrivals,
-                        Drops& drops) {
+void Relay::classify_slow(std::size_t nic, const Arrival& arrival, Tsc now, Arrivals& arrivals,
+                          Drops& drops) {
   const Nic& own = nics_[nic];
   rte_mbuf& packet = *arrival.packet;
   const FrameClass frame = packet.nb_segs == 1 ? classify({arrival.frame, arrival.length()},
@@ -268,10 +268,10 @@ void Relay::look_closer(std::size_t nic, const Arrival& arrival, Tsc now, Arriva
   std::optional<DropReason> reason;
   switch (frame.kind) {
     case FrameKind::udp:
-      reason = arrive_closely(own.v4, arrival, arrivals);
+      reason = arrive_slow(own.v4, arrival, arrivals);
       break;
     case FrameKind::udp6:
-      reason = arrive_closely(own.v6, arrival, arrivals);
+      reason = arrive_slow(own.v6, arrival, arrivals);
       break;
     case FrameKind::drop:
       reason = frame.reason;
@@ -283,7 +283,7 @@ void Relay::look_closer(std::size_t nic, const Arrival& arrival, Tsc now, Arriva
 }
 
 void Relay::burst(std::size_t nic, std::span<rte_mbuf*> rx, Tsc now) {
-  Arrivals first, second, others, brief;
+  Arrivals first, second, others, slow;
   std::uint64_t lengths = 0;
   Arrival* to = first.begin();
 #pragma GCC unroll 4
@@ -299,7 +299,7 @@ void Relay::burst(std::size_t nic, std::span<rte_mbuf*> rx, Tsc now) {
     set_chains_aside(first, others);
   if (longest_ < kLongestFrame) [[unlikely]]
     set_long_aside(longest_, first, others);
-  // The family of the first packet is likely to be that of all.
+  // All packets of a burst are likely of the first one's family.
   const bool v6_first = first.size() != 0 && begins_as_ipv6(*first.begin());
   Arrivals& v4 = v6_first ? second : first;
   Arrivals& v6 = v6_first ? first : second;
@@ -311,14 +311,14 @@ void Relay::burst(std::size_t nic, std::span<rte_mbuf*> rx, Tsc now) {
     if (v6.size() != 0) arrive(nics_[nic].v6, v6, others);
   }
   Drops drops(stats_);
-  for (const Arrival& arrival : others.all()) look_closer(nic, arrival, now, brief, drops);
+  for (const Arrival& arrival : others.all()) classify_slow(nic, arrival, now, slow, drops);
 
   const unsigned refused = drops.count();
   const std::uint64_t sent = bytes_in(tx_);
   if (v4.size() != 0) forward<Family::ipv4>(v4, now, drops);
   if (v6.size() != 0) forward<Family::ipv6>(v6, now, drops);
-  for (const Arrival& arrival : brief.all()) forward_unusual(arrival, now, drops);
-  const std::size_t datagrams = v4.size() + v6.size() + brief.size();
+  for (const Arrival& arrival : slow.all()) forward_unusual(arrival, now, drops);
+  const std::size_t datagrams = v4.size() + v6.size() + slow.size();
   stats_.rx_packets.add(rx.size());
   stats_.rx_bytes.add(static_cast<std::uint32_t>(lengths));
   stats_.relayed.add(datagrams - (drops.count() - refused));

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// One burst in, one burst out: the packet path of one worker.
+// The packet path of one worker: burst in, burst out.
 //
-// Theory of operation. burst() takes up to 32 packets of one NIC through two passes, with the
-// next memory prefetched: classify all (headers checked, slot found by port), then for each admit
-// (source, first byte, statistics), rewrite in place and append to the TxBatch of the NIC it leaves
-// by. Both passes are made for the usual packet: the next RTP of a known stream, in a frame without
-// anything special; any other takes the long way, in relay_unusual.cc. The family that a packet
-// comes and leaves by is a template parameter, so IPv4 pays nothing for IPv6. What is not media
-// goes to the Host. Everything else is dropped under its name, and all drops of a burst are freed
-// at once: every packet ends in exactly one of these places; STUN that came too early
-// (early_stun.h) takes a little longer.
+// Theory of operation. burst() takes up to 32 packets of one NIC through two passes, each of which
+// prefetches ahead. Pass 1 classifies all packets: checks headers, finds the slot by port. Pass 2
+// admits each packet (source, first byte, statistics), rewrites it in place and appends it to the
+// TxBatch of its egress NIC. Both passes have a fast path for the usual packet: the next RTP packet
+// of a known stream in a plain frame. All other packets take the slow path in relay_unusual.cc. The
+// families of ingress and egress are template parameters, so IPv4 pays nothing for IPv6. ARP and
+// ICMP go to the Host. All other packets are dropped by name, and the drops of a burst are freed in
+// bulk. Every packet has exactly one exit: sent, to the Host, or dropped. Early STUN (early_stun.h)
+// is kept first and then sent or dropped.
 // No allocation, lock, system call, log or virtual call. See docs/architecture.md.
 
 #include <cstddef>
@@ -42,34 +42,35 @@ class Relay {
  public:
   static constexpr std::size_t kBurst = millrace::kBurst;
 
-  // One a worker. `links` in the order of their indexes, `tx` has one batch a NIC. All outlive the
-  // relay.
+  // One per worker. `links` in the order of their indexes, `tx` has one batch per NIC. All outlive
+  // the relay.
   Relay(FlowTable& flows, std::span<Link* const> links, Host& host, std::span<TxBatch> tx,
         WorkerStats& stats);
   Relay(const Relay&) = delete;
   Relay& operator=(const Relay&) = delete;
   ~Relay();
 
-  // Packets received on a NIC. Preconditions: they are at most kBurst, and each batch has room for
-  // all of them. Afterwards every packet is in a batch, freed or kept.
+  // Handles packets received on a NIC. Preconditions: at most kBurst packets, and each batch has
+  // room for all of them. Afterwards every packet is in a batch, freed or kept.
   void burst(std::size_t nic, std::span<rte_mbuf*> rx, Tsc now);
 
-  // Whether packets are kept; then this sends those that can be sent by now and drops those that
-  // have waited for too long. Precondition: the batches are empty.
+  // Whether any packets are kept.
   [[nodiscard]] bool keeps() const { return !early_.empty(); }
+  // Sends the kept packets that can be sent now and drops expired ones. Precondition: the batches
+  // are empty.
   void send_kept(Tsc now);
 
  private:
-  // What arrives on one NIC, by family.
+  // Matching of packets received on one NIC, per family.
   template <Family F>
-  struct Entrance {
+  struct Ingress {
     PlainDatagram<F> plain;
     LocalAddresses<F> local;
   };
   struct Nic {
     std::uint64_t mac = 0;  // as MacAddress::word()
-    Entrance<Family::ipv4> v4;
-    Entrance<Family::ipv6> v6;
+    Ingress<Family::ipv4> v4;
+    Ingress<Family::ipv6> v6;
   };
   struct Datagram {
     Endpoint source;
@@ -80,18 +81,17 @@ class Relay {
   template <Family F>
   struct PlainArrival;
   template <Family F>
-  static void arrive(const Entrance<F>& entrance, Arrivals& arrivals, Arrivals& others);
+  static void arrive(const Ingress<F>& ingress, Arrivals& arrivals, Arrivals& others);
   template <Family F>
-  static void sort_out(const Entrance<F>& entrance, Arrival* from, Arrivals& arrivals,
-                       Arrivals& others);
+  static void partition(const Ingress<F>& ingress, Arrival* from, Arrivals& arrivals,
+                        Arrivals& others);
   template <Family F>
   [[nodiscard]] static bool find_padded(const PlainArrival<F>& usual, Arrival& arrival);
   template <Family F>
-  [[nodiscard]] static std::optional<DropReason> arrive_closely(const Entrance<F>& entrance,
-                                                                Arrival arrival,
-                                                                Arrivals& arrivals);
-  void look_closer(std::size_t nic, const Arrival& arrival, Tsc now, Arrivals& arrivals,
-                   Drops& drops);
+  [[nodiscard]] static std::optional<DropReason> arrive_slow(const Ingress<F>& ingress,
+                                                             Arrival arrival, Arrivals& arrivals);
+  void classify_slow(std::size_t nic, const Arrival& arrival, Tsc now, Arrivals& arrivals,
+                     Drops& drops);
   template <Family In>
   void forward(Arrivals& arrivals, Tsc now, Drops& drops);
   template <Family In, Family Out>
@@ -119,8 +119,8 @@ class Relay {
   std::span<TxBatch> tx_;
   WorkerStats& stats_;
   std::vector<Nic> nics_;
-  std::vector<Exit> exits_;  // by media address
-  std::size_t longest_;      // frame that any of the networks takes
+  std::vector<TxContext> tx_contexts_;  // by media address
+  std::size_t longest_;                 // longest frame that fits the MTU of all networks
   EarlyStun early_;
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The rare half of the relay: packets that latch or come too early, protocols other than RTP, media
-// that is treated, RTCP that is split off, next hops that have to be found.
+// Slow path of the relay: latching, early STUN, protocols other than RTP, blocked or silenced
+// media, RTCP demultiplexing, next-hop resolution.
 
 #include <optional>
 
@@ -22,8 +22,8 @@ constexpr auto kRelaxed = std::memory_order_relaxed;
 
 }  // namespace
 
-// A packet of a source that is not heard: it latches, or the reason why not. The source is looked
-// at before the content: what strangers send is nobody's malformed packet.
+// Packet from an unlatched source: latch it, or return the drop reason. The source is checked
+// before parsing, so that garbage from strangers is not counted as malformed media.
 std::optional<DropReason> Relay::stranger(const Arrival& arrival, const Datagram& datagram,
                                           std::uint32_t flags, Tsc now) {
   if (const auto reason = flows_.may_latch(arrival.index(), datagram.source)) return reason;
@@ -32,7 +32,7 @@ std::optional<DropReason> Relay::stranger(const Arrival& arrival, const Datagram
   return flows_.latch(arrival.index(), datagram.source, content->evidence(), now);
 }
 
-// The statistics of what is admitted.
+// Updates the statistics of an admitted packet.
 void Relay::note(const Arrival& arrival, const Content& content, const OrderWords& words, Tsc now) {
   SeenLine& seen = arrival.slot->seen;
   Record& record = flows_.record(arrival.index());
@@ -46,52 +46,53 @@ void Relay::note(const Arrival& arrival, const Content& content, const OrderWord
   record.not_received.fetch_add(1, kRelaxed);
   if (content.kind == Evidence::Kind::stun) record.stun.fetch_add(1, kRelaxed);
   if (content.kind != Evidence::Kind::rtcp) return;
-  // Remembered as what a rebound source must show (latch.cc).
+  // A rebound source must send this SSRC (latch.cc).
   if (words.has(kRtcp)) seen.sender.store(kKnownSender | content.ssrc, kRelaxed);
   if (words.has(kPeer) && !words.has(kCipher)) {
     flows_.note_rtcp(arrival.index(), words.peer(), arrival.payload(), words.clock_rate(), now);
   }
 }
 
-// send() for any family on either side, or why it cannot be sent.
+// send() for any pair of families. Returns the reason if the packet cannot be sent.
 std::optional<DropReason> Relay::send_any(const Arrival& arrival, const OrderWords& words,
                                           NeighborWord next) {
-  const Exit& exit = exits_[words.exit()];
+  const TxContext& context = tx_contexts_[words.tx_context()];
   const bool from_v4 = family_of(arrival.ip()) == Family::ipv4;
   const bool across = words.has(kBridge);
   const std::size_t growth = from_v4 && across ? kIpv6Size - kIpv4Size : 0;
   const std::size_t shrink = !from_v4 && across ? kIpv6Size - kIpv4Size : 0;
-  if (arrival.length() + growth > exit.longest + shrink || arrival.packet->data_off < growth) {
+  if (arrival.length() + growth > context.longest + shrink || arrival.packet->data_off < growth) {
     return DropReason::mtu_exceeded;
   }
   if (words.has(kMark)) mark(arrival.ip(), words.flags >> kDscpShift);
   if (!across) {
     if (from_v4) {
-      send<Family::ipv4, Family::ipv4>(arrival, words, exit, next);
+      send<Family::ipv4, Family::ipv4>(arrival, words, context, next);
     } else {
-      send<Family::ipv6, Family::ipv6>(arrival, words, exit, next);
+      send<Family::ipv6, Family::ipv6>(arrival, words, context, next);
     }
   } else if (from_v4) {
     if (lacks_udp_checksum(arrival.ip())) add_udp_checksum(arrival.ip());
-    send<Family::ipv4, Family::ipv6>(arrival, words, exit, next);
+    send<Family::ipv4, Family::ipv6>(arrival, words, context, next);
   } else {
-    send<Family::ipv6, Family::ipv4>(arrival, words, exit, next);
+    send<Family::ipv6, Family::ipv4>(arrival, words, context, next);
   }
   return std::nullopt;
 }
 
-// Any packet: latching, other protocols, treatment. With what it is to be sent, or why not.
+// Latches, classifies and treats any packet. Returns the next hop's word to send it with, or the
+// drop reason.
 std::expected<NeighborWord, DropReason> Relay::admit(const Arrival& arrival, Tsc now,
                                                      OrderWords& words) {
   const Datagram datagram{source_of(arrival.ip()), arrival.payload()};
   if (!arrival.read_orders(words)) return std::unexpected(DropReason::slot_busy);
   if (words.has(kSplitOff)) return std::unexpected(DropReason::port_inactive);
-  if (!arrival.is_heard(words)) {
+  if (!arrival.is_from_source(words)) {
     if (const auto reason = stranger(arrival, datagram, words.flags, now)) {
       return std::unexpected(*reason);
     }
     if (!arrival.read_orders(words)) return std::unexpected(DropReason::slot_busy);
-    if (!arrival.is_heard(words)) return std::unexpected(DropReason::latch_contended);
+    if (!arrival.is_from_source(words)) return std::unexpected(DropReason::latch_contended);
   }
   const auto content = examine(datagram.payload, words.flags);
   if (!content) return std::unexpected(content.error());
@@ -106,14 +107,14 @@ std::expected<NeighborWord, DropReason> Relay::admit(const Arrival& arrival, Tsc
   return split ? split_off(arrival, words, now) : next_hop(arrival, words, now);
 }
 
-// Multiplexed RTCP, to who has it apart: by the orders that the port of RTCP keeps for it.
+// Multiplexed RTCP towards a party without rtcp-mux: sent by the orders of the RTCP port's slot.
 std::expected<NeighborWord, DropReason> Relay::split_off(const Arrival& arrival, OrderWords& words,
                                                          Tsc now) {
   Arrival rtcp = arrival;
   rtcp.slot = &flows_.slot(arrival.index().of_rtcp());
   if (!rtcp.read_orders(words)) return std::unexpected(DropReason::slot_busy);
   if (!words.has(kSplitOff)) return std::unexpected(DropReason::no_destination);
-  if (!rtcp.is_heard(words)) return std::unexpected(DropReason::latch_contended);
+  if (!rtcp.is_from_source(words)) return std::unexpected(DropReason::latch_contended);
   return next_hop(rtcp, words, now);
 }
 
@@ -123,28 +124,28 @@ std::expected<NeighborWord, DropReason> Relay::split_off(const Arrival& arrival,
   const auto reason = next ? send_any(arrival, words, *next) : next.error();
   if (!reason) return;
   if (EarlyStun::waits_for(*reason) && keep(arrival, *reason, now)) {
-    drops.pass_over();
+    drops.add_kept();
   } else {
     flows_.record(arrival.index()).drop(*reason);
     drops.add(arrival.packet, *reason);
   }
 }
 
-// Precondition: it was admitted.
+// Precondition: the packet was admitted.
 bool Relay::keep(const Arrival& arrival, DropReason reason, Tsc now) {
   if (!is_stun(arrival.payload())) return false;
   return early_.keep({arrival.packet, arrival.index(), now, reason});
 }
 
-// Sends a packet that was kept, or tells why it cannot be sent (yet). Signalling may have given the
-// port to others meanwhile: its source must be who is heard there now.
+// Sends a kept packet, or returns why it cannot be sent (yet). Signalling may have reused the port
+// for another call meanwhile, so the source is checked again.
 std::optional<DropReason> Relay::send_late(const EarlyStun::Kept& kept, Tsc now) {
   const Arrival arrival{kept.packet, &flows_.slot(kept.slot),
                         rte_pktmbuf_mtod(kept.packet, std::byte*)};
   OrderWords words;
   if (!arrival.read_orders(words)) return kept.reason;
   if (words.has(kSplitOff)) return DropReason::port_inactive;
-  if (!arrival.is_heard(words)) return DropReason::wrong_source;
+  if (!arrival.is_from_source(words)) return DropReason::wrong_source;
   const auto next = next_hop(arrival, words, now);
   return next ? send_any(arrival, words, *next) : next.error();
 }
@@ -158,7 +159,7 @@ void Relay::send_kept(Tsc now) {
       stats_.relayed.add(1);
       return false;
     }
-    // It was admitted, and is not counted among strangers now.
+    // The packet was admitted, so it is not counted as a stranger's.
     if (*reason != DropReason::wrong_source) kept.reason = *reason;
     if (EarlyStun::waits_for(*reason) && !early_.expired(kept, now)) return true;
     flows_.record(kept.slot).drop(kept.reason);
@@ -177,9 +178,9 @@ std::expected<NeighborWord, DropReason> Relay::next_hop(const Arrival& arrival,
                                                         const OrderWords& words, Tsc now) {
   if (words.has(kHeld)) return std::unexpected(DropReason::held);
   if (!words.has(kDestination)) return std::unexpected(DropReason::no_destination);
-  const Exit& exit = exits_[words.exit()];
-  const NeighborWord word = exit.neighbors->word(words.hop());
-  if (words.reached_by(word)) return word;
+  const TxContext& context = tx_contexts_[words.tx_context()];
+  const NeighborWord word = context.neighbors->word(words.hop());
+  if (words.hop_matches(word)) return word;
   return flows_.refresh_next_hop(arrival.index(), now);
 }
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// What changes in a datagram on its way through, within a family or from one to the other.
+// Header rewrite of a relayed datagram, within a family or between IPv4 and IPv6.
 //
-// A slot's orders say it all: whose datagram it must be, the new addresses and ports, and by how
-// much the checksums change. The UDP checksum covers the same length and protocol in both families
-// (RFC 8200 section 8.1), so it changes by addresses and ports alone, also where the header is
-// exchanged for the other family's (RFC 7915): it is never summed up again, and what was corrupt
-// stays corrupt. TTL and hop limit lose one, the type of service is the traffic class, a flow
-// label is kept, and a new IPv4 header is that of an atomic datagram (RFC 6864).
+// The slot's orders hold the expected source, the new addresses and ports, and the checksum deltas.
+// The UDP checksum covers the same length and protocol in both families (RFC 8200 section 8.1), so
+// addresses and ports alone change it, also when the header is translated (RFC 7915). It is updated
+// incrementally and never recomputed: a corrupt packet stays corrupt. TTL or hop limit is
+// decremented, type of service and traffic class are copied, the flow label is kept within IPv6,
+// and a new IPv4 header is that of an atomic datagram (RFC 6864).
 
 #include <array>
 #include <bit>
@@ -24,8 +24,8 @@
 
 namespace millrace {
 
-// The words of a slot's orders, as they are stored. Of an IPv4 address, the upper half of the
-// second word; the first is the mapped form's and not looked at.
+// The words of a slot's orders, as stored. An IPv4 address is in the upper half of the second word;
+// the first word belongs to the mapped form and is not read.
 struct OrderWords {
   std::uint32_t flags = 0;
   std::array<std::uint64_t, 2> source{}, destination{};
@@ -33,13 +33,13 @@ struct OrderWords {
 
   [[nodiscard]] bool has(std::uint32_t flag) const { return (flags & flag) != 0; }
   [[nodiscard]] std::uint16_t source_port() const { return static_cast<std::uint16_t>(ports); }
-  // Source and destination as they leave.
+  // Source and destination port of the sent packet.
   [[nodiscard]] std::uint32_t ports_out() const { return static_cast<std::uint32_t>(ports >> 16); }
-  [[nodiscard]] std::size_t exit() const { return ports >> 48; }
+  [[nodiscard]] std::size_t tx_context() const { return ports >> 48; }
   [[nodiscard]] SlotIndex peer() const { return SlotIndex(static_cast<std::uint32_t>(next >> 16)); }
   [[nodiscard]] std::uint16_t hop() const { return static_cast<std::uint16_t>(next); }
-  // Whether the next hop is who it was.
-  [[nodiscard]] bool reached_by(NeighborWord word) const { return (next ^ word.raw()) >> 48 == 0; }
+  // Whether the stored next hop is still valid: the tags match.
+  [[nodiscard]] bool hop_matches(NeighborWord word) const { return (next ^ word.raw()) >> 48 == 0; }
   [[nodiscard]] std::uint16_t udp_complement() const { return static_cast<std::uint16_t>(rewrite); }
   [[nodiscard]] std::uint16_t ip_delta() const { return static_cast<std::uint16_t>(rewrite >> 16); }
   [[nodiscard]] std::uint32_t clock_rate() const {
@@ -52,7 +52,7 @@ static_assert(std::endian::native == std::endian::little);
   return static_cast<std::uint32_t>(address[1] >> 32);
 }
 
-// What a packet needs that arrives by IP of family `In` and leaves by `Out`.
+// Copies the words that a packet needs which is received as family `In` and sent as `Out`.
 template <Family In, Family Out>
 [[gnu::always_inline]] inline void copy_words(const OrdersLine& line, std::uint64_t head,
                                               OrderWords& out) {
@@ -67,8 +67,8 @@ template <Family In, Family Out>
   out.rewrite = line.rewrite.load(kAcquire);
 }
 
-// Whether a datagram comes from who is heard. A slot's source is of its own address's family
-// (FlowTable::unreachable).
+// Whether a datagram comes from the slot's source. The source has the family of the slot's local
+// address (FlowTable::unreachable).
 template <Family In>
 [[gnu::always_inline]] inline bool is_from(const OrderWords& words, const std::byte* ip) {
   if constexpr (In == Family::ipv4) {
@@ -94,7 +94,7 @@ template <Family In>
   return {IpAddress::v6(load<std::array<std::uint8_t, 16>>(ip + 8)), port};
 }
 
-// Six bits of DSCP; the sender's two bits of ECN stay (RFC 3168).
+// Writes the six DSCP bits and keeps the sender's two ECN bits (RFC 3168).
 inline void mark(std::byte* ip, std::uint32_t dscp) {
   if (family_of(ip) == Family::ipv4) {
     const auto before = load<std::uint16_t>(ip);
@@ -113,8 +113,8 @@ inline void mark(std::byte* ip, std::uint32_t dscp) {
   return load<std::uint16_t>(ip + kIpv4Size + 6) == 0;
 }
 
-// The checksum of a UDP datagram over IPv4 that has none, so that it can be changed to one over
-// IPv6, where it must have one (RFC 7915 section 4.5).
+// Computes the checksum of a UDP datagram over IPv4 that has none, because UDP over IPv6 requires
+// one (RFC 7915 section 4.5).
 inline void add_udp_checksum(std::byte* ip) {
   std::byte* const udp = ip + kIpv4Size;
   const std::uint16_t length = load_be16(udp + 4);
@@ -127,10 +127,10 @@ inline void add_udp_checksum(std::byte* ip) {
 
 namespace detail {
 
-// The header of one family in place of the other's, in front of the same UDP header; addresses
-// and checksum are still to come.
+// Replaces the IP header by one of the other family in front of the same UDP header. The caller
+// writes addresses and checksum.
 template <Family In, Family Out>
-[[gnu::always_inline]] inline std::byte* exchange_header(std::byte* ip) {
+[[gnu::always_inline]] inline std::byte* translate_header(std::byte* ip) {
   if constexpr (In == Family::ipv4) {
     const auto service = std::to_integer<std::uint32_t>(ip[1]);
     const std::uint16_t length = load_be16(ip + 2);
@@ -156,15 +156,15 @@ template <Family In, Family Out>
 
 }  // namespace detail
 
-// Addresses, ports, TTL, and the checksums by what changed; `own` is the address that it leaves
-// from. Returns where the IP header is now: from IPv4 to IPv6 twenty bytes before the old one.
+// Rewrites addresses, ports, TTL and checksums. `own` is the new source address. Returns the new
+// position of the IP header: from IPv4 to IPv6 20 bytes before the old one.
 template <Family In, Family Out>
 [[gnu::always_inline]] inline std::byte* rewrite(std::byte* ip, const OrderWords& words,
                                                  const std::array<std::uint64_t, 2>& own) {
-  if constexpr (In != Out) ip = detail::exchange_header<In, Out>(ip);
+  if constexpr (In != Out) ip = detail::translate_header<In, Out>(ip);
   std::byte* const udp = ip + ip_size(Out);
   if constexpr (Out == Family::ipv4) {
-    store(ip + 12, words.destination[1]);  // lies behind four bytes, where the source comes now
+    store(ip + 12, words.destination[1]);  // destination in the upper half; source overwrites lower
     store(ip + 12, v4_of(own));
   } else {
     store(ip + 8, own);

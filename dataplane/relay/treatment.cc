@@ -13,8 +13,8 @@ using namespace flow_flag;
 
 constexpr std::uint8_t kPcmu = 0;
 constexpr std::uint8_t kPcma = 8;
-constexpr std::byte kPcmuSilence{0xff};  // ITU-T G.711: the code of amplitude zero,
-constexpr std::byte kPcmaSilence{0xd5};  // with the even bits inverted
+constexpr std::byte kPcmuSilence{0xff};  // ITU-T G.711: code of amplitude zero
+constexpr std::byte kPcmaSilence{0xd5};  // the same in A-law, even bits inverted
 
 bool is_dropped(const Record& record, std::uint8_t payload_type) {
   const auto& half = record.dropped_types[payload_type / 64];
@@ -32,8 +32,8 @@ std::span<std::byte> samples(std::span<std::byte> packet) {
 
 void silence(std::span<std::byte> packet, std::byte code) {
   std::byte* const checksum = packet.data() - 2;
-  // Headers are multiples of four bytes: the samples start at an even place of what is summed, and
-  // an odd last one counts as followed by the same byte before and after.
+  // Headers are multiples of four bytes, so the samples start at an even offset of the checksum. An
+  // odd last sample shares its 16-bit word with the same byte before and after.
   const std::span<std::byte> to = samples(packet);
   const std::uint16_t before = ones_sum(to);
   std::memset(to.data(), std::to_integer<int>(code), to.size());

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// What a SIP proxy has asked to be done to a side's media: block it, silence it, block its DTMF.
+// Blocks or silences media of one side, or blocks its DTMF, as the SIP proxy requested.
 //
-// Media is RTP, or any datagram of an opaque path; RTCP, STUN and DTLS pass, so that a blocked call
-// stays alive. Silence keeps the packets and replaces the payload of G.711 (RFC 3551 payload types
-// 0 and 8) in place; what cannot be silenced so, another codec or SRTP, is dropped instead.
+// Media is RTP, or any datagram of an opaque path. RTCP, STUN and DTLS pass, so that a blocked call
+// stays alive. Silencing keeps the packets and overwrites the G.711 payload (RFC 3551 payload types
+// 0 and 8) in place. Other codecs and SRTP cannot be silenced; their packets are dropped.
 
 #include <cstddef>
 #include <optional>
@@ -16,8 +16,9 @@
 
 namespace millrace {
 
-// Treats one admitted packet, whose UDP header lies before `payload`, by the flags and types of its
-// slot: the reason to drop it, or nothing. Precondition: examine() has found `content` in it.
+// Applies the slot's `flags` and dropped payload types to one admitted packet. Returns the drop
+// reason, or nothing. Preconditions: the UDP header precedes `payload`; examine() returned
+// `content` for it.
 [[nodiscard]] std::optional<DropReason> treat(std::span<std::byte> payload, const Content& content,
                                               std::uint32_t flags, const Record& record);
 
