@@ -44,7 +44,7 @@ struct Field {
   bool whole = false;  // a text of our own, longer than kMaxLogValue: not cut
 };
 
-// log_event(Level::info, "offer", {{"call-id", request.call_id}, {"medias", 2}});
+// log_event(Level::info, "offer", {{"call-id", request.call_id}, {"sections", 2}});
 void log_event(Level level, std::string_view event, std::initializer_list<Field> fields = {});
 
 // Tells of a name from the network that means nothing here, once for each name: proxies repeat

@@ -50,7 +50,7 @@ CallReport report() {
     TagReport result;
     result.tag = std::move(own);
     result.peer_tag = std::move(peer);
-    result.medias = {media};
+    result.sections = {media};
     return result;
   };
   CallReport call;

@@ -27,11 +27,11 @@ void rewrite_body(benchmark::State& state, const std::string& name) {
   if (!session) return state.SkipWithError("refused");
   Rewrite to;
   to.ice = Ice::add;
-  for (const Media& media : session->medias) {
+  for (const Media& media : session->sections) {
     const UdpPort port(35000);
-    to.medias.push_back({.address = IpAddress::v4(198, 18, 0, 1),
-                         .port = media.port == UdpPort() ? UdpPort() : port,
-                         .rtcp = port.next()});
+    to.sections.push_back({.address = IpAddress::v4(198, 18, 0, 1),
+                           .port = media.port == UdpPort() ? UdpPort() : port,
+                           .rtcp = port.next()});
   }
   const bench::Allocations count(state);
   for ([[maybe_unused]] auto _ : state) benchmark::DoNotOptimize(rewrite(*session, to));

@@ -19,13 +19,13 @@ constexpr std::size_t kMaxMetadata = 4096;
 Family family_of(const Request& request, const sdp::Session& session) {
   if (request.latching.sip_source_address && request.latching.received_from)
     return request.latching.received_from->family();
-  for (const sdp::Media& media : session.medias) {
+  for (const sdp::Media& media : session.sections) {
     if (media.relayable && media.connection) return media.connection->family();
   }
   return Family::ipv4;
 }
 
-// The medias of a leg as they are, for an offer or answer that does not speak of them.
+// The sections of a leg as they are, for an offer or answer that does not speak of them.
 PartyMedia unchanged(PartyMedia said) {
   for (auto& part : said.components) part.moved = false;
   return said;
@@ -147,13 +147,13 @@ Result<Call::Dialog> Call::make_dialog(const Request& request, const sdp::Sessio
 Result<std::vector<PartyMedia>> Call::describe_all(const Request& request,
                                                    const sdp::Session& session, const Leg& leg,
                                                    const Leg* offerer) const {
-  const std::size_t given = session.medias.size();
-  const std::size_t count = request.medias.empty() ? given : std::max(given, leg.medias.size());
+  const std::size_t given = session.sections.size();
+  const std::size_t count = request.sections.empty() ? given : std::max(given, leg.sections.size());
   std::vector<PartyMedia> said;
   for (std::size_t i = 0; i < count; ++i) {
-    if (i >= given || !session.medias[i].given) {
+    if (i >= given || !session.sections[i].given) {
       said.push_back(unchanged(leg.said(i)));
-      if (request.all_medias) said.back().state = State::refused;
+      if (request.all_sections) said.back().state = State::refused;
       continue;
     }
     const PartyMedia* const offered = offerer != nullptr ? &offerer->said(i) : nullptr;
@@ -231,18 +231,18 @@ void Call::commit(Exchange& exchange, std::vector<PartyMedia> said, Staged stage
   Leg &sender = *exchange.sender, &reader = *exchange.reader;
   const std::size_t count = said.size();
   if (shrink) {
-    sender.medias.resize(count);
-    reader.medias.resize(std::min(count, reader.medias.size()));
+    sender.sections.resize(count);
+    reader.sections.resize(std::min(count, reader.sections.size()));
   }
   sender.take_over(std::move(said), request);
-  if (reader.medias.size() < count) reader.medias.resize(count);
+  if (reader.sections.size() < count) reader.sections.resize(count);
   for (std::size_t i = 0; i < count; ++i) {
     // Offered once more, a media that was refused has no answer yet.
-    PartyMedia& answered = reader.medias[i].said;
+    PartyMedia& answered = reader.sections[i].said;
     const bool revived = sender.said(i).state == State::live && answered.state == State::refused;
     if (revived) answered.state = State::absent;
-    if (staged.from[i]) sender.medias[i].ports = std::move(staged.from[i]);
-    if (staged.to[i]) reader.medias[i].ports = std::move(staged.to[i]);
+    if (staged.from[i]) sender.sections[i].ports = std::move(staged.from[i]);
+    if (staged.to[i]) reader.sections[i].ports = std::move(staged.to[i]);
   }
   sender.add(request.from_tag);
   reader.add(request.to_tag);
@@ -265,10 +265,10 @@ Result<Call::Told> Call::settle_offer(const Request& request, const sdp::Session
   auto said = describe_all(request, session, sender);
   if (!said) return std::unexpected(said.error());
   if (auto ok = check_streams(*said); !ok) return std::unexpected(ok.error());
-  const bool shrink = said->size() < sender.medias.size();
+  const bool shrink = said->size() < sender.sections.size();
   if (shrink && (has_answered(sender) || has_answered(reader))) {
     return fail("The offer has " + std::to_string(said->size()) + " m= lines where there were " +
-                std::to_string(sender.medias.size()) +
+                std::to_string(sender.sections.size()) +
                 "; a media is removed by port 0 (RFC 3264 section 8.2)");
   }
   auto staged = take_ports(*said, sender, reader, now);
@@ -297,7 +297,7 @@ Result<Call::Told> Call::settle_offer(const Request& request, const sdp::Session
     const HeldPorts* ports = media.state == State::live ? reader.ports(i) : nullptr;
     const bool mux = dialog.offer_mux(sender, i, request.edits.mux);
     const bool one_port = mux && request.edits.mux.require;
-    result.medias.push_back(told(request, *reader.realm, media, ports, mux, one_port));
+    result.sections.push_back(told(request, *reader.realm, media, ports, mux, one_port));
   }
   return result;
 }
@@ -305,9 +305,9 @@ Result<Call::Told> Call::settle_offer(const Request& request, const sdp::Session
 // What an answer may say of each media depends on what was offered (RFC 3264 section 6).
 Result<void> Call::check_answer(std::vector<PartyMedia>& said, const Leg& reader,
                                 const Leg& sender) {
-  if (said.size() > reader.medias.size()) {
+  if (said.size() > reader.sections.size()) {
     return fail("The answer has " + std::to_string(said.size()) + " m= lines, the offer has " +
-                std::to_string(reader.medias.size()) + " (RFC 3264 section 6)");
+                std::to_string(reader.sections.size()) + " (RFC 3264 section 6)");
   }
   for (std::size_t i = 0; i < said.size(); ++i) {
     if (said[i].state == State::absent) continue;  // not spoken of
@@ -347,7 +347,7 @@ Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Sessio
   auto said = describe_all(request, session, sender, &reader);
   if (!said) return std::unexpected(said.error());
   // A media that was not offered is told port 0, or its party would go on without the relay.
-  if (!request.medias.empty()) said->resize(std::min(said->size(), reader.medias.size()));
+  if (!request.sections.empty()) said->resize(std::min(said->size(), reader.sections.size()));
   if (auto ok = check_answer(*said, reader, sender); !ok) {
     return std::unexpected(ok.error());
   }
@@ -364,11 +364,11 @@ Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Sessio
     muxes[i] = dialog->settled_mux(reader, i, media);
     const bool bundled = media.state == State::bundled && offered.rtcp_mux && media.rtcp_mux;
     const bool mux = bundled || (dialog->a.get() == &reader ? muxes[i].a : muxes[i].b);
-    result.medias.push_back(told(request, *reader.realm, media, ports, mux, mux));
+    result.sections.push_back(told(request, *reader.realm, media, ports, mux, mux));
     // What was offered, whatever the other party was shown instead.
     const bool as_offered = request.edits.protocol.empty() && media.rtp && offered.rtp &&
                             sdp::interchangeable(media.protocol, offered.protocol);
-    if (as_offered) result.medias.back().protocol = offered.protocol;
+    if (as_offered) result.sections.back().protocol = offered.protocol;
   }
   if (starts && !has_room) {
     add_sentence(result.unsupported, "new-branch: the party has too many branches already");

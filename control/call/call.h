@@ -71,15 +71,15 @@ class Call {
   Call(const Request& first, const Config& config, const Realms& realms, Dataplane& dataplane,
        Clock::time_point now);
 
-  // What the other party is told: SDP, or endpoints if the request names its medias; or the
-  // error-reason. `session` is what the request says of its medias, either way.
+  // What the other party is told: SDP, or endpoints if the request names its sections; or the
+  // error-reason. `session` is what the request says of its sections, either way.
   [[nodiscard]] Result<Reply> offer(const Request& request, const sdp::Session& session,
                                     Clock::time_point now);
   [[nodiscard]] Result<Reply> answer(const Request& request, const sdp::Session& session,
                                      Clock::time_point now);
   // An offer or an answer, whichever it is: a CSeq that is higher than the last one of the party
   // that sent the SIP request begins an offer, the same one coming the other way is its answer.
-  // A lower one, or one without medias, changes nothing; it is told what holds.
+  // A lower one, or one without sections, changes nothing; it is told what holds.
   [[nodiscard]] Result<Reply> update(const Request& request, const sdp::Session& session,
                                      Clock::time_point now);
   // Lets a party be heard from the candidates that it names now, and tells how many are new. What
@@ -105,7 +105,7 @@ class Call {
   // Each media section of a party's SDP for the log: its type, where the party listens, and the
   // relay's address that its reader was given instead: "audio 198.18.0.10:4000 198.51.100.2:30000".
   [[nodiscard]] std::string media_summary(std::string_view tag) const;
-  // Adds the medias that are relayed, by their type.
+  // Adds the sections that are relayed, by their type.
   void count_streams(std::map<std::string, std::uint64_t>& by_type) const;
   [[nodiscard]] std::string_view id() const { return id_; }
   [[nodiscard]] bool is_held() const { return held_; }  // by whom Held tells
@@ -151,7 +151,7 @@ class Call {
       bool offered_by_reply = false;
     };
     std::optional<Transaction> transaction;
-    std::vector<LegMedia> medias;
+    std::vector<LegMedia> sections;
     std::unique_ptr<sdp::Origin> origin;  // of the SDP that it got, if that must be kept
     Leg* peer = nullptr;
 
@@ -228,7 +228,7 @@ class Call {
   // What a settled offer or answer tells its reader, by m= line.
   struct Told {
     const Realm& realm;
-    std::vector<sdp::MediaRewrite> medias;
+    std::vector<sdp::MediaRewrite> sections;
     sdp::Origin* origin = nullptr;  // what the reader was shown last, if that is to be kept
     std::string unsupported = {};   // what could not be done as asked
   };
@@ -286,7 +286,7 @@ class Call {
   struct Early {
     std::string tag;
     Clock::time_point at;
-    std::vector<sdp::FragmentMedia> medias;
+    std::vector<sdp::FragmentMedia> sections;
   };
   void take_early(Leg& leg, Clock::time_point now);
   [[nodiscard]] std::size_t add_candidates(Leg& leg, const std::vector<sdp::FragmentMedia>& news);
@@ -335,7 +335,7 @@ class Call {
   [[nodiscard]] bool on_hold() const;
 
   // call_report.cc
-  using Muxes = std::bitset<sdp::kMaxMedias>;  // by m= line
+  using Muxes = std::bitset<sdp::kMaxSections>;  // by m= line
   [[nodiscard]] TagReport report(const Leg& leg, const Muxes& muxes) const;
   [[nodiscard]] MediaReport report(const Leg& leg, std::size_t index, bool muxed) const;
 

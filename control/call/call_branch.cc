@@ -12,8 +12,8 @@
 namespace millrace {
 
 bool Call::Leg::shares_ports(const Leg& other) const {
-  for (std::size_t i = 0; i < std::min(medias.size(), other.medias.size()); ++i) {
-    if (medias[i].ports && medias[i].ports == other.medias[i].ports) return true;
+  for (std::size_t i = 0; i < std::min(sections.size(), other.sections.size()); ++i) {
+    if (sections[i].ports && sections[i].ports == other.sections[i].ports) return true;
   }
   return false;
 }
@@ -43,14 +43,14 @@ Call::Dialog Call::branch_of(const Dialog& like, const Leg& reader, const Reques
   leg->realm = first.realm;
   leg->preferred = first.preferred;
   if (first.origin) leg->origin = std::make_unique<sdp::Origin>(*first.origin);
-  leg->medias.resize(first.medias.size());
+  leg->sections.resize(first.sections.size());
   // One that has refused a media has let go of its ports, which does not bind the others.
   for (const Dialog& dialog : dialogs_) {
     if (!dialog.joins(reader)) continue;
     const Leg& other = dialog.other(reader);
     if (&other != &first && !other.shares_ports(first)) continue;
-    for (std::size_t i = 0; i < std::min(leg->medias.size(), other.medias.size()); ++i) {
-      if (!leg->medias[i].ports) leg->medias[i].ports = other.medias[i].ports;
+    for (std::size_t i = 0; i < std::min(leg->sections.size(), other.sections.size()); ++i) {
+      if (!leg->sections[i].ports) leg->sections[i].ports = other.sections[i].ports;
     }
   }
   Dialog result;
@@ -86,7 +86,7 @@ void Call::detach(Leg& leg) {
 }
 
 void Call::withdraw(Leg& leg) {
-  for (std::size_t i = 0; i < leg.medias.size(); ++i) withdraw(leg, i);
+  for (std::size_t i = 0; i < leg.sections.size(); ++i) withdraw(leg, i);
 }
 
 // Precondition: `leg` has the media of its ports, or nobody has. What was counted stays with it.
@@ -95,7 +95,7 @@ void Call::withdraw(Leg& leg, std::size_t index) {
   if (ports == nullptr) return;
   const auto now = PastFlow::Clock::now();
   if (const auto quality = leg.quality(index, dataplane_.read_quality(ports->rtp()), now)) {
-    leg.medias[index].keep().quality = {*quality, now};
+    leg.sections[index].keep().quality = {*quality, now};
   }
   for (const std::size_t component : {0, 1}) withdraw(leg, index, component, now);
 }
@@ -109,7 +109,7 @@ void Call::withdraw(Leg& leg, std::size_t index, std::size_t component,
   if (!flow.active) return;
   const PastFlow past{leg.heard(index, component, flow, now), now};
   dataplane_.withdraw(local);
-  if (!past.empty()) leg.medias[index].keep().ports[component] = past;
+  if (!past.empty()) leg.sections[index].keep().ports[component] = past;
 }
 
 PastMedia& Call::LegMedia::keep() {
@@ -120,7 +120,7 @@ PastMedia& Call::LegMedia::keep() {
 // What a component's port has heard from the party in all, given what its flow has.
 FlowReport Call::Leg::heard(std::size_t index, std::size_t component, const FlowReport& flow,
                             PastFlow::Clock::time_point now) const {
-  const auto& past = medias[index].past;
+  const auto& past = sections[index].past;
   return past ? past->ports[component].with(flow, now) : flow;
 }
 
@@ -128,7 +128,7 @@ FlowReport Call::Leg::heard(std::size_t index, std::size_t component, const Flow
 std::optional<QualityReport> Call::Leg::quality(std::size_t index,
                                                 const std::optional<QualityReport>& now_seen,
                                                 PastFlow::Clock::time_point now) const {
-  const auto& past = medias[index].past;
+  const auto& past = sections[index].past;
   return past && past->quality ? past->quality->with(now_seen, now) : now_seen;
 }
 

@@ -45,7 +45,7 @@ bool Call::on_hold() const {
   for (const Dialog& dialog : dialogs_) {
     const Leg &a = *dialog.a, &b = *dialog.b;
     if (!dialog.answered || a.peer != &b) continue;
-    for (std::size_t i = 0; i < a.medias.size(); ++i) {
+    for (std::size_t i = 0; i < a.sections.size(); ++i) {
       if (a.ports(i) == nullptr || b.ports(i) == nullptr) continue;
       if (expects(a, i) && expects(b, i)) return false;
       media = true;
@@ -66,7 +66,7 @@ std::vector<event::Latched> Call::new_latches() {
   std::vector<event::Latched> result;
   const auto look = [&](Leg& leg, std::size_t i, std::size_t component, LocalPort local) {
     auto source = dataplane_.read(local).latched;
-    auto& told = leg.medias[i].told;
+    auto& told = leg.sections[i].told;
     if (!source || (told && source == (*told)[component])) return;
     if (!told) told = std::make_unique<std::array<std::optional<Endpoint>, 2>>();
     (*told)[component] = source;
@@ -79,7 +79,7 @@ std::vector<event::Latched> Call::new_latches() {
   for (const Dialog& dialog : dialogs_) {
     if (!dialog.is_joined()) continue;
     for (Leg* leg : {dialog.a.get(), dialog.b.get()}) {
-      for (std::size_t i = 0; i < leg->medias.size(); ++i) {
+      for (std::size_t i = 0; i < leg->sections.size(); ++i) {
         if (leg->ports(i) == nullptr) continue;
         look(*leg, i, 0, leg->ports(i)->rtp());
         look(*leg, i, 1, leg->ports(i)->rtcp());
@@ -94,8 +94,8 @@ bool Call::awaits_latch(Clock::time_point now) const {
   for (const Dialog& dialog : dialogs_) {
     if (!dialog.answered || !dialog.is_joined()) continue;
     for (const Leg* leg : {dialog.a.get(), dialog.b.get()}) {
-      for (std::size_t i = 0; i < leg->medias.size(); ++i) {
-        const auto& told = leg->medias[i].told;
+      for (std::size_t i = 0; i < leg->sections.size(); ++i) {
+        const auto& told = leg->sections[i].told;
         if (expects(*leg, i) && !(told && told->front())) return true;
       }
     }

@@ -39,7 +39,7 @@ std::vector<const HeldPorts*> Call::ports_in_use() const {
   for (const Dialog& dialog : dialogs_) {
     if (!dialog.is_joined()) continue;
     for (const Leg* leg : {dialog.a.get(), dialog.b.get()}) {
-      for (const LegMedia& media : leg->medias) {
+      for (const LegMedia& media : leg->sections) {
         if (media.ports) result.push_back(media.ports.get());
       }
     }
@@ -52,7 +52,8 @@ std::vector<const HeldPorts*> Call::ports_in_use() const {
 void Call::rejoin(Leg& leg) {
   const auto used = ports_in_use();
   const auto is_free = [&](const Leg& other) {
-    return other.peer == nullptr && std::ranges::none_of(other.medias, [&](const LegMedia& media) {
+    return other.peer == nullptr &&
+           std::ranges::none_of(other.sections, [&](const LegMedia& media) {
              return media.ports && std::ranges::binary_search(used, media.ports.get());
            });
   };
@@ -87,8 +88,8 @@ void Call::end_due(Clock::time_point now) {
     dialog.a->peer = dialog.b->peer = nullptr;
     // Before another branch has the media by the same ports.
     for (Leg* leg : {dialog.a.get(), dialog.b.get()}) {
-      for (std::size_t i = 0; i < leg->medias.size(); ++i) {
-        if (leg->medias[i].ports.use_count() > 1) withdraw(*leg, i);
+      for (std::size_t i = 0; i < leg->sections.size(); ++i) {
+        if (leg->sections[i].ports.use_count() > 1) withdraw(*leg, i);
       }
     }
     // Who gets the media now could not be heard until now.
@@ -148,14 +149,14 @@ bool Call::is_shared(const Dialog& dialog, const Leg& leg, std::size_t index) co
 void Call::give_back(const Dialog& dialog, Leg& leg, std::size_t index) {
   if (leg.ports(index) == nullptr || is_shared(dialog, leg, index)) return;
   if (leg.peer != nullptr) withdraw(leg, index);
-  leg.medias[index].ports.reset();
-  leg.medias[index].past.reset();
+  leg.sections[index].ports.reset();
+  leg.sections[index].past.reset();
 }
 
 // Ports of a media that either side does not want go back.
 void Call::drop_refused(Dialog& dialog) {
   Leg &a = *dialog.a, &b = *dialog.b;
-  for (std::size_t i = 0; i < std::max(a.medias.size(), b.medias.size()); ++i) {
+  for (std::size_t i = 0; i < std::max(a.sections.size(), b.sections.size()); ++i) {
     if (!removed(a.said(i)) && !removed(b.said(i))) continue;
     give_back(dialog, a, i);
     give_back(dialog, b, i);
@@ -163,7 +164,7 @@ void Call::drop_refused(Dialog& dialog) {
 }
 
 void Call::publish(Dialog& dialog) {
-  for (std::size_t i = 0; i < std::max(dialog.a->medias.size(), dialog.b->medias.size()); ++i) {
+  for (std::size_t i = 0; i < std::max(dialog.a->sections.size(), dialog.b->sections.size()); ++i) {
     publish(dialog, i);
   }
 }
@@ -202,7 +203,7 @@ void Call::publish(Dialog& dialog, std::size_t index) {
     for (Leg* leg : {&a, &b}) withdraw(*leg, index, 1, PastFlow::Clock::now());
   }
   for (Leg* leg : {&a, &b}) {
-    for (auto& part : leg->medias[index].said.components) part.moved = false;
+    for (auto& part : leg->sections[index].said.components) part.moved = false;
   }
 }
 
@@ -242,7 +243,7 @@ bool Call::expects(const Leg& leg, std::size_t index) {
 bool Call::expects_media() const {
   for (const Dialog& dialog : dialogs_) {
     if (!dialog.answered || !dialog.is_joined()) continue;
-    for (std::size_t i = 0; i < dialog.a->medias.size(); ++i) {
+    for (std::size_t i = 0; i < dialog.a->sections.size(); ++i) {
       if (expects(*dialog.a, i) || expects(*dialog.b, i)) return true;
     }
   }
@@ -265,7 +266,7 @@ bool Call::went_around(const Dialog& dialog, std::size_t index) const {
 bool Call::ice_is_direct() const {
   for (const Dialog& dialog : dialogs_) {
     if (!dialog.answered || !dialog.is_joined()) continue;
-    for (std::size_t i = 0; i < dialog.a->medias.size(); ++i) {
+    for (std::size_t i = 0; i < dialog.a->sections.size(); ++i) {
       const bool expected = expects(*dialog.a, i) || expects(*dialog.b, i);
       if (expected && !went_around(dialog, i)) return false;
     }
@@ -283,7 +284,7 @@ Call::Clock::time_point Call::last_heard(bool expected_only, Clock::time_point n
   for (const Dialog& dialog : dialogs_) {
     if (!dialog.is_joined()) continue;
     for (const Leg* leg : {dialog.a.get(), dialog.b.get()}) {
-      for (std::size_t i = 0; i < leg->medias.size(); ++i) {
+      for (std::size_t i = 0; i < leg->sections.size(); ++i) {
         if (leg->ports(i) == nullptr || (expected_only && !expects(*leg, i))) continue;
         listen(leg->ports(i)->rtp());
         if (!expected_only) listen(leg->ports(i)->rtcp());
@@ -301,7 +302,7 @@ std::optional<Call::Clock::time_point> Call::last_heard_from_all(Clock::time_poi
     if (!dialog.answered || !dialog.is_joined()) continue;
     for (const Leg* leg : {dialog.a.get(), dialog.b.get()}) {
       std::optional<std::chrono::nanoseconds> silent;
-      for (std::size_t i = 0; i < leg->medias.size(); ++i) {
+      for (std::size_t i = 0; i < leg->sections.size(); ++i) {
         if (!expects(*leg, i)) continue;
         for (const LocalPort port : {leg->ports(i)->rtp(), leg->ports(i)->rtcp()}) {
           if (const auto idle = dataplane_.read(port).idle) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Who holds the medias of rtpproxy's sessions, where two proxies may share one relay: a media ends
-// when all have let go of it.
+// Who holds the sections of rtpproxy's sessions, where two proxies may share one relay: a media
+// ends when all have let go of it.
 
 #include <algorithm>
 
@@ -10,7 +10,7 @@ namespace millrace {
 
 void Call::take_hold(Dialog& dialog, const Leg& sender, const Request& request) {
   if (request.claim == Claim::none) return;
-  for (const NamedMedia& media : request.medias) {
+  for (const NamedMedia& media : request.sections) {
     if (dialog.held.size() < media.index) dialog.held.resize(media.index);
     Held& held = dialog.held[media.index - 1];
     if (request.claim == Claim::weak) {
@@ -21,11 +21,11 @@ void Call::take_hold(Dialog& dialog, const Leg& sender, const Request& request) 
   }
 }
 
-// Lets go of the medias that `request`, which names `from` first, is about; false if there are
+// Lets go of the sections that `request`, which names `from` first, is about; false if there are
 // none. The dialog is due to end with its last one.
 bool Call::let_go(Dialog& dialog, const Request& request, const Leg* from, Clock::time_point now) {
   bool found = false, left = false;
-  dialog.held.resize(std::max(dialog.a->medias.size(), dialog.b->medias.size()));
+  dialog.held.resize(std::max(dialog.a->sections.size(), dialog.b->sections.size()));
   for (std::size_t i = 0; i < dialog.held.size(); ++i) {
     if (dialog.a->ports(i) == nullptr || dialog.b->ports(i) == nullptr) continue;
     Held& held = dialog.held[i];
@@ -47,7 +47,7 @@ void Call::drop_media(Dialog& dialog, std::size_t index) {
   for (Leg* leg : {dialog.a.get(), dialog.b.get()}) {
     if (leg->peer != nullptr && dialog.joins(*leg->peer)) withdraw(*leg, index);
     if (is_shared(dialog, *leg, index)) continue;
-    leg->medias[index].said.state = PartyMedia::State::refused;
+    leg->sections[index].said.state = PartyMedia::State::refused;
   }
   give_back(dialog, *dialog.b, index);
   give_back(dialog, *dialog.a, index);

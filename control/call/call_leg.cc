@@ -20,42 +20,42 @@ void Call::Leg::add(std::string_view tag) {
 
 void Call::Leg::stamp(const Moment& now) {
   if (!created.is_set()) created = now;
-  for (LegMedia& media : medias) {
+  for (LegMedia& media : sections) {
     if (!media.created.is_set()) media.created = now;
   }
 }
 
 std::ptrdiff_t Call::Leg::port_pairs() const {
-  return std::ranges::count_if(medias,
+  return std::ranges::count_if(sections,
                                [](const LegMedia& media) { return media.ports != nullptr; });
 }
 
 const PartyMedia& Call::Leg::said(std::size_t index) const {
   static const PartyMedia absent;
-  return index < medias.size() ? medias[index].said : absent;
+  return index < sections.size() ? sections[index].said : absent;
 }
 
 const HeldPorts* Call::Leg::ports(std::size_t index) const {
-  return index < medias.size() ? medias[index].ports.get() : nullptr;
+  return index < sections.size() ? sections[index].ports.get() : nullptr;
 }
 
 std::optional<IpAddress> Call::Leg::address() const {
-  for (const LegMedia& media : medias) {
+  for (const LegMedia& media : sections) {
     if (media.ports) return media.ports->address();
   }
   return std::nullopt;
 }
 
 void Call::Leg::take_over(std::vector<PartyMedia> news, const Request& request) {
-  if (medias.size() < news.size()) medias.resize(news.size());
-  for (std::size_t i = 0; i < news.size(); ++i) medias[i].said = std::move(news[i]);
+  if (sections.size() < news.size()) sections.resize(news.size());
+  for (std::size_t i = 0; i < news.size(); ++i) sections[i].said = std::move(news[i]);
   asymmetric = request.latching.asymmetric;
   media_handover = request.latching.media_handover;
   nat_wait = request.latching.nat_wait;
   nat_punch = request.latching.nat_punch;
   if (!request.labels.label.empty()) label = request.labels.label;
   if (!request.latching.reset) return;
-  for (LegMedia& media : medias) {
+  for (LegMedia& media : sections) {
     for (auto& part : media.said.components) part.moved = true;
   }
 }

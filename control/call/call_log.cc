@@ -28,7 +28,7 @@ std::string by_party(const CallReport& call, Value&& value) {
 
 template <typename Add>
 void for_each_stream(const TagReport& party, Add&& add) {
-  for (const MediaReport& media : party.medias) {
+  for (const MediaReport& media : party.sections) {
     for (const StreamReport& stream : media.streams) add(stream.flow);
   }
 }

@@ -28,7 +28,7 @@ sdp::Ice ice(IceHandling handling) {
 
 // What the proxy asks of ICE that only an ICE agent could do.
 std::string unsupported_ice(const Request& request, const sdp::Session& session) {
-  const bool without = std::ranges::any_of(session.medias, [](const sdp::Media& media) {
+  const bool without = std::ranges::any_of(session.sections, [](const sdp::Media& media) {
     return media.relayable && media.port != UdpPort() && media.ice_ufrag.empty();
   });
   if (request.edits.ice != IceHandling::force || !without) return {};
@@ -37,11 +37,11 @@ std::string unsupported_ice(const Request& request, const sdp::Session& session)
 
 // Agents of ICE check RTCP where their own party has it.
 std::string unsupported_mux(const Request& request, const sdp::Session& session,
-                            const std::vector<sdp::MediaRewrite>& medias) {
+                            const std::vector<sdp::MediaRewrite>& sections) {
   if (request.edits.ice == IceHandling::remove) return {};
-  for (std::size_t i = 0; i < session.medias.size(); ++i) {
-    const sdp::Media& media = session.medias[i];
-    const bool as_said = medias[i].rtcp_mux.value_or(media.rtcp_mux) == media.rtcp_mux;
+  for (std::size_t i = 0; i < session.sections.size(); ++i) {
+    const sdp::Media& media = session.sections[i];
+    const bool as_said = sections[i].rtcp_mux.value_or(media.rtcp_mux) == media.rtcp_mux;
     if (!media.ice_ufrag.empty() && !as_said) {
       return "rtcp-mux: one party multiplexes RTCP and the other does not, which their ICE agents "
              "cannot check; ICE=remove lets the relay split it";
@@ -56,16 +56,16 @@ sdp::RtcpAttribute rtcp_attribute(const sdp::Edits& edits) {
 }
 
 std::string print_sdp(const Request& request, const sdp::Session& session, const Realm& realm,
-                      std::vector<sdp::MediaRewrite> medias, sdp::Origin* origin) {
+                      std::vector<sdp::MediaRewrite> sections, sdp::Origin* origin) {
   sdp::Rewrite rewrite;
-  rewrite.medias = std::move(medias);
+  rewrite.sections = std::move(sections);
   rewrite.replace_session_name = request.edits.replace_session_name;
   rewrite.ice = ice(request.edits.ice);
   rewrite.prefer_relay = request.edits.prefer_relay;
   if (request.edits.replace_origin) {
     const auto relayed = std::ranges::find_if(
-        rewrite.medias, [](const sdp::MediaRewrite& media) { return media.port != UdpPort(); });
-    rewrite.origin = relayed != rewrite.medias.end()
+        rewrite.sections, [](const sdp::MediaRewrite& media) { return media.port != UdpPort(); });
+    rewrite.origin = relayed != rewrite.sections.end()
                          ? relayed->address
                          : printed(request, realm, realm.interface.addresses.front());
   }
@@ -80,18 +80,19 @@ std::string print_sdp(const Request& request, const sdp::Session& session, const
   return body;
 }
 
-// In the order of Request::medias; without any, of all that are relayed.
+// In the order of Request::sections; without any, of all that are relayed.
 reply::Endpoints print_endpoints(const Request& request, const Realm& realm,
-                                 const std::vector<sdp::MediaRewrite>& medias,
+                                 const std::vector<sdp::MediaRewrite>& sections,
                                  std::string warning) {
   reply::Endpoints result{{}, std::move(warning)};
   const Endpoint rejected = {printed(request, realm, realm.interface.addresses.front()), UdpPort()};
   const auto add = [&](std::size_t i) {
-    const bool relayed = i < medias.size() && medias[i].port != UdpPort();
-    result.endpoints.push_back(relayed ? Endpoint{medias[i].address, medias[i].port} : rejected);
+    const bool relayed = i < sections.size() && sections[i].port != UdpPort();
+    result.endpoints.push_back(relayed ? Endpoint{sections[i].address, sections[i].port}
+                                       : rejected);
   };
-  for (const NamedMedia& named : request.medias) add(named.index - 1);
-  for (std::size_t i = 0; request.medias.empty() && i < medias.size(); ++i) add(i);
+  for (const NamedMedia& named : request.sections) add(named.index - 1);
+  for (std::size_t i = 0; request.sections.empty() && i < sections.size(); ++i) add(i);
   return result;
 }
 
@@ -114,11 +115,11 @@ sdp::MediaRewrite Call::told(const Request& request, const Realm& realm, const P
 
 Reply Call::print(const Request& request, const sdp::Session& session, Told told) {
   if (request.sdp.empty()) {
-    return print_endpoints(request, told.realm, told.medias, std::move(told.unsupported));
+    return print_endpoints(request, told.realm, told.sections, std::move(told.unsupported));
   }
   add_sentence(told.unsupported, unsupported_ice(request, session));
-  add_sentence(told.unsupported, unsupported_mux(request, session, told.medias));
-  return reply::Sdp{print_sdp(request, session, told.realm, std::move(told.medias), told.origin),
+  add_sentence(told.unsupported, unsupported_mux(request, session, told.sections));
+  return reply::Sdp{print_sdp(request, session, told.realm, std::move(told.sections), told.origin),
                     std::move(told.unsupported)};
 }
 

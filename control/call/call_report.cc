@@ -47,7 +47,7 @@ std::string Call::media_summary(std::string_view tag) const {
   const auto dialog = std::find_if(dialogs_.rbegin(), dialogs_.rend(), joins);
   const Leg& reader = dialog->other(*leg);
   std::string summary;
-  for (std::size_t i = 0; i < leg->medias.size(); ++i) {
+  for (std::size_t i = 0; i < leg->sections.size(); ++i) {
     const PartyMedia& said = leg->said(i);
     const HeldPorts* ports = reader.ports(i);
     const auto& listens = said.components[0].advertised;
@@ -66,7 +66,7 @@ void Call::count_streams(std::map<std::string, std::uint64_t>& by_type) const {
   for (const Dialog& dialog : dialogs_) {
     const Leg& leg = *dialog.a;
     if (leg.peer != dialog.b.get()) continue;
-    for (std::size_t i = 0; i < leg.medias.size(); ++i) {
+    for (std::size_t i = 0; i < leg.sections.size(); ++i) {
       if (leg.ports(i) != nullptr) ++by_type[std::string(leg.said(i).type)];
     }
   }
@@ -80,9 +80,9 @@ TagReport Call::report(const Leg& leg, const Muxes& muxes) const {
   result.label = leg.label;
   result.created = leg.created;
   if (leg.peer != nullptr && !leg.peer->tags.empty()) result.peer_tag = leg.peer->tags.back();
-  result.medias.reserve(leg.medias.size());
-  for (std::size_t i = 0; i < leg.medias.size(); ++i) {
-    result.medias.push_back(report(leg, i, muxes[i]));
+  result.sections.reserve(leg.sections.size());
+  for (std::size_t i = 0; i < leg.sections.size(); ++i) {
+    result.sections.push_back(report(leg, i, muxes[i]));
   }
   return result;
 }
@@ -94,7 +94,7 @@ MediaReport Call::report(const Leg& leg, std::size_t index, bool muxed) const {
   const PartyMedia& known = absent ? leg.peer->said(index) : said;
   MediaReport result;
   result.index = static_cast<unsigned>(index + 1);
-  if (index < leg.medias.size()) result.created = leg.medias[index].created;
+  if (index < leg.sections.size()) result.created = leg.sections[index].created;
   result.type = known.type;
   result.protocol = known.protocol;
   result.codec = known.codec;
@@ -122,7 +122,7 @@ MediaReport Call::report(const Leg& leg, std::size_t index, bool muxed) const {
   };
   add(ports->rtp(), 0);
   // RTCP that has left its port is still counted there.
-  const auto& past = leg.medias[index].past;
+  const auto& past = leg.sections[index].past;
   if ((known.rtp && !muxed) || (past && !past->ports[1].empty())) add(ports->rtcp(), 1);
   result.quality = leg.quality(
       index, leg.peer != nullptr ? dataplane_.read_quality(ports->rtp()) : std::nullopt, now);

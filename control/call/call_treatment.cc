@@ -43,7 +43,7 @@ Result<Call::Leg*> Call::select(const Request& request) const {
   const auto matches = [&](const Leg& leg) {
     if (!request.labels.label.empty()) return leg.label == request.labels.label;
     if (!request.target.address) return leg.has(request.from_tag);
-    return std::ranges::any_of(leg.medias, [&](const LegMedia& media) {
+    return std::ranges::any_of(leg.sections, [&](const LegMedia& media) {
       return std::ranges::any_of(media.said.components, [&](const auto& part) {
         return part.advertised && part.advertised->address == *request.target.address;
       });

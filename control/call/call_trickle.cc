@@ -27,7 +27,7 @@ std::size_t Call::trickle(const Request& request, std::vector<sdp::FragmentMedia
 void Call::take_early(Leg& leg, Clock::time_point now) {
   std::erase_if(early_, [&](const Early& each) {
     const bool in_time = now - each.at <= kEarly;
-    if (in_time && leg.has(each.tag)) std::ignore = add_candidates(leg, each.medias);
+    if (in_time && leg.has(each.tag)) std::ignore = add_candidates(leg, each.sections);
     return !in_time || leg.has(each.tag);
   });
 }
@@ -38,16 +38,16 @@ std::size_t Call::add_candidates(Leg& leg, const std::vector<sdp::FragmentMedia>
   for (std::size_t k = 0; k < news.size(); ++k) {
     const auto at =
         news[k].mid.empty()
-            ? leg.medias.begin() + static_cast<std::ptrdiff_t>(std::min(k, leg.medias.size()))
+            ? leg.sections.begin() + static_cast<std::ptrdiff_t>(std::min(k, leg.sections.size()))
             : std::ranges::find(
-                  leg.medias, news[k].mid,
+                  leg.sections, news[k].mid,
                   [](const LegMedia& media) -> std::string_view { return media.said.mid; });
-    if (at == leg.medias.end()) continue;
+    if (at == leg.sections.end()) continue;
     const std::size_t more = millrace::add_candidates(at->said, news[k], *leg.realm, realms_);
     added += more;
     for (Dialog& dialog : dialogs_) {
       const bool joined = dialog.joins(leg) && leg.peer == &dialog.other(leg);
-      if (more > 0 && joined) publish(dialog, static_cast<std::size_t>(at - leg.medias.begin()));
+      if (more > 0 && joined) publish(dialog, static_cast<std::size_t>(at - leg.sections.begin()));
     }
   }
   return added;

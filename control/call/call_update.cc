@@ -25,7 +25,7 @@ Result<Reply> Call::update(const Request& request, const sdp::Session& session,
   const auto owner = find(request.from_tag);
   const auto last = owner ? owner->transaction : std::nullopt;
   const bool old = last && request.sip.cseq < last->cseq;
-  if (old || request.medias.empty()) return remind(request);
+  if (old || request.sections.empty()) return remind(request);
 
   const bool is_answer = answers(request);
   // Of an offer, the first tag is the offerer's; of an answer, that of who offered.
@@ -59,8 +59,8 @@ Result<Reply> Call::remind(const Request& update) const {
   Told result{*leg->realm, {}, nullptr};
   PartyMedia live;
   live.state = PartyMedia::State::live;
-  for (const LegMedia& media : leg->medias) {
-    result.medias.push_back(told(update, *leg->realm, live, media.ports.get(), false, false));
+  for (const LegMedia& media : leg->sections) {
+    result.sections.push_back(told(update, *leg->realm, live, media.ports.get(), false, false));
   }
   return print(update, {}, std::move(result));
 }

@@ -57,7 +57,7 @@ void Calls::Impl::out_of_ports() {
 Reply Calls::Impl::offer(const Request& request, Time now) {
   const bool update = request.command == Command::update;
   Reading reading;
-  const auto session = read_medias(request, reading);
+  const auto session = read_sections(request, reading);
   if (!session) return refuse(request, session.error().message);
   for (;;) {
     const CallPtr call = find_or_make(request, now);
@@ -85,7 +85,7 @@ Reply Calls::Impl::offer(const Request& request, Time now) {
 
 Reply Calls::Impl::answer(const Request& request, Time now) {
   Reading reading;
-  const auto session = read_medias(request, reading);
+  const auto session = read_sections(request, reading);
   if (!session) return refuse(request, session.error().message);
   return with_call(request, [&](const CallPtr& call) -> Reply {
     const bool answered = call->answered();

@@ -39,15 +39,16 @@ sdp::Media describe(const NamedMedia& named) {
 
 }  // namespace
 
-Result<sdp::Session> name_medias(std::span<const NamedMedia> medias) {
+Result<sdp::Session> name_sections(std::span<const NamedMedia> sections) {
   sdp::Session session;
-  for (const NamedMedia& named : medias) {
+  for (const NamedMedia& named : sections) {
     const auto which = [&] { return "Media number " + std::to_string(named.index); };
-    if (named.index == 0 || named.index > sdp::kMaxMedias) {
-      return fail(which() + " is out of range; count from 1 to " + std::to_string(sdp::kMaxMedias));
+    if (named.index == 0 || named.index > sdp::kMaxSections) {
+      return fail(which() + " is out of range; count from 1 to " +
+                  std::to_string(sdp::kMaxSections));
     }
-    while (session.medias.size() < named.index) session.medias.emplace_back().given = false;
-    sdp::Media& media = session.medias[named.index - 1];
+    while (session.sections.size() < named.index) session.sections.emplace_back().given = false;
+    sdp::Media& media = session.sections[named.index - 1];
     if (media.given) return fail(which() + " is named twice");
     media = describe(named);
   }

@@ -107,7 +107,7 @@ struct Judge {
     for (const auto& part : media.components) {
       if (const auto remote = part.remote()) add(remote->address);
     }
-    for (const IpAddress& candidate : session.medias[index].candidates) {
+    for (const IpAddress& candidate : session.sections[index].candidates) {
       if (routable(candidate) && !realms.is_own(candidate)) add(candidate);
     }
     // Candidates may come in several SDPs (RFC 8840).
@@ -120,7 +120,7 @@ struct Judge {
 
   // Whether the SDP says how ICE has ended.
   [[nodiscard]] bool concluded(const PartyMedia* offered) const {
-    const sdp::Media& media = session.medias[index];
+    const sdp::Media& media = session.sections[index];
     if (request.edits.ice == IceHandling::remove || request.edits.ice == IceHandling::relay_only)
       return false;
     if (offered != nullptr) return offered->ice_concluded;
@@ -134,14 +134,14 @@ struct Judge {
       return before.ice_direct && media.ice_ufrag == before.ice_ufrag;
     }
     if (offered != nullptr) return offered->ice_direct;
-    const sdp::Media& said = session.medias[index];
+    const sdp::Media& said = session.sections[index];
     return !realms.is_own(said.connection.value_or(IpAddress())) &&
            std::ranges::none_of(said.remote_candidates,
                                 [&](const IpAddress& a) { return realms.is_own(a); });
   }
 
   [[nodiscard]] Result<void> components(PartyMedia& media, const PartyMedia& before) const {
-    const sdp::Media& said = session.medias[index];
+    const sdp::Media& said = session.sections[index];
     for (const auto& [at, endpoint] :
          {std::pair{0U, Endpoint{said.connection.value_or(IpAddress()), said.port}},
           std::pair{1U, said.rtcp}}) {
@@ -173,7 +173,7 @@ Result<PartyMedia> describe(const sdp::Session& session, std::size_t index, cons
                             const Realm& realm, const Realms& realms, const PartyMedia& before,
                             const PartyMedia* offered) {
   const Judge judge{session, index, request, realm, realms};
-  const sdp::Media& media = session.medias[index];
+  const sdp::Media& media = session.sections[index];
   PartyMedia result;
   result.state = state_of(media);
   result.type = media.type;
@@ -183,7 +183,7 @@ Result<PartyMedia> describe(const sdp::Session& session, std::size_t index, cons
   result.clock_hz = media.clock_hz;
   result.payload_types = media.payload_types;
   if (session.bundle && media.rtp) {
-    for (const sdp::Media& each : session.medias) result.payload_types |= each.payload_types;
+    for (const sdp::Media& each : session.sections) result.payload_types |= each.payload_types;
   }
   result.dtmf_types = media.dtmf_types;
   result.rtp = media.rtp;

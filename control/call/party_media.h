@@ -54,7 +54,7 @@ struct PartyMedia {
   State state = State::absent;
   Text type, protocol, codec, mid;
   std::uint32_t clock_hz = 8000;
-  std::bitset<128> payload_types, dtmf_types;  // with BUNDLE (RFC 9143), the types of all medias
+  std::bitset<128> payload_types, dtmf_types;  // with BUNDLE (RFC 9143), the types of all sections
   bool rtp = false;
   bool rtcp_mux = false;
   bool sends = true, receives = true;

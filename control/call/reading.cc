@@ -38,7 +38,7 @@ std::optional<std::string> refused_key(const Request& request) {
   const bool sets_up = has_sdp || command == Command::update;
   const bool of_all = command == Command::ping || command == Command::list ||
                       command == Command::statistics || command == Command::summary;
-  if (has_sdp && request.sdp.empty() && request.medias.empty()) return "No SDP body in message";
+  if (has_sdp && request.sdp.empty() && request.sections.empty()) return "No SDP body in message";
   if (!of_all && request.call_id.empty()) return "No call-id in message";
   if (sets_up && request.from_tag.empty()) return "No from-tag in message";
   if (command == Command::answer && request.to_tag.empty()) return "No to-tag in message";
@@ -46,9 +46,9 @@ std::optional<std::string> refused_key(const Request& request) {
   return std::nullopt;
 }
 
-Result<sdp::Session> read_medias(const Request& request, Reading& reading) {
-  if (!request.medias.empty() || request.command == Command::update) {
-    return name_medias(request.medias);
+Result<sdp::Session> read_sections(const Request& request, Reading& reading) {
+  if (!request.sections.empty() || request.command == Command::update) {
+    return name_sections(request.sections);
   }
   auto session = sdp::parse(request.sdp);
   if (session && !request.edits.codecs.empty()) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// What an offer or answer says of its medias, by SDP or by their names, as one description.
+// What an offer or answer says of its sections, by SDP or by their names, as one description.
 //
 // The edits that a proxy asks for and that decide what is offered at all come first here: codecs
 // are chosen before anybody looks at them, and what is not to be relayed is taken away.
@@ -14,9 +14,9 @@
 
 namespace millrace {
 
-// What comes of reading an SDP beside its medias.
+// What comes of reading an SDP beside its sections.
 struct Reading {
-  std::string chosen;       // what the medias view where codecs were chosen
+  std::string chosen;       // what the sections view where codecs were chosen
   std::string unsupported;  // what of the edits is left undone
 };
 
@@ -24,6 +24,6 @@ struct Reading {
 [[nodiscard]] std::optional<std::string> refused_key(const Request& request);
 
 // Views into `request` and `reading`, which must outlive it. Fails with the error-reason.
-[[nodiscard]] Result<sdp::Session> read_medias(const Request& request, Reading& reading);
+[[nodiscard]] Result<sdp::Session> read_sections(const Request& request, Reading& reading);
 
 }  // namespace millrace

@@ -39,7 +39,7 @@ struct CodecChoice {
 
 // Attribute lines of some sections, without their "a=".
 struct AttributeEdits {
-  enum class Where : std::uint8_t { session, medias, everywhere };
+  enum class Where : std::uint8_t { session, sections, everywhere };
   Where where = Where::session;
   std::string type;  // of the media; empty: any
   std::vector<std::string> add;
@@ -85,7 +85,7 @@ struct MuxChoice {
 // All of them.
 struct Edits {
   CodecChoice codecs;
-  std::vector<std::string> remove_medias;  // media types that are rejected
+  std::vector<std::string> remove_media_types;  // media types that are rejected
   MuxChoice mux;
   IceHandling ice = IceHandling::add;
   bool prefer_relay = false;          // its candidate comes before all others, else after them

@@ -31,7 +31,7 @@ struct Sdp {
   std::string warning = {};  // what could not be done as asked
 };  // offer, answer
 // Offer, answer without SDP: where media is to be sent, as printed in SDP, in the order of
-// Request::medias; port 0 = rejected.
+// Request::sections; port 0 = rejected.
 struct Endpoints {
   std::vector<Endpoint> endpoints;
   std::string warning = {};  // for the log: these protocols have no place for it

@@ -46,7 +46,7 @@ struct MediaReport {
   std::optional<QualityReport> quality;  // of the party's RTCP, if there was any
 
   // For how long the party has been heard; nothing: not at all.
-  [[nodiscard]] std::optional<std::chrono::nanoseconds> heard_for() const {
+  [[nodiscard]] std::optional<std::chrono::nanoseconds> latched_for() const {
     std::optional<std::chrono::nanoseconds> longest;
     for (const StreamReport& stream : streams) longest = std::max(longest, stream.flow.latched_for);
     return longest;
@@ -62,7 +62,7 @@ struct TagReport {
   std::string via_branch;
   Moment created;
   std::string peer_tag;  // "" = not answered
-  std::vector<MediaReport> medias;
+  std::vector<MediaReport> sections;
   std::string user_agent;
   std::string label = {};
 };

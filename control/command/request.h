@@ -147,11 +147,11 @@ struct Request {
   std::string_view to_tag;
   std::string_view via_branch;
 
-  std::string_view sdp;            // offer, answer: this,
-  std::vector<NamedMedia> medias;  // or these
-  bool all_medias = false;         // those not in `medias` are removed; false: stay as they are
-  bool fragment = false;           // `sdp` holds only further candidates (trickle ICE)
-  bool new_branch = false;         // answer: of another party than the one that has answered
+  std::string_view sdp;              // offer, answer: this,
+  std::vector<NamedMedia> sections;  // or these
+  bool all_sections = false;         // those not in `sections` are removed; false: stay as they are
+  bool fragment = false;             // `sdp` holds only further candidates (trickle ICE)
+  bool new_branch = false;           // answer: of another party than the one that has answered
   Claim claim = Claim::none;
   sdp::Edits edits;
   std::string unsupported;  // requested options that are not supported, whatever the SDP says

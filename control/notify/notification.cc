@@ -57,9 +57,9 @@ Json json(const MediaReport& media) {
 }
 
 Json json(const TagReport& tag) {
-  Json medias = Json::array();
-  for (const MediaReport& media : tag.medias) medias.push_back(json(media));
-  return {{"tag", tag.tag}, {"peer", tag.peer_tag}, {"medias", std::move(medias)}};
+  Json sections = Json::array();
+  for (const MediaReport& media : tag.sections) sections.push_back(json(media));
+  return {{"tag", tag.tag}, {"peer", tag.peer_tag}, {"medias", std::move(sections)}};
 }
 
 // Adds the fields of one kind of event.

@@ -106,8 +106,8 @@ class Parser {
       if (auto ok = read_line(i); !ok) return at(i, ok.error());
     }
     session_.own_connection = connection_.has_value();
-    for (std::size_t k = 0; k < session_.medias.size(); ++k) {
-      auto ok = finish(session_.medias[k], pending_[k]);
+    for (std::size_t k = 0; k < session_.sections.size(); ++k) {
+      auto ok = finish(session_.sections[k], pending_[k]);
       if (!ok) return at(session_.media_starts[k], ok.error());
     }
     return std::move(session_);
@@ -166,7 +166,7 @@ class Parser {
   // v=, o= and s=: once, before the first m=. A second v= would start another description.
   Result<void> read_once(char type) {
     const std::string name{type, '='};
-    if (!session_.medias.empty()) return fail(name + " after m=; move it before the first m=");
+    if (!session_.sections.empty()) return fail(name + " after m=; move it before the first m=");
     if (seen_.find(type) != seen_.npos) return fail("a second " + name + "; remove one");
     seen_ += type;
     return {};
@@ -185,24 +185,24 @@ class Parser {
   }
 
   Result<void> read_connection(std::string_view value) {
-    if (!session_.medias.empty() && !session_.medias.back().relayable) {
-      session_.medias.back().own_connection = true;
+    if (!session_.sections.empty() && !session_.sections.back().relayable) {
+      session_.sections.back().own_connection = true;
       return {};
     }
     const Result<IpAddress> address = read_address(value);
     if (!address) return fail(address.error().message);
     std::optional<IpAddress>& connection =
-        session_.medias.empty() ? connection_ : session_.medias.back().connection;
+        session_.sections.empty() ? connection_ : session_.sections.back().connection;
     if (connection) return fail("a second c= for the same media; remove one");
     connection = *address;
-    if (!session_.medias.empty()) session_.medias.back().own_connection = true;
+    if (!session_.sections.empty()) session_.sections.back().own_connection = true;
     return {};
   }
 
   // m=<media> <port>[/<count>] <protocol> <format> ...
   Result<void> read_media(std::size_t index, std::string_view value) {
-    if (session_.medias.size() == kMaxMedias) {
-      return fail("too many m= lines; at most " + std::to_string(kMaxMedias) + " are read");
+    if (session_.sections.size() == kMaxSections) {
+      return fail("too many m= lines; at most " + std::to_string(kMaxSections) + " are read");
     }
     Fields fields(value);
     Media media;
@@ -221,7 +221,7 @@ class Parser {
     if (auto ok = read_port(media, port); !ok) return ok;
     if (media.rtp) read_formats(media, pending, fields);
     session_.media_starts.push_back(index);
-    session_.medias.push_back(std::move(media));
+    session_.sections.push_back(std::move(media));
     pending_.push_back(std::move(pending));
     return {};
   }
@@ -258,13 +258,13 @@ class Parser {
   }
 
   Result<void> read_attribute(Attribute a) {
-    if (session_.medias.empty()) {
+    if (session_.sections.empty()) {
       direction_ = direction_named(a.name).value_or(direction_);
       if (a.name == "ice-ufrag") ice_ufrag_ = a.value;
       session_.bundle |= a.name == "group" && equal_ignoring_case(Fields(a.value).next(), "BUNDLE");
       return {};
     }
-    Media& media = session_.medias.back();
+    Media& media = session_.sections.back();
     Pending& pending = pending_.back();
     if (!media.relayable) return {};
     media.direction = direction_named(a.name).value_or(media.direction);

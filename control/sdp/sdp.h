@@ -30,7 +30,7 @@ namespace millrace::sdp {
 inline constexpr std::size_t kMaxBody = 65536;  // bytes
 inline constexpr std::size_t kMaxLine = 8192;   // bytes, without its ending
 inline constexpr std::size_t kMaxLines = 4096;
-inline constexpr std::size_t kMaxMedias = 64;
+inline constexpr std::size_t kMaxSections = 64;
 inline constexpr std::size_t kMaxPrinted = 4 * kMaxBody;  // bytes of a body in a reply
 // What rewrite() may add to the session and to each media description, in bytes.
 inline constexpr std::size_t kMaxSectionGrowth = 640;
@@ -43,7 +43,7 @@ struct Media {
   std::string_view type;         // "audio", "video", "image", "application", ...
   std::string_view protocol;     // "RTP/AVP", "udptl", ...
   UdpPort port;                  // 0 = rejected or removed, unless bundle_only
-  bool given = true;             // false only where medias are named one by one
+  bool given = true;             // false only where sections are named one by one
                                  // (named_media.h): nothing is said of this one
   bool relayable = false;        // a UDP transport; has a connection unless port is 0
   bool rtp = false;              // RTP over UDP; else opaque datagrams
@@ -75,7 +75,7 @@ struct Line {
 
 struct Session {
   std::vector<Line> lines;
-  std::vector<Media> medias;
+  std::vector<Media> sections;
   std::vector<std::size_t> media_starts;  // index in lines of each m=
   bool own_connection = false;            // there is a session-level c=
   bool bundle = false;                    // there is an a=group:BUNDLE (RFC 9143)
@@ -109,9 +109,9 @@ enum class RtcpAttribute : std::uint8_t {
 };
 
 struct Rewrite {
-  std::vector<MediaRewrite> medias;   // as many as Session::medias
-  std::optional<IpAddress> origin;    // print in o=
-  bool replace_session_name = false;  // s=-
+  std::vector<MediaRewrite> sections;  // as many as Session::sections
+  std::optional<IpAddress> origin;     // print in o=
+  bool replace_session_name = false;   // s=-
   Ice ice = Ice::keep;
   bool prefer_relay = false;  // its candidate before all others; else after them
   RtcpAttribute rtcp = RtcpAttribute::needed;
@@ -137,7 +137,7 @@ struct Rewrite {
 //   candidates for it, or none at all and no a=rtcp-mux. They stand before the first a=candidate.
 // - An untouched media keeps its ICE attributes; `ice` is for the others and the session.
 // Rewriting the result once more with the same values changes nothing.
-// Precondition: rewrite.medias.size() == session.medias.size().
+// Precondition: rewrite.sections.size() == session.sections.size().
 [[nodiscard]] std::string rewrite(const Session& session, const Rewrite& rewrite);
 
 }  // namespace millrace::sdp

@@ -139,12 +139,12 @@ std::string choose_codecs(const Session& session, const CodecChoice& choice) {
     for (; from < to; ++from)
       out.append(session.lines[from].text).append(session.lines[from].ending);
   };
-  const std::size_t count = session.medias.size();
+  const std::size_t count = session.sections.size();
   copy(0, count == 0 ? session.lines.size() : session.media_starts[0]);
   for (std::size_t k = 0; k < count; ++k) {
     const std::size_t begin = session.media_starts[k];
     const std::size_t end = k + 1 < count ? session.media_starts[k + 1] : session.lines.size();
-    if (!session.medias[k].rtp) {
+    if (!session.sections[k].rtp) {
       copy(begin, end);
       continue;
     }

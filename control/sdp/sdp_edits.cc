@@ -190,12 +190,12 @@ bool interchangeable(std::string_view protocol, std::string_view other) {
 std::size_t largest_print(const Session& session, const LineEdits& edits) {
   std::size_t size = kMaxSectionGrowth;
   for (const Line& line : session.lines) size += line.text.size() + line.ending.size();
-  size += kMaxSectionGrowth * session.medias.size();
+  size += kMaxSectionGrowth * session.sections.size();
   constexpr std::size_t kAround = 4;  // "a=", CRLF
   std::size_t longest = 0;            // that takes a line's place
   for (const AttributeEdits& each : edits.attributes) {
     for (const std::string& line : each.add) {
-      size += (line.size() + kAround) * (session.medias.size() + 1);
+      size += (line.size() + kAround) * (session.sections.size() + 1);
     }
     for (const auto& [from, to] : each.substitute) longest = std::max(longest, to.size());
   }
@@ -208,7 +208,7 @@ Result<void> check(const Session& session, const Edits& edits) {
                 std::to_string(kMaxPrinted) + " bytes; write fewer or shorter ones");
   }
   if (edits.protocol.empty() || edits.protocol == "accept") return {};
-  for (const Media& media : session.medias) {
+  for (const Media& media : session.sections) {
     if (!media.rtp || media.port == UdpPort(0) || interchangeable(media.protocol, edits.protocol)) {
       continue;
     }
@@ -221,17 +221,17 @@ Result<void> check(const Session& session, const Edits& edits) {
 
 Result<void> check_bundle(const Session& session, const Edits& edits) {
   const auto live = std::ranges::count_if(
-      session.medias, [](const Media& media) { return media.rtp && media.port != UdpPort(0); });
+      session.sections, [](const Media& media) { return media.rtp && media.port != UdpPort(0); });
   if (!edits.require_bundle || session.bundle || live < 2) return {};
   return fail(
-      "bundle: the SDP has no a=group:BUNDLE, and this relay cannot make one stream of several "
-      "medias; leave `require` out");
+      "bundle: the SDP has no a=group:BUNDLE, and this relay cannot merge several m= lines into "
+      "one stream; leave `require` out");
 }
 
 void adjust(Session& session, const Edits& edits) {
-  for (Media& media : session.medias) {
+  for (Media& media : session.sections) {
     if (edits.no_bundle) media.bundle_only = false;
-    const auto& types = edits.remove_medias;
+    const auto& types = edits.remove_media_types;
     if (std::ranges::find(types, media.type) == types.end()) continue;
     media.port = UdpPort(0);
     media.bundle_only = false;
@@ -239,10 +239,10 @@ void adjust(Session& session, const Edits& edits) {
 }
 
 std::string unsupported_bundle(const Session& session, const Edits& edits) {
-  if (edits.no_bundle && std::ranges::any_of(session.medias, &Media::bundle_only)) {
+  if (edits.no_bundle && std::ranges::any_of(session.sections, &Media::bundle_only)) {
     return "bundle: without a=group:BUNDLE, bundle-only media is rejected";
   }
-  const bool missing = edits.offer_bundle && !session.bundle && session.medias.size() > 1;
+  const bool missing = edits.offer_bundle && !session.bundle && session.sections.size() > 1;
   return missing ? "bundle: the SDP has no a=group:BUNDLE, and goes without" : "";
 }
 

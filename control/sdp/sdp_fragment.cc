@@ -27,27 +27,27 @@ class FragmentParser {
 
   Result<std::vector<FragmentMedia>> finish() {
     settle();
-    if (medias_.empty()) return fail("line 1: no media; write m=audio 9 RTP/AVP 0, then a=mid");
-    return std::move(medias_);
+    if (sections_.empty()) return fail("line 1: no media; write m=audio 9 RTP/AVP 0, then a=mid");
+    return std::move(sections_);
   }
 
  private:
   Result<void> begin() {
-    if (medias_.size() == kMaxMedias) {
-      return fail("too many m= lines; at most " + std::to_string(kMaxMedias) + " are read");
+    if (sections_.size() == kMaxSections) {
+      return fail("too many m= lines; at most " + std::to_string(kMaxSections) + " are read");
     }
     settle();
-    medias_.emplace_back().ufrag = ufrag_;
+    sections_.emplace_back().ufrag = ufrag_;
     return {};
   }
 
   Result<void> read(const Attribute& a) {
-    if (a.name == "mid" && medias_.empty()) {
+    if (a.name == "mid" && sections_.empty()) {
       if (auto ok = begin(); !ok) return ok;
     }
-    if (a.name == "ice-ufrag") (medias_.empty() ? ufrag_ : medias_.back().ufrag) = a.value;
-    if (medias_.empty()) return {};
-    if (a.name == "mid") medias_.back().mid = a.value;
+    if (a.name == "ice-ufrag") (sections_.empty() ? ufrag_ : sections_.back().ufrag) = a.value;
+    if (sections_.empty()) return {};
+    if (a.name == "mid") sections_.back().mid = a.value;
     if (a.name != "candidate") return {};
     if (const auto told = candidate(a.value)) candidates_.add(*told);
     return {};
@@ -55,10 +55,10 @@ class FragmentParser {
 
   // The last media has all its candidates.
   void settle() {
-    if (!medias_.empty()) medias_.back().candidates = candidates_.take();
+    if (!sections_.empty()) sections_.back().candidates = candidates_.take();
   }
 
-  std::vector<FragmentMedia> medias_;
+  std::vector<FragmentMedia> sections_;
   std::string ufrag_;
   CandidateList candidates_;  // of the last media
 };

@@ -60,10 +60,10 @@ class Writer {
   std::string run() && {
     std::size_t size = 0;
     for (const Line& line : session_.lines) size += line.text.size() + line.ending.size();
-    out_.reserve(size + 64 * (session_.medias.size() + 1));
-    const std::size_t head = session_.medias.empty() ? text_lines_ : session_.media_starts[0];
+    out_.reserve(size + 64 * (session_.sections.size() + 1));
+    const std::size_t head = session_.sections.empty() ? text_lines_ : session_.media_starts[0];
     for (std::size_t i = 0; i < head; ++i) write_session_line(session_.lines[i]);
-    for (std::size_t k = 0; k < session_.medias.size(); ++k) write_media(k);
+    for (std::size_t k = 0; k < session_.sections.size(); ++k) write_media(k);
     for (std::size_t i = text_lines_; i < session_.lines.size(); ++i) copy(session_.lines[i]);
     return std::move(out_);
   }
@@ -76,25 +76,25 @@ class Writer {
   };
 
   [[nodiscard]] Fate fate(std::size_t k) const {
-    const Media& media = session_.medias[k];
-    if (rewrite_.medias[k].untouched) return Fate::untouched;
+    const Media& media = session_.sections[k];
+    if (rewrite_.sections[k].untouched) return Fate::untouched;
     const bool was_rejected = media.port == UdpPort(0) && !media.bundle_only;
-    return was_rejected || rewrite_.medias[k].port == UdpPort(0) ? Fate::rejected : Fate::relayed;
+    return was_rejected || rewrite_.sections[k].port == UdpPort(0) ? Fate::rejected : Fate::relayed;
   }
 
   // What c= says of a relayed media.
   [[nodiscard]] IpAddress connection(std::size_t k) const {
-    const IpAddress& address = rewrite_.medias[k].address;
-    const bool held = session_.medias[k].held_by_address && !rewrite_.replace_zero_address;
+    const IpAddress& address = rewrite_.sections[k].address;
+    const bool held = session_.sections[k].held_by_address && !rewrite_.replace_zero_address;
     return held ? unspecified(address.family()) : address;
   }
 
   // What the session's c= says; unset: as it is.
   [[nodiscard]] std::optional<IpAddress> session_connection() const {
     std::optional<IpAddress> first;
-    for (std::size_t k = 0; k < session_.medias.size(); ++k) {
+    for (std::size_t k = 0; k < session_.sections.size(); ++k) {
       if (fate(k) != Fate::relayed) continue;
-      if (!session_.medias[k].own_connection) return connection(k);
+      if (!session_.sections[k].own_connection) return connection(k);
       if (!first) first = connection(k);
     }
     return first;
@@ -140,7 +140,7 @@ class Writer {
   void write_media(std::size_t k) {
     const std::size_t begin = session_.media_starts[k];
     const std::size_t end =
-        k + 1 < session_.medias.size() ? session_.media_starts[k + 1] : text_lines_;
+        k + 1 < session_.sections.size() ? session_.media_starts[k + 1] : text_lines_;
     const bool title = begin + 1 < end && session_.lines[begin + 1].text.starts_with("i=");
     Written written;
     for (std::size_t i = begin; i < end; ++i) {
@@ -157,13 +157,13 @@ class Writer {
     if (!written.rtcp && needs_rtcp(k)) {
       write(rtcp_line(k, rewrite_.rtcp == RtcpAttribute::full), ending);
     }
-    if (!written.rtcp_mux && rewrite_.medias[k].rtcp_mux == true) write("a=rtcp-mux", ending);
+    if (!written.rtcp_mux && rewrite_.sections[k].rtcp_mux == true) write("a=rtcp-mux", ending);
     if (!written.candidates && is_candidate(k)) write_candidates(k, ending);
     if (!written.direction && demoted(k)) write(held_direction(k), ending);
   }
 
   void write_added_connection(std::size_t k, std::string_view ending) {
-    if (session_.medias[k].own_connection || fate(k) == Fate::rejected) return;
+    if (session_.sections[k].own_connection || fate(k) == Fate::rejected) return;
     if (fate(k) == Fate::relayed) {
       if (session_.own_connection && connection(k) == connection_) return;
       return write_connection(connection(k), ending);
@@ -172,7 +172,7 @@ class Writer {
   }
 
   void write_media_line(std::size_t k, const Line& line, Written& written) {
-    const Media& media = session_.medias[k];
+    const Media& media = session_.sections[k];
     const bool rejected = fate(k) == Fate::rejected;
     switch (line.text[0]) {
       case 'm':
@@ -195,7 +195,7 @@ class Writer {
           return write(held_direction(k), line.ending);
         }
         if (!rejected && (a.name == "rtcp-mux" || a.name == "rtcp-mux-only")) {
-          if (rewrite_.medias[k].rtcp_mux == false) return;
+          if (rewrite_.sections[k].rtcp_mux == false) return;
           written.rtcp_mux |= a.name == "rtcp-mux";
         }
         if (a.name != "rtcp" || !media.rtp) break;
@@ -214,11 +214,11 @@ class Writer {
 
   // Whether a direction says what the address of the hold said.
   [[nodiscard]] bool demoted(std::size_t k) const {
-    return fate(k) == Fate::relayed && session_.medias[k].held_by_address &&
+    return fate(k) == Fate::relayed && session_.sections[k].held_by_address &&
            rewrite_.replace_zero_address;
   }
   [[nodiscard]] std::string_view held_direction(std::size_t k) const {
-    const Direction direction = session_.medias[k].direction;
+    const Direction direction = session_.sections[k].direction;
     const bool sends = direction == Direction::sendrecv || direction == Direction::sendonly;
     return sends ? "a=sendonly" : "a=inactive";
   }
@@ -229,8 +229,8 @@ class Writer {
     fields.next();
     const std::string_view old_port = fields.next();
     const auto before = static_cast<std::size_t>(old_port.data() - line.text.data());
-    const UdpPort port = fate(k) == Fate::rejected ? UdpPort(0) : rewrite_.medias[k].port;
-    std::string_view space, protocol = rewrite_.medias[k].protocol;
+    const UdpPort port = fate(k) == Fate::rejected ? UdpPort(0) : rewrite_.sections[k].port;
+    std::string_view space, protocol = rewrite_.sections[k].protocol;
     if (!protocol.empty() && fate(k) == Fate::relayed) {
       fields.next();
       space = " ";
@@ -244,19 +244,19 @@ class Writer {
 
   // RFC 3605: told whenever RTCP is not at port + 1; RFC 5761: a=rtcp-mux tells that it is at port.
   [[nodiscard]] bool needs_rtcp(std::size_t k) const {
-    const MediaRewrite& to = rewrite_.medias[k];
-    if (!session_.medias[k].rtp || rewrite_.rtcp == RtcpAttribute::never) return false;
+    const MediaRewrite& to = rewrite_.sections[k];
+    if (!session_.sections[k].rtp || rewrite_.rtcp == RtcpAttribute::never) return false;
     if (rewrite_.rtcp == RtcpAttribute::full) return true;
     if (to.rtcp == to.port.next()) return false;
     return to.rtcp != to.port || !says_mux(k);
   }
   [[nodiscard]] bool says_mux(std::size_t k) const {
-    return rewrite_.medias[k].rtcp_mux.value_or(session_.medias[k].rtcp_mux);
+    return rewrite_.sections[k].rtcp_mux.value_or(session_.sections[k].rtcp_mux);
   }
 
   [[nodiscard]] std::string rtcp_line(std::size_t k, bool with_address) const {
-    const Media& media = session_.medias[k];
-    const MediaRewrite& to = rewrite_.medias[k];
+    const Media& media = session_.sections[k];
+    const MediaRewrite& to = rewrite_.sections[k];
     std::string out = "a=rtcp:" + std::to_string(to.rtcp.number());
     if (!with_address) return out;
     const bool held = media.held_by_address && media.rtcp.address.is_unspecified() &&
@@ -267,15 +267,15 @@ class Writer {
 
   // Whether the relay is a candidate of this media.
   [[nodiscard]] bool is_candidate(std::size_t k) const {
-    return fate(k) == Fate::relayed && !session_.medias[k].ice_ufrag.empty() &&
+    return fate(k) == Fate::relayed && !session_.sections[k].ice_ufrag.empty() &&
            (rewrite_.ice == Ice::add || rewrite_.ice == Ice::relay_only);
   }
 
   // Related addresses are for diagnosis, and nobody's here (RFC 8839 section 5.1).
   void write_candidates(std::size_t k, std::string_view ending) {
     if (ending.empty()) ending = newline_;
-    const Media& media = session_.medias[k];
-    const MediaRewrite& to = rewrite_.medias[k];
+    const Media& media = session_.sections[k];
+    const MediaRewrite& to = rewrite_.sections[k];
     const std::string_view related = to.address.is_v4() ? "0.0.0.0" : "::";
     const auto add = [&](unsigned component, UdpPort port) {
       std::string line = "a=candidate:" + foundation(to.address) + ' ' + std::to_string(component);
@@ -292,7 +292,7 @@ class Writer {
   // A candidate of the party's own: not the relay's, from when this SDP came by before.
   [[nodiscard]] bool stays(std::size_t k, std::string_view value) const {
     if (rewrite_.ice == Ice::relay_only) return false;
-    const MediaRewrite& to = rewrite_.medias[k];
+    const MediaRewrite& to = rewrite_.sections[k];
     const std::optional<Candidate> c = candidate(value);
     return !c || c->type != "relay" || c->address != to.address ||
            (c->port != to.port && c->port != to.rtcp);
@@ -310,7 +310,7 @@ class Writer {
 }  // namespace
 
 std::string rewrite(const Session& session, const Rewrite& rewrite) {
-  assert(rewrite.medias.size() == session.medias.size());
+  assert(rewrite.sections.size() == session.sections.size());
   return Writer(session, rewrite).run();
 }
 

@@ -86,8 +86,8 @@ std::uint64_t number(const Value& dictionary, std::string_view key) {
 Result<std::optional<Told>> told_by(std::string_view body) {
   const auto session = sdp::parse(body);
   if (!session) return fail("the relay's SDP: " + session.error().message);
-  if (session->medias.size() == 1) {
-    const sdp::Media& media = session->medias[0];
+  if (session->sections.size() == 1) {
+    const sdp::Media& media = session->sections[0];
     if (media.connection && media.port != UdpPort(0)) {
       return Told{{*media.connection, media.port}, media.rtcp};
     }

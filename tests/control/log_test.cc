@@ -71,8 +71,8 @@ class FullDisk {
 };
 
 TEST(FormatLine, TextIsLogfmt) {
-  EXPECT_EQ(text({{"call-id", "1-21645@127.0.0.1"}, {"medias", 2}, {"lost", -1}}),
-            "2026-01-01T00:00:00.000042Z info offer call-id=1-21645@127.0.0.1 medias=2 lost=-1");
+  EXPECT_EQ(text({{"call-id", "1-21645@127.0.0.1"}, {"sections", 2}, {"lost", -1}}),
+            "2026-01-01T00:00:00.000042Z info offer call-id=1-21645@127.0.0.1 sections=2 lost=-1");
 }
 
 TEST(FormatLine, TextQuotesWhatCouldForgeAField) {
@@ -88,12 +88,12 @@ TEST(FormatLine, TextEscapesControlCharactersAndBytesAboveAscii) {
 }
 
 TEST(FormatLine, JsonIsParsedBackToTheSameValues) {
-  const auto line = json({{"call-id", "a\"\\\n\x1b\x01 b"}, {"medias", 2}});
+  const auto line = json({{"call-id", "a\"\\\n\x1b\x01 b"}, {"sections", 2}});
   EXPECT_EQ(line["time"], "2026-01-01T00:00:00.000042Z");
   EXPECT_EQ(line["level"], "warning");
   EXPECT_EQ(line["event"], "offer");
   EXPECT_EQ(line["call-id"], "a\"\\\n\x1b\x01 b");
-  EXPECT_EQ(line["medias"], 2);
+  EXPECT_EQ(line["sections"], 2);
 }
 
 TEST(FormatLine, JsonIsAsciiWhateverTheBytes) {

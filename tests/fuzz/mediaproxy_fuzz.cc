@@ -21,10 +21,10 @@ void check(const mediaproxy::Message& message, std::string_view bytes) {
   }
   FUZZ_CHECK(r.labels.username.empty() ||
              (message.username && within(r.labels.username, *message.username)));
-  FUZZ_CHECK(r.medias.size() <= mediaproxy::kMaxStreams);
-  for (std::size_t i = 0; i < r.medias.size(); ++i) {
-    FUZZ_CHECK(r.medias[i].index == i + 1);
-    FUZZ_CHECK(within(r.medias[i].type, bytes));
+  FUZZ_CHECK(r.sections.size() <= mediaproxy::kMaxStreams);
+  for (std::size_t i = 0; i < r.sections.size(); ++i) {
+    FUZZ_CHECK(r.sections[i].index == i + 1);
+    FUZZ_CHECK(within(r.sections[i].type, bytes));
   }
 }
 

@@ -36,7 +36,7 @@ void check(const rtpp::Command& command, std::string_view text) {
     FUZZ_CHECK(view.find('\n') == std::string_view::npos);
   }
   const bool has_media = command.verb == rtpp::Verb::update || command.verb == rtpp::Verb::lookup;
-  FUZZ_CHECK(r.medias.size() == (has_media ? 1U : 0U));
+  FUZZ_CHECK(r.sections.size() == (has_media ? 1U : 0U));
 }
 
 }  // namespace

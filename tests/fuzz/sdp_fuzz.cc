@@ -17,14 +17,14 @@ Rewrite values(const Session& session, Ice ice) {
   to.origin = IpAddress::v4(203, 0, 113, 9);
   to.replace_session_name = true;
   to.ice = ice;
-  for (std::size_t k = 0; k < session.medias.size(); ++k) {
+  for (std::size_t k = 0; k < session.sections.size(); ++k) {
     MediaRewrite media{.address = k % 3 == 1 ? IpAddress::v6({0x20, 1, 0xd, 0xb8, 9})
                                              : IpAddress::v4(203, 0, 113, 9),
                        .port = UdpPort(static_cast<std::uint16_t>(30000 + 4 * k)),
                        .rtcp = UdpPort(static_cast<std::uint16_t>(30000 + 4 * k + k % 4)),
-                       .untouched = !session.medias[k].relayable};
+                       .untouched = !session.sections[k].relayable};
     if (k % 5 == 4) media.port = UdpPort(0);
-    to.medias.push_back(media);
+    to.sections.push_back(media);
   }
   return to;
 }
@@ -58,12 +58,12 @@ void check(std::string_view body, const Session& session, Ice ice) {
   const std::string out = rewrite(session, to);
   const Result<Session> after = parse(out);
   FUZZ_CHECK(after);
-  FUZZ_CHECK(after->medias.size() == session.medias.size());
-  for (std::size_t k = 0; k < session.medias.size(); ++k) {
-    check_media(session.medias[k], to.medias[k], after->medias[k]);
+  FUZZ_CHECK(after->sections.size() == session.sections.size());
+  for (std::size_t k = 0; k < session.sections.size(); ++k) {
+    check_media(session.sections[k], to.sections[k], after->sections[k]);
   }
   FUZZ_CHECK(rewrite(*after, to) == out);
-  FUZZ_CHECK(out.size() <= body.size() + kMaxSectionGrowth * (session.medias.size() + 1));
+  FUZZ_CHECK(out.size() <= body.size() + kMaxSectionGrowth * (session.sections.size() + 1));
   FUZZ_CHECK(out.ends_with('\n') || !body.ends_with('\n'));
 }
 
@@ -75,10 +75,10 @@ void check_edits(std::string_view body, const Session& session) {
         CodecChoice{.strip = {"all"}, .except = {"PCMA"}, .offer = {}}}) {
     const std::string out = choose_codecs(session, choice);
     const Result<Session> after = parse(out);
-    FUZZ_CHECK(after && after->medias.size() == session.medias.size());
+    FUZZ_CHECK(after && after->sections.size() == session.sections.size());
     FUZZ_CHECK(choose_codecs(*after, choice) == out);
   }
-  AttributeEdits media{.where = AttributeEdits::Where::medias,
+  AttributeEdits media{.where = AttributeEdits::Where::sections,
                        .type = {},
                        .add = {"ptime:20"},
                        .remove = {"extmap", "ssrc:"},
@@ -86,7 +86,7 @@ void check_edits(std::string_view body, const Session& session) {
   const LineEdits edits{.attributes = {media}, .generate_mid = true, .loop_mark = true};
   const std::string out = edit_lines(body, edits);
   const Result<Session> after = parse(out);
-  FUZZ_CHECK(after && after->medias.size() == session.medias.size());
+  FUZZ_CHECK(after && after->sections.size() == session.sections.size());
   FUZZ_CHECK(edit_lines(out, edits) == out);
   FUZZ_CHECK(has_looped(out));
   FUZZ_CHECK(out.size() <= largest_print(session, edits));

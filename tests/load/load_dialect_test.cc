@@ -42,8 +42,8 @@ TEST_F(LoadDialect, NgOfferIsWhatTheServerReads) {
   EXPECT_EQ(message->request.latching.received_from, kSource);
   const auto session = sdp::parse(message->request.sdp);
   ASSERT_TRUE(session.has_value()) << session.error().message;
-  ASSERT_EQ(session->medias.size(), 1);
-  const sdp::Media& media = session->medias[0];
+  ASSERT_EQ(session->sections.size(), 1);
+  const sdp::Media& media = session->sections[0];
   EXPECT_EQ(media.port, UdpPort(20000));
   EXPECT_EQ(media.connection, kSource);
   EXPECT_EQ(media.rtcp, endpoint("198.18.0.10:20001"));
@@ -59,7 +59,7 @@ TEST_F(LoadDialect, NgAnswerAndDelete) {
   ASSERT_TRUE(message.has_value());
   EXPECT_EQ(message->request.command, Command::answer);
   EXPECT_EQ(message->request.to_tag, "t1");
-  EXPECT_TRUE(sdp::parse(message->request.sdp)->medias[0].rtcp_mux);
+  EXPECT_TRUE(sdp::parse(message->request.sdp)->sections[0].rtcp_mux);
   const std::string offer = ng_dialect().encode(ask(Verb::offer));
   EXPECT_EQ(ng::parse(offer)->request.placement.to_interface, "b");
   const std::string removal = ng_dialect().encode(ask(Verb::remove));
@@ -76,8 +76,8 @@ TEST_F(LoadDialect, NgOverIpv6AndVideo) {
   const std::string bytes = ng_dialect().encode(offer);
   const auto session = sdp::parse(ng::parse(bytes)->request.sdp);
   ASSERT_TRUE(session.has_value());
-  EXPECT_EQ(session->medias[0].type, "video");
-  EXPECT_EQ(session->medias[0].connection, offer.said.address);
+  EXPECT_EQ(session->sections[0].type, "video");
+  EXPECT_EQ(session->sections[0].connection, offer.said.address);
 }
 
 TEST_F(LoadDialect, NgReplies) {

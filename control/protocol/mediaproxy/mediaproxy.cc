@@ -85,11 +85,11 @@ Result<void> read_media(std::string_view list, Request& request) {
     const std::size_t comma = list.find(',');
     auto media = read_stream(list.substr(0, comma));
     if (!media) return std::unexpected(media.error());
-    media->index = static_cast<unsigned>(request.medias.size() + 1);
+    media->index = static_cast<unsigned>(request.sections.size() + 1);
     if (media->index > kMaxStreams) {
       return fail("media: more than " + std::to_string(kMaxStreams) + " streams");
     }
-    request.medias.push_back(*media);
+    request.sections.push_back(*media);
     list.remove_prefix(comma == list.npos ? list.size() : comma + 1);
   }
   return {};
@@ -149,7 +149,7 @@ Result<void> read_header(std::string_view name, std::string_view value, Message&
   } else if (name == "media_relay") {
     request.placement.to_local = hint("media_relay", value);
   } else if (name == "media") {
-    request.medias.clear();
+    request.sections.clear();
     return read_media(value, request);
   } else if (name == "cseq") {
     const auto cseq = decimal<std::uint32_t>(value);
@@ -214,7 +214,7 @@ Result<Message> parse(std::string_view bytes) {
   Request& request = message.request;
   if (command == "update") {
     request.command = millrace::Command::update;
-    request.all_medias = true;
+    request.all_sections = true;
   } else if (command == "remove") {
     message.command = Command::remove;
     request.command = millrace::Command::remove;

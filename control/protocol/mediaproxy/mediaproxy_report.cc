@@ -32,7 +32,7 @@ const TagReport* find(const CallReport& call, std::string_view tag) {
 
 const MediaReport& media(const TagReport* party, std::size_t index) {
   static const MediaReport none;
-  return party != nullptr && index < party->medias.size() ? party->medias[index] : none;
+  return party != nullptr && index < party->sections.size() ? party->sections[index] : none;
 }
 
 std::string codec(const MediaReport& media) {
@@ -69,9 +69,9 @@ const char* status(const MediaReport& caller, const MediaReport& callee) {
 
 // In seconds, from when the stream was made until somebody was heard on it.
 Json post_dial_delay(const MediaReport& caller, const MediaReport& callee, const Moment& now) {
-  const auto heard_for = std::max(caller.heard_for(), callee.heard_for());
-  if (!heard_for) return {};
-  const auto delay = now - std::max(caller.created, callee.created) - *heard_for;
+  const auto latched_for = std::max(caller.latched_for(), callee.latched_for());
+  if (!latched_for) return {};
+  const auto delay = now - std::max(caller.created, callee.created) - *latched_for;
   return std::max(std::chrono::duration<double>(delay).count(), 0.0);
 }
 
@@ -110,8 +110,8 @@ Json session(const CallReport& call) {
     return party == nullptr || party->user_agent.empty() ? "Unknown" : party->user_agent;
   };
   Json streams = Json::array();
-  const std::size_t count = std::max(caller != nullptr ? caller->medias.size() : 0,
-                                     callee != nullptr ? callee->medias.size() : 0);
+  const std::size_t count = std::max(caller != nullptr ? caller->sections.size() : 0,
+                                     callee != nullptr ? callee->sections.size() : 0);
   for (std::size_t i = 0; i < count; ++i) {
     streams.push_back(stream(media(caller, i), media(callee, i), call));
   }

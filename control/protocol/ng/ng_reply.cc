@@ -142,7 +142,7 @@ void write(Writer& out, const TagReport& tag, system_clock::time_point now) {
   write_peer(out, "subscriptions", tag.peer_tag);
   write_peer(out, "subscribers", tag.peer_tag);
   out.list("medias");
-  for (const MediaReport& media : tag.medias) write(out, media, now);
+  for (const MediaReport& media : tag.sections) write(out, media, now);
   out.end();
   out.end();
 }
@@ -203,7 +203,7 @@ void write(Writer& out, const CallReport& call) {
   std::map<std::uint32_t, Source> sources;
   std::map<std::uint32_t, QualityReport> qualities;
   for (const TagReport& tag : call.tags) {
-    for (const MediaReport& media : tag.medias) {
+    for (const MediaReport& media : tag.sections) {
       if (const auto& quality = media.quality) {
         QualityReport& told = qualities[quality->ssrc];
         told = merge(told, *quality);

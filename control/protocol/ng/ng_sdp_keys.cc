@@ -49,7 +49,7 @@ sdp::AttributeEdits& edits_of(sdp::LineEdits& lines, std::string_view section) {
   using Where = sdp::AttributeEdits::Where;
   sdp::AttributeEdits edits;
   const bool session = same(section, "none") || same(section, "global");
-  edits.where = session ? Where::session : Where::medias;
+  edits.where = session ? Where::session : Where::sections;
   if (!session) edits.type = section;
   const auto known = std::ranges::find_if(lines.attributes, [&](const sdp::AttributeEdits& e) {
     return e.where == edits.where && e.type == edits.type;
@@ -339,7 +339,7 @@ Expected SdpKeys::sdp_media_remove(Value value) {
   const auto types = texts(value);
   if (!types) return "a list of media types";
   if (budget_.take(types->size())) {
-    request_.edits.remove_medias.assign(types->begin(), types->end());
+    request_.edits.remove_media_types.assign(types->begin(), types->end());
   }
   return {};
 }

@@ -43,7 +43,7 @@ std::uint64_t received(const DataplaneReport& dataplane) {
 const StreamReport* rtp_stream(const CallReport& call, std::string_view tag, unsigned media) {
   const auto party = std::ranges::find(call.tags, tag, &TagReport::tag);
   if (party == call.tags.end()) return nullptr;
-  for (const MediaReport& each : party->medias) {
+  for (const MediaReport& each : party->sections) {
     if (each.index != media) continue;
     const auto stream = std::ranges::find(each.streams, false, &StreamReport::rtcp);
     return stream == each.streams.end() ? nullptr : &*stream;

@@ -192,7 +192,7 @@ std::optional<Refusal> Parser::read_media(std::string_view modifiers, const Word
   const auto port = decimal<std::uint16_t>(words[3]);
   if (!address || !port || address->is_v4() == v6_) return Refusal::invalid_address;
   media_.endpoint = {*address, UdpPort(*port)};
-  request.medias = {media_};
+  request.sections = {media_};
   return std::nullopt;
 }
 

@@ -35,7 +35,7 @@ constexpr std::array kBounds = std::to_array<Bound>({
     {"ended branches of a call", "Call::kMaxDialogs", "CallBounds, EndedBranches"},
     {"delayed deletes", "one a dialog", "CallBounds, DelayedDeletes"},
     {"streams of a call", "limits.streams", "CallBounds, Streams"},
-    {"m= lines over all re-offers", "sdp::kMaxMedias", "CallBounds, SectionsOverReOffers"},
+    {"m= lines over all re-offers", "sdp::kMaxSections", "CallBounds, SectionsOverReOffers"},
     {"streams of endpoint protocols", "limits.streams", "CallBounds, NamedStreams"},
     {"addresses a party is heard from", "kMaxHints",
      "PartyMediaTest, TheNewestCandidatesStayAndOldOnesGo"},
@@ -47,7 +47,7 @@ constexpr std::array kBounds = std::to_array<Bound>({
     // SDP
     {"bytes, lines, m= lines of an SDP", "sdp::kMax...", "SdpParse, LimitsAreExact"},
     {"candidates of an m= line", "sdp::kMaxCandidates", "SdpFragment, CandidatesAreBounded"},
-    {"m= lines of a fragment", "sdp::kMaxMedias", "SdpFragment, WhatIsRefused"},
+    {"m= lines of a fragment", "sdp::kMaxSections", "SdpFragment, WhatIsRefused"},
     // Protocols
     {"depth of bencode", "bencode::kMaxDepth", "BencodeScan, LimitsDepth"},
     {"depth of JSON", "bencode::kMaxDepth", "JsonScan, LimitsDepth"},
@@ -255,16 +255,16 @@ TEST_F(CallBounds, SectionsOverReOffers) {
   for (int i = 0; i < 200; ++i) {
     std::string body = many_streams(1);
     for (int k = 0; k < i; ++k) body += media("video", 0);
-    const bool fits = i < int{sdp::kMaxMedias};
+    const bool fits = i < int{sdp::kMaxSections};
     EXPECT_EQ(std::holds_alternative<reply::Sdp>(handle(offer(body))), fits) << i;
   }
-  EXPECT_EQ(report().tags.at(0).medias.size(), sdp::kMaxMedias);
+  EXPECT_EQ(report().tags.at(0).sections.size(), sdp::kMaxSections);
 }
 
 TEST_F(CallBounds, NamedStreams) {
   const auto ask = [&](unsigned index) {
     Request asked = request(Command::offer);
-    NamedMedia& named = asked.medias.emplace_back();
+    NamedMedia& named = asked.sections.emplace_back();
     named.index = index;
     named.endpoint = *endpoint(kA, 4000);
     return handle(asked);
@@ -291,7 +291,7 @@ TEST_F(CallBounds, EarlyFragments) {
   std::ignore = handle(of("B"));
   for (int i = 0; i < 8; ++i) std::ignore = handle(of(keep("X" + std::to_string(i))));
   std::ignore = print(answer(audio(kB, 5000, "a=mid:0\r\na=ice-ufrag:b\r\n")));
-  EXPECT_EQ(report().tags.at(1).medias.at(0).hints, std::vector{*IpAddress::parse(kB)})
+  EXPECT_EQ(report().tags.at(1).sections.at(0).hints, std::vector{*IpAddress::parse(kB)})
       << "the oldest of nine is gone";
 }
 

@@ -62,10 +62,10 @@ TEST_F(CallBranchTest, IsAPartyOfItsOwnAndHasTheMedia) {
   EXPECT_EQ(statistics().ports_used, 4U);
   EXPECT_EQ(names(), "A>C B> C>A ");
   const auto all = tags();
-  EXPECT_EQ(all.at(1).medias.at(0).hints, std::vector{*IpAddress::parse(kB)});
-  EXPECT_EQ(all.at(2).medias.at(0).hints, std::vector{*IpAddress::parse(kC)});
-  const StreamReport &b = all.at(1).medias.at(0).streams.at(0),
-                     &c = all.at(2).medias.at(0).streams.at(0);
+  EXPECT_EQ(all.at(1).sections.at(0).hints, std::vector{*IpAddress::parse(kB)});
+  EXPECT_EQ(all.at(2).sections.at(0).hints, std::vector{*IpAddress::parse(kC)});
+  const StreamReport &b = all.at(1).sections.at(0).streams.at(0),
+                     &c = all.at(2).sections.at(0).streams.at(0);
   EXPECT_EQ(b.local, to_b);
   EXPECT_EQ(c.local, to_b);
   EXPECT_FALSE(b.flow.active);
@@ -222,12 +222,12 @@ TEST_F(CallBranchTest, RestraintOfAPartyHoldsThroughTheOthersTurn) {
   Request block = request(Command::block_media);
   block.from_tag = "B";
   EXPECT_TRUE(std::holds_alternative<reply::Done>(handle(block)));
-  EXPECT_TRUE(tags().at(1).medias.at(0).blocked);
-  EXPECT_FALSE(tags().at(2).medias.at(0).blocked);
+  EXPECT_TRUE(tags().at(1).sections.at(0).blocked);
+  EXPECT_FALSE(tags().at(2).sections.at(0).blocked);
   expect_media(endpoint(kC, 6000));
   remove("C");
   expect_media(endpoint(kB, 5000));
-  EXPECT_TRUE(tags().at(1).medias.at(0).blocked);
+  EXPECT_TRUE(tags().at(1).sections.at(0).blocked);
 }
 
 TEST_F(CallBranchTest, CandidatesOfWhoHasNoMediaWaitForItsTurn) {
@@ -241,7 +241,7 @@ TEST_F(CallBranchTest, CandidatesOfWhoHasNoMediaWaitForItsTurn) {
   late.fragment = true;
   EXPECT_TRUE(std::holds_alternative<reply::Done>(handle(late)));
   expect_media(endpoint(kC, 6000));
-  const auto hints = tags().at(1).medias.at(0).hints;
+  const auto hints = tags().at(1).sections.at(0).hints;
   EXPECT_NE(std::ranges::find(hints, *IpAddress::parse("198.18.0.222")), hints.end());
 }
 

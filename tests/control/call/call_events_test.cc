@@ -67,7 +67,7 @@ TEST_F(CallEventsTest, ADeletedCallHasItsRecord) {
   EXPECT_FALSE(end().notify_proxy);
   ASSERT_EQ(end().report.tags.size(), 2U);
   EXPECT_EQ(end().report.tags[0].tag, "A");
-  EXPECT_EQ(end().report.tags[0].medias.at(0).streams.size(), 2U);
+  EXPECT_EQ(end().report.tags[0].sections.at(0).streams.size(), 2U);
   EXPECT_TRUE(end().report.answered);
 }
 

@@ -76,10 +76,10 @@ TEST_F(CallLogTest, FiguresAreByParty) {
   rtp.idle = 61s;
   rtcp.packets = 2;
   rtcp.idle = 64s;
-  report.tags[0].medias.resize(1);
-  report.tags[0].medias[0].streams.resize(2);
-  report.tags[0].medias[0].streams[0].flow = rtp;
-  report.tags[0].medias[0].streams[1].flow = rtcp;
+  report.tags[0].sections.resize(1);
+  report.tags[0].sections[0].streams.resize(2);
+  report.tags[0].sections[0].streams[0].flow = rtp;
+  report.tags[0].sections[0].streams[1].flow = rtcp;
   const auto lines = logged([&] {
     log_end("call", "media-timeout", false, report);
     log_end("call", "deleted", true, report);

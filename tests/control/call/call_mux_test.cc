@@ -47,7 +47,7 @@ struct CallMux : CallTest {
     const Reply reply = handle(request(Command::query));
     const auto* query = std::get_if<reply::Query>(&reply);
     for (const TagReport& each : query->call.tags) {
-      if (each.tag == tag) return each.medias.at(0).streams;
+      if (each.tag == tag) return each.sections.at(0).streams;
     }
     return {};
   }

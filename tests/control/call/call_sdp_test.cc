@@ -35,7 +35,7 @@ TEST_F(CallTest, ForceRelayShowsNoOtherCandidate) {
   Request asked = offer(audio(kA, 4000, ice("a", kA)));
   asked.edits.ice = IceHandling::relay_only;
   const Printed offered = print(asked);
-  EXPECT_EQ(offered.session.medias[0].candidates, std::vector{kCore});
+  EXPECT_EQ(offered.session.sections[0].candidates, std::vector{kCore});
 }
 
 TEST_F(CallTest, ForcedIceThatThereIsNotIsTold) {
@@ -65,12 +65,12 @@ TEST_F(CallTest, ReinviteThatConcludesIcePassesAsItIs) {
 TEST_F(CallTest, AnswerComesOverTheProtocolThatWasOffered) {
   Request asked = offer(audio(kA, 4000));
   asked.edits.protocol = "RTP/AVPF";
-  EXPECT_EQ(print(asked).session.medias[0].protocol, "RTP/AVPF");
+  EXPECT_EQ(print(asked).session.sections[0].protocol, "RTP/AVPF");
   const std::string body = session(kB) + "m=audio 5000 RTP/AVPF 0 8\r\n";
-  EXPECT_EQ(print(answer(body)).session.medias[0].protocol, "RTP/AVP");
+  EXPECT_EQ(print(answer(body)).session.sections[0].protocol, "RTP/AVP");
   Request accepting = answer(body);
   accepting.edits.protocol = "accept";
-  EXPECT_EQ(print(accepting).session.medias[0].protocol, "RTP/AVPF");
+  EXPECT_EQ(print(accepting).session.sections[0].protocol, "RTP/AVPF");
 }
 
 TEST_F(CallTest, EncryptionCannotBeAskedFor) {
@@ -83,12 +83,12 @@ TEST_F(CallTest, EncryptionCannotBeAskedFor) {
 TEST_F(CallTest, StrippedCodecWasNeverOffered) {
   Request asked = offer(audio(kA, 4000));
   asked.edits.codecs.strip = {"PCMU"};
-  EXPECT_EQ(print(asked).session.medias[0].codec, "PCMA/8000");
+  EXPECT_EQ(print(asked).session.sections[0].codec, "PCMA/8000");
 }
 
 TEST_F(CallTest, RemovedMediaTakesNoPorts) {
   Request asked = offer(audio(kA, 4000) + media("video", 4002));
-  asked.edits.remove_medias = {"video"};
+  asked.edits.remove_media_types = {"video"};
   const Printed offered = print(asked);
   EXPECT_EQ(offered.port(1), 0U);
   EXPECT_EQ(statistics().ports_used, 4U);
@@ -187,8 +187,8 @@ TEST_F(CallWarning, BundleThatThereIsNotCannotBeMade) {
   EXPECT_EQ(warning(asked), "bundle: the SDP has no a=group:BUNDLE, and goes without");
   asked.edits.require_bundle = true;
   EXPECT_EQ(reason(asked),
-            "bundle: the SDP has no a=group:BUNDLE, and this relay cannot make one stream of "
-            "several medias; leave `require` out");
+            "bundle: the SDP has no a=group:BUNDLE, and this relay cannot merge several m= "
+            "lines into one stream; leave `require` out");
   asked.sdp = keep(audio(kA, 4000));
   EXPECT_EQ(warning(asked), "") << "one media needs none";
   Request unbundled = answer(audio(kB, 5000));

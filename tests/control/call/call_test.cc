@@ -14,7 +14,7 @@ TEST_F(CallTest, OfferAndAnswerJoinTheTwoSides) {
   EXPECT_EQ(offered.port() % 2, 0U);
   EXPECT_EQ(answered.port() % 2, 0U);
   EXPECT_NE(offered.port(), answered.port());
-  EXPECT_EQ(offered.session.medias[0].connection, kCore);
+  EXPECT_EQ(offered.session.sections[0].connection, kCore);
   EXPECT_EQ(flow(answered.local()).destination, endpoint(kB, 5000));
   EXPECT_EQ(rtcp_flow(answered.local()).destination, endpoint(kB, 5001));
   EXPECT_EQ(flow(offered.local()).destination, endpoint(kA, 4000));
@@ -28,7 +28,7 @@ TEST_F(CallTest, NothingIsSentToTheCalleeBeforeItsAnswer) {
   const auto& tags = std::get<reply::Query>(reply).call.tags;
   ASSERT_EQ(tags.size(), 2U);
   EXPECT_TRUE(flow(offered.local()).active);
-  EXPECT_FALSE(flow(tags[0].medias.at(0).streams.at(0).local).destination);
+  EXPECT_FALSE(flow(tags[0].sections.at(0).streams.at(0).local).destination);
 }
 
 TEST_F(CallTest, RepeatedOfferAndAnswerChangeNothing) {
@@ -121,7 +121,7 @@ TEST_F(CallTest, MediaLinesNeverBecomeFewer) {
   EXPECT_EQ(statistics().ports_used, 8U);
 }
 
-TEST_F(CallTest, FirstOfferMayBeRetriedWithFewerMedias) {
+TEST_F(CallTest, FirstOfferMayBeRetriedWithFewerSections) {
   std::ignore = print(offer(audio(kA, 4000) + media("video", 4002)));
   EXPECT_EQ(statistics().ports_used, 8U);
   std::ignore = print(offer(audio(kA, 4000)));
@@ -145,14 +145,14 @@ TEST_F(CallTest, OfferedPortZeroTakesNoPorts) {
   EXPECT_EQ(flow(answered.local(1)).destination, endpoint(kB, 5002));
 }
 
-TEST_F(CallTest, AnswerWithFewerMediasLeavesTheRestSilent) {
+TEST_F(CallTest, AnswerWithFewerSectionsLeavesTheRestSilent) {
   const Printed offered = print(offer(audio(kA, 4000) + media("video", 4002)));
   std::ignore = print(answer(audio(kB, 5000)));
   EXPECT_TRUE(flow(offered.local(0)).active);
   EXPECT_FALSE(flow(offered.local(1)).active);
 }
 
-TEST_F(CallTest, AnswerWithMoreMediasIsRefused) {
+TEST_F(CallTest, AnswerWithMoreSectionsIsRefused) {
   std::ignore = print(offer(audio(kA, 4000)));
   EXPECT_EQ(reason(answer(audio(kB, 5000) + media("video", 5002))),
             "The answer has 2 m= lines, the offer has 1 (RFC 3264 section 6)");
@@ -266,7 +266,7 @@ TEST_F(CallTest, MetadataAndLabelsAreReported) {
   ASSERT_EQ(call.tags.size(), 2U);
   EXPECT_EQ(call.tags[0].label, "caller");
   EXPECT_EQ(call.tags[1].label, "callee");
-  EXPECT_EQ(call.tags[0].medias.at(0).hints, std::vector{*IpAddress::parse(kA)});
+  EXPECT_EQ(call.tags[0].sections.at(0).hints, std::vector{*IpAddress::parse(kA)});
 }
 
 TEST_F(CallTest, RejectedMediaNeitherSendsNorReceives) {
@@ -274,10 +274,10 @@ TEST_F(CallTest, RejectedMediaNeitherSendsNorReceives) {
   std::ignore = print(answer(audio(kB, 5000) + media("video", 0)));
   const Reply reply = handle(request(Command::query));
   const TagReport& callee = std::get<reply::Query>(reply).call.tags.at(1);
-  EXPECT_TRUE(callee.medias.at(0).sends);
-  EXPECT_FALSE(callee.medias.at(1).live);
-  EXPECT_FALSE(callee.medias.at(1).sends);
-  EXPECT_FALSE(callee.medias.at(1).receives);
+  EXPECT_TRUE(callee.sections.at(0).sends);
+  EXPECT_FALSE(callee.sections.at(1).live);
+  EXPECT_FALSE(callee.sections.at(1).sends);
+  EXPECT_FALSE(callee.sections.at(1).receives);
 }
 
 TEST_F(CallTest, InterfacesAreChosenByName) {
@@ -285,9 +285,9 @@ TEST_F(CallTest, InterfacesAreChosenByName) {
   crossing.placement.from_interface = "core";
   crossing.placement.to_interface = "edge";
   const Printed offered = print(crossing);
-  EXPECT_EQ(offered.session.medias[0].connection, kEdge);
+  EXPECT_EQ(offered.session.sections[0].connection, kEdge);
   const Printed answered = print(answer(audio("203.0.113.77", 5000)));
-  EXPECT_EQ(answered.session.medias[0].connection, kCore);
+  EXPECT_EQ(answered.session.sections[0].connection, kCore);
   EXPECT_EQ(flow(offered.local()).destination, endpoint(kA, 4000));
   crossing.call_id = "other";
   crossing.placement.to_interface = "moon";
@@ -297,13 +297,13 @@ TEST_F(CallTest, InterfacesAreChosenByName) {
 TEST_F(CallTest, PrintsAdvertisedOrGivenAddress) {
   config.interfaces[0].advertised = {IpAddress::parse("192.0.2.50").value()};
   restart();
-  EXPECT_EQ(print(offer(audio(kA, 4000))).session.medias[0].connection,
+  EXPECT_EQ(print(offer(audio(kA, 4000))).session.sections[0].connection,
             IpAddress::parse("192.0.2.50"));
   Request given = answer(audio(kB, 5000));
   given.placement.media_address = IpAddress::parse("192.0.2.60").value();
   given.edits.replace_origin = true;
   const Printed answered = print(given);
-  EXPECT_EQ(answered.session.medias[0].connection, IpAddress::parse("192.0.2.60"));
+  EXPECT_EQ(answered.session.sections[0].connection, IpAddress::parse("192.0.2.60"));
   EXPECT_NE(answered.body->find("o=- 1 1 IN IP4 192.0.2.60\r\n"), std::string::npos);
   EXPECT_EQ(reason(offer(audio("192.0.2.50", 4000))),
             "Media address 192.0.2.50 (m= in line 6 of the SDP) is the relay's own: it must not "
@@ -383,7 +383,7 @@ TEST_F(CallTest, ReportTellsBothSides) {
   EXPECT_EQ(call.tags[0].tag, "A");
   EXPECT_EQ(call.tags[0].peer_tag, "B");
   EXPECT_EQ(call.tags[1].tag, "B");
-  const MediaReport& audio_of_b = call.tags[1].medias.at(0);
+  const MediaReport& audio_of_b = call.tags[1].sections.at(0);
   EXPECT_EQ(audio_of_b.index, 1U);
   EXPECT_EQ(audio_of_b.type, "audio");
   EXPECT_EQ(audio_of_b.protocol, "RTP/AVP");

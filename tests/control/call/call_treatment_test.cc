@@ -12,7 +12,7 @@ struct Restrained : CallTest {
   std::pair<bool, bool> both(bool MediaReport::* what) {
     const Reply reply = handle(request(Command::query));
     const auto& tags = std::get<reply::Query>(reply).call.tags;
-    return {tags.at(0).medias.at(0).*what, tags.at(1).medias.at(0).*what};
+    return {tags.at(0).sections.at(0).*what, tags.at(1).sections.at(0).*what};
   }
   [[nodiscard]] static Request whole(Command command) {
     Request result = request(command);

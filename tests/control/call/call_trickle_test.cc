@@ -34,7 +34,7 @@ class CallTrickle : public CallTest {
   [[nodiscard]] std::vector<IpAddress> hints(std::string_view tag, std::size_t media = 0) {
     const Reply reply = handle(request(Command::query));
     for (const TagReport& each : std::get<reply::Query>(reply).call.tags) {
-      if (each.tag == tag) return each.medias.at(media).hints;
+      if (each.tag == tag) return each.sections.at(media).hints;
     }
     ADD_FAILURE() << "no " << tag;
     return {};
@@ -79,7 +79,7 @@ TEST_F(CallTrickle, OfTheAnswererToo) {
   EXPECT_EQ(hints("B"), list({kB, "198.18.0.112", kSeen}));
 }
 
-TEST_F(CallTrickle, MediasAreNamedByMidOrPlace) {
+TEST_F(CallTrickle, SectionsAreNamedByMidOrPlace) {
   const std::string two =
       audio(kA, 4000, ice("a")) + media("video", 4002, "a=mid:v\r\na=ice-ufrag:a\r\n");
   std::ignore = print(offer(two));

@@ -22,22 +22,22 @@ class CallUpdateTest : public CallsTest {
   // The tags are those of the SIP request, in its replies too.
   [[nodiscard]] static Request update(std::string_view from, std::string_view to,
                                       std::uint32_t cseq, bool by_reply,
-                                      std::vector<NamedMedia> medias) {
+                                      std::vector<NamedMedia> sections) {
     Request result = request(Command::update);
     result.from_tag = from;
     result.to_tag = to;
     result.sip.cseq = cseq;
     result.sip.by_reply = by_reply;
-    result.all_medias = true;
-    result.medias = std::move(medias);
+    result.all_sections = true;
+    result.sections = std::move(sections);
     return result;
   }
-  [[nodiscard]] static Request invite(std::uint32_t cseq, std::vector<NamedMedia> medias,
+  [[nodiscard]] static Request invite(std::uint32_t cseq, std::vector<NamedMedia> sections,
                                       std::string_view to = "") {
-    return update("A", to, cseq, false, std::move(medias));
+    return update("A", to, cseq, false, std::move(sections));
   }
-  [[nodiscard]] static Request ok(std::uint32_t cseq, std::vector<NamedMedia> medias) {
-    return update("A", "B", cseq, true, std::move(medias));
+  [[nodiscard]] static Request ok(std::uint32_t cseq, std::vector<NamedMedia> sections) {
+    return update("A", "B", cseq, true, std::move(sections));
   }
   void establish() {
     to_b = told(invite(1, {stream(kA, 4000)})).at(0);
@@ -117,7 +117,7 @@ TEST_F(CallUpdateTest, AuthenticatedInviteIsTheSameCall) {
   EXPECT_EQ(statistics().ports_used, 4U);
 }
 
-TEST_F(CallUpdateTest, WithoutMediasItTellsWhatHolds) {
+TEST_F(CallUpdateTest, WithoutSectionsItTellsWhatHolds) {
   EXPECT_EQ(reason(ok(1, {})), "Invalid dialogue association");
   EXPECT_EQ(statistics().sessions, 0U);
   establish();

@@ -102,11 +102,11 @@ struct Printed {
 
   // The local port of media `index` that it names; for RTCP, the one above.
   [[nodiscard]] LocalPort local(std::size_t index = 0) const {
-    const sdp::Media& at = session.medias.at(index);
+    const sdp::Media& at = session.sections.at(index);
     return local_port(at.connection, at.port);
   }
   [[nodiscard]] unsigned port(std::size_t index = 0) const {
-    return session.medias.at(index).port.number();
+    return session.sections.at(index).port.number();
   }
 };
 
@@ -178,7 +178,7 @@ class CallsTest : public testing::Test {
     const auto* failure = std::get_if<reply::Failure>(&reply);
     EXPECT_NE(sdp, nullptr) << (failure != nullptr ? failure->reason : "");
     Printed printed(sdp != nullptr ? sdp->body : session("198.18.0.10"));
-    for (std::size_t i = 0; i < printed.session.medias.size(); ++i) {
+    for (std::size_t i = 0; i < printed.session.sections.size(); ++i) {
       if (printed.port(i) != 0) saw(printed.local(i));
     }
     return printed;
@@ -190,9 +190,9 @@ class CallsTest : public testing::Test {
     const auto* endpoints = std::get_if<reply::Endpoints>(&reply);
     const auto* failure = std::get_if<reply::Failure>(&reply);
     EXPECT_NE(endpoints, nullptr) << (failure != nullptr ? failure->reason : "");
-    if (endpoints == nullptr) return std::vector<Endpoint>(asked.medias.size());
-    if (!asked.medias.empty() || !asked.all_medias) {
-      EXPECT_EQ(endpoints->endpoints.size(), asked.medias.size());
+    if (endpoints == nullptr) return std::vector<Endpoint>(asked.sections.size());
+    if (!asked.sections.empty() || !asked.all_sections) {
+      EXPECT_EQ(endpoints->endpoints.size(), asked.sections.size());
     }
     for (const Endpoint& each : endpoints->endpoints) {
       if (each.port != UdpPort(0)) saw(local(each));

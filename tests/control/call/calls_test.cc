@@ -146,7 +146,7 @@ TEST_F(CallTableTest, DurationsFollowTheMonotonicClock) {
   EXPECT_EQ(told.reported - *told.answered, 9s);
   EXPECT_EQ(told.reported - told.last_signal, 9s);
   EXPECT_EQ(told.reported - told.tags.at(1).created, 9s);
-  EXPECT_EQ(told.reported - told.tags.at(1).medias.at(0).created, 9s);
+  EXPECT_EQ(told.reported - told.tags.at(1).sections.at(0).created, 9s);
 }
 
 TEST_F(CallTableTest, DeleteMatchesTags) {
@@ -301,7 +301,7 @@ TEST_F(CallTableTest, AListHasAtMost1024CallsWhateverItsLimit) {
   EXPECT_EQ(calls->summary(now).streams.at("audio"), made.size());
 }
 
-// Operations drawn at random over few calls: SDP with one to three medias, live or rejected, good
+// Operations drawn at random over few calls: SDP with one to three sections, live or rejected, good
 // and bad addresses, branches, both directions, deletes with and without delay, time that passes.
 class Churn {
  public:

@@ -21,15 +21,15 @@ NamedMedia named(unsigned index, std::string_view address, std::uint16_t port,
 
 class NamedMediaTest : public CallsTest {
  protected:
-  [[nodiscard]] static Request with(Request asked, std::vector<NamedMedia> medias) {
-    asked.medias = std::move(medias);
+  [[nodiscard]] static Request with(Request asked, std::vector<NamedMedia> sections) {
+    asked.sections = std::move(sections);
     return asked;
   }
-  [[nodiscard]] static Request offer(std::vector<NamedMedia> medias) {
-    return with(request(Command::offer), std::move(medias));
+  [[nodiscard]] static Request offer(std::vector<NamedMedia> sections) {
+    return with(request(Command::offer), std::move(sections));
   }
-  [[nodiscard]] static Request answer(std::vector<NamedMedia> medias) {
-    Request result = with(request(Command::answer), std::move(medias));
+  [[nodiscard]] static Request answer(std::vector<NamedMedia> sections) {
+    Request result = with(request(Command::answer), std::move(sections));
     result.to_tag = "B";
     return result;
   }
@@ -51,7 +51,7 @@ TEST_F(NamedMediaTest, OfferAndAnswerJoinTheTwoSides) {
   EXPECT_EQ(statistics().ports_used, 4U);
 }
 
-TEST_F(NamedMediaTest, MediasMayComeOneByOne) {
+TEST_F(NamedMediaTest, SectionsMayComeOneByOne) {
   const Endpoint audio_to_b = told(offer({named(1, kA, 4000)})).at(0);
   const Endpoint video_to_b = told(offer({named(2, kA, 4002, "video")})).at(0);
   EXPECT_EQ(statistics().ports_used, 8U);
@@ -150,7 +150,7 @@ TEST_F(NamedMediaTest, MediaThatWasNotOfferedIsRejected) {
 }
 
 // MediaProxy's reply has one address for all.
-TEST_F(NamedMediaTest, AllMediasOfAPartyAreOnOneAddress) {
+TEST_F(NamedMediaTest, AllSectionsOfAPartyAreOnOneAddress) {
   config.interfaces[0].addresses.push_back(kEdge);
   config.interfaces[0].ids.push_back(MediaAddressId{1});
   config.interfaces.pop_back();
@@ -158,35 +158,35 @@ TEST_F(NamedMediaTest, AllMediasOfAPartyAreOnOneAddress) {
   restart();
   for (int i = 0; i < 20; ++i) {
     const std::string call = "call" + std::to_string(i);
-    std::vector<NamedMedia> medias;
-    for (unsigned k = 1; k <= 4; ++k) medias.push_back(named(k, kA, 4000));
-    Request asked = offer(medias);
+    std::vector<NamedMedia> sections;
+    for (unsigned k = 1; k <= 4; ++k) sections.push_back(named(k, kA, 4000));
+    Request asked = offer(sections);
     asked.call_id = call;
     const auto first = told(asked);
-    medias.push_back(named(5, kA, 4000));
-    asked.medias = medias;
+    sections.push_back(named(5, kA, 4000));
+    asked.sections = sections;
     for (const Endpoint& each : told(asked)) EXPECT_EQ(each.address, first.at(0).address);
   }
 }
 
-TEST(NameMedias, TypeDecidesWithoutProtocol) {
-  const auto session = name_medias(std::vector{named(1, kA, 4000), named(3, kA, 4002, "image")});
+TEST(NameSections, TypeDecidesWithoutProtocol) {
+  const auto session = name_sections(std::vector{named(1, kA, 4000), named(3, kA, 4002, "image")});
   ASSERT_TRUE(session);
-  ASSERT_EQ(session->medias.size(), 3U);
-  EXPECT_TRUE(session->medias[0].rtp);
-  EXPECT_EQ(session->medias[0].rtcp.port, UdpPort(4001));
-  EXPECT_FALSE(session->medias[1].given);
-  EXPECT_FALSE(session->medias[2].rtp);
-  EXPECT_TRUE(session->medias[2].relayable);
+  ASSERT_EQ(session->sections.size(), 3U);
+  EXPECT_TRUE(session->sections[0].rtp);
+  EXPECT_EQ(session->sections[0].rtcp.port, UdpPort(4001));
+  EXPECT_FALSE(session->sections[1].given);
+  EXPECT_FALSE(session->sections[2].rtp);
+  EXPECT_TRUE(session->sections[2].relayable);
   NamedMedia application = named(1, kA, 4000, "application");
-  EXPECT_FALSE(name_medias(std::vector{application})->medias[0].rtp);
+  EXPECT_FALSE(name_sections(std::vector{application})->sections[0].rtp);
   application.protocol = "RTP/AVP";
-  EXPECT_TRUE(name_medias(std::vector{application})->medias[0].rtp);
+  EXPECT_TRUE(name_sections(std::vector{application})->sections[0].rtp);
 }
 
-TEST(NameMedias, DirectionIsWhatThePartyDoes) {
+TEST(NameSections, DirectionIsWhatThePartyDoes) {
   NamedMedia media = named(1, kA, 4000);
-  const auto direction = [&] { return name_medias(std::vector{media})->medias[0].direction; };
+  const auto direction = [&] { return name_sections(std::vector{media})->sections[0].direction; };
   EXPECT_EQ(direction(), sdp::Direction::sendrecv);
   media.receives = false;
   EXPECT_EQ(direction(), sdp::Direction::sendonly);

@@ -149,7 +149,7 @@ TEST(Notification, TheEndLineIsTheCallsRecord) {
   TagReport tag;
   tag.tag = "A";
   tag.peer_tag = "B";
-  tag.medias = {media};
+  tag.sections = {media};
   end.report.tags = {tag};
   const std::string line = notification::line(event(end));
   EXPECT_EQ(line.find('\n'), line.size() - 1);

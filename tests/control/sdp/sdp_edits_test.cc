@@ -92,7 +92,7 @@ std::string edited(const LineEdits& edits, std::string_view rest = kTwo) {
 AttributeEdits in_session() { return {}; }
 AttributeEdits in_media(std::string type) {
   AttributeEdits edits;
-  edits.where = AttributeEdits::Where::medias;
+  edits.where = AttributeEdits::Where::sections;
   edits.type = std::move(type);
   return edits;
 }
@@ -213,23 +213,23 @@ TEST(SdpEdits, RemovedMediaIsRejected) {
   const std::string body = with_head("m=audio 4 RTP/AVP 0\r\nm=video 6 RTP/AVP 96\r\n");
   Session session = parsed(body);
   Edits edits;
-  edits.remove_medias = {"video"};
+  edits.remove_media_types = {"video"};
   adjust(session, edits);
-  EXPECT_EQ(session.medias[0].port, UdpPort(4));
-  EXPECT_EQ(session.medias[1].port, UdpPort(0));
+  EXPECT_EQ(session.sections[0].port, UdpPort(4));
+  EXPECT_EQ(session.sections[1].port, UdpPort(0));
 }
 
 // ---- bounds ---------------------------------------------------------------------------------
 
 TEST(SdpEdits, ReplyIsBounded) {
-  const std::string body = with_head(repeat("m=audio 4 RTP/AVP 0\r\na=x\r\n", kMaxMedias));
+  const std::string body = with_head(repeat("m=audio 4 RTP/AVP 0\r\na=x\r\n", kMaxSections));
   const Session session = parsed(body);
   Edits edits;
   EXPECT_TRUE(check(session, edits));
   const auto printed = [&] { return edit_lines(body, edits.lines).size(); };
   // Lines that are added stand in each section.
   edits.lines.attributes = {in_media("")};
-  edits.lines.attributes[0].add = {std::string(kMaxPrinted / kMaxMedias - 1200, 'y')};
+  edits.lines.attributes[0].add = {std::string(kMaxPrinted / kMaxSections - 1200, 'y')};
   EXPECT_TRUE(check(session, edits));
   EXPECT_LE(printed(), kMaxPrinted);
   edits.lines.attributes[0].add[0].append(2400, 'y');
@@ -254,18 +254,18 @@ TEST(SdpRewrite, GrowthIsBounded) {
   const std::string padded = "v=0\nc=IN IP4 192.0.2.1" + std::string(8000, ' ') + "\n";
   for (const std::string& body :
        {with_head(media + repeat("a=rtcp:1\n", 4000)), with_head(tcp + repeat("c=\n", 4000)),
-        padded + media + repeat(tcp, kMaxMedias - 1), with_head(repeat(media, kMaxMedias))}) {
+        padded + media + repeat(tcp, kMaxSections - 1), with_head(repeat(media, kMaxSections))}) {
     const Session session = parsed(body);
-    Rewrite to{.medias = {}, .origin = ip("2001:db8:ffff:ffff:ffff:ffff:ffff:ffff")};
+    Rewrite to{.sections = {}, .origin = ip("2001:db8:ffff:ffff:ffff:ffff:ffff:ffff")};
     to.rtcp = RtcpAttribute::full;
-    for (const Media& each : session.medias) {
-      to.medias.push_back({.address = *to.origin,
-                           .port = UdpPort(each.relayable ? 65'000 : 0),
-                           .rtcp = UdpPort(65'001),
-                           .untouched = !each.relayable && session.medias.size() > 1});
+    for (const Media& each : session.sections) {
+      to.sections.push_back({.address = *to.origin,
+                             .port = UdpPort(each.relayable ? 65'000 : 0),
+                             .rtcp = UdpPort(65'001),
+                             .untouched = !each.relayable && session.sections.size() > 1});
     }
     const std::string out = rewrite(session, to);
-    EXPECT_LE(out.size(), body.size() + kMaxSectionGrowth * (session.medias.size() + 1));
+    EXPECT_LE(out.size(), body.size() + kMaxSectionGrowth * (session.sections.size() + 1));
     EXPECT_EQ(rewrite(parsed(out), to), out);
   }
 }

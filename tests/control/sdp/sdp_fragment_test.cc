@@ -33,33 +33,33 @@ std::string error(std::string_view body) {
   return parsed ? "accepted" : parsed.error().message;
 }
 
-TEST(SdpFragment, MediasAndTheirCandidates) {
+TEST(SdpFragment, SectionsAndTheirCandidates) {
   for (const bool crlf : {true, false}) {
     std::string body(kFragment);
     if (!crlf) std::erase(body, '\r');
-    const auto medias = parse_fragment(body);
-    ASSERT_TRUE(medias);
-    ASSERT_EQ(medias->size(), 2U);
-    EXPECT_EQ(medias->at(0).mid, "1");
-    EXPECT_EQ(medias->at(0).ufrag, "8hhY");
+    const auto sections = parse_fragment(body);
+    ASSERT_TRUE(sections);
+    ASSERT_EQ(sections->size(), 2U);
+    EXPECT_EQ(sections->at(0).mid, "1");
+    EXPECT_EQ(sections->at(0).ufrag, "8hhY");
     const std::vector candidates = {IpAddress::v4(192, 0, 2, 3),
                                     IpAddress::parse("2001:db8:a0b:12f0::1").value()};
-    EXPECT_EQ(medias->at(0).candidates, candidates) << "what a NAT gave comes first";
-    EXPECT_EQ(medias->at(1).mid, "2");
-    EXPECT_EQ(medias->at(1).ufrag, "other");
-    EXPECT_TRUE(medias->at(1).candidates.empty());
+    EXPECT_EQ(sections->at(0).candidates, candidates) << "what a NAT gave comes first";
+    EXPECT_EQ(sections->at(1).mid, "2");
+    EXPECT_EQ(sections->at(1).ufrag, "other");
+    EXPECT_TRUE(sections->at(1).candidates.empty());
   }
 }
 
 // As some clients send it that know one media only.
 TEST(SdpFragment, WithoutMLineAMidBeginsAMedia) {
-  const auto medias =
+  const auto sections =
       parse_fragment("a=ice-ufrag:x\na=mid:audio\na=candidate:1 1 UDP 1 192.0.2.3 5010 typ host");
-  ASSERT_TRUE(medias);
-  ASSERT_EQ(medias->size(), 1U);
-  EXPECT_EQ(medias->at(0).mid, "audio");
-  EXPECT_EQ(medias->at(0).ufrag, "x");
-  EXPECT_EQ(medias->at(0).candidates.size(), 1U);
+  ASSERT_TRUE(sections);
+  ASSERT_EQ(sections->size(), 1U);
+  EXPECT_EQ(sections->at(0).mid, "audio");
+  EXPECT_EQ(sections->at(0).ufrag, "x");
+  EXPECT_EQ(sections->at(0).candidates.size(), 1U);
 }
 
 TEST(SdpFragment, WhatIsRefused) {
@@ -71,7 +71,7 @@ TEST(SdpFragment, WhatIsRefused) {
   EXPECT_TRUE(error("m=a\na=" + std::string(kMaxLine, 'x')).starts_with("line 2: more than"));
   EXPECT_TRUE(error(std::string(kMaxBody + 1, 'x')).starts_with("line 1: more than"));
   std::string many;
-  for (std::size_t i = 0; i <= kMaxMedias; ++i) many += "m=audio 9 RTP/AVP 0\r\n";
+  for (std::size_t i = 0; i <= kMaxSections; ++i) many += "m=audio 9 RTP/AVP 0\r\n";
   EXPECT_TRUE(error(many).starts_with("line 65: too many m= lines"));
 }
 
@@ -86,8 +86,8 @@ TEST(SdpFragment, CandidatesAreBounded) {
 TEST(SdpFragment, EveryPrefixIsReadWithinItsBounds) {
   for (std::size_t size = 0; size < kFragment.size(); ++size) {
     const Exact exact(kFragment.substr(0, size));
-    const auto medias = parse_fragment(exact.view());
-    EXPECT_TRUE(medias || medias.error().message.starts_with("line ")) << size;
+    const auto sections = parse_fragment(exact.view());
+    EXPECT_TRUE(sections || sections.error().message.starts_with("line ")) << size;
   }
 }
 

@@ -36,11 +36,11 @@ Rewrite read_rewrite(const std::string& file) {
       std::string address;
       std::uint16_t port = 0, rtcp = 0;
       in >> address >> port >> rtcp;
-      to.medias.push_back({ip(address), UdpPort(port), UdpPort(rtcp), false});
+      to.sections.push_back({ip(address), UdpPort(port), UdpPort(rtcp), false});
     } else if (word == "reject") {
-      to.medias.push_back({});
+      to.sections.push_back({});
     } else if (word == "untouched") {
-      to.medias.push_back({.address = {}, .port = {}, .rtcp = {}, .untouched = true});
+      to.sections.push_back({.address = {}, .port = {}, .rtcp = {}, .untouched = true});
     } else if (word == "origin") {
       std::string address;
       in >> address;
@@ -91,10 +91,10 @@ TEST_P(SdpFixture, RewritingOnceMoreChangesNothing) {
 TEST_P(SdpFixture, ResultSaysWhatWasAsked) {
   const Fixture& fixture = GetParam();
   const Session in = parsed(fixture.in), out = parsed(fixture.out);
-  ASSERT_EQ(out.medias.size(), in.medias.size());
-  for (std::size_t k = 0; k < in.medias.size(); ++k) {
-    const Media &before = in.medias[k], &after = out.medias[k];
-    const MediaRewrite& to = fixture.to.medias[k];
+  ASSERT_EQ(out.sections.size(), in.sections.size());
+  for (std::size_t k = 0; k < in.sections.size(); ++k) {
+    const Media &before = in.sections[k], &after = out.sections[k];
+    const MediaRewrite& to = fixture.to.sections[k];
     EXPECT_EQ(after.type, before.type);
     EXPECT_EQ(after.protocol, before.protocol);
     EXPECT_EQ(after.payload_types, before.payload_types);
@@ -149,8 +149,8 @@ TEST_P(SdpFixture, EveryPrefixIsReadOrRefusedWithinItsBounds) {
       EXPECT_TRUE(session.error().message.starts_with("line ")) << session.error().message;
       continue;
     }
-    const Rewrite to{.medias = std::vector<MediaRewrite>(
-                         session->medias.size(), {ip("2001:db8::9"), UdpPort(4), UdpPort(6)}),
+    const Rewrite to{.sections = std::vector<MediaRewrite>(
+                         session->sections.size(), {ip("2001:db8::9"), UdpPort(4), UdpPort(6)}),
                      .origin = ip("2001:db8::9"),
                      .replace_session_name = true,
                      .ice = Ice::remove};
@@ -168,7 +168,7 @@ TEST(SdpRewrite, IceGoesWhereAskedAndOnlyThere) {
       "a=ice-lite\na=ice-options:trickle\nm=audio 4 RTP/AVP 0\na=ice-ufrag:a\na=ice-pwd:b\n"
       "a=ice-pacing:50\na=ice-mismatch\na=candidate:1 1 UDP 1 10.0.0.1 4 typ host\n"
       "a=remote-candidates:1 10.0.0.2 4\na=end-of-candidates\na=icecream\na=candidates\n");
-  Rewrite to{.medias = {{ip("203.0.113.9"), UdpPort(6), UdpPort(7)}},
+  Rewrite to{.sections = {{ip("203.0.113.9"), UdpPort(6), UdpPort(7)}},
              .origin = std::nullopt,
              .replace_session_name = false,
              .ice = Ice::remove};
@@ -194,7 +194,7 @@ constexpr std::string_view kHost2 = "a=candidate:1 2 UDP 2130706430 10.0.0.1 5 t
 // What stands below t= once `ice` was done to it, and again.
 std::string with_ice(std::string_view media, Ice ice, UdpPort rtcp = UdpPort(7),
                      bool prefer = false) {
-  const Rewrite to{.medias = {{ip("203.0.113.9"), UdpPort(6), rtcp}},
+  const Rewrite to{.sections = {{ip("203.0.113.9"), UdpPort(6), rtcp}},
                    .origin = std::nullopt,
                    .ice = ice,
                    .prefer_relay = prefer};
@@ -272,13 +272,14 @@ TEST(SdpIce, PreferredItComesBeforeHosts) {
 TEST(SdpIce, DefaultDestinationIsACandidateInBothFamilies) {
   for (const char* address : {"203.0.113.9", "2001:db8:1:2:3:4:5:9"}) {
     const std::string body = with_head(join({"m=audio 4 RTP/AVP 0\n", kIce, kHost1, kHost2}));
-    const Rewrite to{
-        .medias = {{ip(address), UdpPort(6), UdpPort(9)}}, .origin = std::nullopt, .ice = Ice::add};
+    const Rewrite to{.sections = {{ip(address), UdpPort(6), UdpPort(9)}},
+                     .origin = std::nullopt,
+                     .ice = Ice::add};
     const std::string once = rewrite(parsed(body), to);
     EXPECT_EQ(rewrite(parsed(once), to), once);
     const Session out = parsed(once);
-    EXPECT_EQ(out.medias[0].connection, ip(address));
-    EXPECT_EQ(out.medias[0].candidates, (std::vector{ip(address), ip("10.0.0.1")}));
+    EXPECT_EQ(out.sections[0].connection, ip(address));
+    EXPECT_EQ(out.sections[0].candidates, (std::vector{ip(address), ip("10.0.0.1")}));
     for (const char* component : {" 1 UDP 16777215 ", " 2 UDP 16777214 "}) {
       const std::string port = component[1] == '1' ? " 6 typ relay" : " 9 typ relay";
       EXPECT_NE(once.find(component + std::string(address) + port), once.npos) << once;
@@ -291,7 +292,7 @@ TEST(SdpIce, DefaultDestinationIsACandidateInBothFamilies) {
 // ---- what proxies ask ------------------------------------------------------------------------
 
 std::string asked(std::string_view media, Rewrite to) {
-  to.medias = {{ip("203.0.113.9"), UdpPort(6), UdpPort(7)}};
+  to.sections = {{ip("203.0.113.9"), UdpPort(6), UdpPort(7)}};
   const std::string once = rewrite(parsed(with_head(media)), to);
   EXPECT_EQ(rewrite(parsed(once), to), once);
   return once.substr(once.find("t=0 0\r\n") + 7);
@@ -321,10 +322,10 @@ TEST(SdpAsked, HoldByAddressBecomesOneByDirection) {
 }
 
 TEST(SdpAsked, ProtocolOfTheMedia) {
-  const Rewrite to{.medias = {{.address = ip("203.0.113.9"),
-                               .port = UdpPort(6),
-                               .rtcp = UdpPort(7),
-                               .protocol = "RTP/AVPF"}},
+  const Rewrite to{.sections = {{.address = ip("203.0.113.9"),
+                                 .port = UdpPort(6),
+                                 .rtcp = UdpPort(7),
+                                 .protocol = "RTP/AVPF"}},
                    .origin = std::nullopt};
   const std::string once = rewrite(parsed(with_head("m=audio 4  RTP/AVP  0 8\n")), to);
   EXPECT_TRUE(once.ends_with("\r\nm=audio 6 RTP/AVPF  0 8\n")) << once;
@@ -334,7 +335,7 @@ TEST(SdpAsked, ProtocolOfTheMedia) {
 // Who was asked to reject a media that is not relayable gets it rejected.
 TEST(SdpRewrite, RejectsTcpMediaWithoutKnowingItsAddress) {
   const std::string body = with_head("m=message 7 TCP/MSRP *\nc=IN IP4 chat.example\na=x\n");
-  EXPECT_TRUE(rewrite(parsed(body), {.medias = {{}}, .origin = std::nullopt})
+  EXPECT_TRUE(rewrite(parsed(body), {.sections = {{}}, .origin = std::nullopt})
                   .ends_with("m=message 0 TCP/MSRP *\nc=IN IP4 0.0.0.0\na=x\n"));
 }
 
@@ -342,7 +343,7 @@ TEST(SdpRewrite, RejectedStaysRejected) {
   const std::string body = with_head("m=audio 0 RTP/AVP 0\n");
   const std::string out =
       rewrite(parsed(body),
-              {.medias = {{ip("203.0.113.9"), UdpPort(6), UdpPort(7)}}, .origin = std::nullopt});
+              {.sections = {{ip("203.0.113.9"), UdpPort(6), UdpPort(7)}}, .origin = std::nullopt});
   EXPECT_EQ(out, body);
 }
 
@@ -352,7 +353,7 @@ TEST(SdpRewrite, MuxIsAddedAndTakenAway) {
     const std::string body = with_head(media);
     MediaRewrite to{.address = ip("203.0.113.9"), .port = UdpPort(6), .rtcp = rtcp};
     to.rtcp_mux = mux;
-    const Rewrite all{.medias = {to}, .origin = std::nullopt};
+    const Rewrite all{.sections = {to}, .origin = std::nullopt};
     const std::string out = rewrite(parsed(body), all);
     EXPECT_EQ(rewrite(parsed(out), all), out);
     return out.substr(out.find("m="));
@@ -388,8 +389,8 @@ double cost(const std::string& body) {
     const Result<Session> session = parse(body);
     EXPECT_TRUE(session) << session.error().message;
     if (!session) return 0;
-    const Rewrite to{.medias = std::vector<MediaRewrite>(
-                         session->medias.size(), {ip("203.0.113.9"), UdpPort(4), UdpPort(9)}),
+    const Rewrite to{.sections = std::vector<MediaRewrite>(
+                         session->sections.size(), {ip("203.0.113.9"), UdpPort(4), UdpPort(9)}),
                      .origin = ip("203.0.113.9"),
                      .replace_session_name = true,
                      .ice = Ice::remove};
@@ -414,10 +415,10 @@ TEST(SdpCost, IsLinearForTheWorstBodies) {
       {"short lines", {repeat("a=\n", 1000), repeat("a=\n", 4000)}},
       {"rtpmaps", {repeat("a=rtpmap:0 PCMU/8000\n", 750), repeat("a=rtpmap:0 PCMU/8000\n", 3000)}},
       {"candidates", {candidates(340), candidates(1360)}},
-      {"medias", {repeat(media, 15), repeat(media, 60)}},
+      {"sections", {repeat(media, 15), repeat(media, 60)}},
       {"spaces",
        {"a=rtcp:4" + std::string(2000, ' ') + "\n", "a=rtcp:4" + std::string(8000, ' ') + "\n"}},
-      {"medias with lines",
+      {"sections with lines",
        {repeat(media + repeat("a=x\n", 64), 15), repeat(media + repeat("a=x\n", 64), 60)}},
       {"formats",
        {"m=audio 4 RTP/AVP" + repeat(" 0", 1000) + "\n",

@@ -38,11 +38,11 @@ TEST(SdpParse, ReadsWhatDecidesWhereMediaGoes) {
       "m=image 6000 UDPTL t38\r\n"
       "a=inactive\r\n");
   const Session session = parsed(body);
-  ASSERT_EQ(session.medias.size(), 3U);
+  ASSERT_EQ(session.sections.size(), 3U);
   EXPECT_TRUE(session.own_connection);
   EXPECT_EQ(session.media_starts, (std::vector<std::size_t>{6, 12, 18}));
 
-  const Media& audio = session.medias[0];
+  const Media& audio = session.sections[0];
   EXPECT_EQ(audio.type, "audio");
   EXPECT_EQ(audio.protocol, "RTP/AVP");
   EXPECT_EQ(audio.port, UdpPort(4000));
@@ -57,7 +57,7 @@ TEST(SdpParse, ReadsWhatDecidesWhereMediaGoes) {
   EXPECT_EQ(audio.clock_hz, 8000U);
   EXPECT_EQ(audio.candidates, (std::vector{ip("198.51.100.7"), ip("10.0.0.5")}));
 
-  const Media& video = session.medias[1];
+  const Media& video = session.sections[1];
   EXPECT_TRUE(video.relayable && video.rtp && video.own_connection);
   EXPECT_EQ(video.connection, ip("2001:db8::7"));
   EXPECT_EQ(video.rtcp, (Endpoint{ip("192.0.2.9"), UdpPort(53020)}));
@@ -65,7 +65,7 @@ TEST(SdpParse, ReadsWhatDecidesWhereMediaGoes) {
   EXPECT_EQ(video.codec, "VP8/90000");
   EXPECT_EQ(video.clock_hz, 90000U);
 
-  const Media& image = session.medias[2];
+  const Media& image = session.sections[2];
   EXPECT_TRUE(image.relayable);
   EXPECT_FALSE(image.rtp);
   EXPECT_EQ(image.direction, Direction::inactive);
@@ -79,7 +79,7 @@ TEST(SdpParse, ViewsPointIntoTheBody) {
     return view.data() >= body.data() && view.data() + view.size() <= body.data() + body.size();
   };
   for (const Line& line : session.lines) EXPECT_TRUE(inside(line.text) && inside(line.ending));
-  EXPECT_TRUE(inside(session.medias[0].type) && inside(session.medias[0].protocol));
+  EXPECT_TRUE(inside(session.sections[0].type) && inside(session.sections[0].protocol));
 }
 
 TEST(SdpParse, KnowsTheUdpTransports) {
@@ -108,8 +108,8 @@ TEST(SdpParse, KnowsTheUdpTransports) {
   for (const auto& [protocol, expected] : relayable_and_rtp) {
     const std::string body = with_head("m=audio 4000 " + protocol + " 0\n");
     const Session session = parsed(body);
-    EXPECT_EQ(session.medias[0].relayable, expected.first) << protocol;
-    EXPECT_EQ(session.medias[0].rtp, expected.second) << protocol;
+    EXPECT_EQ(session.sections[0].relayable, expected.first) << protocol;
+    EXPECT_EQ(session.sections[0].rtp, expected.second) << protocol;
   }
 }
 
@@ -135,8 +135,8 @@ TEST(SdpParse, TakesTheClockFromTheFirstFormat) {
   for (const auto& [media, expected] : cases) {
     const std::string body = with_head(media);
     const Session session = parsed(body);
-    EXPECT_EQ(session.medias[0].codec, expected.first) << media;
-    EXPECT_EQ(session.medias[0].clock_hz, expected.second) << media;
+    EXPECT_EQ(session.sections[0].codec, expected.first) << media;
+    EXPECT_EQ(session.sections[0].clock_hz, expected.second) << media;
   }
 }
 
@@ -151,13 +151,13 @@ TEST(SdpParse, CandidatesAreHintsOnlyIfTheyAreUdpAddresses) {
     body += "a=candidate:" + std::string(wrong) + "\n";
   }
   body += "a=candidate\na=candidate:x 256 uDp 1 2001:db8::5 0 typ host\n";
-  EXPECT_EQ(parsed(body).medias[0].candidates, std::vector{ip("2001:db8::5")});
+  EXPECT_EQ(parsed(body).sections[0].candidates, std::vector{ip("2001:db8::5")});
 
   for (int i = 0; i < 300; ++i) {
     body += "a=candidate:1 1 UDP 1 10.1." + std::to_string(i / 250) + "." +
             std::to_string(i % 250 + 1) + " 5000 typ host\n";
   }
-  EXPECT_EQ(parsed(body).medias[0].candidates.size(), kMaxCandidates);
+  EXPECT_EQ(parsed(body).sections[0].candidates.size(), kMaxCandidates);
 }
 
 TEST(SdpParse, ReflexiveAndRelayedCandidatesComeFirst) {
@@ -169,12 +169,12 @@ TEST(SdpParse, ReflexiveAndRelayedCandidatesComeFirst) {
       "a=candidate:2 1 UDP 1 198.51.100.7 5000 typ srflx raddr 10.0.0.1 rport 5000\n"
       "a=candidate:3 2 UDP 1 198.51.100.8 5001 typ relay raddr 10.0.0.1 rport 5000\n";
   const Session session = parsed(body);
-  const auto& candidates = session.medias[0].candidates;
+  const auto& candidates = session.sections[0].candidates;
   ASSERT_EQ(candidates.size(), kMaxCandidates);
   EXPECT_EQ(candidates[0], ip("198.51.100.7"));
   EXPECT_EQ(candidates[1], ip("198.51.100.8"));
   EXPECT_EQ(candidates[2], ip("10.0.0.1"));
-  EXPECT_TRUE(session.medias[0].rtcp_candidates);
+  EXPECT_TRUE(session.sections[0].rtcp_candidates);
 }
 
 TEST(SdpParse, IceOfSessionAndMedia) {
@@ -184,18 +184,18 @@ TEST(SdpParse, IceOfSessionAndMedia) {
       "m=audio 6 RTP/AVP 0\na=remote-candidates:1 x.local 4 2\n"
       "a=candidate:1 1 UDP 1 10.0.0.1 6 typ host\n");
   const Session session = parsed(body);
-  EXPECT_EQ(session.medias[0].ice_ufrag, "media");
-  EXPECT_EQ(session.medias[0].remote_candidates, (std::vector{ip("192.0.2.3"), ip("192.0.2.4")}));
-  EXPECT_EQ(session.medias[1].ice_ufrag, "session");
-  EXPECT_TRUE(session.medias[1].remote_candidates.empty());
-  EXPECT_FALSE(session.medias[1].rtcp_candidates);
+  EXPECT_EQ(session.sections[0].ice_ufrag, "media");
+  EXPECT_EQ(session.sections[0].remote_candidates, (std::vector{ip("192.0.2.3"), ip("192.0.2.4")}));
+  EXPECT_EQ(session.sections[1].ice_ufrag, "session");
+  EXPECT_TRUE(session.sections[1].remote_candidates.empty());
+  EXPECT_FALSE(session.sections[1].rtcp_candidates);
 }
 
 TEST(SdpParse, HoldByAddress) {
   const auto media = [](std::string_view address, std::string_view rest) {
     static std::string body;
     body = "v=0\nc=IN " + std::string(address) + "\n" + std::string(rest);
-    return parsed(body).medias[0];
+    return parsed(body).sections[0];
   };
   EXPECT_TRUE(media("IP4 0.0.0.0", "m=audio 4000 RTP/AVP 0\n").held_by_address);
   EXPECT_TRUE(media("IP6 ::", "m=audio 4000 RTP/AVP 0\n").held_by_address);
@@ -215,16 +215,16 @@ TEST(SdpParse, PortZero) {
       "a=bundle-only\n"
       "m=image 0 udptl t38\n";
   const Session session = parsed(body);
-  ASSERT_EQ(session.medias.size(), 4U);
-  for (const Media& media : session.medias) {
+  ASSERT_EQ(session.sections.size(), 4U);
+  for (const Media& media : session.sections) {
     EXPECT_TRUE(media.relayable);
     EXPECT_EQ(media.port, UdpPort(0));
     EXPECT_EQ(media.rtcp.port, UdpPort(0));
     EXPECT_FALSE(media.connection);
   }
-  EXPECT_EQ(session.medias[1].payload_types.count(), 1U);
-  EXPECT_FALSE(session.medias[1].bundle_only);
-  EXPECT_TRUE(session.medias[2].bundle_only);
+  EXPECT_EQ(session.sections[1].payload_types.count(), 1U);
+  EXPECT_FALSE(session.sections[1].bundle_only);
+  EXPECT_TRUE(session.sections[2].bundle_only);
 }
 
 TEST(SdpParse, AcceptsWhatIsClear) {
@@ -340,8 +340,8 @@ TEST(SdpParse, MessagesAreShortAndPrintable) {
 
 TEST(SdpParse, LimitsAreExact) {
   const std::string audio = "m=audio 4 RTP/AVP 0\n";
-  EXPECT_EQ(error_of(with_head(repeat(audio, kMaxMedias))), "");
-  EXPECT_EQ(error_of(with_head(repeat(audio, kMaxMedias + 1))),
+  EXPECT_EQ(error_of(with_head(repeat(audio, kMaxSections))), "");
+  EXPECT_EQ(error_of(with_head(repeat(audio, kMaxSections + 1))),
             "line 70: too many m= lines; at most 64 are read");
 
   EXPECT_EQ(error_of("v=0\n" + repeat("a=\n", kMaxLines - 1)), "");

@@ -72,7 +72,7 @@ TEST(MediaproxyParse, UpdateAsTheModuleSendsIt) {
   const Request& request = message->request;
   EXPECT_EQ(request.command, Command::update);
   EXPECT_TRUE(request.sip.by_reply);
-  EXPECT_TRUE(request.all_medias);
+  EXPECT_TRUE(request.all_sections);
   EXPECT_EQ(request.call_id, "1-23023@127.0.0.1");
   EXPECT_EQ(request.notify.dialog_id, "1815:6164");
   EXPECT_EQ(request.sip.cseq, 1U);
@@ -83,14 +83,14 @@ TEST(MediaproxyParse, UpdateAsTheModuleSendsIt) {
   EXPECT_EQ(request.labels.user_agent, "sipp-uas");
   EXPECT_EQ(request.latching.received_from, IpAddress::v4(127, 0, 0, 1));
   EXPECT_FALSE(request.placement.to_local);
-  ASSERT_EQ(request.medias.size(), 2U);
-  EXPECT_EQ(request.medias[0].type, "audio");
-  EXPECT_EQ(request.medias[0].endpoint, (Endpoint{IpAddress::v4(10, 0, 0, 20), UdpPort(7000)}));
-  EXPECT_TRUE(request.medias[0].ice);
-  EXPECT_EQ(request.medias[1].index, 2U);
-  EXPECT_EQ(request.medias[1].type, "video");
-  EXPECT_FALSE(request.medias[1].ice);
-  EXPECT_TRUE(request.medias[1].sends && request.medias[1].receives);
+  ASSERT_EQ(request.sections.size(), 2U);
+  EXPECT_EQ(request.sections[0].type, "audio");
+  EXPECT_EQ(request.sections[0].endpoint, (Endpoint{IpAddress::v4(10, 0, 0, 20), UdpPort(7000)}));
+  EXPECT_TRUE(request.sections[0].ice);
+  EXPECT_EQ(request.sections[1].index, 2U);
+  EXPECT_EQ(request.sections[1].type, "video");
+  EXPECT_FALSE(request.sections[1].ice);
+  EXPECT_TRUE(request.sections[1].sends && request.sections[1].receives);
 }
 
 TEST(MediaproxyParse, RemoveAsTheModuleSendsIt) {
@@ -133,21 +133,21 @@ TEST(MediaproxyParse, StreamsOfEveryForm) {
       "audio:0.0.0.0:4000:inactive:ice=no,video:192.0.2.1:0:sendonly,image:2001:db8::1:4004:None");
   const auto message = parse(bytes);
   ASSERT_TRUE(message) << message.error().message;
-  const auto& medias = message->request.medias;
-  ASSERT_EQ(medias.size(), 3U);
-  EXPECT_FALSE(medias[0].sends || medias[0].receives);
-  EXPECT_TRUE(medias[0].endpoint.address.is_unspecified());
-  EXPECT_TRUE(medias[1].sends && !medias[1].receives);
-  EXPECT_EQ(medias[1].endpoint.port, UdpPort(0));
-  EXPECT_EQ(medias[2].endpoint.address, IpAddress::parse("2001:db8::1"));
-  EXPECT_TRUE(medias[2].sends && medias[2].receives);
+  const auto& sections = message->request.sections;
+  ASSERT_EQ(sections.size(), 3U);
+  EXPECT_FALSE(sections[0].sends || sections[0].receives);
+  EXPECT_TRUE(sections[0].endpoint.address.is_unspecified());
+  EXPECT_TRUE(sections[1].sends && !sections[1].receives);
+  EXPECT_EQ(sections[1].endpoint.port, UdpPort(0));
+  EXPECT_EQ(sections[2].endpoint.address, IpAddress::parse("2001:db8::1"));
+  EXPECT_TRUE(sections[2].sends && sections[2].receives);
 }
 
 TEST(MediaproxyParse, AtMost32Streams) {
   std::string list = "audio:192.0.2.1:4000:sendrecv:ice=no";
   for (std::size_t i = 1; i < kMaxStreams; ++i) list += ",audio:192.0.2.1:4000:sendrecv:ice=no";
   const std::string enough = update_media(list);
-  EXPECT_EQ(parse(enough)->request.medias.size(), kMaxStreams);
+  EXPECT_EQ(parse(enough)->request.sections.size(), kMaxStreams);
   EXPECT_EQ(reason(update_media(list + ",audio:192.0.2.1:1:sendrecv")),
             "media: more than 32 streams");
 }

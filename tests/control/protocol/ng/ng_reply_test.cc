@@ -95,13 +95,13 @@ CallReport call() {
 
 TEST(MediaReport, HeardForAsLongAsOneOfItsStreams) {
   MediaReport media;
-  EXPECT_EQ(media.heard_for(), std::nullopt);
+  EXPECT_EQ(media.latched_for(), std::nullopt);
   media.streams.resize(2);
-  EXPECT_EQ(media.heard_for(), std::nullopt);
+  EXPECT_EQ(media.latched_for(), std::nullopt);
   media.streams[1].flow.latched_for = 3s;
-  EXPECT_EQ(media.heard_for(), 3s);
+  EXPECT_EQ(media.latched_for(), 3s);
   media.streams[0].flow.latched_for = 4s;
-  EXPECT_EQ(media.heard_for(), 4s);
+  EXPECT_EQ(media.latched_for(), 4s);
 }
 
 TEST(MediaReport, JitterInMillisecondsOfItsClock) {
@@ -166,11 +166,11 @@ TEST(NgReply, QueryHasTimesAndTotals) {
 
 TEST(NgReply, NoMosWithoutCompleteSamples) {
   CallReport report = call();
-  report.tags[0].medias[0].quality = QualityReport{.ssrc = 0xDEADBEEF,
-                                                   .samples = 4,
-                                                   .average = {.loss_percent = 2, .jitter_ms = 7},
-                                                   .lowest = {},
-                                                   .highest = {}};
+  report.tags[0].sections[0].quality = QualityReport{.ssrc = 0xDEADBEEF,
+                                                     .samples = 4,
+                                                     .average = {.loss_percent = 2, .jitter_ms = 7},
+                                                     .lowest = {},
+                                                     .highest = {}};
   const Json source = as_json(reply::Query{report})["SSRC"]["3735928559"];
   EXPECT_EQ(source["average MOS"],
             Json::parse(R"({"round-trip time leg": 0, "jitter": 7, "packet loss": 2,
@@ -196,12 +196,12 @@ TEST(NgReply, DoneIsOkAndNothingElse) {
 
 TEST(NgReply, RejectedMediaIsNotInitialized) {
   CallReport report = call();
-  MediaReport& media = report.tags[0].medias[0];
+  MediaReport& media = report.tags[0].sections[0];
   media.live = media.sends = media.receives = false;
   EXPECT_TRUE(as_json(reply::Query{report})["tags"]["alice"]["medias"][0]["flags"].empty());
 }
 
-TEST(NgReply, QueryHasTagsMediasAndStreams) {
+TEST(NgReply, QueryHasTagsSectionsAndStreams) {
   const Json tags = as_json(reply::Query{call()})["tags"];
   ASSERT_EQ(tags.size(), 2U);
   const Json& alice = tags["alice"];
@@ -252,7 +252,7 @@ TEST(NgReply, UnansweredBranchesGoByTheirVia) {
 
 TEST(NgReply, SourcesWithOneSsrcAreAddedUp) {
   CallReport report = call();
-  report.tags[1].medias[0].streams[0].flow = report.tags[0].medias[0].streams[0].flow;
+  report.tags[1].sections[0].streams[0].flow = report.tags[0].sections[0].streams[0].flow;
   const Json reply = as_json(reply::Query{report});
   ASSERT_EQ(reply["SSRC"].size(), 1U);
   EXPECT_EQ(reply["SSRC"]["3735928559"]["packets"], 1000);

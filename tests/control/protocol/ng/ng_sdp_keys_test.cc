@@ -26,7 +26,7 @@ TEST(NgSdpKeys, FillTheEdits) {
   EXPECT_EQ(edits.codecs.strip, Strings{"all"});
   EXPECT_EQ(edits.codecs.except, Strings{"PCMU"});
   EXPECT_EQ(edits.codecs.offer, (Strings{"PCMA", "opus"}));
-  EXPECT_EQ(edits.remove_medias, Strings{"video"});
+  EXPECT_EQ(edits.remove_media_types, Strings{"video"});
   EXPECT_EQ(edits.protocol, "RTP/AVPF");
   EXPECT_TRUE(edits.mux.require && !edits.mux.offer && !edits.mux.demux);
   EXPECT_TRUE(edits.origin.user && edits.origin.version && !edits.origin.id);

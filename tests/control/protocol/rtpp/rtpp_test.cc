@@ -85,11 +85,11 @@ TEST_F(RtppParse, Update) {
   EXPECT_EQ(request.via_branch, "");
   EXPECT_EQ(request.from_tag, "22684SIPpTag001");
   EXPECT_EQ(request.to_tag, "");
-  ASSERT_EQ(request.medias.size(), 1U);
-  EXPECT_EQ(request.medias[0].index, 1U);
-  EXPECT_EQ(request.medias[0].endpoint.text(), "192.168.1.10:6000");
-  EXPECT_EQ(request.medias[0].payload_types.count(), 3U);
-  EXPECT_TRUE(request.medias[0].payload_types[101]);
+  ASSERT_EQ(request.sections.size(), 1U);
+  EXPECT_EQ(request.sections[0].index, 1U);
+  EXPECT_EQ(request.sections[0].endpoint.text(), "192.168.1.10:6000");
+  EXPECT_EQ(request.sections[0].payload_types.count(), 3U);
+  EXPECT_TRUE(request.sections[0].payload_types[101]);
   EXPECT_TRUE(request.supports_load_limit);
 }
 
@@ -101,7 +101,7 @@ TEST_F(RtppParse, LookupWithBranchAndSecondMedia) {
   EXPECT_EQ(command.request.via_branch, "z9hG4bK-1");
   EXPECT_EQ(command.request.from_tag, "a");
   EXPECT_EQ(command.request.to_tag, "b");
-  EXPECT_EQ(command.request.medias.at(0).index, 2U);
+  EXPECT_EQ(command.request.sections.at(0).index, 2U);
 }
 
 TEST_F(RtppParse, TagsMayHaveSemicolons) {
@@ -115,9 +115,9 @@ TEST_F(RtppParse, Modifiers) {
   EXPECT_FALSE(update().request.latching.asymmetric);
   EXPECT_TRUE(update("a").request.latching.asymmetric);
   EXPECT_FALSE(update("AS").request.latching.asymmetric);
-  EXPECT_EQ(parse("U6 call 2001:db8::9 4000 t").request.medias[0].endpoint.text(),
+  EXPECT_EQ(parse("U6 call 2001:db8::9 4000 t").request.sections[0].endpoint.text(),
             "[2001:db8::9]:4000");
-  EXPECT_EQ(update("z20c0").request.medias[0].payload_types.count(), 1U);
+  EXPECT_EQ(update("z20c0").request.sections[0].payload_types.count(), 1U);
   EXPECT_EQ(modifiers("6"), "E37");
   EXPECT_EQ(error("U call 2001:db8::9 4000 t"), "E37");
   EXPECT_EQ(error("U call somewhere 4000 t"), "E37");
@@ -141,8 +141,8 @@ TEST_F(RtppParse, WeakAndStrong) {
 }
 
 TEST_F(RtppParse, WithoutCodecsTheMediaIsOfNoKnownKind) {
-  EXPECT_EQ(update().request.medias[0].type, "");
-  EXPECT_EQ(update("c0").request.medias[0].type, "audio");
+  EXPECT_EQ(update().request.sections[0].type, "");
+  EXPECT_EQ(update("c0").request.sections[0].type, "audio");
 }
 
 TEST_F(RtppParse, BridgingNamesTheSendersSideFirst) {
@@ -278,9 +278,9 @@ TEST_F(RtppParse, Subcommands) {
   EXPECT_EQ(lookup.request.from_tag, "a");
   EXPECT_EQ(lookup.request.to_tag, "b");
   EXPECT_EQ(lookup.request.claim, Claim::weak);
-  ASSERT_EQ(lookup.request.medias.size(), 1U);
-  EXPECT_EQ(lookup.request.medias[0].index, 2U);
-  EXPECT_EQ(lookup.request.medias[0].endpoint.text(), "192.0.2.2:5000");
+  ASSERT_EQ(lookup.request.sections.size(), 1U);
+  EXPECT_EQ(lookup.request.sections[0].index, 2U);
+  EXPECT_EQ(lookup.request.sections[0].endpoint.text(), "192.0.2.2:5000");
   EXPECT_EQ(command.then[2].verb, rtpp::Verb::remove);
   EXPECT_EQ(command.then[2].request.claim, Claim::weak);
   EXPECT_EQ(command.then[2].request.removal.media, 2U);
