@@ -3,9 +3,9 @@
 
 // Control protocols as a table of function pointers.
 //
-// The server moves bytes and knows no protocol: it asks frame() where a message ends and serve()
-// what to send back. A codec turns bytes into a Request and the Reply into bytes. It keeps no
-// state between messages and knows the calls only as a Handler.
+// The server moves bytes and is protocol-agnostic. frame() finds the end of a message. serve()
+// decodes it into a Request, passes that to the Handler and encodes the Reply. A codec keeps no
+// state between messages and accesses calls only through the Handler.
 // To add a protocol: write its functions in a folder here, add its name to ControlProtocol and to
 // the configuration, and its row to codecs.cc.
 
@@ -24,33 +24,33 @@
 
 namespace millrace {
 
-// Carries out one request. Thread-safe.
+// Executes one request. Thread-safe.
 using Handler = std::function<Reply(const Request&)>;
 
-// What a message is served with.
+// Context of serve().
 struct ServeContext {
   const Handler& handle;
   const Config& config;
-  std::size_t max_reply = SIZE_MAX;    // bytes that the transport can carry
+  std::size_t max_reply = SIZE_MAX;    // limit of the transport, in bytes
   std::optional<IpAddress> peer = {};  // the sender of a datagram
 };
 
 struct ServeResult {
-  std::string reply;         // sent as it is, in one send(); empty: nothing is sent
-  bool close = false;        // a stream ends after it
-  std::string refused = {};  // why the message made no sense, for the log; empty: it did
+  std::string reply;         // sent verbatim in one send(); empty: send nothing
+  bool close = false;        // close a stream after the reply
+  std::string refused = {};  // parse error, for the log; empty: none
 };
 
 struct Codec {
-  // Where the first message in `input` ends; `input` does not start with white space. `first`: the
-  // stream has carried no message yet.
+  // Finds the end of the first message in `input`. Precondition: `input` does not start with white
+  // space. `first`: no message of this stream has been framed yet.
   Extent (*frame)(std::string_view input, bool first);
-  // Carries out one whole message: what frame() delimited, or a datagram.
+  // Decodes, executes and answers one message: as delimited by frame(), or a whole datagram.
   ServeResult (*serve)(std::string_view message, const ServeContext& context);
-  // The last reply on a stream whose input is malformed by frame().
+  // Last reply on a stream whose input frame() found malformed.
   std::string (*refuse)(std::string_view input);
-  // What tells a datagram from another one, so that a retransmission gets the first one's reply;
-  // empty: it is not to be answered. Null: the protocol is not spoken over UDP.
+  // Transaction key of a datagram: a retransmission has the same and gets the cached reply. Empty:
+  // do not reply. Null: the protocol has no UDP transport.
   std::string_view (*cookie)(std::string_view datagram);
 };
 

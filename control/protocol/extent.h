@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// Where the first message, or value, at the front of a buffer ends: what every framing answers.
+// Result of framing: size of the first message or value of a buffer, if complete.
+//
+// `incomplete`: more bytes may complete it; the caller retries with a longer buffer. `malformed`:
+// no further bytes can. Shared by frame() of all codecs (codec.h) and by the scanners of bencode
+// and JSON, which report their limits of size and depth as `malformed`.
 
 #include <cstddef>
 #include <cstdint>
