@@ -22,7 +22,7 @@ constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 // LENGTH ':' BYTES, without leading zeros. Precondition: `in` starts with a digit.
 Extent scan_string(std::string_view in, std::size_t limit) {
-  constexpr std::size_t kMost = SIZE_MAX / 10 - 9;  // one more digit, and it still is a number
+  constexpr std::size_t kMost = SIZE_MAX / 10 - 9;  // one more digit does not overflow
   const std::size_t most = std::min(limit, kMost);
   std::size_t length = 0;
   std::size_t digits = 0;
@@ -53,7 +53,7 @@ Extent scan_integer(std::string_view in) {
   return {State::complete, end + 1};
 }
 
-// What is open, innermost in the lowest bit.
+// Open lists and dictionaries as bit stacks, innermost in the lowest bit.
 class Nesting {
  public:
   [[nodiscard]] bool empty() const { return depth_ == 0; }
@@ -76,11 +76,11 @@ class Nesting {
  private:
   unsigned depth_ = 0;
   std::uint32_t dictionaries_ = 0;
-  std::uint32_t key_due_ = 0;  // of a dictionary: the next item is a key, or its end
+  std::uint32_t key_due_ = 0;  // dictionary whose next item is a key or its end
 };
 static_assert(kMaxDepth <= 32);
 
-// Of values that scan() found complete.
+// Precondition: scan() found `values` complete.
 std::size_t size_of_first(std::string_view values) {
   if (!is_digit(values.front())) return scan(values).size;
   std::size_t length = 0;

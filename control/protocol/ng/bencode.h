@@ -3,13 +3,14 @@
 
 // Bencode as the ng protocol uses it: byte strings, integers, lists, dictionaries.
 //
-// scan() walks a buffer once, without recursion or allocation, and tells where its first value
-// ends; it is the one place where lengths are believed or not. A Value is a view of bytes that
-// scan() found complete, so that reading one cannot leave them, and nothing is built: a list or a
-// dictionary is read in order through Items. The depth of nesting is limited, a declared length is
-// compared with what is left and never added to anything.
-// Strict but in one respect: the keys of a dictionary need not be sorted, nor be unique, since SIP
-// proxies write them in any order and twice if their script says a thing twice.
+// scan() walks a buffer once, without recursion or allocation, and finds the end of its first
+// value. It is the only place that validates lengths: nesting depth is limited, and a declared
+// length is compared with the remaining bytes before any addition. A Value is a view of bytes that
+// scan() found complete, so reading it stays within them. There is no tree: Items and Entries
+// iterate a list or a dictionary in order.
+//
+// Strict, with one exception: keys of a dictionary may be unsorted and repeated. SIP proxies write
+// them in any order, and twice if their script sets an option twice.
 
 #include <cstddef>
 #include <cstdint>
@@ -25,14 +26,14 @@ namespace millrace::bencode {
 
 inline constexpr unsigned kMaxDepth = 32;
 
-// `limit`: a value that must be longer than that is malformed, however little of it is there.
+// A value longer than `limit` is malformed, also if the buffer holds only its start.
 [[nodiscard]] Extent scan(std::string_view buffer, std::size_t limit = SIZE_MAX);
 
 class Value {
  public:
   enum class Kind : std::uint8_t { string, integer, list, dictionary };
 
-  // The one value that `bytes` consist of; nothing if they are anything else.
+  // `bytes` must be exactly one value; else none.
   [[nodiscard]] static std::optional<Value> read(std::string_view bytes);
 
   [[nodiscard]] Kind kind() const {
@@ -47,7 +48,7 @@ class Value {
         return Kind::string;
     }
   }
-  // A string's bytes, or an integer's digits: peers write numbers either way. Else nothing.
+  // A string's bytes, or an integer's digits, as peers write numbers either way; else none.
   [[nodiscard]] std::optional<std::string_view> text() const {
     switch (kind()) {
       case Kind::string:
@@ -58,14 +59,14 @@ class Value {
         return std::nullopt;
     }
   }
-  // An integer, or a string that is a whole decimal number. Else nothing.
+  // An integer, or a string that is a whole decimal number; else none.
   [[nodiscard]] std::optional<std::int64_t> integer() const;
 
  private:
   friend class Items;
   friend class Entries;
   explicit Value(std::string_view bytes) : bytes_(bytes) {}
-  // Precondition: it is one.
+  // Precondition: kind() is string.
   [[nodiscard]] std::string_view string() const {
     std::size_t colon = 1;
     while (bytes_[colon] != ':') ++colon;
@@ -74,7 +75,7 @@ class Value {
   std::string_view bytes_;  // exactly one value that scan() found complete
 };
 
-// The items of a list in order, or a dictionary's keys and values in turn; of others, nothing.
+// Iterates the items of a list, or a dictionary's keys and values in turn. Empty for other kinds.
 class Items {
  public:
   explicit Items(Value container);
@@ -84,7 +85,7 @@ class Items {
   std::string_view rest_;
 };
 
-// The entries of a dictionary in order; of others, nothing.
+// Iterates the entries of a dictionary. Empty for other kinds.
 struct Entry {
   std::string_view key;
   Value value;
@@ -98,12 +99,12 @@ class Entries {
   Items items_;
 };
 
-// Appends values in the order of the calls. Precondition of a well-formed result: what is opened
-// is closed, and each value within a dictionary follows its key.
-// A reply has hundreds of values, most of them literals: those are written in place.
+// Appends values in the order of the calls. For a well-formed result, the caller closes each list
+// and dictionary, and writes a key before each value of a dictionary.
+// A reply has hundreds of strings, most of them literals: their length prefix is a constant.
 class Writer {
  public:
-  // Appends to what there is.
+  // Appends to `begin`.
   explicit Writer(std::string begin = {}) : out_(std::move(begin)), size_(out_.size()) {
     out_.resize(out_.capacity());
   }
@@ -124,10 +125,10 @@ class Writer {
     written_to(at + kSize);
   }
   void integer(std::int64_t value);
-  // A counter; past the range of a signed number it stays at the end of it.
+  // A counter; saturates at INT64_MAX.
   void integer(std::uint64_t value);
 
-  // Keys are texts, and so are values that are no numbers.
+  // Key and value of a dictionary entry; `key` is a string.
   void entry(const auto& key, std::string_view value) { string(key), string(value); }
   void entry(const auto& key, std::int64_t value) { string(key), integer(value); }
   void entry(const auto& key, std::uint64_t value) { string(key), integer(value); }
@@ -140,7 +141,7 @@ class Writer {
   }
 
  private:
-  // Room for so many bytes behind what is written.
+  // Write position with at least `bytes` of capacity.
   [[nodiscard]] char* room(std::size_t bytes) {
     if (out_.size() - size_ < bytes) grow(bytes);
     return out_.data() + size_;
@@ -152,8 +153,8 @@ class Writer {
     ++size_;
   }
 
-  std::string out_;   // as long as it has room,
-  std::size_t size_;  // of which so much is written
+  std::string out_;   // its size is the capacity
+  std::size_t size_;  // bytes written
 };
 
 }  // namespace millrace::bencode

@@ -9,7 +9,7 @@ namespace {
 using State = Extent::State;
 using Json = nlohmann::json;
 
-// Receives the events of nlohmann's parser and writes them down as bencode.
+// SAX handler for nlohmann's parser that writes bencode.
 class Transcriber {
  public:
   bool null() { return write(std::string_view()); }
@@ -103,8 +103,8 @@ void write(bencode::Value value, std::string& out) {
   }
 }
 
-// The end of the string whose first character is at `at`, past its closing quote; the buffer's
-// size if it is not there yet.
+// Position after the closing quote of the string whose first character is at `at`; the buffer's
+// size if the quote is missing.
 std::size_t skip_string(std::string_view buffer, std::size_t at) {
   for (; at < buffer.size(); ++at) {
     if (buffer[at] == '"') return at + 1;
@@ -117,7 +117,7 @@ std::size_t skip_string(std::string_view buffer, std::size_t at) {
 
 Extent scan(std::string_view buffer, std::size_t limit) {
   constexpr std::string_view kBetweenStrings = " \t\r\n,:+-.0123456789Eaeflnrstu";
-  std::uint32_t objects = 0;  // what is open, innermost in the lowest bit: object or array
+  std::uint32_t objects = 0;  // one bit per open bracket, innermost lowest: 1 object, 0 array
   static_assert(bencode::kMaxDepth <= 32);
   unsigned depth = 0;
   const std::string_view seen = buffer.substr(0, limit);
@@ -142,7 +142,7 @@ Extent scan(std::string_view buffer, std::size_t limit) {
 }
 
 std::expected<std::string, Refusal> to_bencode(std::string_view document) {
-  // nlohmann's parser takes a NUL for the end of the text, whatever follows it.
+  // nlohmann's parser ends at a NUL and ignores the bytes after it.
   if (document.find('\0') != std::string_view::npos) return std::unexpected(Refusal::syntax);
   Transcriber transcriber;
   if (!Json::sax_parse(document.begin(), document.end(), &transcriber)) {

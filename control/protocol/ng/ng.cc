@@ -19,11 +19,11 @@ using State = Frame::State;
 
 constexpr bool in_cookie(char c) { return static_cast<unsigned char>(c) > ' ' && c != '\x7f'; }
 
-// What a message starts with.
+// Start of a message.
 enum class Head : std::uint8_t { payload, cookie, undecided };
 
-// A cookie may start with 'd' too, or be "de"; a dictionary goes on with the length of its first
-// key. The empty dictionary, of no use to anybody, is one only if nothing but a line end follows.
+// A cookie may also start with 'd', or be "de". A dictionary has the length of its first key after
+// the 'd'. "de" is the empty dictionary only at the end of the message or before a line end.
 Head head(std::string_view message) {
   if (message.front() == '{') return Head::payload;
   if (message.front() != 'd') return Head::cookie;
@@ -46,7 +46,7 @@ struct Envelope {
   std::string_view payload;
 };
 
-// Nothing if there is no cookie where one must be.
+// Splits cookie and payload. None: the mandatory cookie is missing or malformed.
 std::optional<Envelope> open(std::string_view message) {
   message.remove_prefix(std::min(message.find_first_not_of(kSpace), message.size()));
   if (message.empty()) return std::nullopt;
@@ -64,7 +64,8 @@ std::optional<Envelope> open(std::string_view message) {
   return envelope;
 }
 
-// The dictionary of a payload, or why there is none. A JSON payload's is in message.transcript.
+// Decodes a payload to a dictionary; the error is rtpengine's text. The result views `payload`, or
+// message.transcript for JSON.
 std::expected<Value, std::string_view> dictionary(std::string_view payload, Message& message) {
   if (payload.empty()) return std::unexpected("Invalid data (no payload)");
   if (payload.front() == 'd') {
@@ -86,7 +87,7 @@ std::expected<Value, std::string_view> dictionary(std::string_view payload, Mess
   return *value;
 }
 
-// What the key `rtpp-flags` holds, as a dictionary in message.flags; nothing if there is none.
+// Converts the value of key `rtpp-flags` to a dictionary in message.flags; none if absent.
 Result<std::optional<Value>> script_flags(Value dictionary, Message& message) {
   bencode::Entries entries(dictionary);
   while (const auto entry = entries.next()) {

@@ -3,14 +3,13 @@
 
 // rtpengine's ng control protocol: bytes to Request, Reply to bytes.
 //
-// A message is `COOKIE SP PAYLOAD`, or the bare payload on stream sockets (what the proxy modules
-// write to a UNIX socket). The payload is a bencoded dictionary ('d') or a JSON object ('{'); the
-// reply has the same cookie and the same encoding. Keys need not be sorted; of a key that comes
-// twice the last one counts. In names of keys and flags, space, hyphen and underscore are the
-// same, and so are upper and lower case. A stream carries no delimiter: a message ends where its
-// payload ends, which frame() finds without building anything.
-// Unknown commands get rtpengine's error text; unknown keys and flags are ignored and reported by
-// name so that the caller can log each name once. What is known, but harmless to ignore, is not
+// A message is `COOKIE SP PAYLOAD`, or the bare payload on stream sockets (the proxy modules write
+// it to a UNIX socket). The payload is a bencoded dictionary ('d') or a JSON object ('{'). The
+// reply has the cookie and the encoding of the request. Keys may be unsorted; the last of duplicate
+// keys counts. Names of keys and flags ignore case, and space, hyphen and underscore are equal. A
+// stream has no delimiter: a message ends with its payload. frame() finds that end without
+// allocation. Unknown commands get rtpengine's error text. Unknown keys and flags are ignored and
+// reported by name; the caller logs each name once. Known names that are safe to ignore are not
 // reported.
 
 #include <cstdint>
@@ -29,32 +28,32 @@ namespace millrace::ng {
 
 enum class Encoding : std::uint8_t { bencode, json };
 
-// The longest message: twice what a datagram, and with it nearly every SIP message, can hold, so
-// that an SDP of that size still fits when JSON escapes its line ends.
+// Bytes of a message, twice the maximum of a datagram: an SDP of datagram size (nearly every SIP
+// message is smaller) still fits when JSON escapes its line ends.
 inline constexpr std::size_t kMaxMessage = std::size_t{128} * 1024;
 inline constexpr std::size_t kMaxCookie = 256;
 
-// Where the first message in `buffer` ends; white space before it belongs to it.
+// Finds the end of the first message in `buffer`. Leading white space is part of the message.
 using Frame = Extent;
 [[nodiscard]] Frame frame(std::string_view buffer);
 
 struct Message {
   std::string_view cookie;  // empty: none
   Encoding encoding = Encoding::bencode;
-  Request request;                          // views into the message, or into what follows
-  std::unique_ptr<std::string> transcript;  // of a JSON message: the same in bencode
-  std::unique_ptr<std::string> flags;       // of `rtpp-flags`: its keys and flags in bencode
-  std::vector<std::string> unknown;         // keys and flags without meaning here, each once
+  Request request;                          // views into the message, `transcript` and `flags`
+  std::unique_ptr<std::string> transcript;  // a JSON message converted to bencode; else null
+  std::unique_ptr<std::string> flags;       // `rtpp-flags` converted to bencode; null if absent
+  std::vector<std::string> unknown;         // unknown keys and flags, each once
 };
 
-// One whole message. The error is a reply that is ready to send (rtpengine's texts), with the
-// cookie found; an empty one means that nothing is to be answered (datagram without a cookie).
+// Parses one whole message. The error is an encoded reply with the message's cookie and rtpengine's
+// text; empty: do not reply (datagram without a cookie).
 [[nodiscard]] std::expected<Message, std::string> parse(std::string_view message);
 
-// One reply, cookie and space included if `cookie` is not empty.
+// Encodes one reply, with cookie and space unless `cookie` is empty.
 [[nodiscard]] std::string encode(std::string_view cookie, Encoding encoding, const Reply& reply);
 
-// The codec's row (codec.h).
+// Functions of the codec table (codec.h).
 [[nodiscard]] ServeResult serve(std::string_view message, const ServeContext& context);
 [[nodiscard]] std::string refuse(std::string_view input);
 [[nodiscard]] std::string_view cookie(std::string_view datagram);

@@ -19,7 +19,7 @@ struct Word {
   std::string_view value;
 };
 
-// The words of `text`, brackets whole; nothing if they do not match.
+// Splits `text` into words; a bracketed value is one word. None: brackets do not match.
 std::optional<std::vector<Word>> words(std::string_view text) {
   std::vector<Word> found;
   std::size_t begin = 0;
@@ -51,7 +51,7 @@ struct Key {
   std::vector<std::string_view> values;
 };
 
-// The keys of `all` in order of first appearance.
+// Collects the values of each key, in order of first appearance.
 std::vector<Key> grouped(const std::vector<Word>& all) {
   std::vector<Key> keys;
   std::map<std::string_view, std::size_t> known;  // index in keys
@@ -64,7 +64,7 @@ std::vector<Key> grouped(const std::vector<Word>& all) {
   return keys;
 }
 
-// Each key with its value, or with the list of its values.
+// Writes each key with its value, or with the list of its values.
 bool write_keys(bencode::Writer& out, const std::vector<Word>& all, unsigned depth) {
   for (const Key& key : grouped(all)) {
     out.string(key.name);

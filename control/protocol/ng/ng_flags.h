@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The key `rtpp-flags`: what a proxy's script wrote as one string, for the relay to take apart.
+// Parser of the key `rtpp-flags`: the option string of a proxy's script, passed on unparsed.
 //
 //   replace-origin ICE=remove direction=pub direction=priv codec=[strip=[opus G722] offer=[PCMA]]
 //
-// Words between spaces: a bare one is a flag, `key=value` is a key, and one that comes several
-// times is a list. Brackets hold a list, or a dictionary where one of its words has a `=`. Within
-// a word `--` stands for `=` and `..` for a space. Private to the ng codec (ng.h).
+// Spaces separate words. A bare word is a flag, `key=value` is a key, and a repeated key is a list.
+// Brackets hold a list, or a dictionary if one of their words has a `=`. Within a word, `--` is `=`
+// and `..` is a space. Private to the ng codec (ng.h).
 
 #include <optional>
 #include <string>
@@ -15,7 +15,7 @@
 
 namespace millrace::ng {
 
-// The same as a bencoded dictionary; nothing if a bracket has no other, or they nest too deep.
+// Converts `text` to a bencoded dictionary; none if brackets do not match or nest too deep.
 [[nodiscard]] std::optional<std::string> expand_flags(std::string_view text);
 
 }  // namespace millrace::ng

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The replies of the ng protocol, in rtpengine's layout: keys verbatim, what this relay does not
-// have left out. Always written as bencode; JSON is transcribed from it.
+// Encodes ng replies in rtpengine's layout: same keys, without those that have no value here.
+// Always written as bencode, then converted for JSON.
 
 #include <algorithm>
 #include <initializer_list>
@@ -50,7 +50,7 @@ void write(Writer& out, std::string_view key, const Sums& sums) {
   write(out, key, {{"packets", sums.packets}, {"bytes", sums.bytes}, {"errors", sums.errors}});
 }
 
-// An unknown endpoint is 0.0.0.0 port 0, as readers expect the key.
+// An unknown endpoint is 0.0.0.0 port 0: clients expect the key.
 void write(Writer& out, std::string_view key, const std::optional<Endpoint>& endpoint) {
   const Endpoint e = endpoint.value_or(Endpoint{IpAddress::v4(0, 0, 0, 0), UdpPort(0)});
   out.dictionary(key);
@@ -95,7 +95,7 @@ void write(Writer& out, const StreamReport& stream, system_clock::time_point now
   out.end();
 }
 
-// The flags are the relay's view, as with rtpengine: it receives what the party sends.
+// Flags are the relay's view, as in rtpengine: "recv" if the party sends.
 void write(Writer& out, const MediaReport& media, system_clock::time_point now) {
   out.dictionary();
   out.entry("index", std::int64_t{media.index});
@@ -120,7 +120,7 @@ void write(Writer& out, const MediaReport& media, system_clock::time_point now) 
   out.end();
 }
 
-// Who a tag sends its media to, and gets media from: its peer, both ways.
+// Subscriptions and subscribers of a tag: its peer, in both directions.
 void write_peer(Writer& out, std::string_view key, const std::string& peer) {
   out.list(key);
   if (!peer.empty()) {
@@ -132,7 +132,7 @@ void write_peer(Writer& out, std::string_view key, const std::string& peer) {
   out.end();
 }
 
-// A branch that has not answered yet has no tag: it goes by its via-branch.
+// A branch without an answer has no tag yet; its key is the via-branch.
 void write(Writer& out, const TagReport& tag, system_clock::time_point now) {
   out.dictionary(tag.tag.empty() ? tag.via_branch : tag.tag);
   out.entry("tag", tag.tag);
@@ -147,17 +147,17 @@ void write(Writer& out, const TagReport& tag, system_clock::time_point now) {
   out.end();
 }
 
-// All RTP sources of a call by SSRC; two parties may have drawn the same one.
+// One RTP source of a call, by SSRC. Sums up parties with the same random SSRC.
 struct Source {
   Sums sums;
   std::uint32_t last_sequence = 0;
   std::int64_t lost = 0;
   std::uint64_t jitter_ms = 0;
-  std::optional<QualityReport> quality;  // as the party says that receives it
+  std::optional<QualityReport> quality;  // from the receiving party's RTCP
 };
 
-// In rtpengine's units: tenths of MOS, percent, milliseconds, microseconds. An unknown MOS is left
-// out: readers would average a 0.
+// In rtpengine's units: tenths of MOS, percent, milliseconds, microseconds. Omits an unknown MOS,
+// as clients would average a 0.
 void write(Writer& out, std::string_view key, const QualitySample& sample, Counted last) {
   out.dictionary(key);
   if (sample.mos_tenths != 0) {
@@ -205,8 +205,8 @@ void write(Writer& out, const CallReport& call) {
   for (const TagReport& tag : call.tags) {
     for (const MediaReport& media : tag.sections) {
       if (const auto& quality = media.quality) {
-        QualityReport& told = qualities[quality->ssrc];
-        told = merge(told, *quality);
+        QualityReport& merged = qualities[quality->ssrc];
+        merged = merge(merged, *quality);
       }
       for (const StreamReport& stream : media.streams) {
         (stream.rtcp ? rtcp : rtp).add(stream.flow);
@@ -220,8 +220,8 @@ void write(Writer& out, const CallReport& call) {
     }
   }
   for (auto& [ssrc, source] : sources) {
-    if (const auto told = qualities.find(ssrc); told != qualities.end()) {
-      source.quality = told->second;
+    if (const auto found = qualities.find(ssrc); found != qualities.end()) {
+      source.quality = found->second;
     }
   }
   const auto created =
@@ -242,7 +242,7 @@ void write(Writer& out, const CallReport& call) {
   out.end();
 }
 
-// What happened on each core, and who is next to us: where to look when there is no audio.
+// Counters per worker and NIC, neighbor entries and mbufs, for fault diagnosis.
 void write(Writer& out, const DataplaneReport& dataplane) {
   out.list("workers");
   for (const WorkerReport& worker : dataplane.workers) {
@@ -344,7 +344,7 @@ void write(Writer& out, const StatisticsReport& s) {
   out.end();
 }
 
-// The entries of each kind of reply, from `result` on.
+// Writes the entries of each kind of reply, `result` first.
 struct Entries {
   Writer& out;
 
@@ -358,7 +358,7 @@ struct Entries {
     out.entry("sdp", sdp.body);
     if (!sdp.warning.empty()) out.entry("warning", sdp.warning);
   }
-  // Never asked for here: an ng offer or answer brings its SDP, and no command is a summary.
+  // Unreachable: an ng offer or answer has an SDP, and no ng command requests a summary.
   void operator()(const reply::Endpoints&) const { (*this)(reply::Failure{"No SDP body"}); }
   void operator()(const reply::Summary&) const { (*this)(reply::Failure{"No SDP body"}); }
   void operator()(const reply::Query& query) const {
@@ -390,9 +390,9 @@ struct Entries {
   }
 };
 
-// What stands in front of a reply, with room for the reply.
+// The cookie and a space, with capacity for the reply.
 std::string head(std::string_view cookie) {
-  constexpr std::size_t kUsual = 2048;  // bytes
+  constexpr std::size_t kUsual = 2048;  // bytes of a typical reply
   std::string written;
   written.reserve(kUsual);
   written += cookie;

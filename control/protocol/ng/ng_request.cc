@@ -52,14 +52,14 @@ constexpr auto kSupported = std::to_array<Field<bool>>({
     {"load-limit", &Request::supports_load_limit},
 });
 
-// What asks for nothing else than is done anyway, or concerns the proxy or the operator only.
-constexpr auto kSilentKeys = std::to_array<std::string_view>({
+// Accepted and ignored: already the default, or not about media.
+constexpr auto kIgnoredKeys = std::to_array<std::string_view>({
     "sip-message-type",
     "to-label",
     "set-label",
     "rtpp-flags",
 });
-constexpr auto kSilentFlags = std::to_array<std::string_view>({
+constexpr auto kIgnoredFlags = std::to_array<std::string_view>({
     "trust-address",
     "symmetric",
     "port-latching",
@@ -107,20 +107,19 @@ bool* find_flag(Request& request, std::string_view name) {
 
 // ---- a dictionary to a Request --------------------------------------------------------------
 
-// Fills the Request from one key after the other.
+// Fills the Request key by key.
 class Reader {
  public:
   Reader(Request& request, std::vector<std::string>& unknown)
       : request_(request), unknown_(unknown) {}
 
   void key(std::string_view name, Value value);
-  // Why the request cannot be carried out, in rtpengine's words where it has some.
+  // Error text of an invalid request, rtpengine's where it has one; none: the request is valid.
   [[nodiscard]] std::optional<std::string> refusal() const;
 
  private:
-  // Each returns what its value should have been, if it is not that.
   using Read = Expected (Reader::*)(Value);
-  // Who reads a key that is more than a text; null if nobody does.
+  // Parser of a key whose value is not plain text; null if none.
   static Read special(std::string_view name);
 
   Expected command(Value value);
@@ -142,8 +141,8 @@ class Reader {
   SdpKeys sdp_keys_{request_, unknown_};
   std::optional<std::string_view> command_name_;
   bool command_known_ = false;
-  std::string unsupported_;  // why the first thing asked for that is not done here is not
-  std::string malformed_;    // the first value that is not what it should be
+  std::string unsupported_;  // error text of the first unsupported option
+  std::string malformed_;    // error text of the first malformed value
 };
 
 Reader::Read Reader::special(std::string_view name) {
@@ -181,7 +180,7 @@ void Reader::key(std::string_view name, Value value) {
     expected = (this->*read)(value);
   } else if (auto why = unsupported_key(name, value)) {
     if (unsupported_.empty()) unsupported_ = std::move(*why);
-  } else if (!sdp_keys_.key(name, value, expected) && !among(name, kSilentKeys)) {
+  } else if (!sdp_keys_.key(name, value, expected) && !among(name, kIgnoredKeys)) {
     unknown_.add(name);
   }
   if (expected && malformed_.empty()) {
@@ -233,7 +232,7 @@ Expected Reader::direction(Value value) {
   return {};
 }
 
-// The reader of the SDP sends there, so what an SDP may not name is not printed either.
+// The far side sends media to this address: refuse the addresses that a received SDP may not have.
 Expected Reader::media_address(Value value) {
   request_.placement.media_address = address(value.text().value_or(""));
   const bool usable =
@@ -241,7 +240,7 @@ Expected Reader::media_address(Value value) {
   return usable ? Expected() : "a unicast IP address that media can be sent to";
 }
 
-// Negative and 256 and above: the packet's own DSCP stays, as without this key.
+// Negative, or 256 and above: keep the packet's DSCP, as without this key.
 Expected Reader::tos(Value value) {
   const auto tos = value.integer();
   if (!tos) return "an integer";
@@ -250,7 +249,7 @@ Expected Reader::tos(Value value) {
   return {};
 }
 
-// Negative: the configured delay, as without this key.
+// Negative: use the configured delay, as without this key.
 Expected Reader::delete_delay(Value value) {
   constexpr std::int64_t kLongest = 86'400;
   const auto seconds = value.integer();
@@ -262,7 +261,7 @@ Expected Reader::delete_delay(Value value) {
 
 Expected Reader::limit(Value value) {
   const auto limit = value.integer();
-  if (!limit || !std::in_range<std::uint32_t>(*limit)) return "how many calls to list";
+  if (!limit || !std::in_range<std::uint32_t>(*limit)) return "a number of calls";
   request_.list_limit = static_cast<std::uint32_t>(*limit);
   return {};
 }
@@ -273,11 +272,11 @@ Expected Reader::flags(Value value) {
   for (const std::string_view name : *names) {
     if (bool* const flag = find_flag(request_, name)) {
       *flag = true;
-    } else if (const auto why_not = left_undone(name)) {
-      add_sentence(request_.unsupported, *why_not);
+    } else if (const auto warning = degraded_flag(name)) {
+      add_sentence(request_.unsupported, *warning);
     } else if (auto why = unsupported_flag(name)) {
       if (unsupported_.empty()) unsupported_ = std::move(*why);
-    } else if (!sdp_keys_.flag(name) && !among(name, kSilentFlags)) {
+    } else if (!sdp_keys_.flag(name) && !among(name, kIgnoredFlags)) {
       unknown_.add(name);
     }
   }
@@ -314,7 +313,7 @@ Expected Reader::sip_code(Value value) {
   return {};
 }
 
-// Narrower choices than all parties concern media flows that this relay does not have.
+// Other values select media flows that this relay does not have.
 Expected Reader::all(Value value) {
   const auto text = value.text();
   if (!text) return "a string";

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The vocabulary of ng requests: an ng dictionary to a Request. Private to the ng codec (ng.h).
+// Converts an ng dictionary to a Request. Private to the ng codec (ng.h).
 //
-// Tables say which key or flag fills which field, which ones ask for nothing else than is done
-// anyway, and which commands there are. Everything else is named in `unknown`, and so is what
-// rtpengine would act upon and this relay does not.
+// Tables map commands, keys and flags to fields of Request. Some names are accepted and ignored:
+// they request the default, or do not concern media. Names in ng_unsupported.h are refused or get a
+// warning. All other names are ignored and added to `unknown`, also those that have an effect in
+// rtpengine only.
 
 #include <string>
 #include <vector>
@@ -15,8 +16,8 @@
 
 namespace millrace::ng {
 
-// Fills `request` with views into `flags`, a dictionary too, and then into the dictionary. The
-// error is in rtpengine's words where it has some. Precondition: `dictionary` is one.
+// Fills `request` from `flags` (a dictionary), then from `dictionary`, with views into both. Error
+// texts are rtpengine's where it has one. Precondition: `dictionary` is a dictionary.
 [[nodiscard]] Result<void> read_request(std::optional<bencode::Value> flags,
                                         bencode::Value dictionary, Request& request,
                                         std::vector<std::string>& unknown);

@@ -24,9 +24,9 @@ constexpr auto kCodecLists = std::to_array<Field<Texts, sdp::CodecChoice>>({
     {"offer", &sdp::CodecChoice::offer},
 });
 
-// What asks for nothing else than is done anyway.
-constexpr auto kSilentKeys = std::to_array<std::string_view>({"repacketize"});
-constexpr auto kSilentFlags = std::to_array<std::string_view>({
+// Accepted and ignored: already the default.
+constexpr auto kIgnoredKeys = std::to_array<std::string_view>({"repacketize"});
+constexpr auto kIgnoredFlags = std::to_array<std::string_view>({
     "original-sendrecv",
     "allow-no-codec-media",
     "symmetric-codecs",
@@ -34,7 +34,7 @@ constexpr auto kSilentFlags = std::to_array<std::string_view>({
     "reorder-codecs",
 });
 
-// The rest of `name` after `prefix`; nothing if it begins otherwise or has no rest.
+// The part of `name` after `prefix`; none if the prefix differs or nothing follows it.
 std::optional<std::string_view> after(std::string_view name, std::string_view prefix) {
   if (name.size() <= prefix.size() || !same(name.substr(0, prefix.size()), prefix)) return {};
   return name.substr(prefix.size());
@@ -44,7 +44,7 @@ bool one_line(std::string_view text) {
   return !text.empty() && text.find_first_of(std::string_view("\r\n\0", 3)) == text.npos;
 }
 
-// Where an edit of `section` belongs: a media type, or "none" and "global" for the session.
+// The edits of `section`: a media type; "none" or "global" for the session level.
 sdp::AttributeEdits& edits_of(sdp::LineEdits& lines, std::string_view section) {
   using Where = sdp::AttributeEdits::Where;
   sdp::AttributeEdits edits;
@@ -57,7 +57,7 @@ sdp::AttributeEdits& edits_of(sdp::LineEdits& lines, std::string_view section) {
   return known != lines.attributes.end() ? *known : lines.attributes.emplace_back(std::move(edits));
 }
 
-// From all sections. A flag may come many times.
+// Adds removals for all sections, once each: a flag may be repeated.
 void remove_lines(sdp::LineEdits& lines, std::initializer_list<std::string_view> attributes) {
   constexpr auto kEverywhere = sdp::AttributeEdits::Where::everywhere;
   auto edits = std::ranges::find(lines.attributes, kEverywhere, &sdp::AttributeEdits::where);
@@ -72,36 +72,36 @@ void remove_lines(sdp::LineEdits& lines, std::initializer_list<std::string_view>
   }
 }
 
-// The pairs of `substitute`: a list of two texts, or a list of such lists.
+// Reads the pairs of `substitute`: a list of two strings, or a list of such lists.
 bool read_pairs(Value value, std::vector<std::pair<std::string, std::string>>& pairs,
-                EditBudget& budget) {
+                EditLimit& limit) {
   if (value.kind() != Value::Kind::list) return false;
   if (const auto both = texts(value)) {
     if (both->size() < 2 || !one_line(both->at(0)) || !one_line(both->at(1))) return false;
-    if (budget.take()) pairs.emplace_back(both->at(0), both->at(1));
+    if (limit.take()) pairs.emplace_back(both->at(0), both->at(1));
     return true;
   }
   bencode::Items items(value);
   while (const auto item = items.next()) {
     const auto both = texts(*item);
-    if (!both || !read_pairs(*item, pairs, budget)) return false;
+    if (!both || !read_pairs(*item, pairs, limit)) return false;
   }
   return true;
 }
 
-bool read_section(Value value, sdp::AttributeEdits& edits, EditBudget& budget) {
+bool read_section(Value value, sdp::AttributeEdits& edits, EditLimit& limit) {
   if (value.kind() != Value::Kind::dictionary) return false;
   bencode::Entries entries(value);
   while (const auto entry = entries.next()) {
     if (same(entry->key, "substitute")) {
-      if (!read_pairs(entry->value, edits.substitute, budget)) return false;
+      if (!read_pairs(entry->value, edits.substitute, limit)) return false;
       continue;
     }
     const bool add = same(entry->key, "add");
     const auto lines = texts(entry->value);
     if ((!add && !same(entry->key, "remove")) || !lines) return false;
     if (!std::ranges::all_of(*lines, one_line)) return false;
-    if (!budget.take(lines->size())) continue;
+    if (!limit.take(lines->size())) continue;
     Texts& list = add ? edits.add : edits.remove;
     list.insert(list.end(), lines->begin(), lines->end());
   }
@@ -127,7 +127,7 @@ bool SdpKeys::key(std::string_view name, Value value, Expected& expected) {
       {"sdp-media-remove", &SdpKeys::sdp_media_remove},
   });
   const auto found = std::ranges::find_if(kKeys, [&](const Key& k) { return same(name, k.name); });
-  if (found == kKeys.end()) return among(name, kSilentKeys);
+  if (found == kKeys.end()) return among(name, kIgnoredKeys);
   expected = (this->*found->read)(value);
   return true;
 }
@@ -153,7 +153,7 @@ bool SdpKeys::flag(std::string_view name) {
     bundle_word(*rest);
     return true;
   }
-  return codec_word(name) || attribute_word(name) || among(name, kSilentFlags);
+  return codec_word(name) || attribute_word(name) || among(name, kIgnoredFlags);
 }
 
 Expected SdpKeys::replace(Value value) {
@@ -175,12 +175,12 @@ void SdpKeys::replace_word(std::string_view name) {
     origin.version = origin.increment = true;
   } else if (same(name, "zero-address")) {
     request_.edits.replace_zero_address = true;
-  } else if (!same(name, "session-connection")) {  // done anyway
+  } else if (!same(name, "session-connection")) {  // always replaced
     unknown_.add("replace", name);
   }
 }
 
-// `default` and `optional` differ only in what they do for a party without ICE.
+// In rtpengine, `default` and `optional` differ only for a party without ICE.
 Expected SdpKeys::ice(Value value) {
   struct Handling {
     std::string_view name;
@@ -202,7 +202,7 @@ Expected SdpKeys::ice(Value value) {
   return {};
 }
 
-// As MediaProxy's modules call it.
+// The values of MediaProxy's modparam ice_candidate.
 Expected SdpKeys::ice_candidate(Value value) {
   constexpr std::string_view kExpected = "high-priority or low-priority";
   const auto text = value.text();
@@ -267,7 +267,7 @@ void SdpKeys::bundle_word(std::string_view name) {
   }
 }
 
-// What needs transcoding is named as not acted upon.
+// Lists that need transcoding are reported as unknown.
 Expected SdpKeys::codec(Value value) {
   constexpr std::string_view kExpected = "a dictionary of lists of codecs";
   if (value.kind() != Value::Kind::dictionary) return kExpected;
@@ -276,7 +276,7 @@ Expected SdpKeys::codec(Value value) {
     const auto names = texts(entry->value);
     if (!names) return kExpected;
     if (Texts* const list = find(request_.edits.codecs, entry->key, kCodecLists)) {
-      if (!budget_.take(names->size())) continue;
+      if (!limit_.take(names->size())) continue;
       list->insert(list->end(), names->begin(), names->end());
     } else {
       unknown_.add("codec", entry->key);
@@ -292,7 +292,7 @@ bool SdpKeys::codec_word(std::string_view name) {
   for (const auto& field : kCodecLists) {
     const auto codec = after(*rest, std::string(field.name) + '-');
     if (!codec) continue;
-    if (budget_.take()) (request_.edits.codecs.*field.member).push_back(unescape(*codec));
+    if (limit_.take()) (request_.edits.codecs.*field.member).push_back(unescape(*codec));
     return true;
   }
   return false;
@@ -304,9 +304,9 @@ Expected SdpKeys::sdp_attr(Value value) {
   if (value.kind() != Value::Kind::dictionary) return kExpected;
   bencode::Entries entries(value);
   while (const auto entry = entries.next()) {
-    if (!budget_.take()) return {};
+    if (!limit_.take()) return {};
     sdp::LineEdits& lines = request_.edits.lines;
-    if (!read_section(entry->value, edits_of(lines, entry->key), budget_)) return kExpected;
+    if (!read_section(entry->value, edits_of(lines, entry->key), limit_)) return kExpected;
   }
   return {};
 }
@@ -320,7 +320,7 @@ bool SdpKeys::attribute_word(std::string_view name) {
   const auto section = more.substr(0, more.find('-'));
   const std::string line = unescape(more.substr(std::min(section.size() + 1, more.size())));
   if (section.empty() || !one_line(line)) return false;
-  if (!budget_.take()) return true;
+  if (!limit_.take()) return true;
   sdp::LineEdits& lines = request_.edits.lines;
   const std::size_t to = line.find('>');
   if (same(command, "add")) {
@@ -338,7 +338,7 @@ bool SdpKeys::attribute_word(std::string_view name) {
 Expected SdpKeys::sdp_media_remove(Value value) {
   const auto types = texts(value);
   if (!types) return "a list of media types";
-  if (budget_.take(types->size())) {
+  if (limit_.take(types->size())) {
     request_.edits.remove_media_types.assign(types->begin(), types->end());
   }
   return {};

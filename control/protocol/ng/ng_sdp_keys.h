@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The keys and flags of an ng offer or answer that say how its SDP is to be printed. Private to the
-// reader of requests (ng_request.h), which asks here about what it does not know itself.
+// Keys and flags of an ng offer or answer that edit its SDP (control/command/edits.h).
+//
+// The parser of requests (ng_request.h) passes each key and flag that is not in its own tables.
+// SdpKeys sets the matching members of Request::edits and collects unknown words. The number of
+// edits is limited: each is compared with every line of the SDP. Edits past the limit are not
+// stored, and the parser refuses the request. Private to the parser of requests.
 
 #include <cstddef>
 #include <string_view>
@@ -12,9 +16,9 @@
 namespace millrace::ng {
 
 // Counts edits against sdp::kMaxEdits.
-class EditBudget {
+class EditLimit {
  public:
-  // False: these are too many.
+  // False: the limit is exceeded.
   [[nodiscard]] bool take(std::size_t edits = 1) {
     exceeded_ |= edits > left_;
     if (!exceeded_) left_ -= edits;
@@ -31,12 +35,12 @@ class SdpKeys {
  public:
   SdpKeys(Request& request, Unknown& unknown) : request_(request), unknown_(unknown) {}
 
-  // False: not a key of these. `expected` tells what its value should have been.
+  // False: not an SDP key. `expected` is set if the value is malformed.
   [[nodiscard]] bool key(std::string_view name, bencode::Value value, Expected& expected);
-  // False: not a flag of these.
+  // False: not an SDP flag.
   [[nodiscard]] bool flag(std::string_view name);
-  // More than sdp::kMaxEdits were asked for: those past it are not in the request.
-  [[nodiscard]] bool too_many_edits() const { return budget_.exceeded(); }
+  // The request has more than sdp::kMaxEdits edits; those past the limit were not stored.
+  [[nodiscard]] bool too_many_edits() const { return limit_.exceeded(); }
 
  private:
   Expected replace(bencode::Value value);
@@ -57,7 +61,7 @@ class SdpKeys {
 
   Request& request_;
   Unknown& unknown_;
-  EditBudget budget_;
+  EditLimit limit_;
 };
 
 }  // namespace millrace::ng

@@ -39,8 +39,8 @@ constexpr auto kCommands = std::to_array<Unsupported>({
     {"create answer", kTwoParties},
     {"mesh", kTwoParties},
     {"transform", kNoTranscoding},
-    {"cli", "ask by `list`, `query` and `statistics`"},
-    {"CLI", "ask by `list`, `query` and `statistics`"},
+    {"cli", "use `list`, `query` and `statistics`"},
+    {"CLI", "use `list`, `query` and `statistics`"},
 });
 constexpr auto kKeys = std::to_array<Unsupported>({
     {"record-call", kNoRecording},
@@ -53,7 +53,7 @@ constexpr auto kKeys = std::to_array<Unsupported>({
     {"dtmf-security", kOnlyDrops},
     {"trigger", kOnlyDrops},
 });
-// Flags, and the prefixes of flags, which end in a hyphen.
+// Flags; a name that ends in a hyphen is a prefix.
 constexpr auto kFlags = std::to_array<Unsupported>({
     {"record-call", kNoRecording},
     {"sdes-", kNoSrtp},
@@ -71,7 +71,7 @@ constexpr auto kFlags = std::to_array<Unsupported>({
     {"inject-dtmf", kNoSending},
 });
 
-constexpr auto kLeftUndone = std::to_array<Unsupported>({
+constexpr auto kDegraded = std::to_array<Unsupported>({
     {"no-port-latching", "no-port-latching: a party's ports stay as long as its media"},
 });
 
@@ -79,7 +79,7 @@ std::string reason(std::string_view what, const Unsupported& found) {
   return "\"" + std::string(what) + "\" is not supported: " + std::string(found.why);
 }
 
-bool asks_for_nothing(bencode::Value value) {
+bool is_off(bencode::Value value) {
   const auto words = texts(value);
   return words && std::ranges::all_of(*words, [](std::string_view word) {
            return same(word, "off") || same(word, "no");
@@ -103,14 +103,14 @@ std::optional<std::string> unsupported_command(std::string_view name) {
 std::optional<std::string> unsupported_key(std::string_view name, bencode::Value value) {
   const auto found =
       std::ranges::find_if(kKeys, [&](const Unsupported& k) { return same(name, k.name); });
-  if (found == kKeys.end() || asks_for_nothing(value)) return std::nullopt;
+  if (found == kKeys.end() || is_off(value)) return std::nullopt;
   return reason(name, *found);
 }
 
-std::optional<std::string_view> left_undone(std::string_view flag) {
-  const auto found = std::ranges::find_if(
-      kLeftUndone, [&](const Unsupported& each) { return same(flag, each.name); });
-  return found == kLeftUndone.end() ? std::nullopt : std::optional(found->why);
+std::optional<std::string_view> degraded_flag(std::string_view name) {
+  const auto found =
+      std::ranges::find_if(kDegraded, [&](const Unsupported& f) { return same(name, f.name); });
+  return found == kDegraded.end() ? std::nullopt : std::optional(found->why);
 }
 
 std::optional<std::string> unsupported_flag(std::string_view name) {

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// What rtpengine does and this relay does not: asking for it is an error that names it and tells
-// why, since a silent "ok" would promise what nobody does (a recording, a key, a codec). What the
-// relay may leave out without breaking a promise is no matter of this, but logged as unknown.
-// Private to the reader of requests (ng_request.h).
+// Commands, keys and flags of rtpengine that this relay does not support.
+//
+// A request with one of them fails: the error-reason has its name and the reason. An "ok" would
+// confirm a recording, a key or a codec that the call does not get. Flags that a call can do
+// without are ignored, with a warning in the reply. Options whose absence changes nothing for the
+// parties are not listed here; the caller logs them as unknown. Private to the parser of requests
+// (ng_request.h).
 
 #include <optional>
 #include <string>
@@ -14,13 +17,12 @@
 
 namespace millrace::ng {
 
-// The error-reason, or nothing if there is none to give here. A key with the value off or no asks
-// for nothing.
+// The error-reason; none: not an unsupported name, or a key with the value `off` or `no`.
 [[nodiscard]] std::optional<std::string> unsupported_command(std::string_view name);
 [[nodiscard]] std::optional<std::string> unsupported_key(std::string_view name,
                                                          bencode::Value value);
-// What is not done, though the call can do without: a warning. Nothing: it is no such flag.
-[[nodiscard]] std::optional<std::string_view> left_undone(std::string_view flag);
+// The warning for an unsupported flag that the call can do without; none: not such a flag.
+[[nodiscard]] std::optional<std::string_view> degraded_flag(std::string_view name);
 [[nodiscard]] std::optional<std::string> unsupported_flag(std::string_view name);
 
 }  // namespace millrace::ng

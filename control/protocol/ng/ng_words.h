@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The words of ng requests: how names are compared, lists are read, and what is not known is told.
-// Private to the readers of requests (ng_request.h).
+// Helpers for parsing ng requests: names, lists, fields by name, unknown names.
+//
+// Names in tables are lower case with hyphens. same() folds the received name: case is ignored, and
+// space and underscore count as hyphens. A list may also arrive as one string with commas.
+// Unknown keeps each name once and limits their number and length, as peers choose them and the log
+// prints them. Private to the parsers of requests (ng_request.h).
 
 #include <algorithm>
 #include <array>
@@ -22,7 +26,7 @@ namespace millrace::ng {
 
 constexpr char fold(char c) { return c == ' ' || c == '_' ? '-' : lower(c); }
 
-// `name` as it came against a name as it is written here: lower case, hyphens.
+// Compares a received `name` with a table's name (lower case, hyphens).
 constexpr bool same(std::string_view name, std::string_view folded) {
   return name == folded || std::ranges::equal(name, folded, {}, fold);
 }
@@ -32,7 +36,7 @@ bool among(std::string_view name, const std::array<std::string_view, N>& folded)
   return std::ranges::any_of(folded, [&](std::string_view f) { return same(name, f); });
 }
 
-// The name of a key, flag or list item, and what it fills.
+// Name of a key, flag or list item, and the member that it sets.
 template <typename T, typename Owner = Request>
 struct Field {
   std::string_view name;
@@ -48,8 +52,8 @@ T* find(Owner& owner, std::string_view name, const std::array<Field<T, Owner>, N
 
 [[nodiscard]] std::string_view trim(std::string_view text);
 
-// Gives `take` the texts of a list, or the parts of a text between commas; false if it is neither,
-// maybe after some.
+// Calls `take` with each string of a list, or with each comma-separated part of a string. False if
+// the value is neither; some strings of a mixed list may have been passed before.
 template <typename Take>
 [[nodiscard]] bool for_each_text(bencode::Value value, Take&& take) {
   if (auto text = value.text()) {
@@ -72,13 +76,13 @@ template <typename Take>
 }
 [[nodiscard]] std::optional<std::vector<std::string_view>> texts(bencode::Value value);
 
-// An address as proxies write it: IPv6 with or without brackets.
+// Parses an address as proxies write it: IPv6 with or without brackets.
 [[nodiscard]] std::optional<IpAddress> address(std::string_view text);
 
-// In flags `--` stands for `=` and `..` for a space.
+// Decodes the escapes of flags: `--` is `=`, `..` is a space.
 [[nodiscard]] std::string unescape(std::string_view text);
 
-// What is not acted upon, each once and no more than a log can bear.
+// Names without effect, each once, limited in number and length.
 class Unknown {
  public:
   explicit Unknown(std::vector<std::string>& names) : names_(names) {}
@@ -88,7 +92,7 @@ class Unknown {
   std::vector<std::string>& names_;
 };
 
-// What a key's value should have been, if it is not that.
+// Expected form of a malformed value, for the error text; none: the value is valid.
 using Expected = std::optional<std::string_view>;
 
 }  // namespace millrace::ng

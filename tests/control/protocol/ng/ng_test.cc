@@ -265,7 +265,7 @@ TEST(NgErrors, MalformedValuesNameTheirKey) {
             "Invalid value of key \"flags\": expected a list of strings");
   EXPECT_EQ(error(offer("7:call-idle")), "Invalid value of key \"call-id\": expected a string");
   EXPECT_EQ(error("d7:command4:list5:limiti-1ee"),
-            "Invalid value of key \"limit\": expected how many calls to list");
+            "Invalid value of key \"limit\": expected a number of calls");
 }
 
 // ---- the vocabulary ---------------------------------------------------------------------------
