@@ -14,10 +14,9 @@ namespace {
 
 using State = Extent::State;
 
-// The version that V tells, and what of the later extensions works here. Not among them:
-// re-packetization 20071116, copying 20071218, automatic bridging 20090810, load 20140323, connect
-// time 20140617, new ports 20150330, the newer counters 20150420 and after, stopping a recording
-// 20200226.
+// Reply of V, and the supported extensions. Not supported: re-packetization 20071116, copying
+// 20071218, automatic bridging 20090810, load 20140323, connect time 20140617, new ports 20150330,
+// the newer counters 20150420 and after, stopping a recording 20200226.
 constexpr std::string_view kVersion = "20040107";
 constexpr std::array<std::string_view, 11> kFeatures = {
     kVersion,
@@ -33,7 +32,7 @@ constexpr std::array<std::string_view, 11> kFeatures = {
     "20260308",  // U && L
 };
 
-// How many calls I names, and how many X takes from the list at a time.
+// Calls listed by I, and calls removed per pass of X.
 constexpr std::uint32_t kListed = 100;
 constexpr std::uint32_t kRemovedAtOnce = 1024;
 
@@ -50,7 +49,7 @@ std::vector<std::string> list(const ServeContext& context, const Request& reques
   return found != nullptr ? std::move(found->call_ids) : std::vector<std::string>();
 }
 
-// At once and without a report: a proxy that says D has no use for either.
+// Without delay and without a report: D has no field for either.
 bool remove(Request request, const ServeContext& context) {
   request.command = millrace::Command::remove;
   request.removal.delay = std::chrono::seconds(0);
@@ -60,7 +59,7 @@ bool remove(Request request, const ServeContext& context) {
   return deleted != nullptr && deleted->warning.empty();
 }
 
-// Whoever holds them.
+// Removes all calls, whatever their claims.
 void remove_all(const ServeContext& context) {
   Request ours = about(millrace::Command::list, kRemovedAtOnce);
   ours.claim = Claim::strong;
@@ -97,7 +96,8 @@ Text query(const Command& command, const ServeContext& context) {
   return print_query(command, *call);
 }
 
-// Commands on media that this relay does not make: a session that is not there comes first.
+// Playback, recording and copies, which this relay does not do. The error of an unknown session
+// takes precedence.
 Text decline(const Command& command, Refusal refusal, const ServeContext& context) {
   const auto call = find(command, context);
   return std::unexpected(call ? refusal : call.error());
@@ -141,17 +141,17 @@ Text carry_out(const Command& command, const ServeContext& context) {
 
 bool succeeded(const Text& done) { return done && *done != "0" && !done->starts_with('E'); }
 
-// What sub-commands add to the reply, up to the first one that fails. Success without a text of its
-// own is told by silence where no text follows, as rtpproxy does.
+// Executes sub-commands up to the first failure and returns their part of the reply. As in
+// rtpproxy, a success without text prints "0" only if a sub-command with text follows.
 std::string carry_out_subcommands(const Command& command, const ServeContext& context) {
-  std::string text, silence;
+  std::string text, pending;
   for (const Command& next : command.then) {
     const Text done = carry_out(next, context);
     if (done && next.verb != Verb::lookup) {
-      silence += " && 0";
+      pending += " && 0";
       continue;
     }
-    text += std::exchange(silence, {}) + " && " + (succeeded(done) ? *done : "-1");
+    text += std::exchange(pending, {}) + " && " + (succeeded(done) ? *done : "-1");
     if (!succeeded(done)) break;
   }
   return text;

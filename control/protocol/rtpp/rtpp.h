@@ -3,14 +3,16 @@
 
 // rtpproxy's control protocol: one line of words in, one short line out.
 //
-// A command is `VERB[modifiers] argument ...`, in upper or lower case. It names one media of a
-// call, not an SDP: U (update) is the offer of the party `from_tag`, L (lookup) the answer of
-// `to_tag`; both are told a port. `;N` after a tag is the media's number, `;BRANCH` after a call-id
-// the via-branch. Sub-commands follow after `&&`. Errors are rtpproxy's numbers, which proxies log.
-// The transport decides the form. A datagram starts with a cookie, which the reply repeats. On a
-// stream a command ends with its line; but what a proxy's `unix:` socket sends has no end at all:
-// the first bytes of a connection, if they hold no newline, are one command, and the connection is
-// closed after its reply. The modules read a reply of 255 bytes at most, with one read().
+// A command is `VERB[modifiers] argument ...`, in upper or lower case. It has no SDP but describes
+// one media section: U (update) is the offer of party `from_tag`, L (lookup) the answer of
+// `to_tag`; the reply to both is a port. `;N` after a tag is the number of the section, `;BRANCH`
+// after a call-id the via-branch. Sub-commands follow after `&&`. Errors are rtpproxy's numbers,
+// which proxies log.
+//
+// Framing depends on the transport. A datagram starts with a cookie, which the reply repeats. On a
+// stream a newline ends a command. A proxy module writes to its `unix:` socket without newline: if
+// the first bytes of a connection have none, they are one command, and the connection is closed
+// after the reply. The modules read a reply with one read() of at most 255 bytes.
 
 #include <cstdint>
 #include <expected>
@@ -29,13 +31,13 @@ namespace millrace::rtpp {
 
 inline constexpr std::size_t kMaxCommand = 8192;
 inline constexpr std::size_t kMaxCookie = 128;
-inline constexpr std::size_t kMaxReply = 255;  // with the cookie; but for I and G
+inline constexpr std::size_t kMaxReply = 255;  // with the cookie; no limit for I and G
 
 // The error numbers.
 enum class Refusal : std::uint8_t {
   unknown_command = 0,
   argument_count = 1,
-  modifiers = 2,  // where there may be none
+  modifiers = 2,  // the verb takes none
   subcommand = 3,
   empty = 5,
   record_modifier = 7,
@@ -82,31 +84,31 @@ enum class Verb : std::uint8_t {
   record,
   stop_record,
   copy,
-  set,  // sub-command S; what it says is in the request of the command before it
+  set,  // sub-command S; its value is stored in the request of the main command
 };
 
 struct Command {
   Verb verb = Verb::version;
-  Request request;                      // if it names a call; views into the command, or `owned`
-  std::optional<unsigned> media;        // that the first tag names
-  std::vector<std::string_view> names;  // of statistics; feature: its date
-  bool verbose = false;                 // query, statistics: with names
+  Request request;                      // of verbs with a call-id; views the command or `owned`
+  std::optional<unsigned> media;        // section number of the first tag
+  std::vector<std::string_view> names;  // query, statistics: counters; feature: its date
+  bool verbose = false;                 // query, statistics: print names
   bool brief = false, load = false;     // info
-  std::vector<Command> then;            // its sub-commands: remove, lookup, copy, set
-  std::vector<std::string> owned;       // what had to be unquoted
+  std::vector<Command> then;            // sub-commands: remove, lookup, copy, set
+  std::vector<std::string> owned;       // strings after URL decoding
 };
 
-// Where the first command in `input` ends (codec.h).
+// Finds the end of the first command in `input` (codec.h).
 [[nodiscard]] Extent frame(std::string_view input, bool first);
 
-// One command without its cookie. `peer` is who sent it, if by UDP.
+// Parses one command without its cookie. `peer`: its source address, if by UDP.
 [[nodiscard]] std::expected<Command, Refusal> parse(std::string_view text, const Config& config,
                                                     const std::optional<IpAddress>& peer);
 
-// What works here, by rtpproxy's dates.
+// Support of a protocol extension, by rtpproxy's date (command VF).
 [[nodiscard]] bool has_feature(std::string_view date);
 
-// The text of a reply, without cookie and newline.
+// Encode a reply, without cookie and newline.
 [[nodiscard]] std::string print(Refusal refusal);
 [[nodiscard]] std::string print_port(const Reply& reply, Verb verb);
 [[nodiscard]] std::expected<std::string, Refusal> print_query(const Command& command,
@@ -116,7 +118,7 @@ struct Command {
 [[nodiscard]] std::expected<std::string, Refusal> print_statistics(const Command& command,
                                                                    const StatisticsReport& report);
 
-// The codec's row (codec.h).
+// Functions of the codec table (codec.h).
 [[nodiscard]] ServeResult serve(std::string_view message, const ServeContext& context);
 [[nodiscard]] std::string refuse(std::string_view input);
 [[nodiscard]] std::string_view cookie(std::string_view datagram);

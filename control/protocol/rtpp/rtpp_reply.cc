@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The replies of the rtpproxy protocol, without cookie and newline.
+// Encodes rtpproxy replies, without cookie and newline.
 
 #include <algorithm>
 #include <array>
@@ -15,7 +15,7 @@ namespace {
 
 using Counters = std::vector<std::pair<std::string_view, std::uint64_t>>;
 
-// "1 2 3", or "a=1 b=2 c=3"; nothing if a name is asked for that is not there.
+// Prints "1 2 3", or "a=1 b=2 c=3" if verbose; none if a requested name is unknown.
 std::optional<std::string> print_counters(const Command& command, const Counters& all,
                                           std::size_t by_default) {
   std::string text;
@@ -56,9 +56,9 @@ const StreamReport* rtp_stream(const CallReport& call, std::string_view tag, uns
 std::string print(Refusal refusal) { return fmt::format("E{}", std::to_underlying(refusal)); }
 
 std::string print_port(const Reply& reply, Verb verb) {
-  if (const auto* const told = std::get_if<reply::Endpoints>(&reply)) {
-    if (told->endpoints.empty() || told->endpoints[0].port == UdpPort()) return "0";
-    const Endpoint& at = told->endpoints[0];
+  if (const auto* const found = std::get_if<reply::Endpoints>(&reply)) {
+    if (found->endpoints.empty() || found->endpoints[0].port == UdpPort()) return "0";
+    const Endpoint& at = found->endpoints[0];
     return fmt::format("{} {}{}", at.port.number(), at.address.text(),
                        at.address.is_v4() ? "" : " 6");
   }
@@ -84,7 +84,7 @@ std::expected<std::string, Refusal> print_query(const Command& command, const Ca
   const FlowReport& a = own->flow;
   const FlowReport& o = other != nullptr ? other->flow : silent;
 
-  // As long as nothing has come, the time runs from the last signalling.
+  // Before the first packet, the timeout counts from the last signalling.
   std::chrono::nanoseconds idle = call.reported - call.last_signal;
   for (const FlowReport* flow : {&a, &o}) {
     if (flow->idle) idle = std::min(idle, *flow->idle);

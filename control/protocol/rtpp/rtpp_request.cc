@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The commands of the rtpproxy protocol: words to a Request.
+// Parses rtpproxy commands into Requests.
 
 #include <algorithm>
 #include <array>
@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "control/protocol/rtpp/rtpp.h"
-#include "control/protocol/rtpp/rtpp_places.h"
+#include "control/protocol/rtpp/rtpp_addresses.h"
 #include "dataplane/base/text.h"
 
 namespace millrace::rtpp {
@@ -18,21 +18,21 @@ namespace {
 using Words = std::vector<std::string_view>;
 
 constexpr std::size_t kMaxWords = 64;
-// So few that a reply with all of them fits the modules' buffer.
+// A reply with all of them fits the modules' buffer of 255 bytes.
 constexpr std::size_t kMaxSubcommands = 4;
 
 constexpr char upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; }
 
-// What a verb takes: how many words, itself included, and where its tags are.
-struct Shape {
+// Syntax of a verb: number of words, itself included, and position of its tags.
+struct Syntax {
   char letter;
   Verb verb;
   std::size_t fewest, most;
   bool has_modifiers;
-  std::size_t from_tag;  // 0: it names no call; the to-tag follows
+  std::size_t from_tag;  // 0: no call-id and tags; the to-tag follows
 };
 
-constexpr std::array<Shape, 13> kShapes = {{
+constexpr std::array<Syntax, 13> kVerbs = {{
     {'V', Verb::version, 1, 1, false, 0},
     {'U', Verb::update, 5, 8, true, 4},
     {'L', Verb::lookup, 5, 6, true, 4},
@@ -60,7 +60,7 @@ Tag split_tag(std::string_view text) {
   return media ? Tag{text.substr(0, mark), media} : Tag{text, std::nullopt};
 }
 
-// Reads one command; each step returns what is wrong with it.
+// Parses one command. Each step returns the error, if any.
 class Parser {
  public:
   Parser(const Config& config, const std::optional<IpAddress>& peer)
@@ -84,28 +84,28 @@ class Parser {
 
   const Config& config_;
   const std::optional<IpAddress>& peer_;
-  Words words_;  // of the command, without its notification
+  Words words_;  // of the command, without the notification's
   bool v6_ = false;
   bool has_codecs_ = false;
-  int sides_ = 0;  // how many E and I there were
+  int sides_ = 0;  // modifiers E and I so far
   NamedMedia media_;
 };
 
 std::optional<Refusal> Parser::read(const Words& words) {
   const std::string_view head = words.front();
-  const auto* const shape =
-      std::ranges::find(kShapes, upper(head.front()), [](const Shape& s) { return s.letter; });
-  if (shape == kShapes.end()) return Refusal::unknown_command;
-  command.verb = shape->verb;
+  const auto* const syntax =
+      std::ranges::find(kVerbs, upper(head.front()), [](const Syntax& s) { return s.letter; });
+  if (syntax == kVerbs.end()) return Refusal::unknown_command;
+  command.verb = syntax->verb;
   std::string_view modifiers = head.substr(1);
-  std::size_t fewest = shape->fewest, most = shape->most;
+  std::size_t fewest = syntax->fewest, most = syntax->most;
   if (command.verb == Verb::version && !modifiers.empty() && upper(modifiers.front()) == 'F') {
     command.verb = Verb::feature;
     modifiers.remove_prefix(1);
     fewest = most = 2;
   }
   if (words.size() < fewest || words.size() > most) return Refusal::argument_count;
-  if (!shape->has_modifiers && !modifiers.empty()) return Refusal::modifiers;
+  if (!syntax->has_modifiers && !modifiers.empty()) return Refusal::modifiers;
 
   words_ = words;
   const Words& rest = words_;
@@ -113,17 +113,17 @@ std::optional<Refusal> Parser::read(const Words& words) {
     if (auto wrong = take_notification(words_)) return wrong;
   }
   Request& request = command.request;
-  if (shape->from_tag > 0) {
+  if (syntax->from_tag > 0) {
     const std::size_t mark = std::min(rest[1].find(';'), rest[1].size());
     request.call_id = rest[1].substr(0, mark);
     request.via_branch = rest[1].substr(std::min(mark + 1, rest[1].size()));
-    const Tag from = split_tag(rest[shape->from_tag]);
+    const Tag from = split_tag(rest[syntax->from_tag]);
     request.from_tag = from.tag;
     command.media = from.media;
     request.claim = Claim::strong;
     if (command.verb == Verb::remove) request.removal.media = from.media;
-    if (rest.size() > shape->from_tag + 1)
-      request.to_tag = split_tag(rest[shape->from_tag + 1]).tag;
+    if (rest.size() > syntax->from_tag + 1)
+      request.to_tag = split_tag(rest[syntax->from_tag + 1]).tag;
   }
   if (command.verb == Verb::update || command.verb == Verb::lookup) {
     return read_media(modifiers, rest);
@@ -136,7 +136,7 @@ std::optional<Refusal> Parser::read(const Words& words) {
   return read_modifiers(modifiers);
 }
 
-// Those of all verbs but U and L.
+// Parses the modifiers of all verbs but U and L.
 std::optional<Refusal> Parser::read_modifiers(std::string_view modifiers) {
   Command& to = command;
   if (to.verb == Verb::play) {
@@ -163,8 +163,8 @@ std::optional<Refusal> Parser::read_modifiers(std::string_view modifiers) {
   return std::nullopt;
 }
 
-// Takes the notification's words off the end of U's. Kamailio before 5.8 sends the socket without
-// a tag, which would say nothing to anybody: it is left out.
+// Removes the notification's words from the end of U's. Kamailio before 5.8 sends the socket
+// without a tag. Such a notification would identify no call: it is ignored.
 std::optional<Refusal> Parser::take_notification(Words& words) {
   if (words.size() < 7) return std::nullopt;
   const bool no_tag =
@@ -185,7 +185,7 @@ std::optional<Refusal> Parser::read_media(std::string_view modifiers, const Word
     if (auto wrong = read_update_modifier(modifiers)) return wrong;
   }
   media_.index = command.media.value_or(1);
-  // Nobody says of what kind the media is. Codecs are told of RTP alone.
+  // The command has no media type. Codecs imply RTP.
   media_.type = has_codecs_ ? "audio" : "";
   media_.protocol = has_codecs_ ? "RTP/AVP" : "";
   const auto address = IpAddress::parse(words[2]);
@@ -196,7 +196,7 @@ std::optional<Refusal> Parser::read_media(std::string_view modifiers, const Word
   return std::nullopt;
 }
 
-// Takes one modifier, with what belongs to it, off the front of `rest`.
+// Takes one modifier, with its value, off the front of `rest`.
 std::optional<Refusal> Parser::read_update_modifier(std::string_view& rest) {
   const char modifier = upper(rest.front());
   rest.remove_prefix(1);
@@ -218,7 +218,7 @@ std::optional<Refusal> Parser::read_update_modifier(std::string_view& rest) {
       return bridge(modifier, sides_++, config_, command.request);
     case 'C':
       return read_codecs(rest);
-    case 'Z': {  // packets are forwarded as they are, whatever the packet time
+    case 'Z': {  // accepted without effect: packets are not re-packetized
       const std::size_t digits = std::min(rest.find_first_not_of("0123456789"), rest.size());
       const auto time = decimal<unsigned>(rest.substr(0, digits));
       rest.remove_prefix(digits);
@@ -249,7 +249,7 @@ std::optional<Refusal> Parser::read_codecs(std::string_view& rest) {
   return std::nullopt;
 }
 
-// It is about the call and the tags of the command that it follows.
+// A sub-command applies to the call and the tags of the main command.
 bool Parser::read_subcommand(const Words& words) {
   const bool sets_up = command.verb == Verb::update || command.verb == Verb::lookup;
   if (words.empty() || command.then.size() == kMaxSubcommands) return false;
@@ -268,7 +268,7 @@ bool Parser::read_subcommand(const Words& words) {
   }
 }
 
-// A whole command with these words between call-id and tags.
+// Parses a sub-command as a whole command, with `own` between call-id and tags.
 bool Parser::read_next(std::string_view head, std::span<const std::string_view> own) {
   Parser next(config_, peer_);
   Words words = {head, words_[1]};
@@ -281,7 +281,7 @@ bool Parser::read_next(std::string_view head, std::span<const std::string_view> 
   return true;
 }
 
-// "L address port [socket tag]"; U has named both tags.
+// "L address port [socket tag]"; requires both tags in U.
 bool Parser::read_lookup(const Words& words) {
   const bool looked_up = std::ranges::count(command.then, Verb::lookup, &Command::verb) > 0;
   if ((words.size() != 3 && words.size() != 5) || words_.size() < 6 || looked_up) return false;
@@ -289,7 +289,7 @@ bool Parser::read_lookup(const Words& words) {
   return words.size() == 3 || !notify(command.then.back(), words[3], words[4], peer_);
 }
 
-// "S ttl=SECONDS", "S tos=BYTE"; "Sr" is the other direction, but the call has one of each.
+// "S ttl=SECONDS", "S tos=BYTE". "Sr" is the reverse direction; a call has one value for both.
 bool Parser::read_setting(const Words& words) {
   const std::string_view head = words[0];
   if (words.size() != 2 || head.size() > 2 || (head.size() == 2 && upper(head[1]) != 'R')) {

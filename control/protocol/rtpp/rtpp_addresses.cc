@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "control/protocol/rtpp/rtpp_places.h"
+#include "control/protocol/rtpp/rtpp_addresses.h"
 
 #include <algorithm>
 #include <charconv>
@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::string_view kSelf = "%%CC_SELF%%";
 
-// "%41b" is "Ab"; nothing if a '%' is not followed by two hexadecimal digits.
+// URL-decodes: "%41b" is "Ab". None if two hexadecimal digits do not follow a '%'.
 std::optional<std::string> unquote(std::string_view text) {
   std::string result;
   while (!text.empty()) {
@@ -38,7 +38,7 @@ const Interface* named(std::string_view name, const Config& config) {
   return found == config.interfaces.end() ? nullptr : &*found;
 }
 
-// "[v6]", or an IPv4 address bare, off the front of `rest`.
+// Takes "[IPv6]" or a bare IPv4 address off the front of `rest`.
 std::optional<IpAddress> take_address(std::string_view& rest) {
   const bool brackets = rest.starts_with('[');
   const std::size_t size =
@@ -139,7 +139,7 @@ std::optional<Refusal> notify(Command& to, std::string_view socket, std::string_
     whole.replace(self, kSelf.size(),
                   controller.is_v4() ? controller.text() : "[" + controller.text() + "]");
   }
-  to.owned.reserve(2);  // views of its strings are taken
+  to.owned.reserve(2);  // no reallocation: the request views its strings
   to.request.notify.socket = to.owned.emplace_back(std::move(whole));
   to.request.notify.tag = to.owned.emplace_back(std::move(*tag));
   return std::nullopt;
