@@ -24,9 +24,9 @@ constexpr std::array<std::pair<std::string_view, Command>, 5> kManagement = {
      {"quit", Command::quit},
      {"exit", Command::quit}}};
 
-// The headers of an update that none may lack; a remove needs the first one.
-constexpr std::array<std::string_view, 4> kNeeded = {"call_id", "from_tag", "type", "cseq"};
-using Seen = std::bitset<kNeeded.size()>;
+// Mandatory headers of an update; a remove requires the first only.
+constexpr std::array<std::string_view, 4> kRequired = {"call_id", "from_tag", "type", "cseq"};
+using Seen = std::bitset<kRequired.size()>;
 
 constexpr std::string_view kError = "error\r\n";
 
@@ -36,7 +36,7 @@ std::optional<Command> management(std::string_view line) {
   return found == kManagement.end() ? std::nullopt : std::optional(found->second);
 }
 
-// Takes the first line off, without its ending.
+// Takes the first line off `text`; returns it without its ending.
 std::string_view next_line(std::string_view& text) {
   const std::size_t end = text.find('\n');
   std::string_view line = text.substr(0, end);
@@ -45,7 +45,7 @@ std::string_view next_line(std::string_view& text) {
   return line;
 }
 
-// The last field of `text`, behind a colon, which is taken off with it.
+// Takes the field after the last colon of `text` off, and the colon.
 std::string_view last_field(std::string_view& text) {
   const std::size_t colon = text.rfind(':');
   if (colon == text.npos) return std::exchange(text, {});
@@ -54,7 +54,7 @@ std::string_view last_field(std::string_view& text) {
   return field;
 }
 
-// type:address:port:direction[:ice=yes|no]; the address may have colons itself.
+// type:address:port:direction[:ice=yes|no]; an IPv6 address has colons too.
 Result<NamedMedia> read_stream(std::string_view text) {
   const auto wrong = [all = text](std::string_view what) {
     return fail("media: " + quote(all) + ": " + std::string(what) +
@@ -95,7 +95,7 @@ Result<void> read_media(std::string_view list, Request& request) {
   return {};
 }
 
-// An address that only helps: what cannot be read is told once, and done without.
+// An optional address: a malformed one is logged once and ignored.
 std::optional<IpAddress> hint(std::string_view name, std::string_view text) {
   if (text.empty()) return std::nullopt;
   if (auto address = IpAddress::parse(text)) return *address;
@@ -103,8 +103,8 @@ std::optional<IpAddress> hint(std::string_view name, std::string_view text) {
   return std::nullopt;
 }
 
-// Where the SIP message came from and, where known, which of the host's addresses it came to:
-// `source`, `source_local`, or a JSON object with signaling_ip, destination_ip and username.
+// Source address of the SIP message and, if present, the local address that received it: `source`,
+// `source_local`, or a JSON object with signaling_ip, destination_ip and username.
 void read_signaling(std::string_view text, Message& message) {
   Request& request = message.request;
   if (!text.starts_with('{')) {
@@ -171,14 +171,16 @@ Result<void> read_headers(std::string_view text, Message& message, Seen& seen) {
     const std::string_view line = next_line(text);
     if (line.empty()) continue;
     const std::size_t colon = line.find(':');
-    if (colon == line.npos) return fail(quote(line) + " is no header; write name: value");
+    if (colon == line.npos) return fail(quote(line) + " is not a header; write name: value");
     const std::string_view name = line.substr(0, colon);
     std::string_view value = line.substr(colon + 1);
     value.remove_prefix(std::min(value.find_first_not_of(' '), value.size()));
     if (value.empty()) continue;
     if (auto ok = read_header(name, value, message); !ok) return ok;
-    const auto* const needed = std::ranges::find(kNeeded, name);
-    if (needed != kNeeded.end()) seen.set(static_cast<std::size_t>(needed - kNeeded.begin()));
+    const auto* const required = std::ranges::find(kRequired, name);
+    if (required != kRequired.end()) {
+      seen.set(static_cast<std::size_t>(required - kRequired.begin()));
+    }
   }
   return {};
 }
@@ -192,10 +194,10 @@ Extent frame(std::string_view input) {
   if (first != input.npos && management(next_line(rest))) {
     return {.state = Extent::State::complete, .size = first + 1};
   }
-  // npos is past any message.
+  // npos exceeds kMaxMessage and ends the loop.
   for (std::size_t end = first; end < kMaxMessage; end = input.find('\n', end + 1)) {
-    const std::string_view behind = input.substr(end + 1);
-    const std::size_t blank = behind.starts_with('\n') ? 1 : behind.starts_with("\r\n") ? 2 : 0;
+    const std::string_view next = input.substr(end + 1);
+    const std::size_t blank = next.starts_with('\n') ? 1 : next.starts_with("\r\n") ? 2 : 0;
     if (blank == 0) continue;
     const std::size_t size = end + 1 + blank;
     return size > kMaxMessage ? kMalformed : Extent{Extent::State::complete, size};
@@ -221,29 +223,30 @@ Result<Message> parse(std::string_view bytes) {
     request.removal.delay = std::chrono::seconds(0);
     request.removal.fast = true;
   } else {
-    return fail(quote(command) + " is no command; write update or remove");
+    return fail(quote(command) + " is not a command; write update or remove");
   }
   Seen seen;
   if (auto ok = read_headers(rest, message, seen); !ok) return std::unexpected(ok.error());
   if (!request.placement.from_local) request.placement.from_local = request.placement.to_local;
-  const std::size_t needed = message.command == Command::remove ? 1 : kNeeded.size();
-  for (std::size_t i = 0; i < needed; ++i) {
-    if (!seen[i]) return fail("no header " + std::string(kNeeded[i]) + ' ');
+  const std::size_t count = message.command == Command::remove ? 1 : kRequired.size();
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::string name(kRequired[i]);
+    if (!seen[i]) return fail("no header " + name + "; write " + name + ": VALUE");
   }
   return message;
 }
 
 std::string encode(const Reply& reply) {
-  const auto* told = std::get_if<reply::Endpoints>(&reply);
-  if (told == nullptr || told->endpoints.empty()) return std::string(kError);
-  std::string line = told->endpoints.front().address.text();
-  for (const Endpoint& each : told->endpoints) line += ' ' + std::to_string(each.port.number());
+  const auto* found = std::get_if<reply::Endpoints>(&reply);
+  if (found == nullptr || found->endpoints.empty()) return std::string(kError);
+  std::string line = found->endpoints.front().address.text();
+  for (const Endpoint& each : found->endpoints) line += ' ' + std::to_string(each.port.number());
   return line += "\r\n";
 }
 
 namespace {
 
-// A session goes by the tag of either party.
+// Removes the call by from-tag, else by to-tag: the proxy may send either party's tag first.
 void remove(Request request, const ServeContext& context) {
   const Reply reply = context.handle(request);
   const auto* ended = std::get_if<reply::Deleted>(&reply);
@@ -258,29 +261,29 @@ void remove(Request request, const ServeContext& context) {
 ServeResult serve(std::string_view bytes, const ServeContext& context) {
   const auto message = parse(bytes);
   if (!message) return {.reply = std::string(kError), .refused = message.error().message};
-  ServeResult answer;
+  ServeResult result;
   switch (message->command) {
     case Command::update:
-      answer.reply = encode(context.handle(message->request));
+      result.reply = encode(context.handle(message->request));
       break;
     case Command::remove:
       remove(message->request, context);
-      answer.reply = "removed\r\n";  // also what had gone before: the proxy wants it gone
+      result.reply = "removed\r\n";  // also for an unknown call
       break;
     case Command::summary:
-      answer.reply = summary(context);
+      result.reply = summary(context);
       break;
     case Command::sessions:
-      answer.reply = sessions(context);
+      result.reply = sessions(context);
       break;
     case Command::version:
-      answer.reply = MILLRACE_VERSION "\r\n";
+      result.reply = MILLRACE_VERSION "\r\n";
       break;
     case Command::quit:
-      answer.close = true;
+      result.close = true;
       break;
   }
-  return answer;
+  return result;
 }
 
 std::string refuse(std::string_view /*input*/) { return std::string(kError); }

@@ -9,14 +9,14 @@
 namespace millrace::mediaproxy {
 namespace {
 
-// In this order, as MediaProxy has it.
+// Keys in MediaProxy's order.
 using Json = nlohmann::ordered_json;
 
-// One reply is one send(): more than these would not fit a socket's buffer.
+// One reply is one send(): a longer one would not fit a socket's buffer.
 constexpr std::uint32_t kMaxSessions = 200;
 constexpr std::size_t kMaxReply = 192UL * 1024;
 
-// Names come from the network and need not be UTF-8.
+// Serializes one reply line. Strings from the network may not be UTF-8: invalid bytes are replaced.
 std::string line(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\r\n";
 }
@@ -67,7 +67,7 @@ const char* status(const MediaReport& caller, const MediaReport& callee) {
   return caller.receives && callee.receives ? "active" : "on hold";
 }
 
-// In seconds, from when the stream was made until somebody was heard on it.
+// Seconds from creation of the stream to the first latch on it.
 Json post_dial_delay(const MediaReport& caller, const MediaReport& callee, const Moment& now) {
   const auto latched_for = std::max(caller.latched_for(), callee.latched_for());
   if (!latched_for) return {};
@@ -102,7 +102,7 @@ Json session(const CallReport& call) {
   const TagReport* caller = find(call, call.from_tag);
   if (caller == nullptr && !call.tags.empty()) caller = &call.tags.front();
   const TagReport* callee = caller == nullptr ? nullptr : find(call, caller->peer_tag);
-  for (const TagReport& tag : call.tags) {  // one that has not answered has no tag
+  for (const TagReport& tag : call.tags) {  // before the answer, the callee has no tag
     if (callee == nullptr && &tag != caller) callee = &tag;
   }
   const auto duration = seconds(call.reported - call.created);
@@ -131,18 +131,18 @@ Json session(const CallReport& call) {
 }  // namespace
 
 std::string sessions(const ServeContext& context) {
-  Request asked;
-  asked.command = millrace::Command::list;
-  asked.list_limit = kMaxSessions;
-  const Reply listed = context.handle(asked);
-  asked.command = millrace::Command::query;
+  Request request;
+  request.command = millrace::Command::list;
+  request.list_limit = kMaxSessions;
+  const Reply listed = context.handle(request);
+  request.command = millrace::Command::query;
   Json all = Json::array();
   std::size_t size = 0;
   for (const std::string& call_id : std::get<reply::List>(listed).call_ids) {
-    asked.call_id = call_id;
-    const Reply reply = context.handle(asked);
+    request.call_id = call_id;
+    const Reply reply = context.handle(request);
     const auto* query = std::get_if<reply::Query>(&reply);
-    if (query == nullptr) continue;  // it has just ended
+    if (query == nullptr) continue;  // the call has just ended
     Json one = session(query->call);
     size += line(one).size();
     if (size > kMaxReply) break;
@@ -152,10 +152,10 @@ std::string sessions(const ServeContext& context) {
 }
 
 std::string summary(const ServeContext& context) {
-  Request asked;
-  asked.command = millrace::Command::summary;
-  const Reply told = context.handle(asked);
-  const SummaryReport& report = std::get<reply::Summary>(told).report;
+  Request request;
+  request.command = millrace::Command::summary;
+  const Reply reply = context.handle(request);
+  const SummaryReport& report = std::get<reply::Summary>(reply).report;
   Json streams = Json::object();
   for (const auto& [type, count] : report.streams) streams[type] = count;
   return line(Json::array({{{"ip", report.address.text()},

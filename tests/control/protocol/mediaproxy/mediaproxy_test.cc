@@ -153,11 +153,11 @@ TEST(MediaproxyParse, AtMost32Streams) {
 }
 
 TEST(MediaproxyParse, ErrorsNameTheLine) {
-  EXPECT_EQ(reason("hello\r\n\r\n"), "'hello' is no command; write update or remove");
-  EXPECT_EQ(reason("update\r\nhello\r\n\r\n"), "'hello' is no header; write name: value");
-  EXPECT_EQ(reason("remove\r\nfrom_tag: a\r\n\r\n"), "no header call_id ");
+  EXPECT_EQ(reason("hello\r\n\r\n"), "'hello' is not a command; write update or remove");
+  EXPECT_EQ(reason("update\r\nhello\r\n\r\n"), "'hello' is not a header; write name: value");
+  EXPECT_EQ(reason("remove\r\nfrom_tag: a\r\n\r\n"), "no header call_id; write call_id: VALUE");
   EXPECT_EQ(reason("update\r\ntype: reply\r\ncall_id: c\r\nfrom_tag: a\r\n\r\n"),
-            "no header cseq ");
+            "no header cseq; write cseq: VALUE");
   EXPECT_EQ(reason(update("cseq: 1x\r\n")), "cseq: '1x' is not a number");
   EXPECT_EQ(reason(update("cseq: 4294967296\r\n")), "cseq: '4294967296' is not a number");
   EXPECT_EQ(reason(update("type: ack\r\n")), "type: 'ack'; write request or reply");
@@ -186,7 +186,8 @@ TEST(MediaproxyParse, SomeHeadersMayNotLack) {
     const std::string name = lines[i].substr(0, lines[i].find(':'));
     const std::string empty = name + ": \r\n";
     for (const char* instead : {"", empty.c_str()}) {
-      EXPECT_EQ(reason(with("update", i, instead)), "no header " + name + " ");
+      EXPECT_EQ(reason(with("update", i, instead)),
+                "no header " + name + "; write " + name + ": VALUE");
       EXPECT_EQ(parse(with("remove", i, instead)).has_value(), name != "call_id") << name;
     }
   }
@@ -253,7 +254,7 @@ TEST_F(MediaproxyTest, WithoutAnAddressTheReplyIsError) {
   EXPECT_EQ(reply("update\r\ntype: reply\r\ncall_id: c\r\nfrom_tag: a\r\ncseq: 1\r\n\r\n"),
             "error\r\n");
   EXPECT_EQ(reply(message("request", 1, "audio:127.0.0.1:4000:sendrecv")), "error\r\n");
-  EXPECT_EQ(ask("update\r\nhello\r\n\r\n").refused, "'hello' is no header; write name: value");
+  EXPECT_EQ(ask("update\r\nhello\r\n\r\n").refused, "'hello' is not a header; write name: value");
   EXPECT_EQ(reply("update\r\nhello\r\n\r\n"), "error\r\n");
   EXPECT_EQ(refuse("x"), "error\r\n");
   calls->drain();
