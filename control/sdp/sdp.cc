@@ -52,11 +52,12 @@ Result<IpAddress> read_address(std::string_view value) {
   const bool v4 = equal_ignoring_case(type, "IP4");
   if (!equal_ignoring_case(net, "IN") || (!v4 && !equal_ignoring_case(type, "IP6")) ||
       text.empty() || !fields.at_end()) {
-    return fail(quote(value) + " names no address; write IN IP4 ADDRESS or IN IP6 ADDRESS");
+    return fail(quote(value) +
+                " is not a connection address; write IN IP4 ADDRESS or IN IP6 ADDRESS");
   }
   const Result<IpAddress> address = IpAddress::parse(text.substr(0, text.find('/')));
   if (!address) {
-    return fail(quote(text) + " is not an IP address; host names are not resolved, write one");
+    return fail(quote(text) + " is not an IP address; write one, host names are not resolved");
   }
   if (address->is_v4() != v4) {
     return fail(quote(text) + " is not of the type " + std::string(type) + "; write " +
@@ -64,8 +65,7 @@ Result<IpAddress> read_address(std::string_view value) {
   }
   if (address->is_multicast_or_broadcast() || text.find('/') != text.npos) {
     return fail(quote(text) +
-                " is multicast or broadcast; only a unicast address is relayed, "
-                "without TTL or count");
+                " is multicast or broadcast, or has a TTL or count; write a unicast address");
   }
   return *address;
 }
@@ -73,7 +73,7 @@ Result<IpAddress> read_address(std::string_view value) {
 Result<std::vector<Line>> split(std::string_view body) {
   if (body.size() > kMaxBody) {
     const auto lines = std::ranges::count(body.substr(0, kMaxBody), '\n');
-    return fail("line " + std::to_string(lines + 1) + ": a body of more than " +
+    return fail("line " + std::to_string(lines + 1) + ": the body has more than " +
                 std::to_string(kMaxBody) + " bytes; shorten it");
   }
   constexpr std::size_t kUsual = 32;
@@ -88,7 +88,7 @@ Result<std::vector<Line>> split(std::string_view body) {
     lines.push_back({body.substr(0, text), body.substr(text, whole - text)});
     if (lines.size() > kMaxLines) {
       return fail("line " + std::to_string(lines.size()) + ": too many lines; at most " +
-                  std::to_string(kMaxLines) + " are read");
+                  std::to_string(kMaxLines) + " are accepted");
     }
     body.remove_prefix(whole);
   }
@@ -114,10 +114,10 @@ class Parser {
   }
 
  private:
-  // What a media description said that only its end can settle.
+  // State of a media section that finish() evaluates after its last line.
   struct Pending {
     std::optional<std::uint32_t> first_format;
-    std::string format_fault;  // means nothing in a rejected media (RFC 3264 section 6)
+    std::string format_fault;  // ignored in a rejected section (RFC 3264 section 6)
     std::optional<UdpPort> rtcp_port;
     std::optional<IpAddress> rtcp_address;
     CandidateList candidates;
@@ -130,7 +130,8 @@ class Parser {
   Result<void> read_line(std::size_t index) {
     const std::string_view text = session_.lines[index].text;
     if (auto ok = check_form(text); !ok) return ok;
-    if (index == 0 && text != "v=0") return fail(quote(text) + " cannot be first; write v=0");
+    if (index == 0 && text != "v=0")
+      return fail(quote(text) + " is the first line; write v=0 first");
     const std::string_view value = text.substr(2);
     switch (text[0]) {
       case 'v':
@@ -152,18 +153,19 @@ class Parser {
   static Result<void> check_form(std::string_view text) {
     if (text.size() > kMaxLine) {
       return fail(std::to_string(text.size()) + " bytes; at most " + std::to_string(kMaxLine) +
-                  " are read");
+                  " are accepted");
     }
     if (text.find('\0') != text.npos) return fail("a NUL byte; remove it");
-    if (text.find('\r') != text.npos) return fail("a CR inside; end lines with CRLF or LF");
-    if (text.empty()) return fail("empty; empty lines may stand at the end only");
+    if (text.find('\r') != text.npos)
+      return fail("a CR within the line; end lines with CRLF or LF");
+    if (text.empty()) return fail("an empty line; remove it, only the end may have empty lines");
     if (text.size() < 2 || text[0] < 'a' || text[0] > 'z' || text[1] != '=') {
-      return fail(quote(text) + " has not the form x=value, x a lower-case letter");
+      return fail(quote(text) + " is not of the form x=value, x a lower-case letter");
     }
     return {};
   }
 
-  // v=, o= and s=: once, before the first m=. A second v= would start another description.
+  // v=, o= and s= occur once, before the first m=. A second v= would start another description.
   Result<void> read_once(char type) {
     const std::string name{type, '='};
     if (!session_.sections.empty()) return fail(name + " after m=; move it before the first m=");
@@ -193,7 +195,7 @@ class Parser {
     if (!address) return fail(address.error().message);
     std::optional<IpAddress>& connection =
         session_.sections.empty() ? connection_ : session_.sections.back().connection;
-    if (connection) return fail("a second c= for the same media; remove one");
+    if (connection) return fail("a second c= in the same section; remove one");
     connection = *address;
     if (!session_.sections.empty()) session_.sections.back().own_connection = true;
     return {};
@@ -202,7 +204,7 @@ class Parser {
   // m=<media> <port>[/<count>] <protocol> <format> ...
   Result<void> read_media(std::size_t index, std::string_view value) {
     if (session_.sections.size() == kMaxSections) {
-      return fail("too many m= lines; at most " + std::to_string(kMaxSections) + " are read");
+      return fail("too many m= lines; at most " + std::to_string(kMaxSections) + " are accepted");
     }
     Fields fields(value);
     Media media;
@@ -293,7 +295,7 @@ class Parser {
     return {};
   }
 
-  // a=rtpmap:<payload type> <name>/<clock>[/<channels>]; one that cannot be read changes nothing.
+  // a=rtpmap:<payload type> <name>/<clock>[/<channels>]; a malformed one is ignored.
   static void read_rtpmap(Media& media, const Pending& pending, std::string_view value) {
     static constexpr std::uint32_t kMaxClock = 1'000'000;
     Fields fields(value);
@@ -311,7 +313,7 @@ class Parser {
     media.clock_hz = *clock;
   }
 
-  // Host names (mDNS) and what cannot be read are no hints.
+  // Host names (mDNS) and malformed candidates are ignored.
   static void read_candidate(Media& media, Pending& pending, std::string_view value) {
     const std::optional<Candidate> candidate = sdp::candidate(value);
     if (!candidate) return;
@@ -354,11 +356,11 @@ class Parser {
   }
 
   Session session_;
-  std::vector<Pending> pending_;         // of each media
+  std::vector<Pending> pending_;         // of each section
   std::optional<IpAddress> connection_;  // session level
   Direction direction_ = Direction::sendrecv;
   std::string_view ice_ufrag_;  // session level
-  std::string seen_;            // of v=, o=, s=
+  std::string seen_;            // those of v=, o=, s= parsed so far
 };
 
 }  // namespace

@@ -23,7 +23,7 @@ struct Format {
 // Meaning of one payload type.
 struct Mapping {
   std::string_view codec;  // "opus/48000/2"; empty: unknown
-  PayloadType base;        // RTX: the payload type that it repeats
+  PayloadType base;        // RTX: the retransmitted payload type (apt)
 };
 
 bool matches(std::uint32_t type, const Mapping& mapping, const std::string& name) {
@@ -33,8 +33,8 @@ bool matches(std::uint32_t type, const Mapping& mapping, const std::string& name
   return mapping.codec.size() == name.size() || mapping.codec[name.size()] == '/';
 }
 
-// Chooses among the formats of one RTP media description. Each payload type is compared with each
-// name once, however often m= repeats it.
+// Selects formats of one RTP media section. Compares each payload type with each name once, even if
+// m= repeats the type.
 class Choice {
  public:
   Choice(std::span<const Line> lines, const CodecChoice& choice) : choice_(choice) {
@@ -53,7 +53,7 @@ class Choice {
     choose();
   }
 
-  // m= with the formats that were chosen.
+  // The m= line with the selected formats.
   [[nodiscard]] std::string media_line(std::string_view text) const {
     if (!changed_) return std::string(text);
     std::string out(text.substr(0, text.size() - rest_.size()));
@@ -61,7 +61,7 @@ class Choice {
     return out;
   }
 
-  // Whether an attribute speaks of a format that goes.
+  // Whether `line` is an attribute of a removed format.
   [[nodiscard]] bool drops(std::string_view line) const {
     if (!line.starts_with("a=")) return false;
     const Attribute a = attribute(line.substr(2));
@@ -87,7 +87,7 @@ class Choice {
     }
   }
 
-  // Index of the first of `names` that means `type`; their number if none does.
+  // Index of the first name that matches `type`; names.size() if none.
   [[nodiscard]] std::size_t rank(std::uint32_t type, const std::vector<std::string>& names) const {
     const auto found = std::ranges::find_if(
         names, [&](const std::string& name) { return matches(type, mappings_[type], name); });

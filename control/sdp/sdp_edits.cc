@@ -10,7 +10,7 @@
 namespace millrace::sdp {
 namespace {
 
-// One line with its ending.
+// Takes one line, with its ending, off the front of `body`.
 std::string_view take_line(std::string_view& body) {
   const std::size_t end = body.find('\n');
   const std::string_view line = body.substr(0, end == body.npos ? end : end + 1);
@@ -24,7 +24,7 @@ std::string_view text_of(std::string_view line) {
   return line;
 }
 
-bool names(const std::string& pattern, std::string_view attribute) {
+bool matches(const std::string& pattern, std::string_view attribute) {
   if (pattern.empty() || !attribute.starts_with(pattern)) return false;
   return attribute.size() == pattern.size() || pattern.back() == ':' ||
          attribute[pattern.size()] == ':' || attribute[pattern.size()] == ' ';
@@ -38,7 +38,7 @@ const std::string& loop_mark() {
   return mark;
 }
 
-// The lines of one section after the other.
+// Edits attribute lines, section by section.
 class Editor {
  public:
   Editor(std::string_view body, const LineEdits& edits)
@@ -98,7 +98,8 @@ class Editor {
       for (const auto& [from, to] : edits.substitute) {
         if (value == from) return write_attribute(to);
       }
-      if (std::ranges::any_of(edits.remove, [&](const auto& r) { return names(r, value); })) return;
+      if (std::ranges::any_of(edits.remove, [&](const auto& r) { return matches(r, value); }))
+        return;
     }
     write_attribute(value);
   }
@@ -109,7 +110,7 @@ class Editor {
     write("a=" + std::string(value) + std::string(ending_));
   }
 
-  // What is added stands at the end of its section.
+  // Appends added lines to the section.
   void finish() {
     const auto add = [&](const std::string& line) {
       if (std::ranges::find(present_, line) == present_.end()) write_attribute(line);
@@ -127,7 +128,7 @@ class Editor {
     return mid;
   }
 
-  // A line ends as it did; one that had no ending gets one when another follows.
+  // Keeps line endings. A last line without ending gets one if a line follows.
   void write(std::string_view line) {
     if (!out_.empty() && out_.back() != '\n') out_ += newline_;
     out_ += line;
@@ -138,9 +139,9 @@ class Editor {
   std::string_view newline_;
   std::set<std::string, std::less<>> mids_;  // of all sections
   bool in_media_ = false, has_mid_ = false;
-  unsigned index_ = 0;  // of the media, from 1 on
+  unsigned index_ = 0;  // of the media section, from 1
   std::string_view type_;
-  std::string_view ending_;           // of the section's last line
+  std::string_view ending_;           // of the section's last line so far
   std::vector<std::string> present_;  // attributes of the section so far
   std::string out_;
 };
@@ -192,7 +193,7 @@ std::size_t largest_print(const Session& session, const LineEdits& edits) {
   for (const Line& line : session.lines) size += line.text.size() + line.ending.size();
   size += kMaxSectionGrowth * session.sections.size();
   constexpr std::size_t kAround = 4;  // "a=", CRLF
-  std::size_t longest = 0;            // that takes a line's place
+  std::size_t longest = 0;            // bytes of the longest substitute
   for (const AttributeEdits& each : edits.attributes) {
     for (const std::string& line : each.add) {
       size += (line.size() + kAround) * (session.sections.size() + 1);
@@ -243,7 +244,7 @@ std::string unsupported_bundle(const Session& session, const Edits& edits) {
     return "bundle: without a=group:BUNDLE, bundle-only media is rejected";
   }
   const bool missing = edits.offer_bundle && !session.bundle && session.sections.size() > 1;
-  return missing ? "bundle: the SDP has no a=group:BUNDLE, and goes without" : "";
+  return missing ? "bundle: the SDP has no a=group:BUNDLE and is sent without one" : "";
 }
 
 }  // namespace millrace::sdp

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// What a proxy may want changed in an SDP that has nothing to do with where media goes.
+// SDP edits requested by a proxy, apart from transport addresses.
 //
-// In this order. choose_codecs() makes the text anew before anything else looks at it: a codec that
-// it strips has never been offered. adjust() takes from the parsed SDP what is not to be relayed.
-// rewrite() (sdp.h) prints it. edit_lines() is blind: attribute lines go, change or are added, and
-// nobody reads what they mean. keep_origin() comes last, since it must know whether the rest has
-// changed. Lines that nobody was told to touch pass byte for byte, and doing it all twice is doing
-// it once.
+// Order of the steps: choose_codecs() filters the received body before it is parsed for the call,
+// so a stripped codec counts as never offered. adjust() rejects sections of unwanted media types in
+// the parsed SDP. rewrite() (sdp.h) prints it. edit_lines() removes, substitutes and adds attribute
+// lines of the printed body without interpreting them. keep_origin() is last: the version in o=
+// depends on changes in all other lines.
+// Untouched lines are copied verbatim; edits are idempotent.
 
 #include <string>
 #include <string_view>
@@ -18,31 +18,33 @@
 
 namespace millrace::sdp {
 
-// The body with the formats of its RTP media chosen, and a=rtpmap, a=fmtp and a=rtcp-fb of the
-// others gone. A retransmission (RFC 4588) goes with its codec. A media that would be left without
-// any format keeps them all.
+// Returns the body with the selected formats of its RTP sections, without a=rtpmap, a=fmtp and
+// a=rtcp-fb of the others. RTX (RFC 4588) is removed with its codec. A section that would lose all
+// formats keeps them all.
 [[nodiscard]] std::string choose_codecs(const Session& session, const CodecChoice& choice);
 
 [[nodiscard]] std::string edit_lines(std::string_view body, const LineEdits& edits);
-// Whether this process has put its mark into it before.
+// Whether this process has added its loop mark to `body` before.
 [[nodiscard]] bool has_looped(std::string_view body);
 
+// Restores user and session id in o= from `origin` and increments the version, as `edits` request,
+// and updates `origin`. An o= without a numeric version is unchanged.
 [[nodiscard]] std::string keep_origin(std::string body, Origin& origin, const OriginEdits& edits);
 
-// Whether one protocol may stand for the other in m=: profiles that differ in feedback alone (RFC
-// 4585, RFC 5124), so that no packet has to change.
+// Whether one protocol may replace the other in m=: the profiles differ in feedback only (RFC 4585,
+// RFC 5124), so that packets need no change.
 [[nodiscard]] bool interchangeable(std::string_view protocol, std::string_view other);
 
-// Upper bound of the bytes that rewrite() and edit_lines() print of `session`. Every added line may
-// go to each section and every line may be substituted by the longest text.
+// Upper bound of the bytes that rewrite() and edit_lines() print of `session`. Assumes that each
+// section gets every added line, and that the longest substitute replaces every line.
 [[nodiscard]] std::size_t largest_print(const Session& session, const LineEdits& edits);
 
-// Why the edits cannot be done: packets would have to change, or the SDP could pass kMaxPrinted.
+// Fails if the edits need changes to packets, or could print more than kMaxPrinted bytes.
 [[nodiscard]] Result<void> check(const Session& session, const Edits& edits);
-// Why an offer cannot be bundled (RFC 9143): packets of several ports would have to share one.
+// Fails if BUNDLE (RFC 9143) is required for an offer without it: the relay cannot merge ports.
 [[nodiscard]] Result<void> check_bundle(const Session& session, const Edits& edits);
 void adjust(Session& session, const Edits& edits);
-// What of them is left undone since a relay that only forwards cannot do it; empty: nothing.
+// Warning for BUNDLE edits that a forwarding relay cannot do; empty: none.
 [[nodiscard]] std::string unsupported_bundle(const Session& session, const Edits& edits);
 
 }  // namespace millrace::sdp

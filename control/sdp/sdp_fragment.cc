@@ -19,7 +19,7 @@ class FragmentParser {
       return fail("not of the form x=value, x a lower-case letter");
     }
     if (text.find_first_of(std::string_view("\0\r", 2)) != text.npos) {
-      return fail("a NUL or CR inside; remove it");
+      return fail("a NUL or CR within the line; remove it");
     }
     if (text[0] == 'm') return begin();
     return text[0] == 'a' ? read(attribute(text.substr(2))) : Result<void>{};
@@ -27,14 +27,15 @@ class FragmentParser {
 
   Result<std::vector<FragmentMedia>> finish() {
     settle();
-    if (sections_.empty()) return fail("line 1: no media; write m=audio 9 RTP/AVP 0, then a=mid");
+    if (sections_.empty())
+      return fail("line 1: no media section; write m=audio 9 RTP/AVP 0, then a=mid");
     return std::move(sections_);
   }
 
  private:
   Result<void> begin() {
     if (sections_.size() == kMaxSections) {
-      return fail("too many m= lines; at most " + std::to_string(kMaxSections) + " are read");
+      return fail("too many m= lines; at most " + std::to_string(kMaxSections) + " are accepted");
     }
     settle();
     sections_.emplace_back().ufrag = ufrag_;
@@ -49,18 +50,18 @@ class FragmentParser {
     if (sections_.empty()) return {};
     if (a.name == "mid") sections_.back().mid = a.value;
     if (a.name != "candidate") return {};
-    if (const auto told = candidate(a.value)) candidates_.add(*told);
+    if (const auto parsed = candidate(a.value)) candidates_.add(*parsed);
     return {};
   }
 
-  // The last media has all its candidates.
+  // Stores the candidates of the last section.
   void settle() {
     if (!sections_.empty()) sections_.back().candidates = candidates_.take();
   }
 
   std::vector<FragmentMedia> sections_;
   std::string ufrag_;
-  CandidateList candidates_;  // of the last media
+  CandidateList candidates_;  // of the last section
 };
 
 }  // namespace

@@ -11,13 +11,13 @@
 namespace millrace::sdp {
 namespace {
 
-// RFC 8839, and what its predecessors and RFC 8840 added.
+// Attributes of RFC 8839, its predecessors and RFC 8840.
 bool is_ice(std::string_view name) {
   return name == "candidate" || name == "remote-candidates" || name == "end-of-candidates" ||
          name.starts_with("ice-");
 }
 
-// What stands before an address.
+// Network and address type that precede an address.
 std::string_view net_type(const IpAddress& address) {
   return address.is_v4() ? "IN IP4 " : "IN IP6 ";
 }
@@ -26,20 +26,20 @@ IpAddress unspecified(Family family) {
   return family == Family::ipv4 ? IpAddress::v4(0, 0, 0, 0) : IpAddress();
 }
 
-// RFC 8445 section 5.1.2.1, with the least type preference there is, or one above a host's own, and
-// so that the sum still is a priority.
+// RFC 8445 section 5.1.2.1. Type preference 0 is the minimum, 127 is one above host candidates. The
+// priority stays within 1 to 2^31 - 1.
 std::uint32_t candidate_priority(unsigned component, bool preferred) {
   const std::uint32_t type = preferred ? 127 : 0;
   return type << 24 | 65535U << 8 | (256 - component);
 }
 
-// The same for all candidates of one address (RFC 8445 section 5.1.1.3).
+// One foundation for all candidates of one address (RFC 8445 section 5.1.1.3).
 std::string foundation(const IpAddress& address) {
   const auto [first, second] = address.words();
   return "R" + std::to_string(address.is_v4() ? address.as_v4().host() : first ^ second);
 }
 
-// `text` with one space between its fields and none after them: a line that is repeated may not be
+// Collapses repeated spaces and drops trailing ones: a line copied to each section must not be
 // padded to kMaxLine.
 std::string one_space(std::string_view text) {
   std::string out;
@@ -69,38 +69,39 @@ class Writer {
   }
 
  private:
-  enum class Fate : std::uint8_t { relayed, rejected, untouched };
-  // What a media has got by now.
+  enum class Handling : std::uint8_t { relayed, rejected, untouched };
+  // Lines of the current section written so far.
   struct Written {
     bool connection = false, rtcp = false, rtcp_mux = false, candidates = false, direction = false;
   };
 
-  [[nodiscard]] Fate fate(std::size_t k) const {
+  [[nodiscard]] Handling handling(std::size_t k) const {
     const Media& media = session_.sections[k];
-    if (rewrite_.sections[k].untouched) return Fate::untouched;
+    if (rewrite_.sections[k].untouched) return Handling::untouched;
     const bool was_rejected = media.port == UdpPort(0) && !media.bundle_only;
-    return was_rejected || rewrite_.sections[k].port == UdpPort(0) ? Fate::rejected : Fate::relayed;
+    return was_rejected || rewrite_.sections[k].port == UdpPort(0) ? Handling::rejected
+                                                                   : Handling::relayed;
   }
 
-  // What c= says of a relayed media.
+  // Address in c= of a relayed section.
   [[nodiscard]] IpAddress connection(std::size_t k) const {
     const IpAddress& address = rewrite_.sections[k].address;
     const bool held = session_.sections[k].held_by_address && !rewrite_.replace_zero_address;
     return held ? unspecified(address.family()) : address;
   }
 
-  // What the session's c= says; unset: as it is.
+  // Address in the session's c=; none: unchanged.
   [[nodiscard]] std::optional<IpAddress> session_connection() const {
     std::optional<IpAddress> first;
     for (std::size_t k = 0; k < session_.sections.size(); ++k) {
-      if (fate(k) != Fate::relayed) continue;
+      if (handling(k) != Handling::relayed) continue;
       if (!session_.sections[k].own_connection) return connection(k);
       if (!first) first = connection(k);
     }
     return first;
   }
 
-  // A line ends as it did; one that had no ending gets one when another follows.
+  // Keeps line endings. A last line without ending gets one if a line follows.
   void write(std::initializer_list<std::string_view> parts, std::string_view ending) {
     if (!out_.empty() && out_.back() != '\n') out_ += newline_;
     for (const std::string_view part : parts) out_ += part;
@@ -145,26 +146,26 @@ class Writer {
     Written written;
     for (std::size_t i = begin; i < end; ++i) {
       const Line& line = session_.lines[i];
-      if (fate(k) == Fate::untouched)
+      if (handling(k) == Handling::untouched)
         copy(line);
       else
         write_media_line(k, line, written);
       // RFC 8866 section 9: m=, i=, c=, ...
       if (i == begin + (title ? 1 : 0)) write_added_connection(k, line.ending);
     }
-    if (fate(k) != Fate::relayed) return;
+    if (handling(k) != Handling::relayed) return;
     const std::string_view ending = session_.lines[end - 1].ending;
     if (!written.rtcp && needs_rtcp(k)) {
       write(rtcp_line(k, rewrite_.rtcp == RtcpAttribute::full), ending);
     }
     if (!written.rtcp_mux && rewrite_.sections[k].rtcp_mux == true) write("a=rtcp-mux", ending);
-    if (!written.candidates && is_candidate(k)) write_candidates(k, ending);
-    if (!written.direction && demoted(k)) write(held_direction(k), ending);
+    if (!written.candidates && adds_candidates(k)) write_candidates(k, ending);
+    if (!written.direction && held_by_direction(k)) write(held_direction(k), ending);
   }
 
   void write_added_connection(std::size_t k, std::string_view ending) {
-    if (session_.sections[k].own_connection || fate(k) == Fate::rejected) return;
-    if (fate(k) == Fate::relayed) {
+    if (session_.sections[k].own_connection || handling(k) == Handling::rejected) return;
+    if (handling(k) == Handling::relayed) {
       if (session_.own_connection && connection(k) == connection_) return;
       return write_connection(connection(k), ending);
     }
@@ -173,7 +174,7 @@ class Writer {
 
   void write_media_line(std::size_t k, const Line& line, Written& written) {
     const Media& media = session_.sections[k];
-    const bool rejected = fate(k) == Fate::rejected;
+    const bool rejected = handling(k) == Handling::rejected;
     switch (line.text[0]) {
       case 'm':
         return write_media_head(k, line);
@@ -185,12 +186,12 @@ class Writer {
       case 'a': {
         const Attribute a = attribute(line.text.substr(2));
         if (rewrite_.ice == Ice::remove && is_ice(a.name)) return;
-        if (is_candidate(k) && (a.name == "candidate" || a.name == "end-of-candidates")) {
+        if (adds_candidates(k) && (a.name == "candidate" || a.name == "end-of-candidates")) {
           if (!written.candidates) write_candidates(k, line.ending);
           written.candidates = true;
           if (a.name == "candidate" && !stays(k, a.value)) return;
         }
-        if (demoted(k) && direction_named(a.name)) {
+        if (held_by_direction(k) && direction_named(a.name)) {
           written.direction = true;
           return write(held_direction(k), line.ending);
         }
@@ -212,9 +213,9 @@ class Writer {
     copy(line);
   }
 
-  // Whether a direction says what the address of the hold said.
-  [[nodiscard]] bool demoted(std::size_t k) const {
-    return fate(k) == Fate::relayed && session_.sections[k].held_by_address &&
+  // Whether a hold by address is converted to one by direction.
+  [[nodiscard]] bool held_by_direction(std::size_t k) const {
+    return handling(k) == Handling::relayed && session_.sections[k].held_by_address &&
            rewrite_.replace_zero_address;
   }
   [[nodiscard]] std::string_view held_direction(std::size_t k) const {
@@ -223,15 +224,15 @@ class Writer {
     return sends ? "a=sendonly" : "a=inactive";
   }
 
-  // The line m= itself.
+  // Writes the m= line.
   void write_media_head(std::size_t k, const Line& line) {
     Fields fields(line.text.substr(2));
     fields.next();
     const std::string_view old_port = fields.next();
     const auto before = static_cast<std::size_t>(old_port.data() - line.text.data());
-    const UdpPort port = fate(k) == Fate::rejected ? UdpPort(0) : rewrite_.sections[k].port;
+    const UdpPort port = handling(k) == Handling::rejected ? UdpPort(0) : rewrite_.sections[k].port;
     std::string_view space, protocol = rewrite_.sections[k].protocol;
-    if (!protocol.empty() && fate(k) == Fate::relayed) {
+    if (!protocol.empty() && handling(k) == Handling::relayed) {
       fields.next();
       space = " ";
     } else {
@@ -242,15 +243,16 @@ class Writer {
           line.ending);
   }
 
-  // RFC 3605: told whenever RTCP is not at port + 1; RFC 5761: a=rtcp-mux tells that it is at port.
+  // a=rtcp is needed if RTCP is not at port + 1 (RFC 3605), unless a=rtcp-mux places it at port
+  // (RFC 5761).
   [[nodiscard]] bool needs_rtcp(std::size_t k) const {
     const MediaRewrite& to = rewrite_.sections[k];
     if (!session_.sections[k].rtp || rewrite_.rtcp == RtcpAttribute::never) return false;
     if (rewrite_.rtcp == RtcpAttribute::full) return true;
     if (to.rtcp == to.port.next()) return false;
-    return to.rtcp != to.port || !says_mux(k);
+    return to.rtcp != to.port || !has_rtcp_mux(k);
   }
-  [[nodiscard]] bool says_mux(std::size_t k) const {
+  [[nodiscard]] bool has_rtcp_mux(std::size_t k) const {
     return rewrite_.sections[k].rtcp_mux.value_or(session_.sections[k].rtcp_mux);
   }
 
@@ -265,13 +267,13 @@ class Writer {
     return out.append(" ").append(net_type(address)) += address.text();
   }
 
-  // Whether the relay is a candidate of this media.
-  [[nodiscard]] bool is_candidate(std::size_t k) const {
-    return fate(k) == Fate::relayed && !session_.sections[k].ice_ufrag.empty() &&
+  // Whether the section gets the relay's candidates.
+  [[nodiscard]] bool adds_candidates(std::size_t k) const {
+    return handling(k) == Handling::relayed && !session_.sections[k].ice_ufrag.empty() &&
            (rewrite_.ice == Ice::add || rewrite_.ice == Ice::relay_only);
   }
 
-  // Related addresses are for diagnosis, and nobody's here (RFC 8839 section 5.1).
+  // The related address is for diagnosis only and hides the real one (RFC 8839 section 5.1).
   void write_candidates(std::size_t k, std::string_view ending) {
     if (ending.empty()) ending = newline_;
     const Media& media = session_.sections[k];
@@ -284,12 +286,12 @@ class Writer {
       write(line.append(" typ relay raddr ").append(related).append(" rport 9"), ending);
     };
     add(1, to.port);
-    const bool apart = media.rtp && to.rtcp != to.port;
-    const bool unsaid = media.candidates.empty() && !says_mux(k);
-    if (apart && (media.rtcp_candidates || unsaid)) add(2, to.rtcp);
+    const bool separate = media.rtp && to.rtcp != to.port;
+    const bool default_rtcp = media.candidates.empty() && !has_rtcp_mux(k);
+    if (separate && (media.rtcp_candidates || default_rtcp)) add(2, to.rtcp);
   }
 
-  // A candidate of the party's own: not the relay's, from when this SDP came by before.
+  // Whether to keep a candidate: the party's own, not the relay's from an earlier rewrite.
   [[nodiscard]] bool stays(std::size_t k, std::string_view value) const {
     if (rewrite_.ice == Ice::relay_only) return false;
     const MediaRewrite& to = rewrite_.sections[k];
@@ -302,8 +304,8 @@ class Writer {
   const Rewrite& rewrite_;
   std::size_t text_lines_;
   std::string_view newline_;
-  std::optional<IpAddress> connection_;  // the session's new one
-  std::string old_connection_;           // the session's c= line as it was
+  std::optional<IpAddress> connection_;  // new address in the session's c=
+  std::string old_connection_;           // the session's c= line as received
   std::string out_;
 };
 

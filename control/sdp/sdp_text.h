@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The text of SDP lines, for its reader (sdp.cc) and its writers (sdp_rewrite.cc, sdp_codecs.cc,
-// sdp_edits.cc) alone: all must see the same fields in a line, or a writer would replace what the
-// reader did not read.
+// Fields of SDP lines, shared by the parsers (sdp.cc, sdp_fragment.cc) and the writers
+// (sdp_rewrite.cc, sdp_codecs.cc, sdp_edits.cc). Private to this folder.
+//
+// Both sides must split a line into the same fields. Otherwise a writer would replace other bytes
+// than the parser validated. The functions take the value of a line, after "x=", and return views.
 
 #include <algorithm>
 #include <cstddef>
@@ -26,10 +28,10 @@ inline std::optional<Direction> direction_named(std::string_view name) {
   return std::nullopt;
 }
 
-// What a payload type means without a=rtpmap, "PCMU/8000"; empty: nothing (RFC 3551 section 6).
+// Codec of a static payload type (RFC 3551 section 6), e.g. "PCMU/8000"; empty: none.
 [[nodiscard]] std::string_view static_codec(std::uint32_t payload_type);
 
-// The fields of a value, separated by spaces.
+// Iterates the space-separated fields of a value.
 class Fields {
  public:
   explicit Fields(std::string_view text) : rest_(text) {}
@@ -57,15 +59,15 @@ inline Attribute attribute(std::string_view value) {
   return {value.substr(0, colon), value.substr(colon + 1)};
 }
 
-// How many lines there are before the empty ones at the end.
+// Number of lines before the empty lines at the end.
 inline std::size_t text_lines(const std::vector<Line>& lines) {
   std::size_t count = lines.size();
   while (count > 0 && lines[count - 1].text.empty()) --count;
   return count;
 }
 
-// Where the last three fields of o= begin. What stands before them some senders get wrong (a user
-// name with spaces, or none), and it is none of a relay's business.
+// Position of the last three fields of o=. The fields before them are ignored: some senders write a
+// user name with spaces, or none.
 inline std::size_t origin_address(std::string_view value) {
   for (int field = 0; field < 3; ++field) {
     while (value.ends_with(' ')) value.remove_suffix(1);
@@ -75,7 +77,7 @@ inline std::size_t origin_address(std::string_view value) {
 }
 
 // candidate:<foundation> <component> UDP <priority> <address> <port> typ <type> ... (RFC 8839
-// section 5.1); nothing if it is over another transport, names a host or cannot be read.
+// section 5.1); none if malformed, with a host name, or over another transport.
 struct Candidate {
   std::uint32_t component = 1;
   IpAddress address;
@@ -97,8 +99,8 @@ inline std::optional<Candidate> candidate(std::string_view value) {
   return Candidate{*component, *address, UdpPort(*port), fields.next()};
 }
 
-// The addresses of one media's candidates, no repeats, for who wants to be heard from there. Those
-// that NATs and relays gave come before a host's own and drive them out.
+// Candidate addresses of one media section, unique, as latch hints. Reflexive and relay candidates
+// precede host candidates and displace them when the list is full.
 class CandidateList {
  public:
   void add(const Candidate& candidate) {
@@ -113,7 +115,7 @@ class CandidateList {
     addresses_.insert(addresses_.begin() + static_cast<std::ptrdiff_t>(at), candidate.address);
     if (!host) ++reflexive_;
   }
-  // Leaves none.
+  // Moves the list out.
   [[nodiscard]] std::vector<IpAddress> take() {
     reflexive_ = 0;
     return std::exchange(addresses_, {});
@@ -121,7 +123,7 @@ class CandidateList {
 
  private:
   std::vector<IpAddress> addresses_;
-  std::size_t reflexive_ = 0;  // that are no host's own
+  std::size_t reflexive_ = 0;  // addresses not of type host
 };
 
 }  // namespace millrace::sdp

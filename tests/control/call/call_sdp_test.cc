@@ -184,7 +184,7 @@ TEST_F(CallWarning, BundlePassesWithAPortForEachMedia) {
 TEST_F(CallWarning, BundleThatThereIsNotCannotBeMade) {
   Request asked = offer(audio(kA, 4000) + media("video", 4002));
   asked.edits.offer_bundle = true;
-  EXPECT_EQ(warning(asked), "bundle: the SDP has no a=group:BUNDLE, and goes without");
+  EXPECT_EQ(warning(asked), "bundle: the SDP has no a=group:BUNDLE and is sent without one");
   asked.edits.require_bundle = true;
   EXPECT_EQ(reason(asked),
             "bundle: the SDP has no a=group:BUNDLE, and this relay cannot merge several m= "

@@ -258,45 +258,49 @@ TEST(SdpParse, NamesTheLineAndTheRemedy) {
       {"", "line 1: the body is empty; write v=0 first"},
       {"\r\n\r\n", "line 1: the body is empty; write v=0 first"},
       {"o=- 1 1 IN IP4 192.0.2.1\nv=0\n",
-       "line 1: 'o=- 1 1 IN IP4 192.0.2.1' cannot be first; write v=0"},
-      {"v=1\n", "line 1: 'v=1' cannot be first; write v=0"},
+       "line 1: 'o=- 1 1 IN IP4 192.0.2.1' is the first line; write v=0 first"},
+      {"v=1\n", "line 1: 'v=1' is the first line; write v=0 first"},
       {"v=0\nv=0\n", "line 2: a second v=; remove one"},
       {"v=0\ns=-\ns=-\n", "line 3: a second s=; remove one"},
       {"v=0\nm=audio 0 RTP/AVP 0\nv=0\n", "line 3: v= after m=; move it before the first m="},
-      {"v=0\n\nm=audio 4 RTP/AVP 0\n", "line 2: empty; empty lines may stand at the end only"},
-      {"v=0\nhello\n", "line 2: 'hello' has not the form x=value, x a lower-case letter"},
+      {"v=0\n\nm=audio 4 RTP/AVP 0\n",
+       "line 2: an empty line; remove it, only the end may have empty lines"},
+      {"v=0\nhello\n", "line 2: 'hello' is not of the form x=value, x a lower-case letter"},
       {"v=0\nC=IN IP4 1.2.3.4\n",
-       "line 2: 'C=IN IP4 1.2.3.4' has not the form x=value, x a lower-case letter"},
+       "line 2: 'C=IN IP4 1.2.3.4' is not of the form x=value, x a lower-case letter"},
       {"v=0\nc =IN IP4 1.2.3.4\n",
-       "line 2: 'c =IN IP4 1.2.3.4' has not the form x=value, x a lower-case letter"},
-      {"v=0\na", "line 2: 'a' has not the form x=value, x a lower-case letter"},
-      {"v=0\r\ns=a\rc=IN IP4 1.2.3.4\r\n", "line 2: a CR inside; end lines with CRLF or LF"},
-      {"v=0\r\r\n", "line 1: a CR inside; end lines with CRLF or LF"},
-      {"v=0\r", "line 1: a CR inside; end lines with CRLF or LF"},
+       "line 2: 'c =IN IP4 1.2.3.4' is not of the form x=value, x a lower-case letter"},
+      {"v=0\na", "line 2: 'a' is not of the form x=value, x a lower-case letter"},
+      {"v=0\r\ns=a\rc=IN IP4 1.2.3.4\r\n",
+       "line 2: a CR within the line; end lines with CRLF or LF"},
+      {"v=0\r\r\n", "line 1: a CR within the line; end lines with CRLF or LF"},
+      {"v=0\r", "line 1: a CR within the line; end lines with CRLF or LF"},
       {with_head(nul), "line 7: a NUL byte; remove it"},
       {"v=0\no=- 1 1 IN IP4\n",
        "line 2: o= ends in '1 IN IP4'; write IN IP4 ADDRESS or IN IP6 ADDRESS"},
       {"v=0\no=\n", "line 2: o= ends in ''; write IN IP4 ADDRESS or IN IP6 ADDRESS"},
       {"v=0\nc=IN IP4\n",
-       "line 2: 'IN IP4' names no address; write IN IP4 ADDRESS or IN IP6 ADDRESS"},
+       "line 2: 'IN IP4' is not a connection address; write IN IP4 ADDRESS or IN IP6 ADDRESS"},
       {"v=0\nc=ATM NSAP 47.0091\n",
-       "line 2: 'ATM NSAP 47.0091' names no address; write IN IP4 ADDRESS or IN IP6 ADDRESS"},
+       "line 2: 'ATM NSAP 47.0091' is not a connection address; write IN IP4 ADDRESS or IN IP6 "
+       "ADDRESS"},
       {"v=0\nc=IN IP4 1.2.3.4 x\n",
-       "line 2: 'IN IP4 1.2.3.4 x' names no address; write IN IP4 ADDRESS or IN IP6 ADDRESS"},
+       "line 2: 'IN IP4 1.2.3.4 x' is not a connection address; write IN IP4 ADDRESS or IN IP6 "
+       "ADDRESS"},
       {"v=0\nc=IN IP4 media.example.com\n",
-       "line 2: 'media.example.com' is not an IP address; host names are not resolved, write one"},
+       "line 2: 'media.example.com' is not an IP address; write one, host names are not resolved"},
       {"v=0\nc=IN IP4 2001:db8::1\n",
        "line 2: '2001:db8::1' is not of the type IP4; write IP6 for IPv6"},
       {"v=0\nc=IN IP6 1.2.3.4\n", "line 2: '1.2.3.4' is not of the type IP6; write IP4 for IPv4"},
       {"v=0\nc=IN IP6 ::ffff:1.2.3.4\n",
        "line 2: '::ffff:1.2.3.4' is not of the type IP6; write IP4 for IPv4"},
       {"v=0\nc=IN IP4 224.2.1.1/127\n",
-       "line 2: '224.2.1.1/127' is multicast or broadcast; only a unicast address is relayed, "
-       "without TTL or count"},
+       "line 2: '224.2.1.1/127' is multicast or broadcast, or has a TTL or count; "
+       "write a unicast address"},
       {"v=0\nc=IN IP4 1.2.3.4\nc=IN IP4 1.2.3.4\n",
-       "line 3: a second c= for the same media; remove one"},
+       "line 3: a second c= in the same section; remove one"},
       {with_head("m=audio 4 RTP/AVP 0\nc=IN IP4 1.2.3.4\nc=IN IP4 1.2.3.5\n"),
-       "line 8: a second c= for the same media; remove one"},
+       "line 8: a second c= in the same section; remove one"},
       {with_head("m=audio\n"), "line 6: m='audio' is too short; write m=audio 4000 RTP/AVP 0"},
       {with_head("m=\n"), "line 6: m='' is too short; write m=audio 4000 RTP/AVP 0"},
       {with_head("m=audio x RTP/AVP 0\n"), "line 6: 'x' is not a port; write 0 to 65535"},
@@ -324,7 +328,7 @@ TEST(SdpParse, NamesTheLineAndTheRemedy) {
       {with_head("m=audio 4 RTP/AVP 0\na=rtcp:70000\n"),
        "line 7: a=rtcp:'70000' is not a port; write 0 to 65535"},
       {with_head("m=audio 4 RTP/AVP 0\na=rtcp:5 IN IP4 a.example\n"),
-       "line 7: 'a.example' is not an IP address; host names are not resolved, write one"},
+       "line 7: 'a.example' is not an IP address; write one, host names are not resolved"},
       {"v=0\nm=audio 0 RTP/AVP 0\nm=video 4 RTP/AVP 31\nm=audio 0 RTP/AVP 0\n",
        "line 3: m=video has no connection address; write c=IN IP4 ADDRESS below it"},
   };
@@ -342,21 +346,21 @@ TEST(SdpParse, LimitsAreExact) {
   const std::string audio = "m=audio 4 RTP/AVP 0\n";
   EXPECT_EQ(error_of(with_head(repeat(audio, kMaxSections))), "");
   EXPECT_EQ(error_of(with_head(repeat(audio, kMaxSections + 1))),
-            "line 70: too many m= lines; at most 64 are read");
+            "line 70: too many m= lines; at most 64 are accepted");
 
   EXPECT_EQ(error_of("v=0\n" + repeat("a=\n", kMaxLines - 1)), "");
   EXPECT_EQ(error_of("v=0\n" + repeat("a=\n", kMaxLines)),
-            "line 4097: too many lines; at most 4096 are read");
+            "line 4097: too many lines; at most 4096 are accepted");
 
   EXPECT_EQ(error_of("v=0\na=" + std::string(kMaxLine - 2, 'x')), "");
   EXPECT_EQ(error_of("v=0\na=" + std::string(kMaxLine - 1, 'x')),
-            "line 2: 8193 bytes; at most 8192 are read");
+            "line 2: 8193 bytes; at most 8192 are accepted");
 
   const std::string line = "a=" + std::string(4093, 'x') + "\n";  // 4096 bytes
   const std::string full = "v=0\n" + repeat(line, 15) + "a=" + std::string(4090, 'x');
   ASSERT_EQ(full.size(), kMaxBody);
   EXPECT_EQ(error_of(full), "");
-  EXPECT_EQ(error_of(full + "x"), "line 17: a body of more than 65536 bytes; shorten it");
+  EXPECT_EQ(error_of(full + "x"), "line 17: the body has more than 65536 bytes; shorten it");
 }
 
 }  // namespace
