@@ -9,31 +9,13 @@
 #include <gtest/gtest.h>
 
 #include "dataplane/device/eal.h"
+#include "tests/dataplane/device/config_fixture.h"
 
 namespace millrace {
 namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
-
-unsigned some_core() {
-  cpu_set_t cores;
-  CPU_ZERO(&cores);
-  sched_getaffinity(0, sizeof cores, &cores);
-  unsigned core = 0;
-  while (CPU_ISSET(core, &cores) == 0) ++core;
-  return core;
-}
-
-DataplaneConfig valid() {
-  DataplaneConfig config;
-  config.worker_cores = {some_core()};
-  config.main_core = some_core();
-  config.interfaces.push_back({.name = "core",
-                               .device = "net_null0",
-                               .addresses = {Prefix{IpAddress::v4(198, 18, 0, 1), 24}}});
-  return config;
-}
 
 std::string refusal(const DataplaneConfig& config) {
   std::string text;
@@ -49,7 +31,7 @@ std::string refused_device(const std::string& device) {
 
 TEST(Check, AcceptsAValidConfiguration) { EXPECT_EQ(refusal(valid()), "accepted"); }
 
-TEST(Check, NamesTheCoreThatDoesNotExist) {
+TEST(Check, NamesANonexistentCore) {
   DataplaneConfig config = valid();
   config.worker_cores = {some_core(), 4000};
   EXPECT_THAT(refusal(config),
@@ -59,7 +41,7 @@ TEST(Check, NamesTheCoreThatDoesNotExist) {
   EXPECT_THAT(refusal(config), HasSubstr("main_core: core 4000"));
 }
 
-// isolcpus, which carriers are told to use, takes the workers' cores out of every affinity.
+// isolcpus, which docs/operations.md recommends, removes the workers' cores from every affinity.
 TEST(Check, AcceptsACoreOutsideTheAffinity) {
   cpu_set_t before;
   CPU_ZERO(&before);
@@ -93,7 +75,7 @@ TEST(Check, RefusesANapLongerThanARing) {
   EXPECT_THAT(refusal(config), HasSubstr("idle_sleep_us: 1001 is too long; at most 1000"));
 }
 
-TEST(Check, ToldFiguresAreEnough) {
+TEST(Check, SuggestedValuesSuffice) {
   DataplaneConfig config = valid();
   config.mbufs = 100;
   EXPECT_THAT(refusal(config), AllOf(HasSubstr("mbufs: 100"), HasSubstr("at least 2560")));
@@ -108,14 +90,14 @@ TEST(Check, ToldFiguresAreEnough) {
   EXPECT_EQ(refusal(config), "accepted");
 }
 
-TEST(Check, RefusesHugePagesThatAreNotThere) {
+TEST(Check, RefusesMissingHugePages) {
   DataplaneConfig config = valid();
   config.hugepages = true;
   config.memory_mb = 1'000'000'000;
   EXPECT_THAT(refusal(config), AllOf(HasSubstr("nr_hugepages"), HasSubstr("hugepages = false")));
 }
 
-TEST(Check, RefusesMoreMemoryThanThereIs) {
+TEST(Check, RefusesMoreMemoryThanIsAvailable) {
   DataplaneConfig config = valid();
   config.memory_mb = 1'000'000'000;
   EXPECT_THAT(refusal(config),
@@ -146,14 +128,14 @@ TEST(Check, ReportsAllFaults) {
                     HasSubstr("eal: --help"), HasSubstr("net_foo0"), HasSubstr("gateway")));
 }
 
-TEST(Check, ADriverThatIsLoadedIsNotJudged) {
+TEST(Check, DeviceOfALoadedDriverIsAccepted) {
   DataplaneConfig config = valid();
   config.eal = {"-d", "librte_net_foo.so"};
   config.interfaces[0].device = "net_foo0";
   EXPECT_EQ(refusal(config), "accepted");
 }
 
-TEST(Check, KernelDriversThatDpdkCanUse) {
+TEST(Check, AcceptsTheKernelDriversOfDpdk) {
   for (const char* driver : {"vfio-pci", "uio_pci_generic", "igb_uio", "mlx5_core"}) {
     EXPECT_TRUE(serves_dpdk(driver)) << driver;
   }

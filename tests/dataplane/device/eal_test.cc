@@ -2,12 +2,13 @@
 #include "dataplane/device/eal.h"
 
 #include <gmock/gmock.h>
-#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
 
 #include <gtest/gtest.h>
+
+#include "tests/dataplane/device/config_fixture.h"
 
 namespace millrace {
 namespace {
@@ -17,25 +18,6 @@ using testing::Contains;
 using testing::IsSupersetOf;
 using testing::Not;
 
-unsigned some_core() {
-  cpu_set_t cores;
-  CPU_ZERO(&cores);
-  sched_getaffinity(0, sizeof cores, &cores);
-  unsigned core = 0;
-  while (CPU_ISSET(core, &cores) == 0) ++core;
-  return core;
-}
-
-DataplaneConfig valid() {
-  DataplaneConfig config;
-  config.worker_cores = {some_core()};
-  config.main_core = some_core();
-  config.interfaces.push_back({.name = "core",
-                               .device = "net_null0",
-                               .addresses = {Prefix{IpAddress::v4(198, 18, 0, 1), 24}}});
-  return config;
-}
-
 TEST(EalArguments, MapWorkersToLcoresFromOne) {
   DataplaneConfig config = valid();
   config.main_core = 3;
@@ -43,7 +25,7 @@ TEST(EalArguments, MapWorkersToLcoresFromOne) {
   EXPECT_THAT(eal_arguments(config), IsSupersetOf({"--lcores", "0@3,1@5,2@200"}));
 }
 
-TEST(EalArguments, ShareNothing) {
+TEST(EalArguments, DisableSharedState) {
   DataplaneConfig config = valid();
   EXPECT_THAT(eal_arguments(config), IsSupersetOf({"--no-huge", "--no-shconf", "--no-telemetry"}));
   EXPECT_THAT(eal_arguments(config), Not(Contains("--in-memory")));
@@ -65,7 +47,7 @@ TEST(EalArguments, AllowOnlyTheConfiguredPciDevices) {
   EXPECT_THAT(eal_arguments(config), Not(Contains("--no-pci")));
 }
 
-TEST(EalArguments, EndWithTheOperatorsOwn) {
+TEST(EalArguments, EndWithTheArgumentsOfTheOperator) {
   DataplaneConfig config = valid();
   config.eal = {"--iova-mode", "va"};
   const auto arguments = eal_arguments(config);

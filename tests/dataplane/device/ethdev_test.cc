@@ -37,7 +37,7 @@ class DeviceLockTest : public testing::Test {
   std::filesystem::path parent_;
 };
 
-TEST_F(DeviceLockTest, IsExclusiveUntilReleasedAndNobodyWaitsForIt) {
+TEST_F(DeviceLockTest, IsExclusiveUntilReleasedWithoutWaiting) {
   {
     const auto first = take("net_af_packet0,iface=x");
     ASSERT_TRUE(first) << first.error().message;
@@ -56,7 +56,7 @@ TEST_F(DeviceLockTest, IsExclusiveUntilReleasedAndNobodyWaitsForIt) {
 }
 
 // Any user could bind an abstract name, fill its backlog and so keep each start waiting.
-TEST_F(DeviceLockTest, TakesNoNoticeOfAbstractSockets) {
+TEST_F(DeviceLockTest, IgnoresAbstractSockets) {
   const FileDescriptor squatter(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -68,7 +68,7 @@ TEST_F(DeviceLockTest, TakesNoNoticeOfAbstractSockets) {
   EXPECT_TRUE(take("net_af_packet0,iface=x"));
 }
 
-TEST_F(DeviceLockTest, IsOfThePciFunctionHoweverItIsWritten) {
+TEST_F(DeviceLockTest, IsPerPciFunctionInAnyNotation) {
   const auto first = take("0000:ff:1f.7");
   ASSERT_TRUE(first) << first.error().message;
   EXPECT_FALSE(take("0000:ff:1f.7,some=argument"));
@@ -76,14 +76,14 @@ TEST_F(DeviceLockTest, IsOfThePciFunctionHoweverItIsWritten) {
   EXPECT_TRUE(take("0000:ff:1f.6"));
 }
 
-TEST_F(DeviceLockTest, NeedsNoneWhereNothingIsShared) {
+TEST_F(DeviceLockTest, UnsharedDevicesNeedNone) {
   const auto first = take("net_ring0");
   const auto second = take("net_ring0");
   EXPECT_TRUE(first && second);
   EXPECT_FALSE(std::filesystem::exists(directory()));
 }
 
-TEST_F(DeviceLockTest, OfAllOrNone) {
+TEST_F(DeviceLockTest, LocksAllDevicesOrNone) {
   const std::vector<std::string> devices{"net_af_packet0,iface=x", "net_af_packet1,iface=y"};
   {
     const auto other = take(devices[1]);
@@ -99,7 +99,7 @@ TEST_F(DeviceLockTest, OfAllOrNone) {
   for (const std::string& device : devices) EXPECT_FALSE(take(device));
 }
 
-TEST_F(DeviceLockTest, NamesTheDirectoryThatIsMissing) {
+TEST_F(DeviceLockTest, NamesTheMissingDirectory) {
   const auto refused = DeviceLock::take("net_af_packet0,iface=x", directory() + "/deeper");
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error().message,
@@ -107,7 +107,7 @@ TEST_F(DeviceLockTest, NamesTheDirectoryThatIsMissing) {
                     HasSubstr("No such file or directory")));
 }
 
-TEST(WithQueues, AsksForWhatTheWorkersNeed) {
+TEST(WithQueues, RequestsTheQueuesOfTheWorkers) {
   EXPECT_EQ(with_queues("net_af_packet0,iface=x", 1), "net_af_packet0,iface=x,framecnt=4096");
   EXPECT_EQ(with_queues("net_af_packet0,iface=x", 2),
             "net_af_packet0,iface=x,framecnt=4096,qpairs=2");
@@ -116,7 +116,7 @@ TEST(WithQueues, AsksForWhatTheWorkersNeed) {
   EXPECT_EQ(with_queues("net_tap0,iface=x", 2), "net_tap0,iface=x");
 }
 
-TEST(WithQueues, LeavesTheOperatorsChoice) {
+TEST(WithQueues, KeepsTheQueuesOfTheOperator) {
   EXPECT_EQ(with_queues("net_af_packet0,iface=x,framecnt=64,qpairs=4", 2),
             "net_af_packet0,iface=x,framecnt=64,qpairs=4");
   EXPECT_EQ(with_queues("net_af_xdp0,iface=x,busy_budget=64", 1),
