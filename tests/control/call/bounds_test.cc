@@ -79,9 +79,9 @@ constexpr std::array kBounds = std::to_array<Bound>({
     // Packet path
     {"hints of a port", "kMaxHints", "Latch, OnlyTheFirstHintsCount"},
     {"next hops", "Neighbors::capacity", "Neighbors, TheTableIsBounded"},
-    {"ICE checks that wait, of a port", "EarlyStun", "EarlyStun, IsBoundedForASlot"},
-    {"ICE checks that wait, of a worker", "EarlyStun", "EarlyStun, IsBoundedForAWorker"},
-    {"parties waiting for packets of ours", "NatPunch", "NatPunch, AFloodOfOffers"},
+    {"ICE checks that wait, of a port", "EarlyStun", "EarlyStun, IsBoundedPerSlot"},
+    {"ICE checks that wait, of a worker", "EarlyStun", "EarlyStun, IsBoundedPerWorker"},
+    {"parties waiting for packets of ours", "NatPunch", "NatPunch, FloodOfOffersIsBounded"},
     {"ICMP replies", "a rate", "HostIcmp, RepliesAreLimitedToARate"},
 });
 

@@ -32,7 +32,7 @@ bool is_whole(const Orders& o) {
          o.clock_rate == e.clock_rate;
 }
 
-TEST(AddressWords, HoldAnAddressOfEitherFamily) {
+TEST(AddressWords, RoundTripBothFamilies) {
   AddressWords words{};
   EXPECT_EQ(load_address(words), IpAddress());
   for (const char* text : {"192.0.2.1", "2001:db8::1:2", "::"}) {
@@ -44,7 +44,7 @@ TEST(AddressWords, HoldAnAddressOfEitherFamily) {
   }
 }
 
-TEST(Orders, ComeBackAsWritten) {
+TEST(Orders, RoundTrip) {
   OrdersLine line;
   for (const std::uint32_t n : {1U, 0x1234U, 0xffff'fff0U}) {
     OrdersLock::lock(line).commit(orders_of(n));
@@ -55,7 +55,7 @@ TEST(Orders, ComeBackAsWritten) {
   }
 }
 
-TEST(Orders, Ipv6FitsTheSameWords) {
+TEST(Orders, RoundTripIpv6) {
   OrdersLine line;
   Orders orders;
   orders.source = {IpAddress::parse("2001:db8::1").value(), UdpPort(5000)};
@@ -76,7 +76,7 @@ TEST(Orders, OneWriterAtATime) {
   EXPECT_TRUE(OrdersLock::try_lock(line));
 }
 
-TEST(Orders, ReadersSeeTheOldOnesUntilTheCommit) {
+TEST(Orders, ReadersGetTheOldValuesUntilTheCommit) {
   OrdersLine line;
   OrdersLock::lock(line).commit(orders_of(1));
   OrdersLock lock = OrdersLock::lock(line);
@@ -86,7 +86,7 @@ TEST(Orders, ReadersSeeTheOldOnesUntilTheCommit) {
   EXPECT_EQ(read_orders(line)->flags, 2U);
 }
 
-TEST(Orders, ReaderGivesUpRatherThanWaitForEver) {
+TEST(Orders, ReaderGivesUpAfterABoundedWait) {
   OrdersLine line;
   line.head |= OrdersLine::kStoring;
   EXPECT_FALSE(read_orders(line));
@@ -110,7 +110,7 @@ TEST(Orders, SequenceCountWrapsWithoutTouchingTheFlags) {
   EXPECT_EQ(line.head & 0xffff'ffff, 0U);
 }
 
-TEST(Orders, ReadersNeverSeeAMixture) {
+TEST(Orders, ReadersNeverGetAMixture) {
   constexpr std::uint32_t kWrites = 20'000;
   constexpr std::uint32_t kReads = 1'000;
   OrdersLine line;

@@ -10,7 +10,7 @@
 namespace millrace::test {
 namespace {
 
-TEST_F(Latch, ABusySlotIsNamed) {
+TEST_F(Latch, BusySlotHasItsDropReason) {
   publish();
   ASSERT_TRUE(lab.from_b(rtp({})));
   Slot& slot = lab.flows.slot(SlotIndex(kPortA));
@@ -26,7 +26,7 @@ TEST_F(Latch, ABusySlotIsNamed) {
   EXPECT_TRUE(lab.from_b(rtp({.sequence = 3}), after_ms(200), at_port(kPartyB, 5001)));
 }
 
-// Signalling and two workers on one path at once; what is read is always one of the true states.
+// Signalling and two workers on one path at once: every read returns one of the valid states.
 TEST_F(Latch, SignallingAndWorkersAtOnce) {
   publish();
   std::atomic<bool> stop{false};

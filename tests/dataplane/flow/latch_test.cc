@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Who is heard: the admission rules, seen from the outside, packet by packet.
+// Latching: which sources the relay accepts, packet by packet.
 
 #include <random>
 
@@ -39,7 +39,7 @@ TEST_F(Latch, WorksOverIpv6AndAcross) {
   }
 }
 
-TEST_F(Latch, ThePolicyOfTheInterfaceWinsOverHintAndOpenness) {
+TEST_F(Latch, InterfacePolicyOverridesHintsAndOpenLatching) {
   path.b.remote = kPartyB;
   PacketLab denying({1500, 1500},
                     {.allow = {}, .deny = {Prefix::parse("203.0.113.16/28").value()}});
@@ -62,7 +62,7 @@ TEST_F(Latch, ThePolicyOfTheInterfaceWinsOverHintAndOpenness) {
   EXPECT_TRUE(listing.from_b(rtp({})));
 }
 
-TEST_F(Latch, BroadcastAddressesOfTheNetworkAreNobody) {
+TEST_F(Latch, BroadcastAddressesOfTheNetworkAreRefused) {
   path.a.hints = {IpAddress::v4(198, 18, 0, 255), IpAddress::v4(198, 18, 0, 0)};
   path.a.remote = Endpoint{IpAddress::v4(198, 18, 0, 255), UdpPort(4000)};
   publish();
@@ -71,7 +71,7 @@ TEST_F(Latch, BroadcastAddressesOfTheNetworkAreNobody) {
   EXPECT_EQ(lab.dropped(DropReason::source_invalid), 1U);
 }
 
-TEST_F(Latch, OthersAreNeitherForwardedNorSentTo) {
+TEST_F(Latch, StrangersAreNeitherForwardedNorSentTo) {
   publish();
   for (int i = 0; i < 3; ++i) {
     EXPECT_FALSE(lab.from_b(rtp({}), kStart, kAttacker));
@@ -88,7 +88,7 @@ TEST_F(Latch, OthersAreNeitherForwardedNorSentTo) {
   EXPECT_EQ(a().destination, kPartyB);
 }
 
-TEST_F(Latch, WithoutHintsNobodyIsHeard) {
+TEST_F(Latch, NoHintsLatchNothing) {
   path.b.hints.clear();
   publish();
   EXPECT_FALSE(lab.from_b(rtp({})));
@@ -105,7 +105,7 @@ TEST_F(Latch, OnlyTheFirstHintsCount) {
   EXPECT_TRUE(lab.from_b(rtp({}), kStart, {path.b.hints[kMaxHints - 1], UdpPort(5000)}));
 }
 
-TEST_F(Latch, WhatIsNoMediaDoesNotLatch) {
+TEST_F(Latch, NonMediaDoesNotLatch) {
   path.b.payload_types.set(0).set(101);
   publish();
   Bytes version1 = rtp({});
@@ -132,7 +132,7 @@ TEST_F(Latch, PayloadTypesAreOnlyForLatching) {
   EXPECT_TRUE(lab.from_b(rtp({.sequence = 2, .payload_type = 13})));
 }
 
-TEST_F(Latch, EveryPayloadTypeIsKnownByItsNumber) {
+TEST_F(Latch, PayloadTypesLatchByNumber) {
   for (std::uint8_t type = 0; type < 128; ++type) {
     path.b.payload_types.reset();
     path.b.payload_types.set(type);
@@ -163,7 +163,7 @@ TEST_F(Latch, DtlsLatchesOnAnEncryptedPath) {
 }
 
 // A NAT gives the phone a new port: same stream, going on, after the old source fell silent.
-TEST_F(Latch, RebindingIsFollowed) {
+TEST_F(Latch, RebindingRelatches) {
   publish();
   ASSERT_TRUE(lab.from_b(rtp({.sequence = 65'530})));
   const Endpoint rebound = at_port(kPartyB, 50000);
@@ -191,7 +191,7 @@ TEST_F(Latch, RebindingNeedsHintSsrcAndSequence) {
 }
 
 // Spoofing the victim's address without seeing its stream.
-TEST_F(Latch, BlindAttackDoesNotGetThrough) {
+TEST_F(Latch, BlindAttackIsDropped) {
   publish();
   ASSERT_TRUE(lab.from_b(rtp({})));
   std::mt19937 random{4};
@@ -206,7 +206,7 @@ TEST_F(Latch, BlindAttackDoesNotGetThrough) {
   EXPECT_EQ(b().packets, 1U);
 }
 
-TEST_F(Latch, AnUnchangedReInviteReopensNothing) {
+TEST_F(Latch, UnchangedReInviteReopensNothing) {
   publish();
   ASSERT_TRUE(lab.from_b(rtp({})));
   const FlowReport before = b();
@@ -222,7 +222,7 @@ TEST_F(Latch, AnUnchangedReInviteReopensNothing) {
   EXPECT_EQ(a().destination, kPartyB);
 }
 
-TEST_F(Latch, ReopenedSideIsHeardUntilAnotherHintTakesOver) {
+TEST_F(Latch, ReopenedSideForwardsUntilAnotherHintLatches) {
   publish();
   ASSERT_TRUE(lab.from_b(rtp({})));
   const Endpoint moved{IpAddress::v4(203, 0, 113, 77), UdpPort(7000)};
@@ -238,7 +238,7 @@ TEST_F(Latch, ReopenedSideIsHeardUntilAnotherHintTakesOver) {
   EXPECT_FALSE(lab.from_b(rtp({.sequence = 3}))) << "no way back";
 }
 
-TEST_F(Latch, ReopenedSideWithANewRemoteIsSentThere) {
+TEST_F(Latch, ReopenedSideSendsToTheNewRemote) {
   publish();
   ASSERT_TRUE(lab.from_b(rtp({})));
   const Endpoint moved{IpAddress::v4(203, 0, 113, 77), UdpPort(7000)};
@@ -252,7 +252,7 @@ TEST_F(Latch, ReopenedSideWithANewRemoteIsSentThere) {
   EXPECT_EQ(a().destination, moved);
 }
 
-TEST_F(Latch, OffHearsTheSdpEndpointOnly) {
+TEST_F(Latch, LatchingOffAcceptsTheSdpEndpointOnly) {
   path.b.latching = Latching::off;
   path.b.remote = kPartyB;
   publish();
@@ -283,7 +283,7 @@ TEST_F(Latch, OpenNeedsTwoPacketsInARow) {
   EXPECT_FALSE(lab.from_b(rtp({.sequence = 31}), kStart, kAttacker)) << "latched is latched";
 }
 
-TEST_F(Latch, OpaquePathsLatchOnAnyDatagramButAnEmptyOne) {
+TEST_F(Latch, OpaquePathsLatchOnAnyNonEmptyDatagram) {
   path.payload = Payload::opaque;
   publish();
   EXPECT_FALSE(lab.from_b({}));
@@ -307,7 +307,7 @@ TEST_F(Latch, RtcpPathsLatchOnRtcpAndFollowItsSender) {
   EXPECT_FALSE(b().ssrc) << "no RTP statistics";
 }
 
-TEST_F(Latch, ImpossibleSourcesAreNamed) {
+TEST_F(Latch, ImpossibleSourcesHaveTheirDropReason) {
   path.b.latching = Latching::open;
   publish();
   for (const Endpoint& source : {Endpoint{IpAddress::v4(0, 0, 0, 0), UdpPort(5)},
@@ -322,7 +322,7 @@ TEST_F(Latch, ImpossibleSourcesAreNamed) {
   EXPECT_EQ(lab.dropped(DropReason::source_invalid), 16U);
 }
 
-TEST_F(Latch, AddressesThatMustNotBeSentToAreNoDestination) {
+TEST_F(Latch, UnsendableAddressesAreNoDestination) {
   for (const Endpoint& to : {kLocalA, kLocalB, Endpoint{IpAddress::v4(127, 0, 0, 1), UdpPort(9)},
                              Endpoint{IpAddress::v4(224, 0, 0, 1), UdpPort(9)},
                              Endpoint{IpAddress::parse("2001:db8::1").value(), UdpPort(9)},
@@ -334,7 +334,7 @@ TEST_F(Latch, AddressesThatMustNotBeSentToAreNoDestination) {
   }
 }
 
-TEST_F(Latch, HoldSendsNothingAndResumeGoesOn) {
+TEST_F(Latch, HoldStopsSendingAndResumeRestoresIt) {
   publish();
   ASSERT_TRUE(lab.from_b(rtp({})));
   path.b.deliver = false;
@@ -354,7 +354,7 @@ TEST_F(Latch, HoldSendsNothingAndResumeGoesOn) {
   EXPECT_EQ(a().forwarded, 1U);
 }
 
-TEST_F(Latch, WithdrawnPortsForgetEverything) {
+TEST_F(Latch, WithdrawnPortsAreEmpty) {
   publish();
   ASSERT_TRUE(lab.from_b(rtp({})));
   lab.flows.withdraw(kPortB);
@@ -368,7 +368,7 @@ TEST_F(Latch, WithdrawnPortsForgetEverything) {
 }
 
 // Forked answers: the last one wins, and the first callee no longer reaches the caller.
-TEST_F(Latch, ANewPartnerReplacesTheOldOne) {
+TEST_F(Latch, NewPartnerReplacesTheOldOne) {
   publish();
   ASSERT_TRUE(lab.from_b(rtp({})));
   ASSERT_TRUE(lab.from_a(rtp({})));

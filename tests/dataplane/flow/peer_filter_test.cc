@@ -22,7 +22,7 @@ std::optional<DropReason> verdict(Link& own, const char* address) {
   return PeerFilter(own, links).refuses(ip(address));
 }
 
-TEST(PeerFilter, EveryoneButUnusableAddressesWithoutPolicy) {
+TEST(PeerFilter, AllowsAllUsableAddressesWithoutPolicy) {
   Link own = link({prefix("198.18.0.1/24"), prefix("2001:db8:a::1/64")});
   for (const char* good : {"198.18.0.2", "192.0.2.1", "10.0.0.1", "2001:db8:a::2", "2400::1"}) {
     EXPECT_FALSE(verdict(own, good)) << good;
@@ -34,7 +34,7 @@ TEST(PeerFilter, EveryoneButUnusableAddressesWithoutPolicy) {
   }
 }
 
-TEST(PeerFilter, DenyWinsOverAllow) {
+TEST(PeerFilter, DenyOverridesAllow) {
   Link own =
       link({prefix("203.0.113.1/24")},
            {.allow = {prefix("192.0.2.0/24"), prefix("198.51.100.7/32"), prefix("2400::/12")},
@@ -46,14 +46,14 @@ TEST(PeerFilter, DenyWinsOverAllow) {
   EXPECT_EQ(verdict(own, "2410::1"), DropReason::peer_denied);
 }
 
-TEST(PeerFilter, AddressesOfOtherInterfacesAreNobodysPeer) {
+TEST(PeerFilter, RefusesAddressesOfOtherInterfaces) {
   Link own = link({prefix("198.18.0.1/24")}), other = link({prefix("203.0.113.1/24")});
   Link* const links[] = {&own, &other};
   EXPECT_EQ(PeerFilter(own, links).refuses(ip("203.0.113.1")), DropReason::source_invalid);
   EXPECT_FALSE(PeerFilter(own, links).refuses(ip("203.0.113.0"))) << "of another network";
 }
 
-// What it means, entry by entry.
+// Reference implementation: scans the entries one by one.
 std::optional<DropReason> spelled_out(const Link& link, const IpAddress& address) {
   const std::optional<IpAddress> inside = address.v4_inside();
   const auto bars = [&](const IpAddress& which) {
@@ -69,7 +69,7 @@ std::optional<DropReason> spelled_out(const Link& link, const IpAddress& address
   return std::nullopt;
 }
 
-TEST(PeerFilter, AgreesWithItsEntriesOneByOne) {
+TEST(PeerFilter, AgreesWithALinearScan) {
   std::mt19937 random(12);
   const auto below = [&](unsigned count) { return static_cast<std::uint8_t>(random() % count); };
   // Few values a byte, so that prefixes nest and addresses hit them.

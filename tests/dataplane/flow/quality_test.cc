@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// RTCP that passes through the relay, and what it tells of loss, jitter and the round trip.
+// Loss, jitter and round-trip time, measured from the RTCP that the relay forwards.
 
 #include "dataplane/flow/quality.h"
 
@@ -78,13 +78,13 @@ struct QualityTest : testing::Test {
   }
 };
 
-TEST_F(QualityTest, NothingIsKnownWithoutReports) {
+TEST_F(QualityTest, IsUnknownWithoutReports) {
   EXPECT_FALSE(of_b());
   ASSERT_TRUE(lab.from_b(sender_report(kSsrcB, 1)));
   EXPECT_FALSE(of_b()) << "a sender report without blocks tells nothing of what it gets";
 }
 
-TEST_F(QualityTest, LossAndJitterOfTheStreamThatIsSent) {
+TEST_F(QualityTest, ReportsLossAndJitterOfTheSentStream) {
   const Bytes report = receiver_report(
       kSsrcB, {{.about = 1, .fraction_lost = 255}, {.fraction_lost = 64, .jitter = 80}});
   ASSERT_TRUE(lab.from_b(report));
@@ -130,14 +130,14 @@ TEST_F(QualityTest, OnlyCompleteSamplesCountInMosAndRoundTrip) {
   EXPECT_EQ(of_b->lowest.age, 2s);
 }
 
-TEST_F(QualityTest, ClocksThatDifferMakeNoTripUnknown) {
+TEST_F(QualityTest, RoundTripWorksWithUnsynchronisedClocks) {
   ASSERT_TRUE(lab.from_a(sender_report(kSsrcA, 5)));
   ASSERT_TRUE(
       lab.from_b(receiver_report(kSsrcB, {{.lsr = 5, .dlsr = 5 * 0x10000}}), after_ms(4'999)));
   EXPECT_EQ(of_b()->average.leg, 1us);
 }
 
-TEST_F(QualityTest, AnswersToWhatDidNotPassGiveNoRoundTrip) {
+TEST_F(QualityTest, AnswerToAReportThatDidNotPassGivesNoRoundTrip) {
   ASSERT_TRUE(lab.from_a(sender_report(kSsrcA, 5)));
   for (const Block& block : {Block{.lsr = 0}, Block{.lsr = 6}, Block{.lsr = 5, .dlsr = 0x20000}}) {
     ASSERT_TRUE(lab.from_b(receiver_report(kSsrcB, {block}), after_ms(1'000)));
@@ -147,7 +147,7 @@ TEST_F(QualityTest, AnswersToWhatDidNotPassGiveNoRoundTrip) {
   EXPECT_EQ(of_b()->average.leg, 0us);
 }
 
-TEST_F(QualityTest, AverageLowestAndHighest) {
+TEST_F(QualityTest, ReportsAverageLowestAndHighest) {
   learn_legs();
   for (const std::uint8_t lost : {std::uint8_t{26}, std::uint8_t{0}, std::uint8_t{52}}) {
     ASSERT_TRUE(lab.from_b(receiver_report(kSsrcB, {{.fraction_lost = lost, .lsr = kLsr}})));
@@ -164,7 +164,7 @@ TEST_F(QualityTest, AverageLowestAndHighest) {
   EXPECT_LT(quality->average.mos_tenths, quality->highest.mos_tenths);
 }
 
-TEST_F(QualityTest, NewSsrcStartsAfreshAndOthersAreIgnored) {
+TEST_F(QualityTest, NewSsrcRestartsAndOthersAreIgnored) {
   ASSERT_TRUE(lab.from_b(receiver_report(kSsrcB, {{.fraction_lost = 255}})));
   ASSERT_TRUE(lab.from_a(rtp({.ssrc = 99})));
   ASSERT_TRUE(lab.from_b(receiver_report(kSsrcB, {{.fraction_lost = 255}})));
@@ -175,7 +175,7 @@ TEST_F(QualityTest, NewSsrcStartsAfreshAndOthersAreIgnored) {
   EXPECT_EQ(of_b()->average.loss_percent, 0U);
 }
 
-TEST_F(QualityTest, EncryptedReportsAreNotRead) {
+TEST_F(QualityTest, EncryptedReportsAreNotParsed) {
   path.encrypted = true;
   lab.flows.publish(path, kStart);
   ASSERT_TRUE(lab.from_b(receiver_report(kSsrcB, {{}})));
@@ -198,7 +198,7 @@ struct QualityOfPair : QualityTest {
     lab.flows.publish(path, kStart);
     lab.flows.publish(rtcp, kStart);
   }
-  // As the control side does for who multiplexes: the ports of RTCP have no flow.
+  // As the control side does when both parties multiplex: the RTCP ports have no flow.
   void join() {
     path.a.rtcp_mux = path.b.rtcp_mux = true;
     lab.flows.publish(path, kStart);
@@ -245,21 +245,21 @@ TEST_F(QualityOfPair, CanBeReadWhileOneOfThePortsHasAFlow) {
   EXPECT_FALSE(of_b());
 }
 
-TEST_F(QualityOfPair, AnotherCallOnThePortsKnowsNothingOfIt) {
+TEST_F(QualityOfPair, AnotherCallOnThePortsStartsEmpty) {
   ASSERT_TRUE(lab.from_b(receiver_report(kSsrcB, {{}})));
   lab.flows.withdraw(kPortB);
   EXPECT_FALSE(of_b());
   lab.flows.publish(path, kStart);
   EXPECT_FALSE(of_b());
-  // A report that a worker was at when the ports were given back.
+  // A report that a worker was processing when the ports were returned.
   lab.flows.withdraw(kPortB);
   lab.flows.quality(SlotIndex(kPortB)).subject = 1ULL << 32;
   lab.flows.publish(path, kStart);
   EXPECT_FALSE(of_b());
 }
 
-// Every count against every length: what is read stays within the packet, on an exact-size heap.
-TEST(NoteReports, CountsThatPromiseMoreThanThereIs) {
+// Every count against every length: the parser stays within a buffer of exact size.
+TEST(NoteReports, BlockCountsBeyondTheReportAreBounded) {
   Quality own;
   const Quality peer;
   for (const int type : {200, 201, 202}) {

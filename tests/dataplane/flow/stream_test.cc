@@ -64,7 +64,7 @@ TEST(Stream, LossAndDuplicates) {
 }
 
 // A.1's limits: ahead by less than 3000 is loss; behind by less than 100 is late; else a jump.
-TEST(Stream, LimitsOfA1) {
+TEST(Stream, LimitsMatchRfc3550A1) {
   for (const auto& [step, counted] :
        {std::pair{2999, true}, {3000, false}, {-99, true}, {-100, false}, {30'000, false}}) {
     Stream s;
@@ -75,7 +75,7 @@ TEST(Stream, LimitsOfA1) {
   }
 }
 
-TEST(Stream, TwoInARowAfterAJumpAreARestart) {
+TEST(Stream, TwoConsecutivePacketsAfterAJumpRestart) {
   Stream s;
   s.take(100);
   s.take(101);
@@ -91,7 +91,7 @@ TEST(Stream, TwoInARowAfterAJumpAreARestart) {
   EXPECT_EQ(s.lost(), 0);
 }
 
-TEST(Stream, SequenceNumber65535AfterAStartIsNotABadOne) {
+TEST(Stream, SequenceNumber65535AfterAStartIsValid) {
   Stream s;
   s.take(0);
   s.take(65'535);  // one late, from before the first
@@ -99,7 +99,7 @@ TEST(Stream, SequenceNumber65535AfterAStartIsNotABadOne) {
   EXPECT_EQ(s.highest(), 0U);
 }
 
-TEST(Stream, NewSsrcStartsAfreshAndKeepsTheLossSoFar) {
+TEST(Stream, NewSsrcRestartsAndKeepsTheLoss) {
   Stream s;
   s.take(1, 0, 0, 7);
   s.take(4, 0, 5000, 7);
@@ -111,7 +111,7 @@ TEST(Stream, NewSsrcStartsAfreshAndKeepsTheLossSoFar) {
   EXPECT_EQ(s.lost(), 2);
 }
 
-TEST(Stream, SsrcZeroIsAnSsrc) {
+TEST(Stream, SsrcZeroIsValid) {
   Stream s;
   s.take(5, 0, 0, 0);
   s.take(6, 0, 0, 0);
@@ -120,7 +120,7 @@ TEST(Stream, SsrcZeroIsAnSsrc) {
 }
 
 // A.8 as the RFC has it, on exact arrival times.
-TEST(Stream, JitterIsThatOfA8) {
+TEST(Stream, JitterMatchesRfc3550A8) {
   std::mt19937 random{3};
   for (const std::uint32_t clock : {8000U, 16'000U, 48'000U, 90'000U}) {
     Stream s;
@@ -146,7 +146,7 @@ TEST(Stream, JitterIsThatOfA8) {
   }
 }
 
-TEST(Stream, SteadyPacketsHaveNoJitterToSpeakOf) {
+TEST(Stream, SteadyPacketsHaveNoJitter) {
   Stream s;
   for (std::uint32_t i = 0; i < 5000; ++i) {
     s.take(static_cast<std::uint16_t>(i), i * 160, kHz * 9 + i * (kHz / 50));

@@ -76,8 +76,8 @@ TEST(EarlyStun, CrossesFamilies) {
   }
 }
 
-// B's SDP names no address that can be reached: where it is, its own first packet tells.
-TEST(EarlyStun, WaitsForTheOtherSideToLatch) {
+// B's SDP has no sendable address: B's first packet latches it.
+TEST(EarlyStun, WaitsUntilTheOtherSideLatches) {
   PacketLab lab;
   Path path = path_ab();
   path.b.remote.reset();
@@ -117,7 +117,7 @@ TEST(EarlyStun, KeepsTheOrder) {
   EXPECT_EQ(number_of(sent[2]), 5);
 }
 
-TEST(EarlyStun, IsBoundedForASlot) {
+TEST(EarlyStun, IsBoundedPerSlot) {
   PacketLab lab;
   lab.flows.publish(offered(), kStart);
   for (std::uint8_t i = 0; i < 10; ++i) EXPECT_FALSE(lab.from_a(check(i)));
@@ -127,7 +127,7 @@ TEST(EarlyStun, IsBoundedForASlot) {
   EXPECT_EQ(lab.send_kept(kSoon).size(), EarlyStun::kPerSlot);
 }
 
-TEST(EarlyStun, IsBoundedForAWorker) {
+TEST(EarlyStun, IsBoundedPerWorker) {
   PacketLab lab;
   constexpr std::size_t kFlows = 2 * EarlyStun::kCapacity / EarlyStun::kPerSlot;
   const auto path_of = [](std::size_t i, Path path) {
@@ -152,7 +152,7 @@ TEST(EarlyStun, IsBoundedForAWorker) {
   EXPECT_EQ(lab.stats.relayed.value(), EarlyStun::kCapacity);
 }
 
-TEST(EarlyStun, LeavesForTheReasonThatItWaitedFor) {
+TEST(EarlyStun, DropsUnderTheReasonThatItWaitedFor) {
   PacketLab lab;
   lab.flows.publish(offered(), kStart);
   EXPECT_FALSE(lab.from_a(check(1)));
@@ -174,7 +174,7 @@ TEST(EarlyStun, LeavesForTheReasonThatItWaitedFor) {
   EXPECT_EQ(lab.dropped(), 2U);
 }
 
-TEST(EarlyStun, IsLookedAtOnceAMillisecond) {
+TEST(EarlyStun, IsRetriedOncePerMillisecond) {
   PacketLab lab;
   lab.flows.publish(offered(), kStart);
   EXPECT_FALSE(lab.from_a(check(1)));
@@ -184,7 +184,7 @@ TEST(EarlyStun, IsLookedAtOnceAMillisecond) {
   EXPECT_EQ(lab.send_kept(after_ms(1)).size(), 1U);
 }
 
-TEST(EarlyStun, GoesWithItsPort) {
+TEST(EarlyStun, IsDroppedWhenItsPortIsWithdrawn) {
   PacketLab lab;
   lab.flows.publish(offered(), kStart);
   EXPECT_FALSE(lab.from_a(check(1)));
@@ -196,7 +196,7 @@ TEST(EarlyStun, GoesWithItsPort) {
   EXPECT_EQ(lab.dropped(), 2U);
 }
 
-TEST(EarlyStun, IsNotForWhoeverGetsThePortNext) {
+TEST(EarlyStun, IsNotSentToTheNextCallOnThePort) {
   PacketLab lab;
   lab.flows.publish(offered(), kStart);
   EXPECT_FALSE(lab.from_a(check(1)));
@@ -210,7 +210,7 @@ TEST(EarlyStun, IsNotForWhoeverGetsThePortNext) {
   EXPECT_EQ(buffers_used(), 0U);
 }
 
-TEST(EarlyStun, IsNotSentToWhoIsOnHold) {
+TEST(EarlyStun, IsNotSentToAPartyOnHold) {
   PacketLab lab;
   lab.flows.publish(offered(), kStart);
   EXPECT_FALSE(lab.from_a(check(1)));
@@ -223,17 +223,17 @@ TEST(EarlyStun, IsNotSentToWhoIsOnHold) {
   EXPECT_EQ(buffers_used(), 0U);
 }
 
-TEST(EarlyStun, OfStrangersIsNotKept) {
+TEST(EarlyStun, FromStrangersIsNotKept) {
   PacketLab lab;
   lab.flows.publish(offered(), kStart);
   EXPECT_FALSE(lab.from_a(check(1), kStart, {IpAddress::v4(198, 18, 0, 66), UdpPort(4000)}));
-  EXPECT_FALSE(lab.from_b(check(1)));  // not known yet: no better than a stranger
+  EXPECT_FALSE(lab.from_b(check(1)));  // no path yet: dropped like a stranger's
   EXPECT_EQ(lab.dropped(DropReason::wrong_source), 2U);
   EXPECT_FALSE(lab.relay.keeps());
   EXPECT_EQ(buffers_used(), 0U);
 }
 
-TEST(EarlyStun, NothingElseIsKept) {
+TEST(EarlyStun, OtherPacketsAreNotKept) {
   PacketLab lab;
   lab.flows.publish(offered(), kStart);
   EXPECT_FALSE(lab.from_a(rtp({})));
@@ -242,7 +242,7 @@ TEST(EarlyStun, NothingElseIsKept) {
   EXPECT_FALSE(lab.relay.keeps());
 }
 
-TEST(EarlyStun, IsFreedAtTheEnd) {
+TEST(EarlyStun, IsFreedByTheDestructor) {
   PacketLab lab;
   lab.flows.publish(offered(), kStart);
   std::array<Link*, 2> links{&lab.link(0), &lab.link(1)};

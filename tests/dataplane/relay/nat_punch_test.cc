@@ -14,12 +14,12 @@ namespace {
 constexpr LocalPort kRtcpA{MediaAddressId{0}, UdpPort(30001)};
 constexpr LocalPort kRtcpB{MediaAddressId{2}, UdpPort(30003)};
 
-// The worker that does the housekeeping, on the bench.
+// The part of the housekeeping worker that sends NAT punches.
 class Bench {
  public:
   Bench() : links_{&lab.link(0), &lab.link(1)}, nat_punch_(lab.flows, links_, Buffers::pool()) {}
 
-  // As the data plane's own.
+  // Publishes as the data plane does.
   void publish(const Path& path, Tsc now = kStart) {
     lab.flows.publish(path, now);
     for (const Side* side : {&path.a, &path.b}) {
@@ -33,7 +33,7 @@ class Bench {
     nat_punch_.send_due(now, tx_, lab.stats);
     return drain(tx_);
   }
-  // What is sent at each millisecond of `first` to `last`, as the worker's loop asks for it.
+  // Packets sent from `first` to `last`, polled once per millisecond as by the worker's loop.
   std::multimap<std::uint64_t, Sent> run(std::uint64_t first, std::uint64_t last) {
     std::multimap<std::uint64_t, Sent> all;
     for (std::uint64_t ms = first; ms <= last; ++ms) {
@@ -86,7 +86,7 @@ Bytes atomic(Bytes packet, std::uint8_t service = 0) {
   return packet;
 }
 
-constexpr std::uint64_t kWhole = 8;  // ms, until every port had its look
+constexpr std::uint64_t kWhole = 8;  // ms, one scan of all ports
 
 TEST(NatPunch, SendsAnEmptyRtpPacketToTheSdpsAddress) {
   Bench bench;
@@ -101,7 +101,7 @@ TEST(NatPunch, SendsAnEmptyRtpPacketToTheSdpsAddress) {
   EXPECT_EQ(bench.lab.stats.relayed.value(), 0U);
 }
 
-TEST(NatPunch, SpeaksIpv6) {
+TEST(NatPunch, SendsOverIpv6) {
   Bench bench;
   bench.publish(offered(Family::ipv6));
   const auto sent = bench.run(0, kWhole);
@@ -110,7 +110,7 @@ TEST(NatPunch, SpeaksIpv6) {
             ethernet(kMacA, kMac0, 0x86dd, udp(kLocalA6, kPartyA6, rtp_header(127, 0))));
 }
 
-TEST(NatPunch, TheAnswererToo) {
+TEST(NatPunch, PunchesTowardsTheAnswererToo) {
   Bench bench;
   Path path = path_ab(Family::ipv4, Family::ipv6);
   path.b.nat_punch = true;
@@ -122,7 +122,7 @@ TEST(NatPunch, TheAnswererToo) {
   EXPECT_EQ(destination_of(sent.begin()->second.frame), kPartyB6);
 }
 
-TEST(NatPunch, AReceiverReportToThePortOfRtcp) {
+TEST(NatPunch, SendsAReceiverReportToTheRtcpPort) {
   Bench bench;
   bench.publish(of_rtcp(offered()));
   const auto sent = bench.run(0, kWhole);
@@ -134,8 +134,8 @@ TEST(NatPunch, AReceiverReportToThePortOfRtcp) {
                      atomic(udp(from, to, bytes_of({0x80, 201, 0, 1, 0, 0, 0, 0})))));
 }
 
-// RTCP of who multiplexes it arrives at the port of RTP alone.
-TEST(NatPunch, NothingToAPortOfRtcpThatIsNotUsed) {
+// A multiplexing party receives RTCP at its RTP port only.
+TEST(NatPunch, SendsNothingToAnUnusedRtcpPort) {
   Bench bench;
   Path path = path_ab();
   path.a.nat_punch = path.b.nat_punch = true;
@@ -148,7 +148,7 @@ TEST(NatPunch, NothingToAPortOfRtcpThatIsNotUsed) {
   EXPECT_EQ(from, (std::vector<Endpoint>{kLocalA, kLocalB, {kLocalB.address, kRtcpB.port}}));
 }
 
-TEST(NatPunch, NothingWhereMediaIsNoRtp) {
+TEST(NatPunch, SendsNothingForOpaqueMedia) {
   Bench bench;
   Path path = offered();
   path.payload = Payload::opaque;
@@ -156,7 +156,7 @@ TEST(NatPunch, NothingWhereMediaIsNoRtp) {
   EXPECT_TRUE(bench.run(0, 100).empty());
 }
 
-TEST(NatPunch, ItsTypeIsOneThatNobodyNegotiated) {
+TEST(NatPunch, UsesAPayloadTypeThatIsNotNegotiated) {
   const auto type_with = [](const std::bitset<128>& negotiated) {
     Bench bench;
     Path path = offered();
@@ -176,7 +176,7 @@ TEST(NatPunch, ItsTypeIsOneThatNobodyNegotiated) {
   EXPECT_EQ(type_with(types), 127U);
 }
 
-TEST(NatPunch, MarkedAsItsMedia) {
+TEST(NatPunch, HasTheDscpOfItsMedia) {
   Bench bench;
   Path path = offered();
   path.dscp = 46;
@@ -188,7 +188,7 @@ TEST(NatPunch, MarkedAsItsMedia) {
       ethernet(kMacA, kMac0, 0x0800, atomic(udp(kLocalA, kPartyA, rtp_header(127, 0)), 46 << 2)));
 }
 
-TEST(NatPunch, EightPacketsEachPauseTwiceAsLong) {
+TEST(NatPunch, SendsEightPacketsAtDoublingIntervals) {
   Bench bench;
   bench.publish(offered());
   std::vector<std::uint64_t> times;
@@ -207,7 +207,7 @@ TEST(NatPunch, EightPacketsEachPauseTwiceAsLong) {
   EXPECT_FALSE(bench.due(after_ms(30'000)));
 }
 
-TEST(NatPunch, BeginsAgainAfterItsEndButNotBefore) {
+TEST(NatPunch, RestartsOnlyAfterItsEnd) {
   Bench bench;
   bench.publish(offered());
   std::size_t count = 0;
@@ -223,14 +223,14 @@ TEST(NatPunch, BeginsAgainAfterItsEndButNotBefore) {
   EXPECT_EQ(bench.run(20'000, 30'000).size(), NatPunch::kAttempts);
 }
 
-TEST(NatPunch, EndsWithTheFirstPacketThatIsHeard) {
+TEST(NatPunch, EndsWithTheFirstAcceptedPacket) {
   Bench bench;
   bench.publish(offered());
   EXPECT_EQ(bench.run(0, 100).size(), 3U);
   EXPECT_FALSE(bench.lab.from_a(rtp({.payload_type = 8}), after_ms(100), kPartyB));  // a stranger
   EXPECT_EQ(bench.run(101, 200).size(), 1U);
   EXPECT_TRUE(bench.lab.flows.read(kPortA, after_ms(200)).nat_punch);
-  EXPECT_FALSE(bench.lab.from_a(rtp({}), after_ms(200)));  // nowhere to go yet, but heard
+  EXPECT_FALSE(bench.lab.from_a(rtp({}), after_ms(200)));  // no destination yet, but accepted
   EXPECT_FALSE(bench.lab.flows.read(kPortA, after_ms(200)).nat_punch);
   EXPECT_TRUE(bench.run(201, 20'000).empty());
   EXPECT_FALSE(bench.due(after_ms(30'000)));
@@ -238,7 +238,7 @@ TEST(NatPunch, EndsWithTheFirstPacketThatIsHeard) {
   EXPECT_FALSE(bench.due(after_ms(30'000)));
 }
 
-TEST(NatPunch, EitherPortOfAPairIsTheParty) {
+TEST(NatPunch, PacketOnEitherPortOfThePairEndsBoth) {
   Bench bench;
   Path path = path_ab();
   path.a.nat_punch = true;
@@ -249,7 +249,7 @@ TEST(NatPunch, EitherPortOfAPairIsTheParty) {
   EXPECT_TRUE(bench.run(10, 20'000).empty());
 }
 
-TEST(NatPunch, NothingAfterWithdraw) {
+TEST(NatPunch, SendsNothingAfterWithdraw) {
   Bench bench;
   bench.publish(offered());
   EXPECT_EQ(bench.run(0, kWhole).size(), 1U);
@@ -264,7 +264,7 @@ TEST(NatPunch, NothingAfterWithdraw) {
   EXPECT_TRUE(bench.run(10'000, 20'000).empty());
 }
 
-TEST(NatPunch, NothingToWhoIsHeldByAddress) {
+TEST(NatPunch, SendsNothingToAPartyOnHold) {
   Bench bench;
   Path path = offered();
   path.a.deliver = false;
@@ -276,7 +276,7 @@ TEST(NatPunch, NothingToWhoIsHeldByAddress) {
   EXPECT_EQ(destination_of(sent.begin()->second.frame), kPartyA);
 }
 
-TEST(NatPunch, NothingToWhereNothingMayBeSent) {
+TEST(NatPunch, SendsNothingToUnsendableAddresses) {
   Bench bench;
   for (const char* address : {"127.0.0.1", "224.0.0.5", "169.254.1.1", "0.0.0.0", "198.18.0.1",
                               "203.0.113.1", "198.18.0.255"}) {
@@ -320,7 +320,7 @@ TEST(NatPunch, WaitsForTheNextHop) {
   EXPECT_EQ(bench.counted(), 1U);
 }
 
-TEST(NatPunch, NoBufferIsCounted) {
+TEST(NatPunch, CountsAMissingMbuf) {
   Bench bench;
   bench.publish(offered());
   std::vector<rte_mbuf*> taken(Buffers::kCount);
@@ -331,8 +331,8 @@ TEST(NatPunch, NoBufferIsCounted) {
   EXPECT_EQ(bench.run(9, 40).size(), 1U);
 }
 
-// Far more offers than the table has room for: what is sent is bounded, what is not is counted.
-TEST(NatPunch, AFloodOfOffers) {
+// More offers than table entries: the packets sent are bounded, the rest is counted.
+TEST(NatPunch, FloodOfOffersIsBounded) {
   Bench bench;
   constexpr std::uint16_t kOffers = 10'000;
   for (std::uint16_t i = 0; i < kOffers; ++i) {
@@ -360,7 +360,7 @@ TEST(NatPunch, AFloodOfOffers) {
   EXPECT_EQ(bench.run(30'000, 40'000).size(), NatPunch::kAttempts);
 }
 
-TEST(NatPunch, ControlThreadsAddWhileTheWorkerLooks) {
+TEST(NatPunch, ControlThreadsAddWhileTheWorkerPolls) {
   Bench bench;
   constexpr unsigned kThreads = 3, kEach = 200;
   std::atomic<unsigned> running{kThreads};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Packets of several kinds that come together: each ends where it would alone, in its turn.
+// Mixed bursts: each packet has the same result as alone, in order.
 #include "dataplane/relay/relay.h"
 #include "tests/dataplane/packet_lab.h"
 
@@ -55,7 +55,7 @@ TEST(RelayBurst, FamiliesMixInOneBurst) {
   EXPECT_EQ(lab.stats.relayed.value(), Relay::kBurst);
 }
 
-TEST(RelayBurst, PaddedPacketsKeepTheirTurn) {
+TEST(RelayBurst, PaddedPacketsKeepTheirOrder) {
   PacketLab lab;
   lab.flows.publish(path_ab(), kStart);
   std::vector<rte_mbuf*> packets;
@@ -74,7 +74,7 @@ TEST(RelayBurst, PaddedPacketsKeepTheirTurn) {
   }
 }
 
-TEST(RelayBurst, EmptyBurstIsNothing) {
+TEST(RelayBurst, EmptyBurstSendsNothing) {
   PacketLab lab;
   EXPECT_TRUE(lab.burst(0, {}, kStart).empty());
   EXPECT_EQ(lab.stats.rx_packets.value(), 0U);
@@ -93,7 +93,7 @@ rte_mbuf* chained(Family family, std::uint16_t sequence, std::size_t segments) {
   return head;
 }
 
-TEST(RelayBurst, PacketsOfSeveralSegmentsAreNamed) {
+TEST(RelayBurst, MultiSegmentPacketsDropUnderTheirReason) {
   for (const Family family : {Family::ipv4, Family::ipv6}) {
     PacketLab lab;
     lab.flows.publish(path_ab(family, Family::ipv4), kStart);
@@ -106,7 +106,7 @@ TEST(RelayBurst, PacketsOfSeveralSegmentsAreNamed) {
   }
 }
 
-TEST(RelayBurst, PacketsOfSeveralSegmentsAreFoundAnywhereInABurst) {
+TEST(RelayBurst, MultiSegmentPacketsDropAnywhereInABurst) {
   for (const Family family : {Family::ipv4, Family::ipv6}) {
     for (std::size_t place = 0; place < Relay::kBurst; ++place) {
       PacketLab lab;
@@ -130,8 +130,8 @@ TEST(RelayBurst, PacketsOfSeveralSegmentsAreFoundAnywhereInABurst) {
   }
 }
 
-// What would be taken for Ethernet's padding, were it not in a second buffer.
-TEST(RelayBurst, AShortPacketOfSeveralSegmentsIsNamed) {
+// In one mbuf, the bytes of the second segment would be Ethernet padding.
+TEST(RelayBurst, ShortMultiSegmentPacketDropsUnderItsReason) {
   PacketLab lab;
   lab.flows.publish(path_ab(), kStart);
   Bytes frame = ethernet(kMac0, kMacA, 0x0800, udp(kPartyA, kLocalA, rtp({.payload = 1})));

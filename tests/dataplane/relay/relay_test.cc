@@ -71,7 +71,7 @@ void publish(PacketLab& lab, const std::string& flow) {
   ASSERT_EQ(lab.flows.read(path.a.local, kStart).latched, party);
 }
 
-TEST(Relay, Fixtures) {
+TEST(Relay, ForwardsTheFixturesAsRecorded) {
   const std::vector<Fixture> fixtures = read_fixtures();
   ASSERT_GE(fixtures.size(), 140U);
   for (const Fixture& fixture : fixtures) {
@@ -125,7 +125,7 @@ TEST(Relay, ForwardsBothWaysFromTheFirstPacketOn) {
   EXPECT_EQ(lab.dropped(), 0U);
 }
 
-TEST(Relay, TheNicsWordOnTheChecksumIsTaken) {
+TEST(Relay, ChecksumVerdictOfTheNicIsTrusted) {
   PacketLab lab;
   lab.flows.publish(path_ab(), kStart);
   Bytes frame = ethernet(kMac0, kMacA, 0x0800, udp(kPartyA, kLocalA, rtp({})));
@@ -143,7 +143,7 @@ TEST(Relay, TheNicsWordOnTheChecksumIsTaken) {
   EXPECT_EQ(lab.dropped(DropReason::ip_checksum), 2U);
 }
 
-TEST(Relay, DamagedPayloadStaysVisible) {
+TEST(Relay, DamagedPayloadKeepsAWrongChecksum) {
   PacketLab lab;
   lab.flows.publish(path_ab(), kStart);
   Bytes frame = ethernet(kMac0, kMacA, 0x0800, udp(kPartyA, kLocalA, rtp({})));
@@ -196,7 +196,7 @@ TEST(Relay, EveryStrictPrefixOfAnIpv6FrameIsDropped) {
   expect_prefixes_dropped(lab, ethernet(kMac0, kMacA, 0x86dd, udp(kPartyA6, kLocalA6, rtp({}))));
 }
 
-// Both ways between any two families, what cannot be sent apart.
+// Both directions between any two families; oversized datagrams are tested separately.
 TEST(Relay, ChecksumsAreRightAcrossFamilies) {
   std::mt19937 random{7};
   PacketLab lab;
@@ -238,7 +238,7 @@ TEST(Relay, ChecksumsAreRightAcrossFamilies) {
   }
 }
 
-TEST(Relay, DamageStaysVisibleAcrossFamilies) {
+TEST(Relay, DamageKeepsAWrongChecksumAcrossFamilies) {
   for (const Family a : {Family::ipv4, Family::ipv6}) {
     PacketLab lab;
     lab.flows.publish(path_ab(a, a == Family::ipv4 ? Family::ipv6 : Family::ipv4), kStart);
@@ -252,7 +252,7 @@ TEST(Relay, DamageStaysVisibleAcrossFamilies) {
   }
 }
 
-TEST(Relay, ABufferWithoutHeadroomIsTooShort) {
+TEST(Relay, MbufWithoutHeadroomIsDropped) {
   PacketLab lab;
   lab.flows.publish(path_ab(Family::ipv4, Family::ipv6), kStart);
   const Bytes frame = ethernet(kMac0, kMacA, 0x0800, udp(kPartyA, kLocalA, rtp({})));
@@ -296,7 +296,7 @@ TEST(Relay, DatagramsThatExceedTheMtuAreDroppedAndNotSent) {
   }
 }
 
-TEST(Relay, AcrossFamiliesTheNewHeaderCounts) {
+TEST(Relay, MtuCountsTheNewHeaderAcrossFamilies) {
   PacketLab lab;
   lab.flows.publish(path_ab(Family::ipv4, Family::ipv6), kStart);
   EXPECT_TRUE(lab.receive(0, packet_of(Family::ipv4, 1480)));
@@ -309,7 +309,7 @@ TEST(Relay, AcrossFamiliesTheNewHeaderCounts) {
   EXPECT_EQ(lab.dropped(DropReason::mtu_exceeded), 2U);
 }
 
-TEST(Relay, TheMtuIsThatOfTheNetworkItLeavesBy) {
+TEST(Relay, MtuOfTheEgressNetworkApplies) {
   PacketLab narrow({1500, 1400});
   narrow.flows.publish(path_ab(), kStart);
   EXPECT_TRUE(narrow.receive(0, packet_of(Family::ipv4, 1400)));
@@ -324,7 +324,7 @@ TEST(Relay, TheMtuIsThatOfTheNetworkItLeavesBy) {
 
 // ---- statistics ------------------------------------------------------------------------------
 
-TEST(Relay, ReportsWhatAFlowHasSeen) {
+TEST(Relay, ReportsThePacketsOfAFlow) {
   PacketLab lab;
   Path path = path_ab();
   path.a.rtcp_mux = path.b.rtcp_mux = true;
@@ -380,7 +380,7 @@ TEST(Relay, RtcpAndStunAreNotInTheRtpSequence) {
   EXPECT_EQ(report.packets, 16U);
 }
 
-TEST(Relay, DropTableIsOne) {
+TEST(Relay, DropReasonsHaveUniqueNamesAndHelp) {
   for (std::size_t i = 0; i < kDropReasons.size(); ++i) {
     EXPECT_FALSE(kDropReasons[i].name.empty());
     EXPECT_GT(kDropReasons[i].help.size(), 10U);
@@ -389,7 +389,7 @@ TEST(Relay, DropTableIsOne) {
   EXPECT_EQ(kDropReasons[std::to_underlying(DropReason::tx_full)].name, "tx_full");
 }
 
-TEST(Relay, ZeroIsNobodysAddress) {
+TEST(Relay, UnspecifiedDestinationIsNotLocal) {
   PacketLab lab;
   lab.flows.publish(path_ab(), kStart);
   const Endpoint nobody{IpAddress::v4(0, 0, 0, 0), kLocalA.port};

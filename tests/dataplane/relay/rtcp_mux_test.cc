@@ -63,7 +63,7 @@ TEST_F(RtcpMux, IsSplitOffForTheOtherSide) {
   EXPECT_EQ(lab.dropped(), 0U);
 }
 
-TEST_F(RtcpMux, TheFirstPacketMayBeRtcp) {
+TEST_F(RtcpMux, FirstPacketMayBeRtcp) {
   expect_sent(lab.from_a(rtcp(0xa)), 1, above(kLocalB), above(kPartyB));
   EXPECT_EQ(read(kPortA).latched, kPartyA);
 }
@@ -74,7 +74,7 @@ TEST_F(RtcpMux, IsJoinedInFromTheOtherSide) {
   EXPECT_EQ(lab.dropped(), 0U);
 }
 
-TEST_F(RtcpMux, WorksTheOtherWayRound) {
+TEST_F(RtcpMux, WorksWithTheSidesSwapped) {
   lab.flows.withdraw(rtcp_path.a.local);
   lab.flows.withdraw(rtcp_path.b.local);
   for (Path* each : {&path, &rtcp_path}) std::swap(each->a.rtcp_mux, each->b.rtcp_mux);
@@ -91,7 +91,7 @@ TEST_F(RtcpMux, FollowsTheLatchOfRtp) {
   ASSERT_TRUE(lab.from_a(rtp({.sequence = 1}), kStart, behind_nat));
   expect_sent(rtcp_of_b(), 0, kLocalA, behind_nat);
   expect_sent(lab.from_a(rtcp(0xa), kStart, behind_nat), 1, above(kLocalB), above(kPartyB));
-  // The NAT gives it another port: RTP tells, RTCP moves with it.
+  // The NAT assigns another port: RTP relatches, RTCP follows.
   const Endpoint moved = at_port(kPartyA, 5555);
   EXPECT_FALSE(lab.from_a(rtcp(0xa), after_ms(50), moved));
   ASSERT_TRUE(lab.from_a(rtp({.sequence = 2}), after_ms(200), moved));
@@ -99,7 +99,7 @@ TEST_F(RtcpMux, FollowsTheLatchOfRtp) {
   expect_sent(lab.from_a(rtcp(0xa), after_ms(200), moved), 1, above(kLocalB), above(kPartyB));
 }
 
-TEST_F(RtcpMux, GoesWhereTheOtherSidesRtcpComesFrom) {
+TEST_F(RtcpMux, IsSentToTheLatchedRtcpSourceOfTheOtherSide) {
   const Endpoint behind_nat = at_port(kPartyB, 5999);
   ASSERT_TRUE(rtcp_of_b(kStart, behind_nat));
   expect_sent(lab.from_a(rtcp(0xa)), 1, above(kLocalB), behind_nat);
@@ -117,12 +117,12 @@ TEST_F(RtcpMux, SignallingMovesBoth) {
   expect_sent(lab.from_b(rtp({})), 0, kLocalA, moved);
   expect_sent(rtcp_of_b(), 0, kLocalA, moved);
   expect_sent(lab.from_a(rtcp(0xa)), 1, above(kLocalB),
-              above(kPartyB));  // heard until it has moved
+              above(kPartyB));  // accepted until RTP relatches
   ASSERT_TRUE(lab.from_a(rtp({.sequence = 2}), after_ms(1), moved));
   expect_sent(lab.from_a(rtcp(0xa), after_ms(1), moved), 1, above(kLocalB), above(kPartyB));
 }
 
-TEST_F(RtcpMux, WithoutLatchingTheSdpDecides) {
+TEST_F(RtcpMux, FollowsTheSdpWithoutLatching) {
   for (Path* each : {&path, &rtcp_path}) each->a.latching = Latching::off;
   publish();
   expect_sent(lab.from_a(rtcp(0xa)), 1, above(kLocalB), above(kPartyB));
@@ -130,14 +130,14 @@ TEST_F(RtcpMux, WithoutLatchingTheSdpDecides) {
   expect_sent(rtcp_of_b(), 0, kLocalA, kPartyA);
 }
 
-TEST_F(RtcpMux, OfStrangersGoesNowhere) {
+TEST_F(RtcpMux, FromStrangersIsDropped) {
   EXPECT_FALSE(send({IpAddress::v4(198, 18, 0, 66), UdpPort(4000)}, kLocalA, rtcp(0xa)));
   EXPECT_FALSE(rtcp_of_b(kStart, kAttacker));
   EXPECT_EQ(lab.dropped(DropReason::wrong_source) + lab.dropped(DropReason::not_local), 2U);
   EXPECT_EQ(lab.stats.relayed.value(), 0U);
 }
 
-TEST_F(RtcpMux, NothingArrivesAtThePortAbove) {
+TEST_F(RtcpMux, RtcpPortOfTheMultiplexedSideIsInactive) {
   ASSERT_TRUE(lab.from_a(rtp({})));
   for (const Bytes& payload : {rtcp(0xa), rtp({}), stun()}) {
     EXPECT_FALSE(send(kPartyA, above(kLocalA), payload));
@@ -147,7 +147,7 @@ TEST_F(RtcpMux, NothingArrivesAtThePortAbove) {
   EXPECT_EQ(lab.dropped(), 6U);
 }
 
-TEST_F(RtcpMux, IsNotSentToWhoIsOnHold) {
+TEST_F(RtcpMux, IsNotSentToAPartyOnHold) {
   for (Path* each : {&path, &rtcp_path}) each->b.deliver = false;
   publish();
   EXPECT_FALSE(lab.from_a(rtcp(0xa)));
@@ -156,7 +156,7 @@ TEST_F(RtcpMux, IsNotSentToWhoIsOnHold) {
   expect_sent(rtcp_of_b(), 0, kLocalA, kPartyA);
 }
 
-TEST_F(RtcpMux, WaitsForTheOtherSide) {
+TEST_F(RtcpMux, WaitsUntilTheOtherSideLatches) {
   rtcp_path.b.remote.reset();
   publish();
   EXPECT_FALSE(lab.from_a(rtcp(0xa)));
@@ -167,7 +167,7 @@ TEST_F(RtcpMux, WaitsForTheOtherSide) {
   expect_sent(lab.from_a(rtcp(0xa)), 1, above(kLocalB), above(kPartyB));
 }
 
-TEST_F(RtcpMux, IsCountedWhereItArrives) {
+TEST_F(RtcpMux, IsCountedOnTheReceivingPort) {
   ASSERT_TRUE(lab.from_a(rtp({})));
   ASSERT_TRUE(lab.from_a(rtcp(0xa)));
   ASSERT_TRUE(rtcp_of_b());
@@ -184,9 +184,9 @@ TEST_F(RtcpMux, IsCountedWhereItArrives) {
   EXPECT_EQ(read(above(kPortB)).destination, kPartyA);
 }
 
-TEST_F(RtcpMux, ComesApartAndTogether) {
+TEST_F(RtcpMux, SplitsAndJoinsAgain) {
   ASSERT_TRUE(lab.from_a(rtp({})));
-  // Neither multiplexes: A's RTCP port learns afresh who sends there.
+  // Neither multiplexes: A's RTCP port latches anew.
   path.a.rtcp_mux = rtcp_path.a.rtcp_mux = false;
   rtcp_path.a.remote = above(kPartyA);
   publish();
@@ -195,13 +195,13 @@ TEST_F(RtcpMux, ComesApartAndTogether) {
   const Endpoint behind_nat = at_port(kPartyA, 4444);
   expect_sent(send(behind_nat, above(kLocalA), rtcp(0xa)), 1, above(kLocalB), above(kPartyB));
   expect_sent(rtcp_of_b(), 0, above(kLocalA), behind_nat);
-  // A does once more.
+  // A multiplexes again.
   path.a.rtcp_mux = rtcp_path.a.rtcp_mux = true;
   rtcp_path.a.remote = kPartyA;
   publish();
   expect_sent(rtcp_of_b(), 0, kLocalA, kPartyA);
   expect_sent(lab.from_a(rtcp(0xa)), 1, above(kLocalB), above(kPartyB));
-  // Both do.
+  // Both multiplex.
   path.b.rtcp_mux = true;
   lab.flows.publish(path, kStart);
   lab.flows.withdraw(rtcp_path.a.local);
@@ -211,7 +211,7 @@ TEST_F(RtcpMux, ComesApartAndTogether) {
   EXPECT_FALSE(rtcp_of_b());
 }
 
-// Without the other path nothing is split off, and RTCP does not end up among RTP.
+// Without the RTCP path, RTCP is dropped and never sent from an RTP port.
 TEST_F(RtcpMux, NeedsBothPaths) {
   lab.flows.withdraw(rtcp_path.a.local);
   EXPECT_FALSE(lab.from_a(rtcp(0xa)));
@@ -230,9 +230,9 @@ TEST_F(RtcpMux, LatchesBothPortsOrNone) {
   EXPECT_TRUE(lab.from_a(rtcp(0xa)));
 }
 
-// Signalling and workers at once: in the end all ports tell the same story.
+// Signalling and workers at once: in the end all ports report the same latch.
 TEST_F(RtcpMux, SignallingAndWorkersAtOnce) {
-  // Else a side that has moved is sent to where its SDP says.
+  // No SDP endpoint: otherwise a moved side would be sent to at it.
   for (Path* each : {&path, &rtcp_path}) {
     each->a.remote.reset();
     each->b.remote.reset();
@@ -271,7 +271,7 @@ struct RtcpMuxAcross : RtcpMux {
   RtcpMuxAcross() : RtcpMux(Family::ipv6, Family::ipv4) {}
 };
 
-TEST_F(RtcpMuxAcross, FamiliesMayDiffer) {
+TEST_F(RtcpMuxAcross, WorksAcrossFamilies) {
   std::mt19937 random{11};
   for (int i = 0; i < 200; ++i) {
     const auto port = [&] { return UdpPort(static_cast<std::uint16_t>(1 + random() % 65'535)); };
@@ -292,8 +292,8 @@ TEST_F(RtcpMuxAcross, FamiliesMayDiffer) {
   }
 }
 
-// A check that waited at the port of RTCP when the answer moved RTCP to the port of RTP.
-TEST_F(RtcpMux, AnEarlyCheckDoesNotLeaveByAPortThatWasSplitOff) {
+// A check that waited at the RTCP port when the answer moved RTCP to the RTP port.
+TEST_F(RtcpMux, EarlyCheckIsNotSentFromASplitOffPort) {
   const Path joined = rtcp_path;
   for (const LocalPort port : {kPortA, kPortB}) {
     lab.flows.withdraw(port);

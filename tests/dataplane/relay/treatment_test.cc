@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Blocked and silenced media, blocked DTMF, and what each flow tells of its drops.
+// Blocked and silenced media, blocked DTMF, and the drop counters of each flow.
 
 #include "dataplane/relay/treatment.h"
 
@@ -63,7 +63,7 @@ TEST_F(TreatmentTest, OnlyTheGivenPayloadTypesAreDropped) {
   EXPECT_EQ(flow_drops(a(), DropReason::dtmf_blocked), 2U);
 }
 
-TEST_F(TreatmentTest, SilenceReplacesG711AndNothingElse) {
+TEST_F(TreatmentTest, SilenceReplacesG711Only) {
   path.a.treatment = Treatment::silence;
   publish();
   for (const auto& [type, code] : {std::pair{0, 0xff}, std::pair{8, 0xd5}}) {
@@ -106,7 +106,7 @@ TEST_F(TreatmentTest, CiphertextCannotBeSilenced) {
   EXPECT_EQ(lab.dropped(DropReason::media_blocked), 1U);
 }
 
-TEST_F(TreatmentTest, AFlowTellsItsDropsByReasonAndWhoWasRefused) {
+TEST_F(TreatmentTest, FlowReportsDropsByReasonAndTheRefusedSource) {
   publish();
   const Endpoint attacker{IpAddress::v4(198, 18, 0, 66), UdpPort(6666)};
   EXPECT_FALSE(a().stranger);
@@ -135,7 +135,7 @@ TEST_F(TreatmentTest, AFlowTellsItsDropsByReasonAndWhoWasRefused) {
   EXPECT_EQ(names.back().name, "neighbor_table_full");
 }
 
-TEST_F(TreatmentTest, RelayedBytesAreThoseOfRelayedFrames) {
+TEST_F(TreatmentTest, RelayedBytesCountWholeFrames) {
   publish();
   std::uint64_t bytes = 0;
   for (std::uint16_t i = 0; i < 3; ++i) {
@@ -146,7 +146,7 @@ TEST_F(TreatmentTest, RelayedBytesAreThoseOfRelayedFrames) {
   EXPECT_EQ(lab.stats.relayed_bytes.value(), bytes);
 }
 
-TEST_F(TreatmentTest, HandoverLetsAnotherHintedSourceTakeOverFromASilentOne) {
+TEST_F(TreatmentTest, HandoverRelatchesFromASilentToAnotherHintedSource) {
   const Endpoint second{kPartyA.address, UdpPort(4002)};
   publish();
   ASSERT_TRUE(lab.from_a(rtp({})));
