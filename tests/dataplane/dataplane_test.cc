@@ -21,8 +21,8 @@
 // the test has the other end and plays the phones. EAL starts once a process, so every scenario
 // runs in a child.
 
-// DPDK is not instrumented: its own locks are not seen, and memory it cleans under them looks raced
-// for. Nothing of ours is called from the memif driver.
+// DPDK is not instrumented: ThreadSanitizer misses its locks and reports false races on memory that
+// DPDK clears under them. The memif driver calls none of our code.
 // NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming): ThreadSanitizer's name
 extern "C" const char* __tsan_default_suppressions();
 extern "C" const char* __tsan_default_suppressions() {
@@ -177,7 +177,7 @@ void relay_scenario(Dataplane& dataplane, Wire& wire) {
   EXPECT_EQ(seen.extended_highest_sequence, kPackets - 1U);
   EXPECT_FALSE(dataplane.read(kPortB).latched);
 
-  // A stranger, a frame that is not ours to understand, and the call's end.
+  // A stranger, a frame of an unsupported EtherType, and the call's end.
   const Endpoint stranger{IpAddress::v4(198, 18, 0, 66), kPhoneA.port};
   ASSERT_TRUE(wire.send({wire.relay_mac, stranger, {kRelay, kPortA.port}}));
   ASSERT_TRUE(wire.send_frame_of_type(0x88cc));
@@ -244,7 +244,7 @@ void affinity_scenario() {
   EXPECT_EQ(cores(), expected);
 }
 
-// Of the child; googletest shows its standard error, but not its failures.
+// Exit status of the child. Prints its failures: googletest shows the child's standard error only.
 int exit_status() {
   const auto& result = *testing::UnitTest::GetInstance()->current_test_info()->result();
   for (int i = 0; i < result.total_part_count(); ++i) {
@@ -278,17 +278,17 @@ TEST(DataplaneDeathTest, RelaysWithTwoWorkers) {
   EXPECT_PASSES_WIRED(2, relay_scenario);
 }
 
-TEST(DataplaneDeathTest, CountsWhatTheTransmitQueueDoesNotTake) {
+TEST(DataplaneDeathTest, CountsPacketsThatTheTransmitQueueRefuses) {
   EXPECT_PASSES_WIRED(1, full_queue_scenario);
 }
 
 TEST(DataplaneDeathTest, StopsUnderTraffic) { EXPECT_PASSES_IN_OWN_PROCESS(stop_scenario(0)); }
 
-TEST(DataplaneDeathTest, LeavesTheWorkersTheirCores) {
+TEST(DataplaneDeathTest, KeepsTheMainThreadOffTheWorkerCores) {
   EXPECT_PASSES_IN_OWN_PROCESS(affinity_scenario());
 }
 
-TEST(DataplaneDeathTest, TellsWhatADeviceRefuses) {
+TEST(DataplaneDeathTest, ErrorNamesWhatTheDeviceRejects) {
   const DataplaneConfig config = config_with("net_nosuchdriver0", 1);
   EXPECT_EXIT(started(config), testing::ExitedWithCode(3),
               "device 'net_nosuchdriver0': DPDK has no driver of this name; write net_af_packet0");

@@ -137,7 +137,7 @@ class Wire {
     return transmit(packet, 0);
   }
 
-  // What came since the last call, ARP answered.
+  // Receives the packets since the last call; answers ARP.
   void receive() {
     for (std::uint16_t q = 0; q < queues_; ++q) {
       std::array<rte_mbuf*, 32> packets{};

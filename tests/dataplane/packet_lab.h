@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// A packet path on the bench, without NICs: two links, packets made and looked at as bytes.
+// A packet path without NICs: two links, packets built and checked as bytes.
 //
 //   party A 198.18.0.10:4000 -- link 0, 198.18.0.1:30000 | 203.0.113.1:30002, link 1 -- party B
 //   203.0.113.20:5000. Each has an IPv6 address as well, in 2001:db8:a::/64 and 2001:db8:b::/64
@@ -117,7 +117,7 @@ struct Sent {
   Bytes frame;
 };
 
-// What stands in the batches, one a NIC, which are empty then.
+// Moves the packets out of the batches of all NICs.
 inline std::vector<Sent> drain(std::span<TxBatch> tx) {
   std::vector<Sent> sent;
   for (std::size_t nic = 0; nic < tx.size(); ++nic) {
@@ -162,7 +162,7 @@ class PacketLab {
   }
   Link& link(std::size_t i) { return *links_[i]; }
 
-  // Lets a neighbour be asked for and answer.
+  // Resolves a neighbour: sends the request and feeds the reply.
   void introduce(std::size_t i, const IpAddress& address, const MacAddress& mac, Tsc now = kStart) {
     ASSERT_TRUE(links_[i]->neighbors.resolve(address, now));
     std::array<Solicitation, 16> requests;
@@ -182,7 +182,7 @@ class PacketLab {
     relay.burst(i, packets, now);
     return drain(tx_);
   }
-  // One frame in: what came out, if anything.
+  // Receives one frame; returns the frame sent, if any.
   std::optional<Sent> receive(std::size_t i, std::span<const std::byte> frame, Tsc now = kStart) {
     const std::vector<Sent> sent = burst(i, {packet(frame)}, now);
     if (sent.empty()) return std::nullopt;

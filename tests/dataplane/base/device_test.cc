@@ -28,7 +28,7 @@ TEST(Device, PciAddressHasOneForm) {
   EXPECT_EQ(canonical_device("net_null0,size=64"), "net_null0,size=64");
 }
 
-TEST(Device, WhatIsNoPciAddress) {
+TEST(Device, RefusesMalformedPciAddresses) {
   for (const char* text :
        {"", ",", ":", "net_null0", "3b:00", "3b:00.", "3b:00.8", "3b:00.00", "3b:20.0", "3b.00.0",
         "b:00.0", "000:3b:00.0", "000000000:3b:00.0", "0000:3b:00:0", "0x00:3b:00.0", "-b:00.0",

@@ -34,7 +34,7 @@ class LockFileTest : public testing::Test {
   std::filesystem::path directory_;
 };
 
-TEST_F(LockFileTest, NamesItsHolderToEachThatComes) {
+TEST_F(LockFileTest, ErrorNamesTheHolder) {
   {
     const auto first = LockFile::take(path());
     ASSERT_TRUE(first);
@@ -49,7 +49,7 @@ TEST_F(LockFileTest, NamesItsHolderToEachThatComes) {
   EXPECT_TRUE(LockFile::take(path()));
 }
 
-TEST_F(LockFileTest, IsForItsOwnerOnly) {
+TEST_F(LockFileTest, IsReadableByItsOwnerOnly) {
   const auto lock = LockFile::take(path());
   ASSERT_TRUE(lock);
   struct stat status{};
@@ -57,7 +57,7 @@ TEST_F(LockFileTest, IsForItsOwnerOnly) {
   EXPECT_EQ(status.st_mode & 07777, 0600U);
 }
 
-TEST_F(LockFileTest, IsFreeWhenItsHolderDied) {
+TEST_F(LockFileTest, IsFreeAfterItsHolderDied) {
   int held[2];
   ASSERT_EQ(::pipe(held), 0);
   const pid_t child = ::fork();
@@ -81,7 +81,7 @@ TEST_F(LockFileTest, IsFreeWhenItsHolderDied) {
   ::close(held[1]);
 }
 
-TEST_F(LockFileTest, IsNoSymbolicLinkAndNeedsItsDirectory) {
+TEST_F(LockFileTest, RefusesASymbolicLinkAndAMissingDirectory) {
   std::ofstream(directory_ / "other") << "precious";
   std::filesystem::create_symlink(directory_ / "other", path());
   EXPECT_EQ(LockFile::take(path()).error().error, ELOOP);

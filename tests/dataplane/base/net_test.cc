@@ -16,7 +16,7 @@ TEST(Be16, KeepsNetworkOrderInMemory) {
   EXPECT_EQ(value.host(), 0x1234);
 }
 
-TEST(Decimal, IsTheWholeTextAndInRange) {
+TEST(Decimal, RequiresTheWholeTextInRange) {
   EXPECT_EQ(decimal<std::uint16_t>("0"), 0);
   EXPECT_EQ(decimal<std::uint16_t>("0065535"), 65535);
   EXPECT_EQ(decimal<std::uint16_t>("65536"), std::nullopt);
@@ -31,14 +31,14 @@ TEST(Decimal, IsTheWholeTextAndInRange) {
   EXPECT_EQ(decimal<unsigned>(std::string_view("1\0", 2)), std::nullopt);
 }
 
-TEST(Lower, ChangesLettersOfAsciiAlone) {
+TEST(Lower, ChangesAsciiLettersOnly) {
   for (int i = 0; i < 256; ++i) {
     const char c = static_cast<char>(i);
     EXPECT_EQ(lower(c), i >= 'A' && i <= 'Z' ? static_cast<char>(i + 32) : c) << i;
   }
 }
 
-TEST(IpAddress, ReadsAndWritesBothFamilies) {
+TEST(IpAddress, ParsesAndPrintsBothFamilies) {
   for (const char* text : {"192.0.2.1", "0.0.0.0", "255.255.255.255", "2001:db8::1", "::1", "::"}) {
     const auto address = IpAddress::parse(text);
     ASSERT_TRUE(address) << text;
@@ -48,7 +48,7 @@ TEST(IpAddress, ReadsAndWritesBothFamilies) {
   EXPECT_EQ(IpAddress::parse("192.0.2.1")->as_v4().host(), 0xc0000201U);
 }
 
-TEST(IpAddress, RefusesWhatIsNoAddress) {
+TEST(IpAddress, RefusesMalformedAddresses) {
   for (const char* text : {"", "1.2.3", "1.2.3.4.5", "1.2.3.256", "[::1]", "::g", "192.0.2.1 ",
                            "2001:db8::1%eth0", "host.example"}) {
     EXPECT_FALSE(IpAddress::parse(text)) << text;
@@ -58,7 +58,7 @@ TEST(IpAddress, RefusesWhatIsNoAddress) {
   EXPECT_FALSE(IpAddress::parse(std::string_view("2001:db8::1\0", 12)));
 }
 
-// What an SDP must not make a relay send to, in every form that it can be written in.
+// Addresses that an SDP must not make the relay send to, in every notation.
 TEST(IpAddress, SendableRefusesEveryFormOfAForbiddenAddress) {
   for (const std::string v4 :
        {"0.0.0.0", "0.1.2.3", "127.0.0.1", "127.255.255.254", "169.254.0.1", "169.254.169.254",
@@ -89,7 +89,7 @@ TEST(IpAddress, SendableRefusesEveryFormOfAForbiddenAddress) {
   }
 }
 
-TEST(IpAddress, TellsTheIpv4AddressInside) {
+TEST(IpAddress, ExtractsTheEmbeddedIpv4Address) {
   for (const char* text :
        {"::192.0.2.1", "::ffff:0:192.0.2.1", "64:ff9b::192.0.2.1", "64:ff9b:1::192.0.2.1",
         "2002:c000:201::7", "2001:0:1:2:3:4:3fff:fdfe"}) {
@@ -110,7 +110,7 @@ TEST(IpAddress, PrivateRanges) {
   }
 }
 
-// As an operator would write them, and in the order that "private" stands for them.
+// In the operator's notation, and in the order in which "private" expands.
 TEST(IpAddress, PrivateNetworksByTheirNames) {
   const std::vector<std::string> names = {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",
                                           "100.64.0.0/10", "fc00::/7"};
@@ -122,7 +122,7 @@ TEST(IpAddress, PrivateNetworksByTheirNames) {
   }
 }
 
-TEST(Family, HasTheNameThatPeopleUse) {
+TEST(Family, PrintsAsIPv4OrIPv6) {
   EXPECT_EQ(name_of(IpAddress::v4(192, 0, 2, 1).family()), "IPv4");
   EXPECT_EQ(name_of(IpAddress().family()), "IPv6");
 }
@@ -142,7 +142,7 @@ TEST(Prefix, ContainsItsOwnFamilyOnly) {
   }
 }
 
-TEST(Prefix, ReservesWhatIsNoHosts) {
+TEST(Prefix, ReservesNetworkAndBroadcastAddresses) {
   const auto reserves = [](const char* prefix, const char* address) {
     return Prefix::parse(prefix)->reserves(*IpAddress::parse(address));
   };
@@ -178,7 +178,7 @@ TEST(Prefix, NetworksOfManyAddresses) {
   EXPECT_TRUE(networks_of({}).empty());
 }
 
-TEST(PeerPolicy, DenyWinsAndAnEmptyAllowListIsEveryone) {
+TEST(PeerPolicy, DenyOverridesAllowAndAnEmptyAllowListAllowsAll) {
   const auto policy = [](std::initializer_list<const char*> allow,
                          std::initializer_list<const char*> deny) {
     PeerPolicy made;
@@ -211,7 +211,7 @@ TEST(Endpoint, TextHasBracketsForIpv6) {
             "[2001:db8::1]:4000");
 }
 
-TEST(Endpoint, ReadsWhatItWrites) {
+TEST(Endpoint, RoundTripsItsText) {
   for (const char* host : {"192.0.2.1", "0.0.0.0", "2001:db8::1", "::1", "::"}) {
     for (const std::uint16_t port : std::array<std::uint16_t, 4>{1, 80, 4000, 65535}) {
       const Endpoint endpoint{*IpAddress::parse(host), UdpPort(port)};
@@ -222,8 +222,8 @@ TEST(Endpoint, ReadsWhatItWrites) {
   }
 }
 
-// A prefix is an endpoint only where digits of the port are all that it lacks.
-TEST(Endpoint, ReadsNoPrefixButOfThePort) {
+// A prefix of the text is an endpoint only if just digits of the port are cut off.
+TEST(Endpoint, RefusesEveryStrictPrefixButOfThePort) {
   for (const std::string whole : {"192.0.2.1:4567", "[2001:db8::1]:4567"}) {
     const std::size_t digits = whole.rfind(':') + 1;
     for (std::size_t size = 0; size < whole.size(); ++size) {
@@ -236,7 +236,7 @@ TEST(Endpoint, ReadsNoPrefixButOfThePort) {
   }
 }
 
-TEST(Endpoint, RefusesWhatIsNoEndpoint) {
+TEST(Endpoint, RefusesMalformedEndpoints) {
   for (const char* text : {"",
                            ":",
                            "[",

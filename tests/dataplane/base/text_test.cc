@@ -66,7 +66,7 @@ TEST(TextHelpers, TimeInUtcHasMicroseconds) {
   EXPECT_EQ(at(-1), "1969-12-31T23:59:59.999999Z");
 }
 
-TEST(TextHelpers, NamesCompareWithoutCase) {
+TEST(TextHelpers, ComparesNamesWithoutCase) {
   EXPECT_TRUE(equal_ignoring_case("Udp", "uDP"));
   EXPECT_FALSE(equal_ignoring_case("udp", "udp "));
 }

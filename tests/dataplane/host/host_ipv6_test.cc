@@ -13,7 +13,7 @@ constexpr std::uint8_t kAdvertise = 136;
 const IpAddress kNobody;
 const IpAddress kGroupOfA = solicited_node_group(kLocalA6.address);
 
-// A asks for `target` by its group.
+// A solicits `target` by its solicited-node group.
 Bytes solicitation(const IpAddress& target, const IpAddress& from = kPartyA6.address,
                    std::uint8_t hops = 255) {
   const IpAddress group = solicited_node_group(target);
@@ -48,7 +48,7 @@ TEST(HostNd, AnswersForItsOwnAddresses) {
   ASSERT_TRUE(reply);
   EXPECT_EQ(reply->link, 0U);
   EXPECT_EQ(reply->frame, expected);
-  // A unicast probe need not tell a MAC; the frame does.
+  // A unicast probe may omit the MAC option; the reply goes to the frame's source.
   const auto probe = lab.receive(0, ethernet(kMac0, kMacA, 0x86dd,
                                              icmp6(kPartyA6.address, kLocalA6.address,
                                                    discovery(kSolicit, 0, kLocalA6.address, {}))));
@@ -58,7 +58,7 @@ TEST(HostNd, AnswersForItsOwnAddresses) {
   EXPECT_EQ(lab.dropped(), 0U);
 }
 
-TEST(HostNd, DefendsItsAddressAgainstWhoeverWantsIt) {
+TEST(HostNd, DefendsItsAddress) {
   PacketLab lab;
   const auto reply = lab.receive(0, solicitation(kLocalA6.address, kNobody));
   ASSERT_TRUE(reply);
@@ -77,7 +77,7 @@ TEST(HostNd, IsSilentForOthers) {
   EXPECT_EQ(lab.dropped(DropReason::nd_unsolicited), 1U) << "its own address as the asker's";
 }
 
-TEST(HostNd, MalformedIsRefused) {
+TEST(HostNd, MalformedMessagesAreRefused) {
   PacketLab lab;
   const auto refused = [&](const Bytes& packet, DropReason reason) {
     const std::uint64_t before = lab.dropped(reason);
@@ -153,7 +153,7 @@ TEST(HostNd, ResolvesANextHopAndThenForwards) {
   EXPECT_EQ(destination_of(out->frame), far);
 }
 
-TEST(HostNd, UnaskedAdvertisementsChangeNothing) {
+TEST(HostNd, UnsolicitedAdvertisementsChangeNothing) {
   PacketLab lab;
   EXPECT_FALSE(lab.receive(0, advertisement(kPartyA6.address, option(2, kMacGateway))));
   EXPECT_FALSE(lab.receive(0, advertisement(kLocalA6.address, option(2, kMacGateway))));
@@ -163,7 +163,7 @@ TEST(HostNd, UnaskedAdvertisementsChangeNothing) {
 }
 
 // Advertisements to all nodes, solicitations: a probe of the known MAC, then of everyone.
-TEST(HostNd, AClaimOfAnotherMacIsLookedInto) {
+TEST(HostNd, ClaimOfAnotherMacIsProbed) {
   const IpAddress& a = kPartyA6.address;
   const auto from_b = [](const IpAddress& to, const Bytes& packet) {
     return ethernet(to == kLocalA6.address ? kMac0 : group_mac(to), kMacB, 0x86dd, packet);
@@ -222,7 +222,7 @@ TEST(HostIcmp6, EchoesWithRightChecksums) {
   }
 }
 
-TEST(HostIcmp6, OthersAreNamed) {
+TEST(HostIcmp6, OtherMessagesDropUnderTheirReason) {
   PacketLab lab;
   const IpAddress& a = kPartyA6.address;
   EXPECT_FALSE(lab.receive(0, ping(a, kLocalB6.address)));
@@ -243,7 +243,7 @@ TEST(HostIcmp6, OthersAreNamed) {
   EXPECT_EQ(lab.dropped(DropReason::icmp_unsupported), types.size());
 }
 
-TEST(HostIcmp6, RepliesShareTheRateOfIpv4) {
+TEST(HostIcmp6, RepliesShareTheRateLimitOfIpv4) {
   PacketLab lab;
   int replies = 0;
   for (int i = 0; i < 300; ++i) {

@@ -51,7 +51,7 @@ TEST(HostArp, IsSilentForOthers) {
   EXPECT_EQ(lab.dropped(DropReason::arp_not_for_us), 2U);
 }
 
-TEST(HostArp, ConflictsAndUnaskedRepliesAreNamed) {
+TEST(HostArp, ConflictsAndUnsolicitedRepliesAreCounted) {
   PacketLab lab;
   EXPECT_FALSE(
       lab.receive(0, ethernet(kBroadcast, kMacA, 0x0806,
@@ -113,7 +113,7 @@ TEST(HostArp, ResolvesANextHopAndThenForwards) {
 }
 
 // Requests in which A's address has another MAC: a probe of the known one, then of everyone.
-TEST(HostArp, AClaimOfAnotherMacIsLookedInto) {
+TEST(HostArp, ClaimOfAnotherMacIsProbed) {
   const Bytes gratuitous = ethernet(kBroadcast, kMacB, 0x0806,
                                     arp(1, kMacB, kPartyA.address, MacAddress{}, kPartyA.address));
   const Bytes question = ethernet(kBroadcast, kMacB, 0x0806,
@@ -140,7 +140,7 @@ TEST(HostArp, AClaimOfAnotherMacIsLookedInto) {
   }
 }
 
-TEST(HostArp, NoRouteIsNamed) {
+TEST(HostArp, NoRouteHasItsDropReason) {
   PacketLab lab;
   Path path = path_ab();
   path.b.remote = Endpoint{IpAddress::v4(192, 0, 2, 9), UdpPort(4444)};  // link 1 has no gateway
@@ -149,7 +149,7 @@ TEST(HostArp, NoRouteIsNamed) {
   EXPECT_EQ(lab.dropped(DropReason::no_route), 1U);
 }
 
-TEST(HostArp, ANeighbourThatMovedAwayLeavesNoStaleMac) {
+TEST(HostArp, MovedNeighbourLeavesNoStaleMac) {
   PacketLab lab;
   lab.flows.publish(path_ab(), kStart);
   ASSERT_TRUE(lab.from_a(rtp({})));
@@ -164,7 +164,7 @@ TEST(HostArp, ANeighbourThatMovedAwayLeavesNoStaleMac) {
   EXPECT_EQ(out->frame[5], std::byte{0xfe});
 }
 
-TEST(HostArp, AnnouncesAndCountsWhatFindsNoBuffer) {
+TEST(HostArp, AnnouncesAndCountsMissingMbufs) {
   PacketLab lab;
   std::vector<rte_mbuf*> all;
   while (rte_mbuf* m = rte_pktmbuf_alloc(&Buffers::pool())) all.push_back(m);
@@ -194,7 +194,7 @@ TEST(HostIcmp, EchoesWithRightChecksums) {
   }
 }
 
-TEST(HostIcmp, OthersAreNamed) {
+TEST(HostIcmp, OtherMessagesDropUnderTheirReason) {
   PacketLab lab;
   Bytes corrupt = ping(echo(20));
   corrupt[50] ^= std::byte{1};
@@ -212,7 +212,7 @@ TEST(HostIcmp, OthersAreNamed) {
   EXPECT_EQ(lab.dropped(DropReason::source_invalid), 4U);
 }
 
-TEST(HostIcmp, RepliesAreLimitedToARate) {
+TEST(HostIcmp, RepliesAreRateLimited) {
   PacketLab lab;
   const auto burst = [&](Tsc now, int count) {
     int replies = 0;

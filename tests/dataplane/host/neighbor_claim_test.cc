@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A neighbour that moves to another MAC, and those who only pretend that it has.
+// A neighbour that moves to another MAC, and false claims of such a move.
 
 #include <optional>
 
@@ -10,8 +10,7 @@ namespace {
 
 using NeighborClaims = NeighborFixture;
 
-// Runs the table from one moment to another, 10 ms a step, as long as nobody answers: what was
-// asked for, and when.
+// Runs the table in steps of 10 ms without replies; returns the solicitations with their times.
 struct Asked {
   double seconds;
   Solicitation request;
@@ -25,7 +24,7 @@ std::vector<Asked> run(NeighborTable& table, double from, double to) {
   return asked;
 }
 
-TEST_F(NeighborClaims, AMoveIsFollowedWithinHalfASecond) {
+TEST_F(NeighborClaims, MoveIsFollowedWithinHalfASecond) {
   const NextHop hop = make(kPeer, at(0));
   table.claim(kPeer, kOtherMac, at(5));
   EXPECT_EQ(table.word(hop.index).mac(), kMac) << "a claim alone changes nothing";
@@ -41,7 +40,7 @@ TEST_F(NeighborClaims, AMoveIsFollowedWithinHalfASecond) {
   EXPECT_TRUE(run(table, 5.6, 20).empty());
 }
 
-TEST_F(NeighborClaims, TheOwnerThatAnswersKeepsItsPlace) {
+TEST_F(NeighborClaims, AnsweringOwnerKeepsItsEntry) {
   const NextHop hop = make(kPeer, at(0));
   table.claim(kPeer, kOtherMac, at(5));
   ASSERT_EQ(run(table, 5, 5.11).size(), 1U);
@@ -52,7 +51,7 @@ TEST_F(NeighborClaims, TheOwnerThatAnswersKeepsItsPlace) {
 }
 
 // Its answers may come before the owner's, and at any time of an ordinary probe.
-TEST_F(NeighborClaims, ALiarWinsNothingWhileTheOwnerAnswers) {
+TEST_F(NeighborClaims, FalseClaimsChangeNothingWhileTheOwnerAnswers) {
   const NextHop hop = make(kPeer, at(0));
   std::size_t probes = 0;
   for (double now = 0.01; now < 100; now += 0.01) {
@@ -72,7 +71,7 @@ TEST_F(NeighborClaims, ALiarWinsNothingWhileTheOwnerAnswers) {
   EXPECT_LE(probes, 334U) << "10,000 claims: one probe in 300 ms";
 }
 
-TEST_F(NeighborClaims, AnOrdinaryProbeIsHurried) {
+TEST_F(NeighborClaims, ClaimHastensAnOrdinaryProbe) {
   const NextHop hop = make(kPeer, at(0));
   std::vector<Asked> asked;
   double now = 0;
@@ -86,7 +85,7 @@ TEST_F(NeighborClaims, AnOrdinaryProbeIsHurried) {
   EXPECT_FALSE(asked[0].request.to) << "the known MAC had 300 ms";
 }
 
-TEST_F(NeighborClaims, ASilentNeighbourThatComesUpIsAskedSoon) {
+TEST_F(NeighborClaims, SilentNeighbourThatReturnsIsSolicitedSoon) {
   (void)resolve(kPeer, at(0));
   EXPECT_GE(run(table, 0, 9).size(), 3U);
   ASSERT_TRUE(run(table, 9, 9.2).empty()) << "asked every 5 s by now";
@@ -95,7 +94,7 @@ TEST_F(NeighborClaims, ASilentNeighbourThatComesUpIsAskedSoon) {
   EXPECT_TRUE(table.learn(kPeer, kMac, at(9.4)));
 }
 
-TEST_F(NeighborClaims, WhatChangesNothingStartsNothing) {
+TEST_F(NeighborClaims, ClaimsThatChangeNothingStartNoProbe) {
   make(kPeer, at(0));
   table.claim(kPeer, kMac, at(5));
   table.claim(kPeer, MacAddress{}, at(5));

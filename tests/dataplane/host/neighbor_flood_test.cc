@@ -23,14 +23,14 @@ struct NeighborFlood : testing::Test {
   }
 };
 
-TEST_F(NeighborFlood, UnresolvedEntriesHaveABudget) {
+TEST_F(NeighborFlood, UnresolvedEntriesAreBounded) {
   for (int i = 0; i < 5000; ++i) EXPECT_TRUE(table.resolve(absent(), at(0)));
   EXPECT_EQ(table.report(at(0)).size(), NeighborTable::kUnresolved + 1) << "and the gateway";
 }
 
 // An honest neighbour answers within 2 ms. A packet for it comes every 20 ms; the attacker names
 // 10,000 absent hosts a second.
-TEST_F(NeighborFlood, AnHonestNeighbourResolvesWithin100ms) {
+TEST_F(NeighborFlood, HonestNeighbourResolvesWithin100ms) {
   for (int i = 0; i < 5000; ++i) (void)table.resolve(absent(), at(0));
   for (int round = 0; round < 20; ++round) {
     const double start = 1 + round;
@@ -81,7 +81,7 @@ TEST_F(NeighborFlood, KnownNeighboursAndGatewaysStayAndAreProbed) {
   EXPECT_EQ(probes, 4U) << "both, every 30 s";
 }
 
-TEST_F(NeighborFlood, GatewaysAreAskedForFromTheStartAndNeverLeave) {
+TEST_F(NeighborFlood, GatewaysAreSolicitedFromTheStartAndNeverExpire) {
   std::size_t asked = 0;
   for (int i = 0; i < 9000; ++i) asked += requests_of(table, at(i * 0.1)).size();
   EXPECT_NEAR(static_cast<double>(asked), 900 / 5.0, 4) << "every 5 s";
@@ -98,7 +98,7 @@ TEST_F(NeighborFlood, GatewaysAreAskedForFromTheStartAndNeverLeave) {
 
 // By the hash of earlier versions these 300 addresses had one home, and 64 of them filled its
 // window.
-TEST_F(NeighborFlood, AddressesCannotBeAimedAtOneWindow) {
+TEST_F(NeighborFlood, ChosenAddressesCannotFillOneWindow) {
   std::size_t made = 0;
   for (std::uint32_t i = 2; made < 300; ++i) {
     const IpAddress address = IpAddress::v4(Be32(0x0a000000U + i));
@@ -113,7 +113,7 @@ TEST_F(NeighborFlood, AddressesCannotBeAimedAtOneWindow) {
   }
 }
 
-TEST_F(NeighborFlood, IdleNeighboursMakeRoomAndUsedOnesDoNot) {
+TEST_F(NeighborFlood, IdleNeighboursAreEvictedBeforeUsedOnes) {
   for (int i = 0; i < 1500; ++i) {
     const IpAddress address = absent();
     if (!table.resolve(address, at(0))) continue;

@@ -11,7 +11,7 @@ namespace {
 
 using Neighbors = NeighborFixture;
 
-TEST_F(Neighbors, OnLinkIsItselfAndTheRestTheGateway) {
+TEST_F(Neighbors, NextHopIsTheAddressOnLinkElseTheGateway) {
   NeighborTable routed({Prefix{kOurAddress, 24}}, {kGateway}, kHz);
   const auto gateway = requests_of(routed, at(0));
   ASSERT_EQ(gateway.size(), 1U) << "asked for before anyone needs it";
@@ -27,7 +27,7 @@ TEST_F(Neighbors, OnLinkIsItselfAndTheRestTheGateway) {
   EXPECT_FALSE(asked[0].to) << "broadcast";
 }
 
-TEST_F(Neighbors, NoGatewayIsNoRoute) {
+TEST_F(Neighbors, NoGatewayMeansNoRoute) {
   const auto hop = table.resolve(IpAddress::v4(203, 0, 113, 5), at(0));
   ASSERT_FALSE(hop);
   EXPECT_EQ(hop.error(), ResolveError::no_route);
@@ -55,7 +55,7 @@ TEST_F(Neighbors, EachFamilyHasItsGateway) {
 }
 
 // RFC 4861 section 7.2.4: the answer to a unicast solicitation may leave its MAC address out.
-TEST_F(Neighbors, AnAnswerWithoutMacConfirmsTheKnownOne) {
+TEST_F(Neighbors, ReplyWithoutMacConfirmsTheKnownMac) {
   const NextHop hop = resolve(kPeer, at(0));
   tick(at(0));
   EXPECT_FALSE(table.learn(kPeer, std::nullopt, at(0))) << "none is known";
@@ -71,14 +71,14 @@ TEST_F(Neighbors, AnAnswerWithoutMacConfirmsTheKnownOne) {
   EXPECT_EQ(table.word(hop.index).mac(), kMac);
 }
 
-TEST(Groups, AreThoseOfNeighbourDiscovery) {
+TEST(Groups, MatchNeighbourDiscovery) {
   const IpAddress group = solicited_node_group(IpAddress::parse("2001:db8::1:2345:6789").value());
   EXPECT_EQ(group.text(), "ff02::1:ff45:6789");
   EXPECT_EQ(group_mac(group).text(), "33:33:ff:45:67:89");
   EXPECT_EQ(group_mac(kAllNodes).text(), "33:33:00:00:00:01");
 }
 
-TEST_F(Neighbors, MatchesFromTheReplyOn) {
+TEST_F(Neighbors, MatchesOnceTheReplyArrived) {
   const NextHop hop = resolve(kPeer, at(0));
   EXPECT_FALSE(matches(hop));
   EXPECT_EQ(table.lookup(hop), HopState::waiting);
@@ -90,7 +90,7 @@ TEST_F(Neighbors, MatchesFromTheReplyOn) {
   EXPECT_FALSE(table.word(hop.index).matches(NextHop{})) << "the default matches nothing";
 }
 
-TEST_F(Neighbors, ANewEntryIsDueAtOnce) {
+TEST_F(Neighbors, NewEntryIsSolicitedImmediately) {
   tick(at(0));
   EXPECT_FALSE(table.due(at(0.05)));
   EXPECT_TRUE(table.due(at(0.1)));
@@ -99,7 +99,7 @@ TEST_F(Neighbors, ANewEntryIsDueAtOnce) {
 }
 
 // RFC 1122 section 2.3.2.1: at most one request a second for an address.
-TEST_F(Neighbors, AsksThreeTimesQuicklyThenSlowly) {
+TEST_F(Neighbors, SolicitsThreeTimesQuicklyThenSlowly) {
   const NextHop hop = resolve(kPeer, at(0));
   std::vector<double> asked;
   for (int i = 0; i < 200; ++i) {
@@ -112,7 +112,7 @@ TEST_F(Neighbors, AsksThreeTimesQuicklyThenSlowly) {
   for (std::size_t i = 3; i < asked.size(); ++i) EXPECT_NEAR(asked[i] - asked[i - 1], 5.0, 0.11);
 }
 
-TEST_F(Neighbors, UnaskedRepliesChangeNothing) {
+TEST_F(Neighbors, UnsolicitedRepliesChangeNothing) {
   EXPECT_FALSE(table.learn(kPeer, kMac, at(0))) << "unknown";
   const NextHop hop = resolve(kPeer, at(0));
   EXPECT_FALSE(table.learn(kPeer, kMac, at(0))) << "known, but not asked yet";
@@ -124,7 +124,7 @@ TEST_F(Neighbors, UnaskedRepliesChangeNothing) {
   EXPECT_EQ(table.word(hop.index).mac(), kMac);
 }
 
-TEST_F(Neighbors, AFloodOfRepliesTakesNoRoom) {
+TEST_F(Neighbors, FloodOfRepliesAddsNoEntries) {
   for (std::uint32_t i = 0; i < 100'000; ++i) {
     EXPECT_FALSE(table.learn(IpAddress::v4(Be32(0xc6120000 + i)), kMac, at(0)));
   }
@@ -151,7 +151,7 @@ TEST_F(Neighbors, UsedEntriesAreProbedWithoutAGap) {
   EXPECT_LE(probes, 4U) << "about every 30 s";
 }
 
-TEST_F(Neighbors, ASilentNeighbourIsSearchedForByBroadcastAndMayMove) {
+TEST_F(Neighbors, SilentNeighbourIsSolicitedByBroadcastAndMayMove) {
   const NextHop hop = make(kPeer, at(0));
   bool broadcast = false;
   for (int i = 1; i < 500 && !broadcast; ++i) {
@@ -165,7 +165,7 @@ TEST_F(Neighbors, ASilentNeighbourIsSearchedForByBroadcastAndMayMove) {
   EXPECT_EQ(table.word(hop.index).mac(), kOtherMac);
 }
 
-TEST_F(Neighbors, UnusedEntriesLeaveAndTheirSlotsSeeIt) {
+TEST_F(Neighbors, UnusedEntriesExpireAndStaleHopsNoLongerMatch) {
   const NextHop old = make(kPeer, at(0));
   for (int i = 1; i < 7000; ++i) tick(at(i * 0.1));
   EXPECT_TRUE(table.report(at(700)).empty());
@@ -177,7 +177,7 @@ TEST_F(Neighbors, UnusedEntriesLeaveAndTheirSlotsSeeIt) {
   EXPECT_TRUE(matches(again));
 }
 
-TEST_F(Neighbors, UnansweredEntriesLeaveSooner) {
+TEST_F(Neighbors, UnansweredEntriesExpireSooner) {
   (void)resolve(kPeer, at(0));
   std::size_t asked = 0;
   for (int i = 0; i < 700; ++i) asked += tick(at(i * 0.1)).size();
@@ -221,7 +221,7 @@ TEST_F(Neighbors, AnnouncesItselfThreeTimes) {
   EXPECT_LE(times[2] - times[0], 4.0);
 }
 
-TEST_F(Neighbors, RequestsBeyondTheRoomComeWithTheNextTick) {
+TEST_F(Neighbors, RequestsBeyondTheBufferFollowWithTheNextTick) {
   for (std::uint8_t i = 10; i < 60; ++i) (void)resolve(IpAddress::v4(198, 18, 0, i), at(0));
   std::vector<IpAddress> asked;
   for (int i = 0; i < 8; ++i) {
@@ -235,7 +235,7 @@ TEST_F(Neighbors, RequestsBeyondTheRoomComeWithTheNextTick) {
   EXPECT_EQ(asked.size(), 50U);
 }
 
-TEST_F(Neighbors, ReportsAgeAndWhatIsUnresolved) {
+TEST_F(Neighbors, ReportsAgeAndUnresolvedEntries) {
   make(kPeer, at(0));
   (void)resolve(kGateway, at(0));
   auto report = table.report(at(12));

@@ -32,7 +32,7 @@ TEST(Bytes, NothingBeyondTheValueIsRead) {
   EXPECT_EQ((load<std::array<std::byte, 7>>(all.bytes().data())), kWire);
 }
 
-TEST(Bytes, WhatIsStoredIsReadBackAndItsNeighboursStay) {
+TEST(Bytes, StoreRoundTripsAndKeepsTheNeighbours) {
   for (std::size_t at = 0; at + 4 <= kWire.size(); ++at) {
     auto bytes = kWire;
     store(bytes.data() + at, Be32(0xa1b2c3d4));

@@ -23,7 +23,7 @@ TEST(Checksum, ExampleOfRfc1071) {
   EXPECT_EQ(raw, (std::array<std::uint8_t, 2>{0xdd, 0xf2}));
 }
 
-TEST(Checksum, OddByteCountsAsFollowedByZero) {
+TEST(Checksum, OddByteIsPaddedWithZero) {
   const std::array<std::uint8_t, 3> odd{1, 2, 3};
   const std::array<std::uint8_t, 4> even{1, 2, 3, 0};
   EXPECT_EQ(checksum(std::as_bytes(std::span(odd))), checksum(std::as_bytes(std::span(even))));
@@ -72,7 +72,7 @@ TEST(Checksum, IncrementalEqualsWholeForRandomRewrites) {
     const std::uint16_t after = whole(words);
     ASSERT_EQ(updated_checksum(before, fold(delta)), after) << "round " << round;
 
-    // UDP: what is sent for a sum of zero is all ones, in both places.
+    // UDP: a sum of zero is sent as all ones, in both places.
     const std::uint16_t sent_before = before == 0 ? 0xffff : before;
     const std::uint16_t sent_after = after == 0 ? 0xffff : after;
     ASSERT_EQ(updated_udp_checksum(sent_before, fold(delta)), sent_after) << "round " << round;

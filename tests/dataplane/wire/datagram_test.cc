@@ -28,7 +28,7 @@ Bytes random_payload(std::size_t size, std::uint64_t seed) {
   return payload;
 }
 
-TEST(Datagram, OverIpv4ByTheByte) {
+TEST(Datagram, WritesTheExpectedIpv4Bytes) {
   const Bytes frame = written({IpAddress::v4(192, 0, 2, 1), UdpPort(30000)},
                               {IpAddress::v4(198, 51, 100, 7), UdpPort(4000)}, bytes_of({1, 2, 3}));
   EXPECT_EQ(
@@ -38,9 +38,8 @@ TEST(Datagram, OverIpv4ByTheByte) {
                 198,  51, 100, 7,  0x75, 0x30, 0x0f, 0xa0, 0,  11, 0x8a, 0xc9, 1,    2,    3}));
 }
 
-// As the tests' own builder writes it, which knows nothing of DPDK's checksums; and the relay
-// takes it for a datagram.
-TEST(Datagram, OfEverySizeInBothFamilies) {
+// Matches the tests' own builder, which does not use DPDK's checksums, and is classified as UDP.
+TEST(Datagram, WritesEverySizeInBothFamilies) {
   for (std::size_t size = 0; size < 300; ++size) {
     const Bytes payload = random_payload(size, size);
     const Bytes v4 = written(kLocalA, kPartyA, payload);
@@ -53,7 +52,7 @@ TEST(Datagram, OfEverySizeInBothFamilies) {
   }
 }
 
-// One of 65,536 payloads sums up to what a checksum of zero would say.
+// One of 65,536 payloads has a checksum of zero, which is sent as 0xffff (RFC 768).
 TEST(Datagram, ItsChecksumIsNeverZero) {
   const auto field = [](const Bytes& frame, std::size_t udp) {
     return load<std::uint16_t>(frame.data() + udp + 6);
@@ -61,7 +60,7 @@ TEST(Datagram, ItsChecksumIsNeverZero) {
   const Bytes zeros(2, std::byte{0});
   for (const auto& [from, to, udp] :
        {std::tuple{kLocalA, kPartyA, std::size_t{34}}, {kLocalA6, kPartyA6, std::size_t{54}}}) {
-    // What is missing to all ones is what the checksum is without it.
+    // The checksum without the payload is the payload that makes the sum all ones.
     const std::uint16_t missing = field(written(from, to, zeros), udp);
     Bytes payload(2);
     std::memcpy(payload.data(), &missing, 2);

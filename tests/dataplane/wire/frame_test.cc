@@ -26,7 +26,7 @@ Bytes with(Change change) {
   return frame;
 }
 
-TEST(Frame, ADatagramAndItsEveryPrefix) {
+TEST(Frame, DatagramIsAcceptedAndItsPrefixesRefused) {
   const Bytes frame = media();
   EXPECT_EQ(classify_exact(frame), FrameKind::udp);
   for (std::size_t n = 0; n < frame.size(); ++n) {
@@ -35,13 +35,13 @@ TEST(Frame, ADatagramAndItsEveryPrefix) {
   }
 }
 
-TEST(Frame, PaddingIsNoMistake) {
+TEST(Frame, EthernetPaddingIsAccepted) {
   Bytes frame = ethernet(kMac0, kMacA, 0x0800, udp(kPartyA, kLocalA, bytes_of({1})));
   frame.resize(60);
   EXPECT_EQ(classify_exact(frame), FrameKind::udp);
 }
 
-TEST(Frame, EachFieldHasItsReason) {
+TEST(Frame, EachWrongFieldHasItsDropReason) {
   const auto set = [](std::size_t at, int value) {
     return with([&](Bytes& f) { f[at] = static_cast<std::byte>(value); });
   };
@@ -86,7 +86,7 @@ TEST(Frame, LengthsMustAgree) {
   EXPECT_NE(classify_exact(with([](Bytes& f) { put16(f, 38, 65'516); })), FrameKind::udp);
 }
 
-TEST(Frame, EveryFlippedBitOfTheIpHeaderIsNoticed) {
+TEST(Frame, EveryFlippedBitOfTheIpHeaderIsDetected) {
   for (std::size_t bit = 0; bit < 160; ++bit) {
     Bytes frame = media();
     frame[14 + bit / 8] ^= static_cast<std::byte>(1U << bit % 8);
@@ -98,7 +98,7 @@ TEST(Frame, EveryFlippedBitOfTheIpHeaderIsNoticed) {
   EXPECT_EQ(classify_exact(frame, true), FrameKind::udp) << "the NIC has looked";
 }
 
-TEST(Frame, ArpByBroadcastOrToUs) {
+TEST(Frame, ArpIsAcceptedByBroadcastOrToOurMac) {
   const Bytes body(28, std::byte{0});
   EXPECT_EQ(classify_exact(ethernet(kBroadcast, kMacA, 0x0806, body)), FrameKind::arp);
   EXPECT_EQ(classify_exact(ethernet(kMac0, kMacA, 0x0806, body)), FrameKind::arp);
@@ -113,7 +113,7 @@ constexpr MacAddress kGroupMac{{0x33, 0x33, 0xff, 0, 0, 1}};
 
 Bytes media6() { return ethernet(kMac0, kMacA, 0x86dd, udp(kPartyA6, kLocalA6, rtp({}))); }
 
-TEST(Frame6, ADatagramAndItsEveryPrefix) {
+TEST(Frame6, DatagramIsAcceptedAndItsPrefixesRefused) {
   const Bytes frame = media6();
   EXPECT_EQ(classify_exact(frame), FrameKind::udp6);
   for (std::size_t n = 0; n < frame.size(); ++n) {
@@ -125,7 +125,7 @@ TEST(Frame6, ADatagramAndItsEveryPrefix) {
   EXPECT_EQ(classify_exact(padded), FrameKind::udp6);
 }
 
-TEST(Frame6, EachFieldHasItsReason) {
+TEST(Frame6, EachWrongFieldHasItsDropReason) {
   const auto set = [](std::size_t at, int value) {
     Bytes frame = media6();
     frame[at] = static_cast<std::byte>(value);
@@ -167,7 +167,7 @@ TEST(Frame6, LengthsMustAgree) {
   }
 }
 
-TEST(Frame6, GroupsAreHeardForNeighbourDiscoveryOnly) {
+TEST(Frame6, MulticastIsAcceptedForNeighbourDiscoveryOnly) {
   const Bytes solicitation = ipv6(kPartyA6.address, kLocalA6.address, 58, Bytes(24));
   EXPECT_EQ(classify_exact(ethernet(kGroupMac, kMacA, 0x86dd, solicitation)), FrameKind::icmp6);
   EXPECT_EQ(classify_exact(ethernet(kMac0, kMacA, 0x86dd, solicitation)), FrameKind::icmp6);
@@ -181,7 +181,7 @@ TEST(Frame6, GroupsAreHeardForNeighbourDiscoveryOnly) {
   }
 }
 
-TEST(Frame, RandomBytesAreReadWithinTheirBounds) {
+TEST(Frame, RandomBytesAreReadWithinBounds) {
   std::mt19937 random{5};
   for (int i = 0; i < 100'000; ++i) {
     Bytes frame = i % 2 == 0 ? media() : media6();
@@ -206,7 +206,7 @@ TEST(Frame, RandomBytesAreReadWithinTheirBounds) {
   }
 }
 
-// What is plain is a datagram; what is not plain may be one too, but not of these.
+// Every plain frame is a datagram. No mutation tested here is a datagram but not plain.
 template <Family F>
 void expect_plain_is_a_datagram(const Bytes& good, FrameKind kind) {
   const PlainDatagram<F> plain(kMac0);
@@ -230,7 +230,7 @@ void expect_plain_is_a_datagram(const Bytes& good, FrameKind kind) {
   EXPECT_GT(matched, 0U);
 }
 
-TEST(PlainDatagram, IsADatagramToo) {
+TEST(PlainDatagram, IsClassifiedAsADatagram) {
   expect_plain_is_a_datagram<Family::ipv4>(media(), FrameKind::udp);
   const Bytes six = ethernet(kMac0, kMacA, 0x86dd, udp(kPartyA6, kLocalA6, rtp({})));
   expect_plain_is_a_datagram<Family::ipv6>(six, FrameKind::udp6);

@@ -42,7 +42,7 @@ const Bytes kFull = bytes({0xb2, 0x60, 0,    1,    0, 0, 0,    0,    0, 0, 0, 9,
 // Receiver report without blocks, then BYE without sources.
 const Bytes kReport = bytes({0x80, 201, 0, 1, 0, 0, 0, 7, 0x80, 203, 0, 0});
 
-TEST(Rtp, FieldsOfAPlainPacket) {
+TEST(Rtp, ParsesThePlainHeader) {
   const auto rtp = parse_rtp(kPlain, false);
   ASSERT_TRUE(rtp);
   EXPECT_EQ(rtp->payload_type, 8);
@@ -99,7 +99,7 @@ TEST(Rtcp, EveryStrictPrefixIsRefused) {
   }
 }
 
-TEST(Rtcp, PartsMustAddUpToTheDatagram) {
+TEST(Rtcp, PartsMustFillTheDatagram) {
   for (int words = 0; words < 256; ++words) {
     Bytes packet = kReport;
     packet[11] = static_cast<std::byte>(words);  // of the BYE
@@ -127,7 +127,7 @@ TEST(Rtcp, OnlyTheLastPartIsPadded) {
   EXPECT_FALSE(is_rtcp(first));
 }
 
-TEST(Rtcp, TypesThatAreAssigned) {
+TEST(Rtcp, AcceptsAssignedTypesOnly) {
   for (int type = 0; type < 256; ++type) {
     Bytes packet = kReport;
     packet[1] = static_cast<std::byte>(type);
@@ -137,14 +137,14 @@ TEST(Rtcp, TypesThatAreAssigned) {
   }
 }
 
-TEST(Rtcp, OfSrtcpOnlyTheFirstHeaderIsRead) {
+TEST(Rtcp, SrtcpParsesTheFirstHeaderOnly) {
   const Bytes packet = bytes({0x81, 200, 0, 2, 1, 2, 3, 4, 9, 9, 9, 9, 0x80, 0, 0, 1, 7, 7});
   EXPECT_TRUE(is_rtcp(packet, true));
   EXPECT_FALSE(is_rtcp(packet, false));
 }
 
 // RFC 7983 section 7.
-TEST(Content, EveryFirstByte) {
+TEST(Content, ClassifiesEveryFirstByte) {
   for (int b = 0; b < 256; ++b) {
     Protocol expected = Protocol::unknown;
     if (b <= 3) expected = Protocol::stun;
@@ -188,7 +188,7 @@ TEST(Content, EveryFirstByte) {
   }
 }
 
-TEST(Content, RtcpIsToldApartWhereThePortIsShared) {
+TEST(Content, DistinguishesRtcpOnASharedPort) {
   EXPECT_EQ(examine(kReport, flow_flag::kRtp | kMux)->kind, Kind::rtcp);
   EXPECT_EQ(examine(kReport, flow_flag::kRtcp)->kind, Kind::rtcp);
   EXPECT_EQ(examine(kPlain, flow_flag::kRtp | kMux)->kind, Kind::rtp);
