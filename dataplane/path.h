@@ -49,10 +49,10 @@ enum class OnPublish : std::uint8_t {
 };
 
 // What becomes of the media that a side sends; its RTCP, STUN and DTLS pass in any case.
-enum class Treatment : std::uint8_t {
-  forward,
-  silence,  // the payload of G.711 is replaced by silence, any other media is dropped
-  block,    // dropped
+enum class Blocking : std::uint8_t {
+  none,
+  silence,  // replace the payload of G.711 by silence, drop all other media
+  drop,
 };
 
 inline constexpr std::size_t kMaxHints = 8;
@@ -70,8 +70,8 @@ struct Side {
   bool nat_punch = false;  // send it packets of the relay's own until it is heard (RTP and RTCP)
   bool handover = false;   // another hinted source may take over from a silent one, with
                            // any SSRC
-  Treatment treatment = Treatment::forward;  // of what it sends
-  std::bitset<128> dropped_types;            // RTP payload types of it that are dropped (DTMF)
+  Blocking blocking = Blocking::none;  // of what it sends
+  std::bitset<128> dropped_types;      // RTP payload types of it that are dropped (DTMF)
   bool rtcp_mux = false;  // its RTCP arrives, and is sent to it, at the port of RTP (RFC 5761)
 };
 

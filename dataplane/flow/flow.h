@@ -82,12 +82,12 @@ inline constexpr std::uint32_t kBridge = 1U << 14;      // the peer's address is
 inline constexpr std::uint32_t kSplit = 1U << 15;     // RTCP leaves by the orders of the port above
 inline constexpr std::uint32_t kSplitOff = 1U << 16;  // orders of that kind: nothing arrives here
 inline constexpr std::uint32_t kJoin = 1U << 17;      // leaves from the port below the peer's
-inline constexpr std::uint32_t kBlocked = 1U << 18;   // Treatment::block
-inline constexpr std::uint32_t kSilenced = 1U << 19;  // Treatment::silence
+inline constexpr std::uint32_t kBlocked = 1U << 18;   // Blocking::drop
+inline constexpr std::uint32_t kSilenced = 1U << 19;  // Blocking::silence
 inline constexpr std::uint32_t kFiltered = 1U << 20;  // Record::dropped_types
 inline constexpr std::uint32_t kHandover = 1U << 21;  // Side::handover
 inline constexpr std::uint32_t kNatPunch = 1U << 22;  // Side::nat_punch
-inline constexpr std::uint32_t kTreated = kBlocked | kSilenced | kFiltered;
+inline constexpr std::uint32_t kMediaFilters = kBlocked | kSilenced | kFiltered;
 inline constexpr unsigned kDscpShift = 24;
 }  // namespace flow_flag
 

@@ -55,8 +55,8 @@ std::uint32_t kind_flags(const Path& path, const Side& side, const Side& other) 
   if (side.latching == Latching::off) flags |= kFixed;
   if (side.handover) flags |= kHandover;
   if (side.nat_punch) flags |= kNatPunch;
-  if (side.treatment == Treatment::block) flags |= kBlocked;
-  if (side.treatment == Treatment::silence) flags |= kSilenced;
+  if (side.blocking == Blocking::drop) flags |= kBlocked;
+  if (side.blocking == Blocking::silence) flags |= kSilenced;
   if (side.dropped_types.any()) flags |= kFiltered;
   return flags;
 }

@@ -138,7 +138,7 @@ template <Family In, Family Out>
   constexpr std::uint32_t kAcross = In == Out ? 0 : kBridge;
   constexpr std::uint64_t kWanted = std::uint64_t{kSource | kDestination | kRtp | kAcross} << 32;
   constexpr std::uint64_t kUnwanted =
-      std::uint64_t{kMark | kTreated | (kBridge & ~kAcross)} << 32 | OrdersLine::kStoring;
+      std::uint64_t{kMark | kMediaFilters | (kBridge & ~kAcross)} << 32 | OrdersLine::kStoring;
   const std::uint64_t head = slot.orders.head.load(kAcquire);
   OrderWords words;
   copy_words<In, Out>(slot.orders, head, words);

@@ -8,9 +8,9 @@
 
 #include "dataplane/flow/stream.h"
 #include "dataplane/relay/arrival.h"
+#include "dataplane/relay/blocking.h"
 #include "dataplane/relay/content.h"
 #include "dataplane/relay/relay.h"
-#include "dataplane/relay/treatment.h"
 
 namespace millrace {
 
@@ -97,9 +97,9 @@ std::expected<NeighborWord, DropReason> Relay::admit(const Arrival& arrival, Tsc
   const auto content = examine(datagram.payload, words.flags);
   if (!content) return std::unexpected(content.error());
   note(arrival, *content, words, now);
-  if (words.has(kTreated)) {
+  if (words.has(kMediaFilters)) {
     const Record& record = flows_.record(arrival.index());
-    if (const auto reason = treat(arrival.payload(), *content, words.flags, record)) {
+    if (const auto reason = apply_blocking(arrival.payload(), *content, words.flags, record)) {
       return std::unexpected(*reason);
     }
   }

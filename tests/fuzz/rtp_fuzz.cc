@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "dataplane/flow/quality.h"
+#include "dataplane/relay/blocking.h"
 #include "dataplane/relay/content.h"
-#include "dataplane/relay/treatment.h"
 #include "tests/fuzz/check.h"
 
 namespace {
@@ -31,7 +31,7 @@ void silence(std::span<const std::byte> datagram, const Content& content, std::u
   std::vector<std::byte> packet(kUdpHeader + datagram.size());
   std::ranges::copy(datagram, packet.begin() + kUdpHeader);
   const std::span payload = std::span(packet).subspan(kUdpHeader);
-  if (treat(payload, content, path | flow_flag::kSilenced, Record{})) return;
+  if (apply_blocking(payload, content, path | flow_flag::kSilenced, Record{})) return;
   const std::size_t same =
       content.kind == Evidence::Kind::rtp ? sizeof(RtpHeader) : datagram.size();
   FUZZ_CHECK(std::ranges::equal(payload.first(same), datagram.first(same)));

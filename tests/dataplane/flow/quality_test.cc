@@ -218,7 +218,7 @@ TEST_F(QualityOfPair, OutlivesEveryOfferOfTheCall) {
   join();
   expect_kept("a re-INVITE with rtcp-mux");
   path.a.deliver = false;
-  path.b.treatment = Treatment::block;
+  path.b.blocking = Blocking::drop;
   join();
   expect_kept("hold and block");
   split();
@@ -230,7 +230,7 @@ TEST_F(QualityOfPair, OutlivesEveryOfferOfTheCall) {
   expect_kept("T.38");
   path.payload = Payload::rtp;
   path.a.deliver = true;
-  path.b.treatment = Treatment::forward;
+  path.b.blocking = Blocking::none;
   join();
   ASSERT_TRUE(lab.from_b(receiver_report(kSsrcB, {{.lsr = kLsr}})));
   EXPECT_EQ(of_b()->complete, 2U) << "the legs are still known";

@@ -19,7 +19,8 @@ namespace millrace {
 // Applies the slot's `flags` and dropped payload types to one admitted packet. Returns the drop
 // reason, or nothing. Preconditions: the UDP header precedes `payload`; examine() returned
 // `content` for it.
-[[nodiscard]] std::optional<DropReason> treat(std::span<std::byte> payload, const Content& content,
-                                              std::uint32_t flags, const Record& record);
+[[nodiscard]] std::optional<DropReason> apply_blocking(std::span<std::byte> payload,
+                                                       const Content& content, std::uint32_t flags,
+                                                       const Record& record);
 
 }  // namespace millrace

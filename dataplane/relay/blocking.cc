@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "dataplane/relay/treatment.h"
+#include "dataplane/relay/blocking.h"
 
 #include <cstring>
 
@@ -43,8 +43,8 @@ void silence(std::span<std::byte> packet, std::byte code) {
 
 }  // namespace
 
-std::optional<DropReason> treat(std::span<std::byte> payload, const Content& content,
-                                std::uint32_t flags, const Record& record) {
+std::optional<DropReason> apply_blocking(std::span<std::byte> payload, const Content& content,
+                                         std::uint32_t flags, const Record& record) {
   const bool rtp = content.kind == Evidence::Kind::rtp;
   const bool opaque = (flags & (kRtp | kRtcp)) == 0;
   const bool media = rtp || (opaque && content.kind == Evidence::Kind::datagram);

@@ -10,25 +10,25 @@ namespace millrace {
 namespace {
 
 struct Change {
-  bool Call::Restraint::* what;
+  bool Call::BlockState::* what;
   bool to;
 };
 
 Change change_of(Command command) {
-  using Restraint = Call::Restraint;
+  using BlockState = Call::BlockState;
   switch (command) {
     case Command::block_media:
-      return {&Restraint::blocked, true};
+      return {&BlockState::blocked, true};
     case Command::unblock_media:
-      return {&Restraint::blocked, false};
+      return {&BlockState::blocked, false};
     case Command::silence_media:
-      return {&Restraint::silenced, true};
+      return {&BlockState::silenced, true};
     case Command::unsilence_media:
-      return {&Restraint::silenced, false};
+      return {&BlockState::silenced, false};
     case Command::block_dtmf:
-      return {&Restraint::dtmf_blocked, true};
+      return {&BlockState::dtmf_blocked, true};
     default:
-      return {&Restraint::dtmf_blocked, false};
+      return {&BlockState::dtmf_blocked, false};
   }
 }
 
@@ -67,14 +67,15 @@ Result<Call::Leg*> Call::select(const Request& request) const {
   return found;
 }
 
-// A call's own restraint and its parties' add up: what blocks a party is lifted by naming it again.
-Result<void> Call::restrain(const Request& request) {
+// The blocks of a call and of its parties add up: unblocking the call does not unblock a party that
+// was blocked by name. again.
+Result<void> Call::set_blocking(const Request& request) {
   const auto leg = select(request);
   if (!leg) return std::unexpected(leg.error());
   const Change change = change_of(request.command);
   // By a name: g++ 12 writes to a copy when `.*` follows the conditional itself.
-  Restraint& restraint = *leg != nullptr ? (*leg)->restraint : restraint_;
-  restraint.*change.what = change.to;
+  BlockState& block_state = *leg != nullptr ? (*leg)->block_state : block_state_;
+  block_state.*change.what = change.to;
   for (Dialog& dialog : dialogs_) {
     if (dialog.is_joined()) publish(dialog);
   }
@@ -82,12 +83,14 @@ Result<void> Call::restrain(const Request& request) {
 }
 
 // What is done to the packets that `leg` sends.
-void Call::apply_restraint(const Leg& leg, const PartyMedia& said, const PartyMedia& of_other,
-                           Side& side) const {
-  const auto is = [&](bool Restraint::* what) { return restraint_.*what || leg.restraint.*what; };
-  if (is(&Restraint::silenced)) side.treatment = Treatment::silence;
-  if (is(&Restraint::blocked)) side.treatment = Treatment::block;
-  if (is(&Restraint::dtmf_blocked)) side.dropped_types = said.dtmf_types | of_other.dtmf_types;
+void Call::block_side(const Leg& leg, const PartyMedia& said, const PartyMedia& of_other,
+                      Side& side) const {
+  const auto is = [&](bool BlockState::* what) {
+    return block_state_.*what || leg.block_state.*what;
+  };
+  if (is(&BlockState::silenced)) side.blocking = Blocking::silence;
+  if (is(&BlockState::blocked)) side.blocking = Blocking::drop;
+  if (is(&BlockState::dtmf_blocked)) side.dropped_types = said.dtmf_types | of_other.dtmf_types;
 }
 
 }  // namespace millrace

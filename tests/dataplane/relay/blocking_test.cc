@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Blocked and silenced media, blocked DTMF, and the drop counters of each flow.
 
-#include "dataplane/relay/treatment.h"
+#include "dataplane/relay/blocking.h"
 
 #include "tests/dataplane/packet_lab.h"
 
@@ -28,7 +28,7 @@ TEST_F(TreatmentTest, BlockedMediaIsDroppedOneWay) {
   path.a.rtcp_mux = path.b.rtcp_mux = true;
   publish();
   ASSERT_TRUE(lab.from_a(rtp({})));
-  path.a.treatment = Treatment::block;
+  path.a.blocking = Blocking::drop;
   publish();
   EXPECT_FALSE(lab.from_a(rtp({.sequence = 2})));
   EXPECT_TRUE(lab.from_a(rtcp(1))) << "RTCP keeps the call alive";
@@ -38,7 +38,7 @@ TEST_F(TreatmentTest, BlockedMediaIsDroppedOneWay) {
   EXPECT_EQ(flow_drops(a(), DropReason::media_blocked), 1U);
   EXPECT_EQ(a().packets, 4U) << "admitted, and no loss of the sender's";
   EXPECT_EQ(a().forwarded, 3U);
-  path.a.treatment = Treatment::forward;
+  path.a.blocking = Blocking::none;
   publish();
   EXPECT_TRUE(lab.from_a(rtp({.sequence = 3})));
   EXPECT_EQ(a().lost, 0);
@@ -46,7 +46,7 @@ TEST_F(TreatmentTest, BlockedMediaIsDroppedOneWay) {
 
 TEST_F(TreatmentTest, BlockedOpaqueMedia) {
   path.payload = Payload::opaque;
-  path.a.treatment = Treatment::block;
+  path.a.blocking = Blocking::drop;
   publish();
   EXPECT_FALSE(lab.from_a(bytes_of({1, 2, 3})));
   EXPECT_EQ(lab.dropped(DropReason::media_blocked), 1U);
@@ -63,8 +63,8 @@ TEST_F(TreatmentTest, OnlyTheGivenPayloadTypesAreDropped) {
   EXPECT_EQ(flow_drops(a(), DropReason::dtmf_blocked), 2U);
 }
 
-TEST_F(TreatmentTest, SilenceReplacesG711Only) {
-  path.a.treatment = Treatment::silence;
+TEST_F(TreatmentTest, SilenceReplacesG711AndNothingElse) {
+  path.a.blocking = Blocking::silence;
   publish();
   for (const auto& [type, code] : {std::pair{0, 0xff}, std::pair{8, 0xd5}}) {
     for (std::size_t size = 0; size < 6; ++size) {
@@ -84,7 +84,7 @@ TEST_F(TreatmentTest, SilenceReplacesG711Only) {
 }
 
 TEST_F(TreatmentTest, SilenceKeepsExtensionAndPadding) {
-  path.a.treatment = Treatment::silence;
+  path.a.blocking = Blocking::silence;
   publish();
   Bytes in = rtp({.payload = 4 + 8 + 4 + 6 + 3});  // a CSRC, an extension, samples, padding
   in[0] = std::byte{0x80 | 0x20 | 0x10 | 1};
@@ -100,7 +100,7 @@ TEST_F(TreatmentTest, SilenceKeepsExtensionAndPadding) {
 
 TEST_F(TreatmentTest, CiphertextCannotBeSilenced) {
   path.encrypted = true;
-  path.a.treatment = Treatment::silence;
+  path.a.blocking = Blocking::silence;
   publish();
   EXPECT_FALSE(lab.from_a(rtp({})));
   EXPECT_EQ(lab.dropped(DropReason::media_blocked), 1U);
