@@ -152,11 +152,11 @@ Result<void> Dataplane::Impl::launch_workers() {
   ids.reserve(ports.size());
   for (const Ethdev& port : ports) ids.push_back(port.id());
   for (std::size_t i = 0; i < config.worker_cores.size(); ++i) {
-    const Worker::Duty duty{.queue = static_cast<std::uint16_t>(i),
-                            .longest_nap = std::chrono::microseconds(config.idle_sleep_us),
-                            .housekeeping = i == 0};
-    Worker& worker =
-        workers.emplace_back(duty, ids, link_list, *flows, *nat_punch, *pool.get(), stop, tsc_hz);
+    const Worker::Config worker_config{.queue = static_cast<std::uint16_t>(i),
+                                       .max_sleep = std::chrono::microseconds(config.idle_sleep_us),
+                                       .housekeeping = i == 0};
+    Worker& worker = workers.emplace_back(worker_config, ids, link_list, *flows, *nat_punch,
+                                          *pool.get(), stop, tsc_hz);
     if (!worker.launch(lcore_of_worker(i))) {
       return fail("worker_cores[" + std::to_string(i) + "]: the worker on core " +
                   std::to_string(config.worker_cores[i]) + " does not start");

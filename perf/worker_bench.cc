@@ -143,7 +143,7 @@ class Loop {
   Loop() : traffic({.flows = worker_cores() * kFlowsEach}) {
     for (std::size_t i = 0; i < worker_cores(); ++i) {
       Round& round = rounds_.emplace_back(traffic, i);
-      workers_.emplace_back(Worker::Duty{}, std::vector{open_port(round, i)}, traffic.links(),
+      workers_.emplace_back(Worker::Config{}, std::vector{open_port(round, i)}, traffic.links(),
                             traffic.table(), nat_punch_, own_packets_, stop_, rte_get_tsc_hz());
     }
   }

@@ -16,11 +16,11 @@
 
 namespace millrace {
 
-Worker::Worker(const Duty& duty, std::vector<EthPortId> ports, std::span<Link* const> links,
+Worker::Worker(const Config& config, std::vector<EthPortId> ports, std::span<Link* const> links,
                FlowTable& flows, NatPunch& nat_punch, rte_mempool& pool,
                const std::atomic<bool>& stop, std::uint64_t tsc_hz)
     : stop_(stop),
-      duty_(duty),
+      config_(config),
       ports_(std::move(ports)),
       host_(links, pool, stats_, tsc_hz),
       nat_punch_(nat_punch),
@@ -52,7 +52,7 @@ void Worker::run() {
   while (!stop_.load(std::memory_order_relaxed)) {
     bool busy = false;
     for (std::size_t nic = 0; nic < ports_.size(); ++nic) busy |= poll(nic);
-    if (duty_.housekeeping) housekeep();
+    if (config_.housekeeping) housekeep();
     if (relay_.keeps()) send_kept();
     if (!busy) rest();
   }
@@ -67,7 +67,7 @@ std::uint64_t Worker::lap() {
 bool Worker::poll(std::size_t nic) {
   // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): rx fills it, clearing costs every poll
   std::array<rte_mbuf*, Relay::kBurst> packets;
-  const std::uint16_t count = rte_eth_rx_burst(std::to_underlying(ports_[nic]), duty_.queue,
+  const std::uint16_t count = rte_eth_rx_burst(std::to_underlying(ports_[nic]), config_.queue,
                                                packets.data(), packets.size());
   stats_.bursts[count].add(1);
   if (count == 0) {
@@ -99,7 +99,7 @@ void Worker::flush() {
     TxBatch& batch = tx_[nic];
     if (batch.count == 0) continue;
     const std::uint16_t sent =
-        rte_eth_tx_burst(std::to_underlying(ports_[nic]), duty_.queue, batch.packets.data(),
+        rte_eth_tx_burst(std::to_underlying(ports_[nic]), config_.queue, batch.packets.data(),
                          static_cast<std::uint16_t>(batch.count));
     const auto unsent = std::span(batch.packets).first(batch.count).subspan(sent);
     for (const rte_mbuf* packet : unsent) batch.bytes -= packet->pkt_len;
@@ -118,11 +118,11 @@ void Worker::rest() {
     nap_ = std::chrono::microseconds(1);
     return;
   }
-  if (duty_.longest_nap.count() == 0) {
+  if (config_.max_sleep.count() == 0) {
     rte_pause();
     return;
   }
-  nap_ = std::min<std::chrono::nanoseconds>(nap_ * 2, duty_.longest_nap);
+  nap_ = std::min<std::chrono::nanoseconds>(nap_ * 2, config_.max_sleep);
   std::this_thread::sleep_for(nap_);
   stats_.idle_cycles.add(lap());
 }

@@ -31,15 +31,15 @@ class Worker {
  public:
   static constexpr std::chrono::microseconds kHot{200};
 
-  struct Duty {
-    std::uint16_t queue = 0;                  // of every port
-    std::chrono::microseconds longest_nap{};  // 0 = always poll
+  struct Config {
+    std::uint16_t queue = 0;                // of every port
+    std::chrono::microseconds max_sleep{};  // 0 = always poll
     bool housekeeping = false;
   };
 
   // `ports` are the NICs in the order of the links' numbers for them. What is passed by reference
   // outlives it.
-  Worker(const Duty& duty, std::vector<EthPortId> ports, std::span<Link* const> links,
+  Worker(const Config& config, std::vector<EthPortId> ports, std::span<Link* const> links,
          FlowTable& flows, NatPunch& nat_punch, rte_mempool& pool, const std::atomic<bool>& stop,
          std::uint64_t tsc_hz);
   Worker(const Worker&) = delete;
@@ -63,7 +63,7 @@ class Worker {
   WorkerStats stats_;
   const std::atomic<bool>& stop_;
   std::atomic<bool> running_{false};
-  Duty duty_;
+  Config config_;
   std::vector<EthPortId> ports_;
   Host host_;
   NatPunch& nat_punch_;

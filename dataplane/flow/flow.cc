@@ -64,7 +64,7 @@ void OrdersLock::commit(const Orders& orders) {
   line_->head.store(head_ | OrdersLine::kReserved | OrdersLine::kStoring, kRelease);
   store_address(line_->source, orders.source.address);
   store_address(line_->destination, orders.destination.address);
-  const LocalPort out = orders.exit().local();
+  const LocalPort out = orders.egress().local();
   line_->ports.store(std::uint64_t{orders.source.port.wire().raw()} |
                          std::uint64_t{out.port.wire().raw()} << 16 |
                          std::uint64_t{orders.destination.port.wire().raw()} << 32 |

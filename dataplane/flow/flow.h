@@ -104,7 +104,7 @@ struct Orders {
 
   [[nodiscard]] bool has(std::uint32_t all) const { return (flags & all) == all; }
   // Whose port packets leave from.
-  [[nodiscard]] SlotIndex exit() const { return has(flow_flag::kJoin) ? peer.of_rtp() : peer; }
+  [[nodiscard]] SlotIndex egress() const { return has(flow_flag::kJoin) ? peer.of_rtp() : peer; }
 };
 
 // An IpAddress as words.

@@ -105,12 +105,12 @@ FlowTable::FlowTable(std::span<Link* const> links, std::uint64_t tsc_hz, SlotMem
     : links_(links.begin(), links.end()), tsc_hz_(tsc_hz), memory_(memory) {
   for (std::size_t link = 0; link < links.size(); ++link) {
     for (const Prefix& prefix : links[link]->addresses) {
-      egress_.push_back({prefix.address, static_cast<std::uint16_t>(link)});
+      media_addresses_.push_back({prefix.address, static_cast<std::uint16_t>(link)});
     }
     filters_.emplace_back(*links[link], links);
   }
-  blocks_.reserve(egress_.size());
-  for (std::size_t i = 0; i < egress_.size(); ++i) {
+  blocks_.reserve(media_addresses_.size());
+  for (std::size_t i = 0; i < media_addresses_.size(); ++i) {
     void* const block = memory_.allocate(kBlockBytes);
     if (block == nullptr) {
       for (const Block& b : blocks_) memory_.release(b.slots);
@@ -132,7 +132,7 @@ FlowTable::~FlowTable() {
 }
 
 std::optional<DropReason> FlowTable::unreachable(SlotIndex index, const IpAddress& address) const {
-  const Egress& own = egress(index);
+  const MediaAddress& own = media_address(index);
   if (address.family() != own.address.family()) return DropReason::source_invalid;
   return filters_[own.link].refuses(address);
 }
@@ -150,9 +150,9 @@ void FlowTable::set_deltas(SlotIndex index, Orders& orders) const {
     return word_delta(sum(before), sum(after));
   };
   const LocalPort in = (orders.has(kSplitOff) ? index.of_rtp() : index).local();
-  const LocalPort out = orders.exit().local();
-  const std::uint32_t addresses = delta(orders.source.address, egress(orders.peer).address) +
-                                  delta(egress(index).address, orders.destination.address);
+  const LocalPort out = orders.egress().local();
+  const std::uint32_t addresses = delta(orders.source.address, media_address(orders.peer).address) +
+                                  delta(media_address(index).address, orders.destination.address);
   const std::uint32_t ports =
       word_delta(orders.source.port.wire().raw(), out.port.wire().raw()) +
       word_delta(in.port.wire().raw(), orders.destination.port.wire().raw());
@@ -253,7 +253,8 @@ void FlowTable::publish(const Path& path, Tsc now) {
   OrdersLock second = OrdersLock::lock(slot(index[1 - low]).orders);
   const std::array<OrdersLock*, 2> lock =
       low == 0 ? std::array{&first, &second} : std::array{&second, &first};
-  const bool across = egress(index[0]).address.family() != egress(index[1]).address.family();
+  const bool across =
+      media_address(index[0]).address.family() != media_address(index[1]).address.family();
   std::array<Orders, 2> orders;
   for (const std::size_t i : {0, 1}) {
     orders[i] = adopt(index[i], lock[i]->orders(), *side[i], *side[1 - i], path);

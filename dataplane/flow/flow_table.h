@@ -89,11 +89,13 @@ class FlowTable {
   void note_rtcp(SlotIndex index, SlotIndex peer, std::span<const std::byte> packet,
                  std::uint32_t clock_rate, Tsc now) const;
   // The address and link of a slot: what is sent from its port leaves from there.
-  struct Egress {
+  struct MediaAddress {
     IpAddress address;
     std::uint16_t link = 0;
   };
-  [[nodiscard]] const Egress& egress(SlotIndex index) const { return egress_[index.value >> 16]; }
+  [[nodiscard]] const MediaAddress& media_address(SlotIndex index) const {
+    return media_addresses_[index.value >> 16];
+  }
 
   // A packet whose source is not the one that is heard: may it be, given what it proves? Then the
   // slot has been changed and is to be read again; else the reason why not.
@@ -145,11 +147,11 @@ class FlowTable {
   [[nodiscard]] std::optional<DropReason> probation(SlotIndex index, const Endpoint& source,
                                                     const Evidence& evidence) const;
   [[nodiscard]] NeighborTable& neighbors_of(SlotIndex index) const {
-    return links_[egress(index).link]->neighbors;
+    return links_[media_address(index).link]->neighbors;
   }
 
   std::vector<Block> blocks_;
-  std::vector<Egress> egress_;
+  std::vector<MediaAddress> media_addresses_;
   std::vector<PeerFilter> filters_;  // by link
   std::vector<Link*> links_;
   std::uint64_t tsc_hz_;

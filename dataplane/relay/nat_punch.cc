@@ -103,8 +103,8 @@ bool NatPunch::send(SlotIndex port, unsigned sequence, Tsc now, std::span<TxBatc
   if (!own || !own->has(kPeer)) return false;
   const std::optional<Orders> to = read_orders(flows_.slot(own->peer).orders);
   if (!to || !to->has(kPeer | kDestination) || to->peer != port) return false;
-  const FlowTable::Egress& egress = flows_.egress(port);
-  const Link& link = *links_[egress.link];
+  const FlowTable::MediaAddress& media_address = flows_.media_address(port);
+  const Link& link = *links_[media_address.link];
   std::expected<NeighborWord, DropReason> next = link.neighbors.word(to->hop.index);
   if (!next->matches(to->hop)) next = flows_.refresh_next_hop(own->peer, now);
   if (!next) return false;
@@ -116,12 +116,13 @@ bool NatPunch::send(SlotIndex port, unsigned sequence, Tsc now, std::span<TxBatc
     return false;
   }
   auto* const frame = rte_pktmbuf_mtod(packet, std::byte*);
-  std::byte* const payload = frame + udp_headers(egress.address.family());
+  std::byte* const payload = frame + udp_headers(media_address.address.family());
   const std::size_t size = own->has(kRtcp)
                                ? write_rtcp(payload)
                                : write_rtp(payload, unused_type(flows_.record(port)), sequence);
-  const std::size_t length = write_datagram(
-      frame, {link.mac, next->mac()}, {egress.address, port.local().port}, to->destination, size);
+  const std::size_t length =
+      write_datagram(frame, {link.mac, next->mac()}, {media_address.address, port.local().port},
+                     to->destination, size);
   if (to->has(kMark)) mark(frame + kEtherSize, to->flags >> kDscpShift);
   set_length(*packet, length);
   batch.push(packet, length);

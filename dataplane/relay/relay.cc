@@ -88,7 +88,7 @@ std::size_t longest_for_all(std::span<Link* const> links) {
 }
 
 // Frames above the smallest MTU, if that is below Ethernet's. They take the slow path, which drops
-// them unless the egress network's MTU is large enough.
+// them unless the media_address network's MTU is large enough.
 [[gnu::noinline]] void set_long_aside(std::size_t longest, Arrivals& arrivals, Arrivals& others) {
   Arrival* to = arrivals.begin();
   for (const Arrival& arrival : arrivals.all()) {
