@@ -90,7 +90,7 @@ void slots(benchmark::State& state) {
       rte_prefetch0(found[i]);
     }
     std::uint64_t sum = 0;
-    for (const Slot* slot : found) sum += slot->orders.head.load(std::memory_order_relaxed);
+    for (const Slot* slot : found) sum += slot->rule.head.load(std::memory_order_relaxed);
     return sum;
   });
 }

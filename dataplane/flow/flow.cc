@@ -11,75 +11,75 @@ UdpPort port_at(std::uint64_t word, unsigned shift) {
   return UdpPort(Be16::from_raw(static_cast<std::uint16_t>(word >> shift)).host());
 }
 
-Orders unpack(const OrdersLine& line, std::uint64_t head) {
-  Orders orders;
-  orders.flags = static_cast<std::uint32_t>(head >> 32);
+Rule unpack(const RuleLine& line, std::uint64_t head) {
+  Rule rule;
+  rule.flags = static_cast<std::uint32_t>(head >> 32);
   const std::uint64_t ports = line.ports.load(kAcquire);
-  orders.source = {load_address(line.source), port_at(ports, 0)};
-  orders.destination = {load_address(line.destination), port_at(ports, 32)};
+  rule.source = {load_address(line.source), port_at(ports, 0)};
+  rule.destination = {load_address(line.destination), port_at(ports, 32)};
   const std::uint64_t next = line.next.load(kAcquire);
-  orders.hop = {static_cast<std::uint16_t>(next), static_cast<std::uint16_t>(next >> 48)};
-  orders.peer = SlotIndex(static_cast<std::uint32_t>(next >> 16));
+  rule.hop = {static_cast<std::uint16_t>(next), static_cast<std::uint16_t>(next >> 48)};
+  rule.peer = SlotIndex(static_cast<std::uint32_t>(next >> 16));
   const std::uint64_t rewrite = line.rewrite.load(kAcquire);
-  orders.udp_delta = static_cast<std::uint16_t>(~rewrite);
-  orders.ip_delta = static_cast<std::uint16_t>(rewrite >> 16);
-  orders.clock_rate = static_cast<std::uint32_t>(rewrite >> 32);
-  return orders;
+  rule.udp_delta = static_cast<std::uint16_t>(~rewrite);
+  rule.ip_delta = static_cast<std::uint16_t>(rewrite >> 16);
+  rule.clock_rate = static_cast<std::uint32_t>(rewrite >> 32);
+  return rule;
 }
 
 }  // namespace
 
-std::optional<Orders> read_orders(const OrdersLine& line) {
-  Orders orders;
-  if (!read_consistent(line, [&](std::uint64_t head) { orders = unpack(line, head); })) {
+std::optional<Rule> read_rule(const RuleLine& line) {
+  Rule rule;
+  if (!read_consistent(line, [&](std::uint64_t head) { rule = unpack(line, head); })) {
     return std::nullopt;
   }
-  return orders;
+  return rule;
 }
 
-std::optional<OrdersLock> OrdersLock::try_lock(OrdersLine& line) {
+std::optional<RuleLock> RuleLock::try_lock(RuleLine& line) {
   std::uint64_t head = line.head.load(std::memory_order_relaxed);
-  if ((head & OrdersLine::kReserved) != 0) return std::nullopt;
-  if (!line.head.compare_exchange_strong(head, head | OrdersLine::kReserved,
+  if ((head & RuleLine::kReserved) != 0) return std::nullopt;
+  if (!line.head.compare_exchange_strong(head, head | RuleLine::kReserved,
                                          std::memory_order_acq_rel, std::memory_order_relaxed)) {
     return std::nullopt;
   }
-  return OrdersLock(line, head);
+  return RuleLock(line, head);
 }
 
-OrdersLock OrdersLock::lock(OrdersLine& line) {
+RuleLock RuleLock::lock(RuleLine& line) {
   for (;;) {
-    if (std::optional<OrdersLock> held = try_lock(line)) return std::move(*held);
+    if (std::optional<RuleLock> held = try_lock(line)) return std::move(*held);
     cpu_pause();
   }
 }
 
-OrdersLock::~OrdersLock() {
+RuleLock::~RuleLock() {
   if (line_ != nullptr) line_->head.store(head_, kRelease);
 }
 
-Orders OrdersLock::orders() const { return unpack(*line_, head_); }
+Rule RuleLock::rule() const { return unpack(*line_, head_); }
 
-void OrdersLock::commit(const Orders& orders) {
-  line_->head.store(head_ | OrdersLine::kReserved | OrdersLine::kStoring, kRelease);
-  store_address(line_->source, orders.source.address);
-  store_address(line_->destination, orders.destination.address);
-  const LocalPort out = orders.egress().local();
-  line_->ports.store(std::uint64_t{orders.source.port.wire().raw()} |
+void RuleLock::commit(const Rule& rule) {
+  line_->head.store(head_ | RuleLine::kReserved | RuleLine::kStoring, kRelease);
+  store_address(line_->source, rule.source.address);
+  store_address(line_->destination, rule.destination.address);
+  const LocalPort out = rule.egress().local();
+  line_->ports.store(std::uint64_t{rule.source.port.wire().raw()} |
                          std::uint64_t{out.port.wire().raw()} << 16 |
-                         std::uint64_t{orders.destination.port.wire().raw()} << 32 |
+                         std::uint64_t{rule.destination.port.wire().raw()} << 32 |
                          std::uint64_t{std::to_underlying(out.address)} << 48,
                      kRelease);
-  line_->next.store(std::uint64_t{orders.hop.index} | std::uint64_t{orders.peer.value} << 16 |
-                        std::uint64_t{orders.hop.tag} << 48,
+  line_->next.store(std::uint64_t{rule.hop.index} | std::uint64_t{rule.peer.value} << 16 |
+                        std::uint64_t{rule.hop.tag} << 48,
                     kRelease);
-  line_->rewrite.store(std::uint64_t{static_cast<std::uint16_t>(~orders.udp_delta)} |
-                           std::uint64_t{orders.ip_delta} << 16 |
-                           std::uint64_t{orders.clock_rate} << 32,
+  line_->rewrite.store(std::uint64_t{static_cast<std::uint16_t>(~rule.udp_delta)} |
+                           std::uint64_t{rule.ip_delta} << 16 |
+                           std::uint64_t{rule.clock_rate} << 32,
                        kRelease);
   // The count is the head's low half and wraps there.
-  const auto count = static_cast<std::uint32_t>(head_) + OrdersLine::kStep;
-  line_->head.store(std::uint64_t{orders.flags} << 32 | count, kRelease);
+  const auto count = static_cast<std::uint32_t>(head_) + RuleLine::kStep;
+  line_->head.store(std::uint64_t{rule.flags} << 32 | count, kRelease);
   line_ = nullptr;
 }
 

@@ -4,7 +4,7 @@
 // One slot: what to do with packets that arrive at one local port, and what was seen there.
 //
 // Theory of operation. A slot has two cache lines for every packet and a record for rare moments.
-//  Orders  what to do. Written by signalling and by the worker that latches, read by every packet.
+//  Rule  what to do. Written by signalling and by the worker that latches, read by every packet.
 //          Its first word holds a sequence count. A writer reserves the slot with one
 //          compare-exchange, which readers do not mind; when it knows what to write it makes the
 //          count odd, release-stores the words and makes it even with a release store. A reader
@@ -14,10 +14,10 @@
 //          relaxed stores, read by control. Where a NIC spreads one flow over queues a count may be
 //          lost between two workers; forwarding never depends on it.
 //  Record  hints, payload types and rare counters. Written by who has reserved the slot, before
-//          its orders; the counters are atomic additions.
+//          its rule; the counters are atomic additions.
 // All values are words so that each is loaded and stored whole.
 //
-// Ownership. The slot owns what its local port sees: orders, Seen and Record, hence latch, RFC 3550
+// Ownership. The slot owns what its local port sees: rule, Seen and Record, hence latch, RFC 3550
 // state and counters. They live from the first publish to withdraw(); publishing again (a
 // re-INVITE, hold, block or mux change) never clears them. What belongs to the pair of ports is not
 // kept here: RTCP quality (quality.h). What a call must keep beyond withdraw() it reads before
@@ -79,8 +79,8 @@ inline constexpr std::uint32_t kOpen = 1U << 12;        // Latching::open
 inline constexpr std::uint32_t kFixed = 1U << 13;       // Latching::off
 inline constexpr std::uint32_t kBridge = 1U << 14;      // the peer's address is of the other family
 // One side multiplexes RTP and RTCP, the other does not:
-inline constexpr std::uint32_t kSplit = 1U << 15;     // RTCP leaves by the orders of the port above
-inline constexpr std::uint32_t kSplitOff = 1U << 16;  // orders of that kind: nothing arrives here
+inline constexpr std::uint32_t kSplit = 1U << 15;     // RTCP leaves by the rule of the port above
+inline constexpr std::uint32_t kSplitOff = 1U << 16;  // rule of that kind: nothing arrives here
 inline constexpr std::uint32_t kJoin = 1U << 17;      // leaves from the port below the peer's
 inline constexpr std::uint32_t kBlocked = 1U << 18;   // Blocking::drop
 inline constexpr std::uint32_t kSilenced = 1U << 19;  // Blocking::silence
@@ -91,8 +91,8 @@ inline constexpr std::uint32_t kMediaFilters = kBlocked | kSilenced | kFiltered;
 inline constexpr unsigned kDscpShift = 24;
 }  // namespace flow_flag
 
-// A consistent copy of a slot's orders.
-struct Orders {
+// A consistent copy of a slot's rule.
+struct Rule {
   std::uint32_t flags = 0;
   Endpoint source;       // who is heard (kSource)
   Endpoint destination;  // where it is sent (kDestination)
@@ -121,7 +121,7 @@ inline void store_address(AddressWords& words, const IpAddress& address) {
   words[1].store(second, std::memory_order_release);
 }
 
-struct alignas(64) OrdersLine {
+struct alignas(64) RuleLine {
   // In the sequence count.
   static constexpr std::uint64_t kStoring = 1;   // words are being changed
   static constexpr std::uint64_t kReserved = 2;  // somebody works on what is to be stored next
@@ -136,7 +136,7 @@ struct alignas(64) OrdersLine {
   std::atomic<std::uint64_t> next{0};     // hop index (16), peer slot (32), hop tag (16)
   std::atomic<std::uint64_t> rewrite{0};  // ~UDP delta (16), IP delta (16), clock rate (32)
 };
-static_assert(sizeof(OrdersLine) == 64);
+static_assert(sizeof(RuleLine) == 64);
 
 // How often a reader starts again before it gives up: some microseconds, longer than any writer
 // needs that is not preempted.
@@ -145,14 +145,14 @@ inline constexpr int kReadTries = 64;
 // Copies by `copy(head)` between two loads of the sequence count. False if a writer was in the way
 // all the time. `copy` loads words with memory_order_acquire, which keeps the last load behind it.
 template <typename Copy>
-[[nodiscard]] inline bool read_once(const OrdersLine& line, Copy&& copy) {
+[[nodiscard]] inline bool read_once(const RuleLine& line, Copy&& copy) {
   const std::uint64_t head = line.head.load(std::memory_order_acquire);
-  if ((head & OrdersLine::kStoring) != 0) return false;
+  if ((head & RuleLine::kStoring) != 0) return false;
   copy(head);
   return line.head.load(std::memory_order_relaxed) == head;
 }
 template <typename Copy>
-[[nodiscard]] inline bool read_consistent(const OrdersLine& line, Copy&& copy) {
+[[nodiscard]] inline bool read_consistent(const RuleLine& line, Copy&& copy) {
   for (int i = 0; i < kReadTries; ++i) {
     if (read_once(line, copy)) return true;
     cpu_pause();
@@ -160,31 +160,31 @@ template <typename Copy>
   return false;
 }
 
-// A consistent copy of all orders, or nothing if a writer was in the way all the time.
-[[nodiscard]] std::optional<Orders> read_orders(const OrdersLine& line);
+// A consistent copy of all rule, or nothing if a writer was in the way all the time.
+[[nodiscard]] std::optional<Rule> read_rule(const RuleLine& line);
 
-// The right to write a slot's orders. Readers see the old ones until commit() stores the new ones;
+// The right to write a slot's rule. Readers see the old ones until commit() stores the new ones;
 // a lock that goes away without it leaves the slot as it was.
-class OrdersLock {
+class RuleLock {
  public:
   // At once or not at all.
-  [[nodiscard]] static std::optional<OrdersLock> try_lock(OrdersLine& line);
+  [[nodiscard]] static std::optional<RuleLock> try_lock(RuleLine& line);
   // Waits for another writer. Control threads only.
-  [[nodiscard]] static OrdersLock lock(OrdersLine& line);
-  OrdersLock(OrdersLock&& other) noexcept : line_(std::exchange(other.line_, nullptr)) {
+  [[nodiscard]] static RuleLock lock(RuleLine& line);
+  RuleLock(RuleLock&& other) noexcept : line_(std::exchange(other.line_, nullptr)) {
     head_ = other.head_;
   }
-  OrdersLock(const OrdersLock&) = delete;
-  OrdersLock& operator=(const OrdersLock&) = delete;
-  OrdersLock& operator=(OrdersLock&&) = delete;
-  ~OrdersLock();
+  RuleLock(const RuleLock&) = delete;
+  RuleLock& operator=(const RuleLock&) = delete;
+  RuleLock& operator=(RuleLock&&) = delete;
+  ~RuleLock();
 
-  [[nodiscard]] Orders orders() const;
-  void commit(const Orders& orders);
+  [[nodiscard]] Rule rule() const;
+  void commit(const Rule& rule);
 
  private:
-  OrdersLock(OrdersLine& line, std::uint64_t head) : line_(&line), head_(head) {}
-  OrdersLine* line_;
+  RuleLock(RuleLine& line, std::uint64_t head) : line_(&line), head_(head) {}
+  RuleLine* line_;
   std::uint64_t head_;  // before it was locked
 };
 
@@ -230,7 +230,7 @@ struct alignas(64) SeenLine {
 static_assert(sizeof(SeenLine) == 64);
 
 struct Slot {
-  OrdersLine orders;
+  RuleLine rule;
   SeenLine seen;
 };
 static_assert(sizeof(Slot) == 128);

@@ -76,11 +76,11 @@ std::optional<Endpoint> candidate_of(const Record& record) {
                   UdpPort(port)};
 }
 
-// Where media for a side goes, given its own orders: to where it was heard, unless signalling has
+// Where media for a side goes, given its own rule: to where it was heard, unless signalling has
 // since moved it and nothing was heard from the new place.
-std::optional<Endpoint> target(const Orders& orders, const std::optional<Endpoint>& remote) {
-  const bool moved = orders.has(kProvisional) && remote;
-  if (orders.has(kLatched) && !moved) return orders.source;
+std::optional<Endpoint> target(const Rule& rule, const std::optional<Endpoint>& remote) {
+  const bool moved = rule.has(kProvisional) && remote;
+  if (rule.has(kLatched) && !moved) return rule.source;
   return remote;
 }
 
@@ -137,53 +137,52 @@ std::optional<DropReason> FlowTable::unreachable(SlotIndex index, const IpAddres
   return filters_[own.link].refuses(address);
 }
 
-// What the rewrite of a packet changes, summed up: source (checked to be orders.source),
+// What the rewrite of a packet changes, summed up: source (checked to be rule.source),
 // destination (the port it arrived at), both replaced; in the IPv4 header one off the TTL, the high
 // byte of its word. The mapped form's prefix sums up to ones' complement zero, so addresses of both
 // families are summed as they are kept.
-void FlowTable::set_deltas(SlotIndex index, Orders& orders) const {
-  if (!orders.has(kSource | kDestination)) return;
+void FlowTable::set_deltas(SlotIndex index, Rule& rule) const {
+  if (!rule.has(kSource | kDestination)) return;
   const auto delta = [](const IpAddress& before, const IpAddress& after) {
     const auto sum = [](const IpAddress& a) {
       return ones_sum(std::as_bytes(std::span(a.bytes())));
     };
     return word_delta(sum(before), sum(after));
   };
-  const LocalPort in = (orders.has(kSplitOff) ? index.of_rtp() : index).local();
-  const LocalPort out = orders.egress().local();
-  const std::uint32_t addresses = delta(orders.source.address, media_address(orders.peer).address) +
-                                  delta(media_address(index).address, orders.destination.address);
-  const std::uint32_t ports =
-      word_delta(orders.source.port.wire().raw(), out.port.wire().raw()) +
-      word_delta(in.port.wire().raw(), orders.destination.port.wire().raw());
+  const LocalPort in = (rule.has(kSplitOff) ? index.of_rtp() : index).local();
+  const LocalPort out = rule.egress().local();
+  const std::uint32_t addresses = delta(rule.source.address, media_address(rule.peer).address) +
+                                  delta(media_address(index).address, rule.destination.address);
+  const std::uint32_t ports = word_delta(rule.source.port.wire().raw(), out.port.wire().raw()) +
+                              word_delta(in.port.wire().raw(), rule.destination.port.wire().raw());
   const std::uint32_t ttl = word_delta(Be16(0x0100).raw(), 0);
-  orders.ip_delta = fold(std::uint64_t{addresses} + ttl);
-  orders.udp_delta = fold(std::uint64_t{addresses} + ports);
+  rule.ip_delta = fold(std::uint64_t{addresses} + ttl);
+  rule.udp_delta = fold(std::uint64_t{addresses} + ports);
 }
 
-void FlowTable::set_destination(SlotIndex index, Orders& orders,
+void FlowTable::set_destination(SlotIndex index, Rule& rule,
                                 const std::optional<Endpoint>& destination) const {
-  const Endpoint before = orders.destination;
-  orders.flags &= ~kDestination;
-  if (destination && !orders.has(kHeld)) orders.flags |= kDestination;
-  orders.destination = destination.value_or(Endpoint{});
-  if (orders.destination.address != before.address) orders.hop = NextHop{};
-  set_deltas(index, orders);
+  const Endpoint before = rule.destination;
+  rule.flags &= ~kDestination;
+  if (destination && !rule.has(kHeld)) rule.flags |= kDestination;
+  rule.destination = destination.value_or(Endpoint{});
+  if (rule.destination.address != before.address) rule.hop = NextHop{};
+  set_deltas(index, rule);
 }
 
 void FlowTable::set_hop(SlotIndex index, SlotIndex peer, const Endpoint& destination, NextHop hop) {
-  std::optional<OrdersLock> lock = OrdersLock::try_lock(slot(index).orders);
+  std::optional<RuleLock> lock = RuleLock::try_lock(slot(index).rule);
   if (!lock) return;
-  Orders orders = lock->orders();
-  if (!orders.has(kDestination) || orders.destination != destination || orders.peer != peer) return;
-  orders.hop = hop;
-  lock->commit(orders);
+  Rule rule = lock->rule();
+  if (!rule.has(kDestination) || rule.destination != destination || rule.peer != peer) return;
+  rule.hop = hop;
+  lock->commit(rule);
 }
 
-Orders FlowTable::adopt(SlotIndex index, Orders orders, const Side& side, const Side& other,
-                        const Path& path) {
+Rule FlowTable::adopt(SlotIndex index, Rule rule, const Side& side, const Side& other,
+                      const Path& path) {
   Record& rec = record(index);
-  const bool fresh = !orders.has(kActive);
+  const bool fresh = !rule.has(kActive);
   if (fresh) {
     forget(slot(index).seen);
     forget(rec);
@@ -193,19 +192,19 @@ Orders FlowTable::adopt(SlotIndex index, Orders orders, const Side& side, const 
   if (remote && (remote->port.number() == 0 || unreachable(index, remote->address))) {
     remote.reset();
   }
-  const bool was_learning = !fresh && !orders.has(kFixed) && !orders.has(kSplitOff);
+  const bool was_learning = !fresh && !rule.has(kFixed) && !rule.has(kSplitOff);
   const std::uint32_t kept = was_learning ? kHeard : 0;
-  orders.flags = (orders.flags & kept) | kind_flags(path, side, other);
-  if (orders.has(kFixed)) {
-    orders.flags &= ~kHeard;
-    if (remote) orders.flags |= kSource;
-    orders.source = remote.value_or(Endpoint{});
-  } else if (orders.has(kLatched) && side.on_publish == OnPublish::reopen) {
-    orders.flags |= kProvisional;
+  rule.flags = (rule.flags & kept) | kind_flags(path, side, other);
+  if (rule.has(kFixed)) {
+    rule.flags &= ~kHeard;
+    if (remote) rule.flags |= kSource;
+    rule.source = remote.value_or(Endpoint{});
+  } else if (rule.has(kLatched) && side.on_publish == OnPublish::reopen) {
+    rule.flags |= kProvisional;
   }
   // Signalling has caught up with where the side already is.
-  if (orders.has(kLatched) && remote == orders.source) orders.flags &= ~kProvisional;
-  orders.clock_rate = clock_rate_of(side.clock_hz, tsc_hz_);
+  if (rule.has(kLatched) && remote == rule.source) rule.flags &= ~kProvisional;
+  rule.clock_rate = clock_rate_of(side.clock_hz, tsc_hz_);
 
   std::size_t hints = 0;
   for (const IpAddress& hint : side.hints) {
@@ -216,65 +215,65 @@ Orders FlowTable::adopt(SlotIndex index, Orders orders, const Side& side, const 
   store_types(rec.dropped_types, side.dropped_types);
   store_address(rec.remote, remote ? remote->address : IpAddress{});
   rec.remote_port.store(remote ? remote->port.number() : 0, std::memory_order_release);
-  return orders;
+  return rule;
 }
 
 // Who sends RTCP at the port of RTP is who is heard there. Precondition: `index` is locked, which
 // keeps a worker from latching at the port of RTP without it.
-void FlowTable::follow_rtp(SlotIndex index, Orders& orders) const {
-  std::optional<Orders> rtp;
-  while (!(rtp = read_orders(slot(index.of_rtp()).orders))) {
+void FlowTable::follow_rtp(SlotIndex index, Rule& rule) const {
+  std::optional<Rule> rtp;
+  while (!(rtp = read_rule(slot(index.of_rtp()).rule))) {
   }
-  orders.flags = (orders.flags & ~kHeard) | (rtp->flags & kHeard);
-  orders.source = rtp->source;
+  rule.flags = (rule.flags & ~kHeard) | (rtp->flags & kHeard);
+  rule.source = rtp->source;
 }
 
 // `index` was joined to another port before: what arrives there no longer leaves from here.
 void FlowTable::detach(SlotIndex index, SlotIndex from) {
-  OrdersLock lock = OrdersLock::lock(slot(index).orders);
-  Orders orders = lock.orders();
-  if (!orders.has(kPeer) || orders.peer != from) return;
-  orders.flags &= ~(kPeer | kDestination | kHeld);
-  lock.commit(orders);
+  RuleLock lock = RuleLock::lock(slot(index).rule);
+  Rule rule = lock.rule();
+  if (!rule.has(kPeer) || rule.peer != from) return;
+  rule.flags &= ~(kPeer | kDestination | kHeld);
+  lock.commit(rule);
 }
 
 void FlowTable::publish(const Path& path, Tsc now) {
   const std::array<SlotIndex, 2> index{SlotIndex(path.a.local), SlotIndex(path.b.local)};
   const std::array<const Side*, 2> side{&path.a, &path.b};
   for (const std::size_t i : {0, 1}) {
-    std::optional<Orders> before;
-    while (!(before = read_orders(slot(index[i]).orders))) {
+    std::optional<Rule> before;
+    while (!(before = read_rule(slot(index[i]).rule))) {
     }
     if (before->has(kPeer) && before->peer != index[1 - i]) detach(before->peer, index[i]);
   }
 
   const std::size_t low = index[0] < index[1] ? 0 : 1;
-  OrdersLock first = OrdersLock::lock(slot(index[low]).orders);
-  OrdersLock second = OrdersLock::lock(slot(index[1 - low]).orders);
-  const std::array<OrdersLock*, 2> lock =
+  RuleLock first = RuleLock::lock(slot(index[low]).rule);
+  RuleLock second = RuleLock::lock(slot(index[1 - low]).rule);
+  const std::array<RuleLock*, 2> lock =
       low == 0 ? std::array{&first, &second} : std::array{&second, &first};
   const bool across =
       media_address(index[0]).address.family() != media_address(index[1]).address.family();
-  std::array<Orders, 2> orders;
+  std::array<Rule, 2> rules;
   for (const std::size_t i : {0, 1}) {
-    orders[i] = adopt(index[i], lock[i]->orders(), *side[i], *side[1 - i], path);
-    if (orders[i].has(kSplitOff)) follow_rtp(index[i], orders[i]);
-    orders[i].flags |= side[1 - i]->deliver ? kPeer : kPeer | kHeld;
-    if (across) orders[i].flags |= kBridge;
-    if (orders[i].peer != index[1 - i]) orders[i].hop = NextHop{};
-    orders[i].peer = index[1 - i];
+    rules[i] = adopt(index[i], lock[i]->rule(), *side[i], *side[1 - i], path);
+    if (rules[i].has(kSplitOff)) follow_rtp(index[i], rules[i]);
+    rules[i].flags |= side[1 - i]->deliver ? kPeer : kPeer | kHeld;
+    if (across) rules[i].flags |= kBridge;
+    if (rules[i].peer != index[1 - i]) rules[i].hop = NextHop{};
+    rules[i].peer = index[1 - i];
   }
   for (const std::size_t i : {0, 1}) {
     const std::size_t other = 1 - i;
-    set_destination(index[i], orders[i], target(orders[other], remote_of(index[other])));
+    set_destination(index[i], rules[i], target(rules[other], remote_of(index[other])));
   }
-  for (const std::size_t i : {0, 1}) lock[i]->commit(orders[i]);
+  for (const std::size_t i : {0, 1}) lock[i]->commit(rules[i]);
 
   // Not under the locks: packets give up on a slot that stays locked, and this may wait. A hop that
   // was kept is checked by the packets that use it.
   for (const std::size_t i : {0, 1}) {
-    if (!orders[i].has(kDestination) || orders[i].hop != NextHop{}) continue;
-    const Endpoint& to = orders[i].destination;
+    if (!rules[i].has(kDestination) || rules[i].hop != NextHop{}) continue;
+    const Endpoint& to = rules[i].destination;
     const auto hop = neighbors_of(index[1 - i]).resolve(to.address, now);
     if (hop) set_hop(index[i], index[1 - i], to, *hop);
   }
@@ -284,12 +283,12 @@ void FlowTable::withdraw(LocalPort port) {
   const SlotIndex index(port);
   std::optional<SlotIndex> peer;
   {
-    OrdersLock lock = OrdersLock::lock(slot(index).orders);
-    const Orders orders = lock.orders();
-    if (orders.has(kPeer)) peer = orders.peer;
+    RuleLock lock = RuleLock::lock(slot(index).rule);
+    const Rule rule = lock.rule();
+    if (rule.has(kPeer)) peer = rule.peer;
     forget(slot(index).seen);
     forget(record(index));
-    lock.commit(Orders{});
+    lock.commit(Rule{});
     if (!is_active(index.other_of_pair())) forget(quality(index));
   }
   if (peer) detach(*peer, index);
@@ -303,7 +302,7 @@ std::optional<Endpoint> FlowTable::remote_of(SlotIndex index) const {
 }
 
 bool FlowTable::is_active(SlotIndex index) const {
-  return (slot(index).orders.head.load(std::memory_order_acquire) >> 32 & kActive) != 0;
+  return (slot(index).rule.head.load(std::memory_order_acquire) >> 32 & kActive) != 0;
 }
 
 void FlowTable::note_rtcp(SlotIndex index, SlotIndex peer, std::span<const std::byte> packet,
@@ -322,11 +321,11 @@ std::optional<QualityReport> FlowTable::read_quality(LocalPort port, Tsc now) co
 
 FlowReport FlowTable::read(LocalPort port, Tsc now) const {
   const SlotIndex index(port);
-  std::optional<Orders> orders;
-  while (!(orders = read_orders(slot(index).orders))) {
+  std::optional<Rule> rule;
+  while (!(rule = read_rule(slot(index).rule))) {
   }
   FlowReport report;
-  if (!orders->has(kActive)) return report;
+  if (!rule->has(kActive)) return report;
   const SeenLine& seen = slot(index).seen;
   const Record& rec = record(index);
   report.active = true;
@@ -341,10 +340,10 @@ FlowReport FlowTable::read(LocalPort port, Tsc now) const {
   report.malformed = rec.dropped(DropReason::empty_datagram, DropReason::stun_malformed);
   for (std::size_t i = 0; i < rec.drops.size(); ++i) report.drops[i] = rec.drops[i].load(kRelaxed);
   const bool heard = report.packets > 0;
-  report.nat_punch = orders->has(kNatPunch) && !heard;
-  const bool latched = orders->has(kLatched) && !orders->has(kSplitOff);
-  if (latched || (orders->has(kFixed | kSource) && heard)) report.latched = orders->source;
-  if (orders->has(kDestination)) report.destination = orders->destination;
+  report.nat_punch = rule->has(kNatPunch) && !heard;
+  const bool latched = rule->has(kLatched) && !rule->has(kSplitOff);
+  if (latched || (rule->has(kFixed | kSource) && heard)) report.latched = rule->source;
+  if (rule->has(kDestination)) report.destination = rule->destination;
   const auto since = [&](const std::atomic<std::uint64_t>& time) {
     const auto ticks = static_cast<double>(elapsed(Tsc{time.load(kRelaxed)}, now));
     return std::chrono::duration_cast<std::chrono::nanoseconds>(
@@ -352,9 +351,9 @@ FlowReport FlowTable::read(LocalPort port, Tsc now) const {
   };
   if (latched) report.latched_for = since(rec.latched_at);
   if (heard) report.idle = since(seen.last);
-  if (!orders->has(kOpen)) report.stranger = candidate_of(rec);
+  if (!rule->has(kOpen)) report.stranger = candidate_of(rec);
   const std::uint64_t sender = seen.sender.load(kRelaxed);
-  if (!orders->has(kRtp) || sender == 0) return report;
+  if (!rule->has(kRtp) || sender == 0) return report;
 
   report.ssrc = static_cast<std::uint32_t>(sender);
   const Latest latest(seen.latest.load(kRelaxed));

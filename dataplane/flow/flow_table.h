@@ -8,7 +8,7 @@
 // by locking both its slots, in the order of their indexes; a worker that latches tries both locks
 // and leaves it to the next packet if it fails. What a worker learns of side B it writes as B's
 // source and as the destination of A's slot, so that a packet never visits a second slot.
-// Where only A multiplexes RTP and RTCP, its RTCP port, which nothing arrives at, keeps the orders
+// Where only A multiplexes RTP and RTCP, its RTCP port, which nothing arrives at, keeps the rule
 // for the RTCP that arrives at A's RTP port: its source is the one that is heard there, latches
 // there included. The port of B's RTCP sends from A's RTP port to where A's RTP comes from.
 
@@ -114,26 +114,26 @@ class FlowTable {
     Quality* qualities;
   };
 
-  // The orders of `index` so far, brought in line with what signalling says of its side.
-  [[nodiscard]] Orders adopt(SlotIndex index, Orders orders, const Side& side, const Side& other,
-                             const Path& path);
-  void follow_rtp(SlotIndex index, Orders& orders) const;
+  // The rule of `index` so far, brought in line with what signalling says of its side.
+  [[nodiscard]] Rule adopt(SlotIndex index, Rule rule, const Side& side, const Side& other,
+                           const Path& path);
+  void follow_rtp(SlotIndex index, Rule& rule) const;
   // A slot whose source is to change, and its peer, which sends there: both locked.
   struct SideLock {
     SlotIndex index;
-    OrdersLock lock;
-    std::optional<OrdersLock> peer;
-    Orders orders;
+    RuleLock lock;
+    std::optional<RuleLock> peer;
+    Rule rule;
   };
   [[nodiscard]] std::optional<SideLock> try_lock(SlotIndex index) const;
   void set_source(SideLock& side, const Endpoint& source, const std::optional<NextHop>& hop) const;
   // Keeps the next hop if the address is the same.
-  void set_destination(SlotIndex index, Orders& orders,
+  void set_destination(SlotIndex index, Rule& rule,
                        const std::optional<Endpoint>& destination) const;
   // Stores the next hop of `destination` if that still is where the slot sends. If another writer
   // is at it, the next packet looks again.
   void set_hop(SlotIndex index, SlotIndex peer, const Endpoint& destination, NextHop hop);
-  void set_deltas(SlotIndex index, Orders& orders) const;
+  void set_deltas(SlotIndex index, Rule& rule) const;
   void detach(SlotIndex index, SlotIndex from);
   [[nodiscard]] std::optional<Endpoint> remote_of(SlotIndex index) const;
   [[nodiscard]] bool is_active(SlotIndex index) const;
@@ -141,7 +141,7 @@ class FlowTable {
   // PeerFilter::refuses().
   [[nodiscard]] std::optional<DropReason> unreachable(SlotIndex index,
                                                       const IpAddress& address) const;
-  [[nodiscard]] std::optional<DropReason> judge(SlotIndex index, const Orders& orders,
+  [[nodiscard]] std::optional<DropReason> judge(SlotIndex index, const Rule& rule,
                                                 const Endpoint& source, const Evidence& evidence,
                                                 Tsc now) const;
   [[nodiscard]] std::optional<DropReason> probation(SlotIndex index, const Endpoint& source,

@@ -47,20 +47,20 @@ bool is_negotiated(const Record& record, std::uint8_t payload_type) {
 
 // Which packets can latch at all: on an RTP or RTCP path not those that anyone can make up without
 // knowing what the path carries.
-bool proves_enough(const Orders& orders, Evidence::Kind kind) {
+bool proves_enough(const Rule& rule, Evidence::Kind kind) {
   switch (kind) {
     case Evidence::Kind::rtp:
-      return orders.has(kRtp);
+      return rule.has(kRtp);
     case Evidence::Kind::rtcp:
-      return orders.has(kRtcp) || orders.has(kRtp | kMux);
+      return rule.has(kRtcp) || rule.has(kRtp | kMux);
     case Evidence::Kind::stun:
       return true;
     case Evidence::Kind::dtls:
-      return orders.has(kCipher) || !(orders.has(kRtp) || orders.has(kRtcp));
+      return rule.has(kCipher) || !(rule.has(kRtp) || rule.has(kRtcp));
     case Evidence::Kind::keepalive:
       return false;
     case Evidence::Kind::datagram:
-      return !(orders.has(kRtp) || orders.has(kRtcp));
+      return !(rule.has(kRtp) || rule.has(kRtcp));
   }
   return false;
 }
@@ -85,13 +85,13 @@ bool continues(const SeenLine& seen, const Evidence& evidence, Tsc now, std::uin
 }  // namespace
 
 std::optional<DropReason> FlowTable::may_latch(SlotIndex index, const Endpoint& source) const {
-  const std::optional<Orders> orders = read_orders(slot(index).orders);
-  if (!orders) return DropReason::slot_busy;
-  if (!orders->has(kActive)) return DropReason::port_inactive;
+  const std::optional<Rule> rule = read_rule(slot(index).rule);
+  if (!rule) return DropReason::slot_busy;
+  if (!rule->has(kActive)) return DropReason::port_inactive;
   if (source.port.number() == 0) return DropReason::source_invalid;
   if (const auto reason = unreachable(index, source.address)) return reason;
   Record& rec = record(index);
-  if (!orders->has(kFixed) && (orders->has(kOpen) || is_hint(rec, source.address))) {
+  if (!rule->has(kFixed) && (rule->has(kOpen) || is_hint(rec, source.address))) {
     return std::nullopt;
   }
   remember(rec, source);
@@ -118,26 +118,26 @@ std::optional<DropReason> FlowTable::probation(SlotIndex index, const Endpoint& 
   return DropReason::latch_probation;
 }
 
-std::optional<DropReason> FlowTable::judge(SlotIndex index, const Orders& orders,
+std::optional<DropReason> FlowTable::judge(SlotIndex index, const Rule& rule,
                                            const Endpoint& source, const Evidence& evidence,
                                            Tsc now) const {
   const Record& rec = record(index);
   const SeenLine& seen = slot(index).seen;
-  const bool open = orders.has(kOpen);
-  if (!orders.has(kActive)) return DropReason::port_inactive;
-  if (orders.has(kFixed) || !(open || is_hint(rec, source.address)) ||
-      !proves_enough(orders, evidence.kind)) {
+  const bool open = rule.has(kOpen);
+  if (!rule.has(kActive)) return DropReason::port_inactive;
+  if (rule.has(kFixed) || !(open || is_hint(rec, source.address)) ||
+      !proves_enough(rule, evidence.kind)) {
     return DropReason::wrong_source;
   }
   if (evidence.kind == Evidence::Kind::rtp && !is_negotiated(rec, evidence.payload_type)) {
     return DropReason::payload_type;
   }
-  if (orders.has(kLatched) && !orders.has(kProvisional)) {
+  if (rule.has(kLatched) && !rule.has(kProvisional)) {
     // STUN and DTLS may come from another of the side's addresses than its media will: the first
     // RTP packet of all decides. Afterwards only a NAT rebinding counts.
     const bool first_rtp = evidence.kind == Evidence::Kind::rtp && seen.sender.load(kRelaxed) == 0;
     if (continues(seen, evidence, now, tsc_hz_)) return std::nullopt;
-    const bool handed_over = orders.has(kHandover) && is_silent(seen, evidence, now, tsc_hz_);
+    const bool handed_over = rule.has(kHandover) && is_silent(seen, evidence, now, tsc_hz_);
     if (!first_rtp && !handed_over) return DropReason::wrong_source;
   }
   return open ? probation(index, source, evidence) : std::nullopt;
@@ -145,7 +145,7 @@ std::optional<DropReason> FlowTable::judge(SlotIndex index, const Orders& orders
 
 std::optional<DropReason> FlowTable::latch(SlotIndex index, const Endpoint& source,
                                            const Evidence& evidence, Tsc now) {
-  const std::optional<Orders> glance = read_orders(slot(index).orders);
+  const std::optional<Rule> glance = read_rule(slot(index).rule);
   if (!glance) return DropReason::slot_busy;
   if (const auto refused = judge(index, *glance, source, evidence, now)) {
     if (!glance->has(kOpen)) remember(record(index), source);
@@ -157,52 +157,52 @@ std::optional<DropReason> FlowTable::latch(SlotIndex index, const Endpoint& sour
   std::optional<SideLock> side = try_lock(index);
   if (!side) return DropReason::latch_contended;
   // Signalling may have changed its mind since.
-  if (const auto refused = judge(index, side->orders, source, evidence, now)) return refused;
-  const bool split = side->orders.has(kSplit);
+  if (const auto refused = judge(index, side->rule, source, evidence, now)) return refused;
+  const bool split = side->rule.has(kSplit);
   std::optional<SideLock> rtcp = split ? try_lock(index.of_rtcp()) : std::nullopt;
   if (split && !rtcp) return DropReason::latch_contended;
   record(index).latched_at.store(now.ticks, kRelaxed);
   const std::optional<NextHop> known = hop ? std::optional(*hop) : std::nullopt;
   // In this order: see follow_rtp().
   set_source(*side, source, known);
-  if (rtcp && rtcp->orders.has(kSplitOff)) set_source(*rtcp, source, known);
+  if (rtcp && rtcp->rule.has(kSplitOff)) set_source(*rtcp, source, known);
   return std::nullopt;
 }
 
 std::optional<FlowTable::SideLock> FlowTable::try_lock(SlotIndex index) const {
-  std::optional<OrdersLock> lock = OrdersLock::try_lock(slot(index).orders);
+  std::optional<RuleLock> lock = RuleLock::try_lock(slot(index).rule);
   if (!lock) return std::nullopt;
-  const Orders orders = lock->orders();
-  std::optional<OrdersLock> peer =
-      orders.has(kPeer) ? OrdersLock::try_lock(slot(orders.peer).orders) : std::nullopt;
-  if (orders.has(kPeer) && !peer) return std::nullopt;
-  return SideLock{index, std::move(*lock), std::move(peer), orders};
+  const Rule rule = lock->rule();
+  std::optional<RuleLock> peer =
+      rule.has(kPeer) ? RuleLock::try_lock(slot(rule.peer).rule) : std::nullopt;
+  if (rule.has(kPeer) && !peer) return std::nullopt;
+  return SideLock{index, std::move(*lock), std::move(peer), rule};
 }
 
 void FlowTable::set_source(SideLock& side, const Endpoint& source,
                            const std::optional<NextHop>& hop) const {
-  Orders& orders = side.orders;
-  orders.source = source;
-  orders.flags = (orders.flags | kSource | kLatched) & ~kProvisional;
-  set_deltas(side.index, orders);
-  side.lock.commit(orders);
+  Rule& rule = side.rule;
+  rule.source = source;
+  rule.flags = (rule.flags | kSource | kLatched) & ~kProvisional;
+  set_deltas(side.index, rule);
+  side.lock.commit(rule);
   if (!side.peer) return;
-  Orders peer = side.peer->orders();
+  Rule peer = side.peer->rule();
   if (!peer.has(kPeer) || peer.peer != side.index) return;
-  set_destination(orders.peer, peer, source);
+  set_destination(rule.peer, peer, source);
   if (hop) peer.hop = *hop;
   side.peer->commit(peer);
 }
 
 std::expected<NeighborWord, DropReason> FlowTable::refresh_next_hop(SlotIndex index, Tsc now) {
-  const std::optional<Orders> orders = read_orders(slot(index).orders);
-  if (!orders) return std::unexpected(DropReason::slot_busy);
-  if (!orders->has(kDestination)) return std::unexpected(DropReason::no_destination);
-  NeighborTable& neighbors = neighbors_of(orders->peer);
-  NextHop hop = orders->hop;
+  const std::optional<Rule> rule = read_rule(slot(index).rule);
+  if (!rule) return std::unexpected(DropReason::slot_busy);
+  if (!rule->has(kDestination)) return std::unexpected(DropReason::no_destination);
+  NeighborTable& neighbors = neighbors_of(rule->peer);
+  NextHop hop = rule->hop;
   HopState state = neighbors.lookup(hop);
   if (state == HopState::stale) {
-    const auto found = neighbors.try_resolve(orders->destination.address, now);
+    const auto found = neighbors.try_resolve(rule->destination.address, now);
     if (!found) {
       switch (found.error()) {
         case ResolveError::no_route:
@@ -214,7 +214,7 @@ std::expected<NeighborWord, DropReason> FlowTable::refresh_next_hop(SlotIndex in
       }
     }
     hop = *found;
-    set_hop(index, orders->peer, orders->destination, hop);
+    set_hop(index, rule->peer, rule->destination, hop);
     state = neighbors.lookup(hop);
   }
   const NeighborWord word = neighbors.word(hop.index);

@@ -39,13 +39,13 @@ struct Arrival {
     return {frame + headers, length() - headers};
   }
   [[nodiscard]] SlotIndex index() const { return slot->seen.self; }
-  // Copies all orders of the slot. False if a writer held it for all kReadTries.
-  [[nodiscard]] bool read_orders(OrderWords& words) const {
-    return read_consistent(slot->orders, [&](std::uint64_t head) {
-      copy_words<Family::ipv6, Family::ipv6>(slot->orders, head, words);
+  // Copies the rule of the slot. False if a writer held it for all kReadTries.
+  [[nodiscard]] bool read_rule(RuleWords& words) const {
+    return read_consistent(slot->rule, [&](std::uint64_t head) {
+      copy_words<Family::ipv6, Family::ipv6>(slot->rule, head, words);
     });
   }
-  [[nodiscard]] bool is_from_source(const OrderWords& words) const {
+  [[nodiscard]] bool is_from_source(const RuleWords& words) const {
     if (!words.has(flow_flag::kSource)) return false;
     return family_of(ip()) == Family::ipv4 ? is_from<Family::ipv4>(words, ip())
                                            : is_from<Family::ipv6>(words, ip());
@@ -84,7 +84,7 @@ struct alignas(64) TxContext {
 };
 
 template <Family In, Family Out>
-[[gnu::always_inline]] inline void send(const Arrival& arrival, const OrderWords& words,
+[[gnu::always_inline]] inline void send(const Arrival& arrival, const RuleWords& words,
                                         const TxContext& context, NeighborWord next) {
   std::byte* const ip = rewrite<In, Out>(arrival.ip(), words, context.address);
   store(ip - kEtherSize, next.raw());  // the next store overwrites the tag behind the MAC

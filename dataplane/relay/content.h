@@ -30,7 +30,7 @@ struct Content {
   }
 };
 
-// `flags` of the slot's orders.
+// `flags` of the slot's rule.
 [[nodiscard]] inline std::expected<Content, DropReason> examine(std::span<const std::byte> datagram,
                                                                 std::uint32_t flags) {
   using Kind = Evidence::Kind;

@@ -88,23 +88,23 @@ void NatPunch::release(std::size_t at) {
 
 // Published with `nat_punch`, and neither port of the pair has admitted a packet.
 bool NatPunch::awaits_packets(SlotIndex port) const {
-  const auto flags = static_cast<std::uint32_t>(flows_.slot(port).orders.head.load(kAcquire) >> 32);
+  const auto flags = static_cast<std::uint32_t>(flows_.slot(port).rule.head.load(kAcquire) >> 32);
   if ((flags & (kActive | kNatPunch)) != (kActive | kNatPunch)) return false;
   if ((flags & (kRtp | kRtcp)) == 0 || (flags & kSplitOff) != 0) return false;
   return flows_.slot(port.of_rtp()).seen.packets.load(kRelaxed) == 0 &&
          flows_.slot(port.of_rtcp()).seen.packets.load(kRelaxed) == 0;
 }
 
-// Sends by the orders of the other side's slot: they hold destination, next hop and DSCP towards
+// Sends by the rule of the other side's slot: they hold destination, next hop and DSCP towards
 // this party.
 bool NatPunch::send(SlotIndex port, unsigned sequence, Tsc now, std::span<TxBatch> tx,
                     WorkerStats& stats) {
-  const std::optional<Orders> own = read_orders(flows_.slot(port).orders);
+  const std::optional<Rule> own = read_rule(flows_.slot(port).rule);
   if (!own || !own->has(kPeer)) return false;
-  const std::optional<Orders> to = read_orders(flows_.slot(own->peer).orders);
+  const std::optional<Rule> to = read_rule(flows_.slot(own->peer).rule);
   if (!to || !to->has(kPeer | kDestination) || to->peer != port) return false;
-  const FlowTable::MediaAddress& media_address = flows_.media_address(port);
-  const Link& link = *links_[media_address.link];
+  const FlowTable::MediaAddress& from = flows_.media_address(port);
+  const Link& link = *links_[from.link];
   std::expected<NeighborWord, DropReason> next = link.neighbors.word(to->hop.index);
   if (!next->matches(to->hop)) next = flows_.refresh_next_hop(own->peer, now);
   if (!next) return false;
@@ -116,13 +116,12 @@ bool NatPunch::send(SlotIndex port, unsigned sequence, Tsc now, std::span<TxBatc
     return false;
   }
   auto* const frame = rte_pktmbuf_mtod(packet, std::byte*);
-  std::byte* const payload = frame + udp_headers(media_address.address.family());
+  std::byte* const payload = frame + udp_headers(from.address.family());
   const std::size_t size = own->has(kRtcp)
                                ? write_rtcp(payload)
                                : write_rtp(payload, unused_type(flows_.record(port)), sequence);
-  const std::size_t length =
-      write_datagram(frame, {link.mac, next->mac()}, {media_address.address, port.local().port},
-                     to->destination, size);
+  const std::size_t length = write_datagram(
+      frame, {link.mac, next->mac()}, {from.address, port.local().port}, to->destination, size);
   if (to->has(kMark)) mark(frame + kEtherSize, to->flags >> kDscpShift);
   set_length(*packet, length);
   batch.push(packet, length);

@@ -40,7 +40,7 @@ template <Family F>
   if (!local.find(load<Key>(ip + ip_size(F) - sizeof(Key)), slots)) [[unlikely]]
     return false;
   slot = slots + destination_port(ip + ip_size(F));
-  rte_prefetch1(&slot->orders);
+  rte_prefetch1(&slot->rule);
   rte_prefetch1(&slot->seen);
   return true;
 }
@@ -138,13 +138,13 @@ template <Family In, Family Out>
   constexpr std::uint32_t kAcross = In == Out ? 0 : kBridge;
   constexpr std::uint64_t kWanted = std::uint64_t{kSource | kDestination | kRtp | kAcross} << 32;
   constexpr std::uint64_t kUnwanted =
-      std::uint64_t{kMark | kMediaFilters | (kBridge & ~kAcross)} << 32 | OrdersLine::kStoring;
-  const std::uint64_t head = slot.orders.head.load(kAcquire);
-  OrderWords words;
-  copy_words<In, Out>(slot.orders, head, words);
+      std::uint64_t{kMark | kMediaFilters | (kBridge & ~kAcross)} << 32 | RuleLine::kStoring;
+  const std::uint64_t head = slot.rule.head.load(kAcquire);
+  RuleWords words;
+  copy_words<In, Out>(slot.rule, head, words);
   if ((head & (kWanted | kUnwanted)) != kWanted) [[unlikely]]
     return false;
-  if (slot.orders.head.load(kRelaxed) != head) [[unlikely]]
+  if (slot.rule.head.load(kRelaxed) != head) [[unlikely]]
     return false;
   const std::byte* const ip = arrival.ip();
   if (!is_from<In>(words, ip)) [[unlikely]]
@@ -183,7 +183,7 @@ template <Family In>
   Arrival* const end = arrivals.end();
   end->slot = arrivals.begin()->slot;  // valid address for the last iteration's prefetch
   for (const Arrival* at = arrivals.begin(); at != end; ++at) {
-    rte_prefetch0(&at[1].slot->orders);
+    rte_prefetch0(&at[1].slot->rule);
     if (!forward_usual<In, In>(*at, now)) [[unlikely]] {
       forward_across(*at, now, drops);
     }

@@ -10,7 +10,7 @@
 // packet of a known stream in a plain frame. All other packets take the slow path in
 // relay_unusual.cc. The families of ingress and media_address are template parameters, so IPv4 pays
 // nothing for IPv6. ARP and ICMP go to the Host. All other packets are dropped by name, and the
-// drops of a burst are freed in bulk. Every packet has exactly one egress: sent, to the Host, or
+// drops of a burst are freed in bulk. Every packet has exactly one exit: sent, to the Host, or
 // dropped. Early STUN (early_stun.h) is kept first and then sent or dropped. No allocation, lock,
 // system call, log or virtual call. See docs/architecture.md.
 
@@ -101,15 +101,15 @@ class Relay {
   // ---- relay_unusual.cc: any packet -----------------------------------------------------------
   void forward_unusual(const Arrival& arrival, Tsc now, Drops& drops);
   [[nodiscard]] std::expected<NeighborWord, DropReason> admit(const Arrival& arrival, Tsc now,
-                                                              OrderWords& words);
+                                                              RuleWords& words);
   [[nodiscard]] std::optional<DropReason> stranger(const Arrival& arrival, const Datagram& datagram,
                                                    std::uint32_t flags, Tsc now);
-  void note(const Arrival& arrival, const Content& content, const OrderWords& words, Tsc now);
+  void note(const Arrival& arrival, const Content& content, const RuleWords& words, Tsc now);
   [[nodiscard]] std::expected<NeighborWord, DropReason> split_off(const Arrival& arrival,
-                                                                  OrderWords& words, Tsc now);
+                                                                  RuleWords& words, Tsc now);
   [[nodiscard]] std::expected<NeighborWord, DropReason> next_hop(const Arrival& arrival,
-                                                                 const OrderWords& words, Tsc now);
-  [[nodiscard]] std::optional<DropReason> send_any(const Arrival& arrival, const OrderWords& words,
+                                                                 const RuleWords& words, Tsc now);
+  [[nodiscard]] std::optional<DropReason> send_any(const Arrival& arrival, const RuleWords& words,
                                                    NeighborWord next);
   [[nodiscard]] bool keep(const Arrival& arrival, DropReason reason, Tsc now);
   [[nodiscard]] std::optional<DropReason> send_late(const EarlyStun::Kept& kept, Tsc now);

@@ -33,7 +33,7 @@ std::optional<DropReason> Relay::stranger(const Arrival& arrival, const Datagram
 }
 
 // Updates the statistics of an admitted packet.
-void Relay::note(const Arrival& arrival, const Content& content, const OrderWords& words, Tsc now) {
+void Relay::note(const Arrival& arrival, const Content& content, const RuleWords& words, Tsc now) {
   SeenLine& seen = arrival.slot->seen;
   Record& record = flows_.record(arrival.index());
   note_datagram(seen, arrival.payload().size(), now.ticks);
@@ -54,7 +54,7 @@ void Relay::note(const Arrival& arrival, const Content& content, const OrderWord
 }
 
 // send() for any pair of families. Returns the reason if the packet cannot be sent.
-std::optional<DropReason> Relay::send_any(const Arrival& arrival, const OrderWords& words,
+std::optional<DropReason> Relay::send_any(const Arrival& arrival, const RuleWords& words,
                                           NeighborWord next) {
   const TxContext& context = tx_contexts_[words.tx_context()];
   const bool from_v4 = family_of(arrival.ip()) == Family::ipv4;
@@ -83,15 +83,15 @@ std::optional<DropReason> Relay::send_any(const Arrival& arrival, const OrderWor
 // Latches, classifies and treats any packet. Returns the next hop's word to send it with, or the
 // drop reason.
 std::expected<NeighborWord, DropReason> Relay::admit(const Arrival& arrival, Tsc now,
-                                                     OrderWords& words) {
+                                                     RuleWords& words) {
   const Datagram datagram{source_of(arrival.ip()), arrival.payload()};
-  if (!arrival.read_orders(words)) return std::unexpected(DropReason::slot_busy);
+  if (!arrival.read_rule(words)) return std::unexpected(DropReason::slot_busy);
   if (words.has(kSplitOff)) return std::unexpected(DropReason::port_inactive);
   if (!arrival.is_from_source(words)) {
     if (const auto reason = stranger(arrival, datagram, words.flags, now)) {
       return std::unexpected(*reason);
     }
-    if (!arrival.read_orders(words)) return std::unexpected(DropReason::slot_busy);
+    if (!arrival.read_rule(words)) return std::unexpected(DropReason::slot_busy);
     if (!arrival.is_from_source(words)) return std::unexpected(DropReason::latch_contended);
   }
   const auto content = examine(datagram.payload, words.flags);
@@ -107,19 +107,19 @@ std::expected<NeighborWord, DropReason> Relay::admit(const Arrival& arrival, Tsc
   return split ? split_off(arrival, words, now) : next_hop(arrival, words, now);
 }
 
-// Multiplexed RTCP towards a party without rtcp-mux: sent by the orders of the RTCP port's slot.
-std::expected<NeighborWord, DropReason> Relay::split_off(const Arrival& arrival, OrderWords& words,
+// Multiplexed RTCP towards a party without rtcp-mux: sent by the rule of the RTCP port's slot.
+std::expected<NeighborWord, DropReason> Relay::split_off(const Arrival& arrival, RuleWords& words,
                                                          Tsc now) {
   Arrival rtcp = arrival;
   rtcp.slot = &flows_.slot(arrival.index().of_rtcp());
-  if (!rtcp.read_orders(words)) return std::unexpected(DropReason::slot_busy);
+  if (!rtcp.read_rule(words)) return std::unexpected(DropReason::slot_busy);
   if (!words.has(kSplitOff)) return std::unexpected(DropReason::no_destination);
   if (!rtcp.is_from_source(words)) return std::unexpected(DropReason::latch_contended);
   return next_hop(rtcp, words, now);
 }
 
 [[gnu::noinline]] void Relay::forward_unusual(const Arrival& arrival, Tsc now, Drops& drops) {
-  OrderWords words;
+  RuleWords words;
   const auto next = admit(arrival, now, words);
   const auto reason = next ? send_any(arrival, words, *next) : next.error();
   if (!reason) return;
@@ -142,8 +142,8 @@ bool Relay::keep(const Arrival& arrival, DropReason reason, Tsc now) {
 std::optional<DropReason> Relay::send_late(const EarlyStun::Kept& kept, Tsc now) {
   const Arrival arrival{kept.packet, &flows_.slot(kept.slot),
                         rte_pktmbuf_mtod(kept.packet, std::byte*)};
-  OrderWords words;
-  if (!arrival.read_orders(words)) return kept.reason;
+  RuleWords words;
+  if (!arrival.read_rule(words)) return kept.reason;
   if (words.has(kSplitOff)) return DropReason::port_inactive;
   if (!arrival.is_from_source(words)) return DropReason::wrong_source;
   const auto next = next_hop(arrival, words, now);
@@ -175,7 +175,7 @@ Relay::~Relay() {
 }
 
 std::expected<NeighborWord, DropReason> Relay::next_hop(const Arrival& arrival,
-                                                        const OrderWords& words, Tsc now) {
+                                                        const RuleWords& words, Tsc now) {
   if (words.has(kHeld)) return std::unexpected(DropReason::held);
   if (!words.has(kDestination)) return std::unexpected(DropReason::no_destination);
   const TxContext& context = tx_contexts_[words.tx_context()];

@@ -3,7 +3,7 @@
 
 // Header rewrite of a relayed datagram, within a family or between IPv4 and IPv6.
 //
-// The slot's orders hold the expected source, the new addresses and ports, and the checksum deltas.
+// The slot's rule holds the expected source, the new addresses and ports, and the checksum deltas.
 // The UDP checksum covers the same length and protocol in both families (RFC 8200 section 8.1), so
 // addresses and ports alone change it, also when the header is translated (RFC 7915). It is updated
 // incrementally and never recomputed: a corrupt packet stays corrupt. TTL or hop limit is
@@ -24,9 +24,9 @@
 
 namespace millrace {
 
-// The words of a slot's orders, as stored. An IPv4 address is in the upper half of the second word;
+// The words of a slot's rule, as stored. An IPv4 address is in the upper half of the second word;
 // the first word belongs to the mapped form and is not read.
-struct OrderWords {
+struct RuleWords {
   std::uint32_t flags = 0;
   std::array<std::uint64_t, 2> source{}, destination{};
   std::uint64_t ports = 0, next = 0, rewrite = 0;
@@ -54,8 +54,8 @@ static_assert(std::endian::native == std::endian::little);
 
 // Copies the words that a packet needs which is received as family `In` and sent as `Out`.
 template <Family In, Family Out>
-[[gnu::always_inline]] inline void copy_words(const OrdersLine& line, std::uint64_t head,
-                                              OrderWords& out) {
+[[gnu::always_inline]] inline void copy_words(const RuleLine& line, std::uint64_t head,
+                                              RuleWords& out) {
   constexpr auto kAcquire = std::memory_order_acquire;
   out.flags = static_cast<std::uint32_t>(head >> 32);
   if constexpr (In == Family::ipv6) out.source[0] = line.source[0].load(kAcquire);
@@ -70,7 +70,7 @@ template <Family In, Family Out>
 // Whether a datagram comes from the slot's source. The source has the family of the slot's local
 // address (FlowTable::unreachable).
 template <Family In>
-[[gnu::always_inline]] inline bool is_from(const OrderWords& words, const std::byte* ip) {
+[[gnu::always_inline]] inline bool is_from(const RuleWords& words, const std::byte* ip) {
   if constexpr (In == Family::ipv4) {
     return v4_of(words.source) == load<std::uint32_t>(ip + 12) &&
            words.source_port() == load<std::uint16_t>(ip + kIpv4Size);
@@ -159,7 +159,7 @@ template <Family In, Family Out>
 // Rewrites addresses, ports, TTL and checksums. `own` is the new source address. Returns the new
 // position of the IP header: from IPv4 to IPv6 20 bytes before the old one.
 template <Family In, Family Out>
-[[gnu::always_inline]] inline std::byte* rewrite(std::byte* ip, const OrderWords& words,
+[[gnu::always_inline]] inline std::byte* rewrite(std::byte* ip, const RuleWords& words,
                                                  const std::array<std::uint64_t, 2>& own) {
   if constexpr (In != Out) ip = detail::translate_header<In, Out>(ip);
   std::byte* const udp = ip + ip_size(Out);

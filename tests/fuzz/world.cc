@@ -332,9 +332,9 @@ void World::check() {
   for (std::uint16_t address = 0; address < 4; ++address) {
     for (std::uint16_t port = kFirstPort; port < kFirstPort + kPorts; ++port) {
       const LocalPort local{MediaAddressId{address}, UdpPort(port)};
-      const auto orders = read_orders(flows_.slot(SlotIndex(local)).orders);
-      FUZZ_CHECK(orders);
-      if (orders->has(flow_flag::kActive)) active_.push_back(local);
+      const auto rule = read_rule(flows_.slot(SlotIndex(local)).rule);
+      FUZZ_CHECK(rule);
+      if (rule->has(flow_flag::kActive)) active_.push_back(local);
     }
   }
   const StatisticsReport report = calls_->statistics(clock());

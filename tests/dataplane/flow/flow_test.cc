@@ -10,10 +10,10 @@
 namespace millrace {
 namespace {
 
-// Orders whose every field follows from one number, so that a mixture of two is seen.
-Orders orders_of(std::uint32_t n) {
+// Rule whose every field follows from one number, so that a mixture of two is seen.
+Rule rule_of(std::uint32_t n) {
   const auto port = [&](std::uint32_t k) { return UdpPort(static_cast<std::uint16_t>(n + k)); };
-  Orders o;
+  Rule o;
   o.flags = n;
   o.source = {IpAddress::v4(Be32(n + 1)), port(2)};
   o.destination = {IpAddress::v4(Be32(n + 3)), port(4)};
@@ -25,8 +25,8 @@ Orders orders_of(std::uint32_t n) {
   return o;
 }
 
-bool is_whole(const Orders& o) {
-  const Orders e = orders_of(o.flags);
+bool is_whole(const Rule& o) {
+  const Rule e = rule_of(o.flags);
   return o.source == e.source && o.destination == e.destination && o.hop == e.hop &&
          o.peer == e.peer && o.ip_delta == e.ip_delta && o.udp_delta == e.udp_delta &&
          o.clock_rate == e.clock_rate;
@@ -44,77 +44,77 @@ TEST(AddressWords, RoundTripBothFamilies) {
   }
 }
 
-TEST(Orders, RoundTrip) {
-  OrdersLine line;
+TEST(Rule, ComeBackAsWritten) {
+  RuleLine line;
   for (const std::uint32_t n : {1U, 0x1234U, 0xffff'fff0U}) {
-    OrdersLock::lock(line).commit(orders_of(n));
-    const auto read = read_orders(line);
+    RuleLock::lock(line).commit(rule_of(n));
+    const auto read = read_rule(line);
     ASSERT_TRUE(read);
     EXPECT_EQ(read->flags, n);
     EXPECT_TRUE(is_whole(*read));
   }
 }
 
-TEST(Orders, RoundTripIpv6) {
-  OrdersLine line;
-  Orders orders;
-  orders.source = {IpAddress::parse("2001:db8::1").value(), UdpPort(5000)};
-  orders.destination = {IpAddress::parse("2001:db8:ffff::2").value(), UdpPort(6000)};
-  OrdersLock::lock(line).commit(orders);
-  EXPECT_EQ(read_orders(line)->source, orders.source);
-  EXPECT_EQ(read_orders(line)->destination, orders.destination);
+TEST(Rule, Ipv6FitsTheSameWords) {
+  RuleLine line;
+  Rule rule;
+  rule.source = {IpAddress::parse("2001:db8::1").value(), UdpPort(5000)};
+  rule.destination = {IpAddress::parse("2001:db8:ffff::2").value(), UdpPort(6000)};
+  RuleLock::lock(line).commit(rule);
+  EXPECT_EQ(read_rule(line)->source, rule.source);
+  EXPECT_EQ(read_rule(line)->destination, rule.destination);
 }
 
-TEST(Orders, OneWriterAtATime) {
-  OrdersLine line;
+TEST(Rule, OneWriterAtATime) {
+  RuleLine line;
   {
-    const auto held = OrdersLock::try_lock(line);
+    const auto held = RuleLock::try_lock(line);
     ASSERT_TRUE(held);
-    EXPECT_FALSE(OrdersLock::try_lock(line));
+    EXPECT_FALSE(RuleLock::try_lock(line));
   }
-  EXPECT_TRUE(read_orders(line));
-  EXPECT_TRUE(OrdersLock::try_lock(line));
+  EXPECT_TRUE(read_rule(line));
+  EXPECT_TRUE(RuleLock::try_lock(line));
 }
 
-TEST(Orders, ReadersGetTheOldValuesUntilTheCommit) {
-  OrdersLine line;
-  OrdersLock::lock(line).commit(orders_of(1));
-  OrdersLock lock = OrdersLock::lock(line);
-  ASSERT_TRUE(read_orders(line));
-  EXPECT_EQ(read_orders(line)->flags, 1U);
-  lock.commit(orders_of(2));
-  EXPECT_EQ(read_orders(line)->flags, 2U);
+TEST(Rule, ReadersSeeTheOldOnesUntilTheCommit) {
+  RuleLine line;
+  RuleLock::lock(line).commit(rule_of(1));
+  RuleLock lock = RuleLock::lock(line);
+  ASSERT_TRUE(read_rule(line));
+  EXPECT_EQ(read_rule(line)->flags, 1U);
+  lock.commit(rule_of(2));
+  EXPECT_EQ(read_rule(line)->flags, 2U);
 }
 
-TEST(Orders, ReaderGivesUpAfterABoundedWait) {
-  OrdersLine line;
-  line.head |= OrdersLine::kStoring;
-  EXPECT_FALSE(read_orders(line));
+TEST(Rule, ReaderGivesUpRatherThanWaitForEver) {
+  RuleLine line;
+  line.head |= RuleLine::kStoring;
+  EXPECT_FALSE(read_rule(line));
 }
 
-TEST(Orders, LockWithoutCommitChangesNothing) {
-  OrdersLine line;
-  OrdersLock::lock(line).commit(orders_of(42));
+TEST(Rule, LockWithoutCommitChangesNothing) {
+  RuleLine line;
+  RuleLock::lock(line).commit(rule_of(42));
   const std::uint64_t head = line.head;
   {
-    const OrdersLock lock = OrdersLock::lock(line);
+    const RuleLock lock = RuleLock::lock(line);
   }
   EXPECT_EQ(line.head, head);
 }
 
-TEST(Orders, SequenceCountWrapsWithoutTouchingTheFlags) {
-  OrdersLine line;
+TEST(Rule, SequenceCountWrapsWithoutTouchingTheFlags) {
+  RuleLine line;
   line.head = 0xffff'fffc;
-  OrdersLock::lock(line).commit(orders_of(7));
-  EXPECT_EQ(read_orders(line)->flags, 7U);
+  RuleLock::lock(line).commit(rule_of(7));
+  EXPECT_EQ(read_rule(line)->flags, 7U);
   EXPECT_EQ(line.head & 0xffff'ffff, 0U);
 }
 
-TEST(Orders, ReadersNeverGetAMixture) {
+TEST(Rule, ReadersNeverSeeAMixture) {
   constexpr std::uint32_t kWrites = 20'000;
   constexpr std::uint32_t kReads = 1'000;
-  OrdersLine line;
-  OrdersLock::lock(line).commit(orders_of(0));
+  RuleLine line;
+  RuleLock::lock(line).commit(rule_of(0));
   std::atomic<int> writing{2};
   std::atomic<std::uint64_t> mixed{0}, reads{0}, writes{0};
   std::vector<std::jthread> threads;
@@ -122,10 +122,10 @@ TEST(Orders, ReadersNeverGetAMixture) {
     threads.emplace_back([&, w] {
       for (std::uint32_t i = 0; i < kWrites || reads < kReads; ++i) {
         if (i % 2 == 0) {
-          OrdersLock::lock(line).commit(orders_of(i * 2 + w));
+          RuleLock::lock(line).commit(rule_of(i * 2 + w));
           ++writes;
-        } else if (auto lock = OrdersLock::try_lock(line)) {
-          lock->commit(orders_of(i * 2 + w));
+        } else if (auto lock = RuleLock::try_lock(line)) {
+          lock->commit(rule_of(i * 2 + w));
           ++writes;
         }
       }
@@ -135,9 +135,9 @@ TEST(Orders, ReadersNeverGetAMixture) {
   for (int r = 0; r < 2; ++r) {
     threads.emplace_back([&] {
       while (writing > 0) {
-        if (const auto orders = read_orders(line)) {
+        if (const auto rule = read_rule(line)) {
           ++reads;
-          if (!is_whole(*orders)) ++mixed;
+          if (!is_whole(*rule)) ++mixed;
         }
       }
     });
@@ -146,7 +146,7 @@ TEST(Orders, ReadersNeverGetAMixture) {
   EXPECT_EQ(mixed, 0U);
   EXPECT_GE(writes, kWrites);
   EXPECT_EQ(static_cast<std::uint32_t>(line.head),
-            static_cast<std::uint32_t>(OrdersLine::kStep * (writes + 1)));
+            static_cast<std::uint32_t>(RuleLine::kStep * (writes + 1)));
 }
 
 }  // namespace

@@ -15,8 +15,8 @@ TEST_F(Latch, BusySlotHasItsDropReason) {
   ASSERT_TRUE(lab.from_b(rtp({})));
   Slot& slot = lab.flows.slot(SlotIndex(kPortA));
   {
-    const OrdersLock writer = OrdersLock::lock(slot.orders);
-    slot.orders.head |= OrdersLine::kStoring;
+    const RuleLock writer = RuleLock::lock(slot.rule);
+    slot.rule.head |= RuleLine::kStoring;
     EXPECT_FALSE(lab.from_a(rtp({})));
     EXPECT_EQ(lab.dropped(DropReason::slot_busy), 1U);
     EXPECT_FALSE(lab.from_b(rtp({.sequence = 2}), after_ms(200), at_port(kPartyB, 5001)));

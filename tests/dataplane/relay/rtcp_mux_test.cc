@@ -221,7 +221,7 @@ TEST_F(RtcpMux, NeedsBothPaths) {
 
 TEST_F(RtcpMux, LatchesBothPortsOrNone) {
   {
-    const OrdersLock writer = OrdersLock::lock(lab.flows.slot(SlotIndex(above(kPortA))).orders);
+    const RuleLock writer = RuleLock::lock(lab.flows.slot(SlotIndex(above(kPortA))).rule);
     EXPECT_FALSE(lab.from_a(rtp({})));
     EXPECT_EQ(lab.dropped(DropReason::latch_contended), 1U);
     EXPECT_FALSE(read(kPortA).latched);
