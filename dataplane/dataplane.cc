@@ -117,7 +117,7 @@ Result<void> Dataplane::Impl::open_ports() {
     auto port = Ethdev::open(device, queues, pool);
     if (!port) return std::unexpected(port.error());
     const auto groups = discovery_groups(config, device);
-    if (!groups.empty()) port->hear(groups);
+    if (!groups.empty()) port->set_multicast_filter(groups);
     link_histories.push_back({.up = port->report().link_up});
     ports.push_back(std::move(*port));
   }

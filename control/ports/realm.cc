@@ -105,7 +105,7 @@ Realm* Realms::with(const IpAddress& address) const {
 
 bool Realms::is_own(const IpAddress& address) const {
   if (std::ranges::binary_search(own_, address)) return true;
-  const std::optional<IpAddress> inside = address.v4_inside();
+  const std::optional<IpAddress> inside = address.embedded_v4();
   return inside && std::ranges::binary_search(own_, *inside);
 }
 

@@ -87,7 +87,7 @@ bool IpAddress::is_private() const {
   return std::ranges::any_of(kPrivateNetworks, [&](const Prefix& p) { return p.contains(*this); });
 }
 
-std::optional<IpAddress> IpAddress::v4_inside() const {
+std::optional<IpAddress> IpAddress::embedded_v4() const {
   const auto at = [this](std::size_t i, bool inverted = false) {
     std::uint32_t raw = 0;
     std::memcpy(&raw, &bytes_[i], sizeof raw);
@@ -112,7 +112,7 @@ bool IpAddress::is_sendable() const {
       starts_with(bytes_, {0xfe})) {
     return false;
   }
-  const std::optional<IpAddress> inside = v4_inside();
+  const std::optional<IpAddress> inside = embedded_v4();
   return !inside || (v4_sendable(inside->as_v4().host()) && !inside->is_private());
 }
 
@@ -196,7 +196,7 @@ bool PeerPolicy::admits(const IpAddress& address) const {
   const auto lists = [](const std::vector<Prefix>& prefixes, const IpAddress& which) {
     return std::ranges::any_of(prefixes, [&](const Prefix& p) { return p.contains(which); });
   };
-  const std::optional<IpAddress> inside = address.v4_inside();
+  const std::optional<IpAddress> inside = address.embedded_v4();
   if (lists(deny, address) || (inside && lists(deny, *inside))) return false;
   return allow.empty() || lists(allow, address);
 }

@@ -162,7 +162,7 @@ class IpAddress {
   // The IPv4 address that a transition mechanism carries inside an IPv6 one, hence where a gateway
   // on the way would send to: compatible (RFC 4291), translated (RFC 2765), 6to4 (RFC 3056), NAT64
   // (RFC 6052, RFC 8215) or that of a Teredo client (RFC 4380).
-  [[nodiscard]] std::optional<IpAddress> v4_inside() const;
+  [[nodiscard]] std::optional<IpAddress> embedded_v4() const;
   // A relay may send media there: none of the forms above but private ones, not 0.0.0.0/8, not
   // 240.0.0.0/4, not site-local (RFC 3879), and inside IPv6 no IPv4 address but a public one.
   [[nodiscard]] bool is_sendable() const;

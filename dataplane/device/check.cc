@@ -175,7 +175,7 @@ std::string check_pci(const std::string& device) {
   std::error_code error;
   if (!fs::exists(path, error)) return "no such PCI device; see 'lspci -D' and correct device";
   const std::string driver = fs::read_symlink(path / "driver", error).filename();
-  if (serves_dpdk(driver)) return {};
+  if (is_dpdk_driver(driver)) return {};
   return (driver.empty() ? std::string("no kernel driver holds it")
                          : "the kernel's driver " + driver + " holds it") +
          "; bind it with 'dpdk-devbind.py -b vfio-pci " + address + "'";
@@ -263,7 +263,7 @@ void check_eal(const DataplaneConfig& config, Errors& errors) {
 
 }  // namespace
 
-bool serves_dpdk(std::string_view kernel_driver) {
+bool is_dpdk_driver(std::string_view kernel_driver) {
   // The last three share the NIC with the kernel.
   return kernel_driver.contains("vfio") || kernel_driver.contains("uio") ||
          kernel_driver == "mlx4_core" || kernel_driver == "mlx5_core" || kernel_driver == "mana";

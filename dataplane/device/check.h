@@ -17,6 +17,6 @@ namespace millrace {
 [[nodiscard]] std::vector<Error> check(const DataplaneConfig& config);
 
 // Whether a PCI device bound to that kernel driver can be opened by DPDK.
-[[nodiscard]] bool serves_dpdk(std::string_view kernel_driver);
+[[nodiscard]] bool is_dpdk_driver(std::string_view kernel_driver);
 
 }  // namespace millrace

@@ -238,7 +238,7 @@ Ethdev::~Ethdev() {
   rte_eth_dev_close(std::to_underlying(id_));
 }
 
-void Ethdev::hear(std::vector<MacAddress> groups) {
+void Ethdev::set_multicast_filter(std::vector<MacAddress> groups) {
   std::ranges::sort(groups);
   groups.erase(std::ranges::unique(groups).begin(), groups.end());
   std::vector<rte_ether_addr> list;

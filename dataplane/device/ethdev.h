@@ -85,7 +85,7 @@ class Ethdev {
 
   // Frames to these groups come in too. A device that cannot choose takes all groups, or
   // everything; one that can neither has no filter.
-  void hear(std::vector<MacAddress> groups);
+  void set_multicast_filter(std::vector<MacAddress> groups);
 
   [[nodiscard]] EthPortId id() const { return id_; }
   [[nodiscard]] MacAddress mac() const;

@@ -80,7 +80,7 @@ std::optional<DropReason> PeerFilter::refuses(const IpAddress& address) const {
   if (!address.is_sendable()) return DropReason::source_invalid;
   Verdict verdict = find(address);
   // What would arrive at an IPv4 host by way of a gateway must not be ours or denied either.
-  if (const auto inside = address.v4_inside(); inside && verdict != Verdict::invalid) {
+  if (const auto inside = address.embedded_v4(); inside && verdict != Verdict::invalid) {
     const Verdict there = find(*inside);
     if (there == Verdict::invalid || there == Verdict::denied) verdict = there;
   }

@@ -134,7 +134,7 @@ Result<void> DeviceWire::Impl::open_ports(const DataplaneConfig& dataplane) {
       if (side.device != device || side.address.address.is_v4()) continue;
       groups.push_back(group_mac(solicited_node_group(side.address.address)));
     }
-    if (!groups.empty()) port->hear(groups);
+    if (!groups.empty()) port->set_multicast_filter(groups);
     ports.push_back(std::move(*port));
   }
   for (const InterfaceConfig& interface : dataplane.interfaces) {

@@ -93,10 +93,10 @@ TEST(IpAddress, ExtractsTheEmbeddedIpv4Address) {
   for (const char* text :
        {"::192.0.2.1", "::ffff:0:192.0.2.1", "64:ff9b::192.0.2.1", "64:ff9b:1::192.0.2.1",
         "2002:c000:201::7", "2001:0:1:2:3:4:3fff:fdfe"}) {
-    EXPECT_EQ(IpAddress::parse(text)->v4_inside(), IpAddress::v4(192, 0, 2, 1)) << text;
+    EXPECT_EQ(IpAddress::parse(text)->embedded_v4(), IpAddress::v4(192, 0, 2, 1)) << text;
   }
   for (const char* text : {"192.0.2.1", "2001:db8::192.0.2.1", "64:ff9c::192.0.2.1", "fd00::1"}) {
-    EXPECT_EQ(IpAddress::parse(text)->v4_inside(), std::nullopt) << text;
+    EXPECT_EQ(IpAddress::parse(text)->embedded_v4(), std::nullopt) << text;
   }
 }
 

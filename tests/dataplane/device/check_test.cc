@@ -137,10 +137,10 @@ TEST(Check, DeviceOfALoadedDriverIsAccepted) {
 
 TEST(Check, AcceptsTheKernelDriversOfDpdk) {
   for (const char* driver : {"vfio-pci", "uio_pci_generic", "igb_uio", "mlx5_core"}) {
-    EXPECT_TRUE(serves_dpdk(driver)) << driver;
+    EXPECT_TRUE(is_dpdk_driver(driver)) << driver;
   }
   for (const char* driver : {"", "ixgbe", "virtio-pci", "e1000e"}) {
-    EXPECT_FALSE(serves_dpdk(driver)) << driver;
+    EXPECT_FALSE(is_dpdk_driver(driver)) << driver;
   }
 }
 

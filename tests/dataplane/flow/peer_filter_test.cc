@@ -55,7 +55,7 @@ TEST(PeerFilter, RefusesAddressesOfOtherInterfaces) {
 
 // Reference implementation: scans the entries one by one.
 std::optional<DropReason> spelled_out(const Link& link, const IpAddress& address) {
-  const std::optional<IpAddress> inside = address.v4_inside();
+  const std::optional<IpAddress> inside = address.embedded_v4();
   const auto bars = [&](const IpAddress& which) {
     const auto is_own = [&](const Prefix& own) { return own.address == which; };
     const auto reserves = [&](const Prefix& network) { return network.reserves(which); };
