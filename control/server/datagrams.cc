@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/server/datagrams.h"
 
-#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -14,6 +13,7 @@
 #include <utility>
 
 #include "control/log.h"
+#include "dataplane/base/socket_address.h"
 #include "dataplane/base/text.h"
 
 namespace millrace {
@@ -23,22 +23,6 @@ namespace {
 using Clock = ReplyCache::Clock;
 
 constexpr std::size_t kMaxDatagram = 65'507;
-
-// Who sent a datagram.
-union Sender {
-  sockaddr any;
-  sockaddr_in v4;
-  sockaddr_in6 v6;
-};
-
-Endpoint endpoint_of(const Sender& sender) {
-  if (sender.any.sa_family == AF_INET) {
-    return {IpAddress::v4(Be32::from_raw(sender.v4.sin_addr.s_addr)),
-            UdpPort(Be16::from_raw(sender.v4.sin_port).host())};
-  }
-  return {IpAddress::v6(std::to_array(sender.v6.sin6_addr.s6_addr)),
-          UdpPort(Be16::from_raw(sender.v6.sin6_port).host())};
-}
 
 void tell_refused(const Endpoint& peer, std::string_view message, std::string_view reason) {
   log_event(Level::warning, "control-refused",
@@ -52,7 +36,7 @@ struct Datagrams::Batch {
   static constexpr std::size_t kRoom = 65'536;  // of one datagram; pages are not used untouched
 
   std::unique_ptr<char[]> chunks = std::make_unique_for_overwrite<char[]>(kBatch * kRoom);
-  std::array<Sender, kBatch> senders{};
+  std::array<SocketAddress, kBatch> senders;
   std::array<std::string, kBatch> replies;
   std::array<iovec, kBatch> parts{};
   std::array<mmsghdr, kBatch> messages{};
@@ -61,7 +45,7 @@ struct Datagrams::Batch {
   void set(std::size_t to, std::size_t sender, std::span<char> bytes, socklen_t address) {
     parts[to] = {.iov_base = bytes.data(), .iov_len = bytes.size()};
     messages[to] = {};
-    messages[to].msg_hdr.msg_name = &senders[sender];
+    messages[to].msg_hdr.msg_name = senders[sender].get();
     messages[to].msg_hdr.msg_namelen = address;
     messages[to].msg_hdr.msg_iov = &parts[to];
     messages[to].msg_hdr.msg_iovlen = 1;
@@ -81,7 +65,7 @@ bool Datagrams::receive() {
 // How many came, or might have.
 std::size_t Datagrams::receive(Batch& batch) {
   for (std::size_t i = 0; i < kBatch; ++i) {
-    batch.set(i, i, {batch.chunk(i), Batch::kRoom}, sizeof(Sender));
+    batch.set(i, i, {batch.chunk(i), Batch::kRoom}, sizeof(SocketAddress::storage));
   }
   const int count = ::recvmmsg(fd_, batch.messages.data(), kBatch, MSG_DONTWAIT, nullptr);
   if (count < 0 && errno == EAGAIN) return 0;
@@ -92,7 +76,7 @@ std::size_t Datagrams::receive(Batch& batch) {
     std::string& reply = batch.replies[i];
     reply.clear();
     try {
-      reply = reply_to({batch.chunk(i), message.msg_len}, endpoint_of(batch.senders[i]));
+      reply = reply_to({batch.chunk(i), message.msg_len}, batch.senders[i].endpoint());
     } catch (const std::exception& error) {
       log_event(Level::error, "control-exception", {{"reason", error.what()}});
     }

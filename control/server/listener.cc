@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <grp.h>
-#include <netinet/in.h>
 #include <pwd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -12,12 +11,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <optional>
 #include <system_error>
 
 #include <fmt/format.h>
 
+#include "dataplane/base/socket_address.h"
 #include "dataplane/base/text.h"
 
 namespace millrace {
@@ -210,24 +209,9 @@ Result<void> Listener::bind_unix(int type) {
 }
 
 Result<void> Listener::bind_udp(const Endpoint& endpoint) {
-  sockaddr_storage storage{};
-  socklen_t size = 0;
-  if (endpoint.address.is_v4()) {
-    auto* address = reinterpret_cast<sockaddr_in*>(&storage);
-    *address = {.sin_family = AF_INET,
-                .sin_port = endpoint.port.wire().raw(),
-                .sin_addr = {endpoint.address.as_v4().raw()},
-                .sin_zero = {}};
-    size = sizeof *address;
-  } else {
-    auto* address = reinterpret_cast<sockaddr_in6*>(&storage);
-    address->sin6_family = AF_INET6;
-    address->sin6_port = endpoint.port.wire().raw();
-    std::memcpy(&address->sin6_addr, endpoint.address.bytes().data(), 16);
-    size = sizeof *address;
-  }
-  socket_ = open_socket(storage.ss_family, SOCK_DGRAM);
-  if (::bind(socket_.get(), reinterpret_cast<const sockaddr*>(&storage), size) != 0) {
+  const SocketAddress address(endpoint);
+  socket_ = open_socket(address.family(), SOCK_DGRAM);
+  if (::bind(socket_.get(), address.get(), address.size) != 0) {
     const int error = errno;
     return fail(fmt::format("control socket {}: {}; {}", name(), error_text(error),
                             error == EADDRINUSE ? "stop the program that has it (ss -ulpn) or set "

@@ -18,8 +18,8 @@
 #include <system_error>
 #include <utility>
 
+#include "dataplane/base/socket_address.h"
 #include "dataplane/base/text.h"
-#include "perf/load/socket_address.h"
 
 namespace millrace::loadgen {
 namespace {

@@ -14,8 +14,8 @@
 #include <cstring>
 #include <system_error>
 
+#include "dataplane/base/socket_address.h"
 #include "dataplane/base/text.h"
-#include "perf/load/socket_address.h"
 
 namespace millrace::loadgen {
 namespace {

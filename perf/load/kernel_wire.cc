@@ -8,8 +8,8 @@
 #include <ctime>
 #include <system_error>
 
+#include "dataplane/base/socket_address.h"
 #include "dataplane/base/text.h"
-#include "perf/load/socket_address.h"
 
 namespace millrace::loadgen {
 namespace {
@@ -196,7 +196,7 @@ std::span<const Heard> KernelWire::receive(std::size_t begin, std::size_t end) {
 
 std::span<const Heard> KernelWire::receive(Socket& on) {
   for (std::size_t i = 0; i < kBurst; ++i) {
-    inbox_->headers[i].msg_hdr.msg_namelen = sizeof(sockaddr_in6);
+    inbox_->headers[i].msg_hdr.msg_namelen = sizeof(SocketAddress::storage);
     inbox_->headers[i].msg_hdr.msg_controllen = sizeof(Inbox::Control);
   }
   const int n = ::recvmmsg(on.fd.get(), inbox_->headers.data(), kBurst, MSG_DONTWAIT, nullptr);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What Kamailio's and OpenSIPS' mediaproxy modules say to MediaProxy's dispatcher.
 
+#include "dataplane/base/text.h"
 #include "perf/load/dialect.h"
 
 namespace millrace::loadgen {

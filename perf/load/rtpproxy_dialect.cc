@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "dataplane/base/text.h"
 #include "perf/load/dialect.h"
 
 namespace millrace::loadgen {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/server/datagrams.h"
 
-#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -18,6 +17,7 @@
 #include "control/server/codecs.h"
 #include "control/server/listener.h"
 #include "dataplane/base/file_descriptor.h"
+#include "dataplane/base/socket_address.h"
 #include "tests/socket_io.h"
 
 namespace millrace {
@@ -38,12 +38,10 @@ class DatagramsTest : public testing::Test {
                       ServeContext{.handle = handle, .config = config});
   }
   [[nodiscard]] FileDescriptor connect() const {
-    sockaddr_in address{};
-    socklen_t size = sizeof address;
-    auto* const name = reinterpret_cast<sockaddr*>(&address);
-    EXPECT_EQ(::getsockname(listener->fd(), name, &size), 0);
+    SocketAddress address;
+    EXPECT_EQ(::getsockname(listener->fd(), address.get(), &address.size), 0);
     FileDescriptor fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    EXPECT_EQ(::connect(fd.get(), name, size), 0);
+    EXPECT_EQ(::connect(fd.get(), address.get(), address.size), 0);
     return fd;
   }
   // What has come back, in order; on loopback a datagram is there when its send() returns.

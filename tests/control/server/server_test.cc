@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/server/server.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -29,6 +27,7 @@
 #include "control/call/calls.h"
 #include "control/process.h"
 #include "control/server/connection.h"
+#include "dataplane/base/socket_address.h"
 #include "tests/socket_io.h"
 
 namespace millrace {
@@ -133,12 +132,11 @@ path = "/unused"
     return fd;
   }
   [[nodiscard]] FileDescriptor connect_udp() const {
-    sockaddr_in address{};
-    socklen_t size = sizeof address;
-    ::getsockname(listeners_.at(1).fd(), reinterpret_cast<sockaddr*>(&address), &size);
+    SocketAddress address;
+    ::getsockname(listeners_.at(1).fd(), address.get(), &address.size);
     FileDescriptor fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     if (fd.get() < 0) throw std::system_error(errno, std::generic_category(), "socket");
-    EXPECT_EQ(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), size), 0);
+    EXPECT_EQ(::connect(fd.get(), address.get(), address.size), 0);
     const timeval limit{.tv_sec = 5, .tv_usec = 0};
     ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     return fd;

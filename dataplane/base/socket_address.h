@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// Endpoints as the kernel takes and gives them.
+// An Endpoint as a sockaddr, for the socket calls of the kernel.
+//
+// Pass get() and size to bind(), connect() and sendto(). For recvfrom() and getsockname() pass a
+// default-constructed one: its size is that of the storage, the longer of the two families.
 
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <array>
+#include <cstdint>
 #include <cstring>
 
 #include "dataplane/base/net.h"
 
-namespace millrace::loadgen {
+namespace millrace {
 
 struct SocketAddress {
-  sockaddr_in6 storage{};  // or a sockaddr_in, which is shorter
+  sockaddr_in6 storage{};  // or the shorter sockaddr_in
   socklen_t size = sizeof(sockaddr_in6);
 
   SocketAddress() = default;
@@ -34,7 +38,7 @@ struct SocketAddress {
   }
 
   [[nodiscard]] Endpoint endpoint() const {
-    const UdpPort port(Be16::from_raw(storage.sin6_port).host());  // both have it at one place
+    const UdpPort port(Be16::from_raw(storage.sin6_port).host());  // same offset in both families
     if (storage.sin6_family == AF_INET) {
       sockaddr_in v4;
       std::memcpy(&v4, &storage, sizeof v4);
@@ -49,4 +53,4 @@ struct SocketAddress {
   [[nodiscard]] const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
 };
 
-}  // namespace millrace::loadgen
+}  // namespace millrace
