@@ -24,6 +24,7 @@
 #include <rte_launch.h>
 #include <rte_mbuf.h>
 
+#include "dataplane/base/text.h"
 #include "dataplane/device/ethdev.h"
 #include "dataplane/wire/checksum.h"
 #include "dataplane/wire/frame.h"

@@ -8,6 +8,7 @@
 
 #include "control/sdp/sdp_edits.h"
 #include "control/sdp/sdp_text.h"
+#include "dataplane/base/text.h"
 
 namespace millrace::sdp {
 namespace {

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "control/sdp/sdp_text.h"
+#include "dataplane/base/text.h"
 
 namespace millrace::sdp {
 namespace {

@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <charconv>
 
+#include "dataplane/base/text.h"
+
 namespace millrace {
 namespace {
 
-// Takes a hexadecimal number of `fewest` to `most` digits and the character that ends it.
+// Consumes a hexadecimal number of `fewest` to `most` digits and its terminator `end`.
 std::optional<unsigned> take_hex(std::string_view& text, std::size_t fewest, std::size_t most,
                                  char end) {
   const std::size_t digits = text.find(end);
@@ -45,9 +47,7 @@ std::optional<std::string> pci_address(std::string_view device) {
   if (!bus || !slot || *slot > 0x1f || rest.size() != 1 || rest[0] < '0' || rest[0] > '7') {
     return std::nullopt;
   }
-  std::ranges::transform(address, address.begin(), [](char c) {
-    return c >= 'A' && c <= 'F' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
+  std::ranges::transform(address, address.begin(), lower);
   return address;
 }
 
@@ -58,7 +58,7 @@ std::string canonical_device(std::string_view device) {
 }
 
 bool opens_kernel_interface(std::string_view device) {
-  // DPDK finds a driver by the front of the name: "net_af_packet0", "net_af_packet_public".
+  // DPDK matches drivers by name prefix: "net_af_packet0", "net_af_packet_public".
   return device.starts_with("net_af_packet") || device.starts_with("net_af_xdp");
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// A file descriptor owned by scope.
+// RAII owner of a file descriptor.
 
 #include <unistd.h>
 

@@ -12,7 +12,7 @@
 namespace millrace {
 namespace {
 
-pid_t written_pid(const FileDescriptor& file) {
+pid_t read_pid(const FileDescriptor& file) {
   std::array<char, 16> text{};
   const ssize_t size = ::pread(file.get(), text.data(), text.size(), 0);
   pid_t pid = 0;
@@ -35,9 +35,9 @@ std::expected<LockFile, LockFile::Refusal> LockFile::take(std::string path) {
     if (!file.valid()) return std::unexpected(Refusal{.error = errno});
     if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
       if (errno != EWOULDBLOCK) return std::unexpected(Refusal{.error = errno});
-      return std::unexpected(Refusal{.holder = written_pid(file)});
+      return std::unexpected(Refusal{.holder = read_pid(file)});
     }
-    if (!has_name(file, path)) continue;  // its last holder removed it meanwhile
+    if (!has_name(file, path)) continue;  // the former holder removed it after open()
     const std::string pid = std::to_string(::getpid()) + "\n";
     if (::ftruncate(file.get(), 0) != 0 ||
         ::pwrite(file.get(), pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// A lock between processes: an exclusive flock() on a file of mode 0600 that holds the holder's
-// pid.
+// Inter-process lock: an exclusive flock() on a file of mode 0600 that contains the holder's pid.
 //
-// Only a process with write access to the directory and the file can take it, so another user
+// Only a process with write access to the directory and the file can take the lock, so other users
 // cannot block it. take() never waits. The kernel releases the lock when the process ends. The
-// holder removes the file, so a lock counts only if its file still has the name.
+// holder removes the file: a lock is valid only while `path` still names the locked file.
 
 #include <sys/types.h>
 
@@ -21,8 +20,8 @@ namespace millrace {
 class LockFile {
  public:
   struct Refusal {
-    int error = 0;     // of the file; 0: another process holds the lock
-    pid_t holder = 0;  // that process; 0: unknown
+    int error = 0;     // errno of a file operation; 0: another process holds the lock
+    pid_t holder = 0;  // pid of that process; 0: unknown
   };
 
   [[nodiscard]] static std::expected<LockFile, Refusal> take(std::string path);
@@ -37,7 +36,7 @@ class LockFile {
       : path_(std::move(path)), file_(std::move(file)) {}
 
   std::string path_;
-  FileDescriptor file_;  // invalid: moved from
+  FileDescriptor file_;  // invalid if moved from
 };
 
 }  // namespace millrace

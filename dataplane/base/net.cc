@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <cstring>
 
+#include "dataplane/base/text.h"
+
 namespace millrace {
 namespace {
 
-// Whether `address`, in host order, lies in network/length.
+// True if `address`, in host order, is in network/length.
 constexpr bool in(std::uint32_t address, std::uint32_t network, unsigned length) {
   return (std::uint64_t{address ^ network} >> (32 - length)) == 0;
 }
@@ -21,7 +23,7 @@ constexpr bool v4_sendable(std::uint32_t a) {
          && !in(a, 0xe0000000, 3);  // multicast, reserved, broadcast
 }
 
-// An address as one number of 128 bits.
+// An address as a 128-bit number.
 struct Bits {
   std::uint64_t high, low;
 };
@@ -32,7 +34,7 @@ Bits bits_of(const IpAddress& address) {
   const auto [high, low] = address.words();
   return {host_order(high), host_order(low)};
 }
-// Those that a network leaves to its hosts.
+// Mask of the host bits of a network.
 Bits host_bits(const Prefix& network) {
   const unsigned skip = network.address.is_v4() ? 96 : 0;  // the mapped form's own prefix
   const unsigned bits = 128 - skip - network.length;
@@ -50,7 +52,7 @@ bool starts_with(const std::array<std::uint8_t, 16>& bytes,
 }  // namespace
 
 Result<IpAddress> IpAddress::parse(std::string_view text) {
-  // inet_pton needs a terminated string; the longest IPv6 text has 45 characters.
+  // inet_pton needs a terminated string. The longest IPv6 text has 45 characters.
   char buffer[INET6_ADDRSTRLEN];
   if (text.size() < sizeof buffer && !text.contains('\0')) {
     std::ranges::copy(text, buffer);
@@ -107,7 +109,7 @@ std::optional<IpAddress> IpAddress::embedded_v4() const {
 
 bool IpAddress::is_sendable() const {
   if (is_v4()) return v4_sendable(as_v4().host());
-  // fe00::/8: site-local; nothing else of it is assigned.
+  // fe00::/8: site-local; the rest of it is not assigned.
   if (is_unspecified() || is_loopback() || is_link_local() || is_multicast_or_broadcast() ||
       starts_with(bytes_, {0xfe})) {
     return false;

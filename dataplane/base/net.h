@@ -1,24 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// Value types of the network, and how their texts are read, shared by both worlds (std only, no
-// rte_*).
+// Network value types with their parsers, used by control/ and dataplane/ (std only, no rte_*).
 //
-// Byte order is a type: Be16 and Be32 hold what is on the wire and give a number only by host().
-// An IpAddress is sixteen bytes: IPv6 as it is, IPv4 in its mapped form ::ffff:a.b.c.d (RFC 4291
-// section 2.5.5.2). One comparison serves both families, a flow slot stores two words, and the
-// mapped form, which must never appear on a wire, cannot be smuggled in as "another" address:
-// parsing ::ffff:127.0.0.1 yields 127.0.0.1.
-// "Port" alone is ambiguous in this field: UDP ports are UdpPort, NIC ports are EthPortId.
+// Byte order is a type: Be16 and Be32 hold wire order, and only host() returns a number.
+// An IpAddress is 16 bytes: IPv6 unchanged, IPv4 in the mapped form ::ffff:a.b.c.d (RFC 4291
+// section 2.5.5.2). One comparison serves both families, and a flow slot stores two words. The
+// mapped form, which must never appear on a wire, is no second text of an IPv4 address: parsing
+// ::ffff:127.0.0.1 yields 127.0.0.1.
+// UDP ports are UdpPort, NIC ports are EthPortId.
 
 #include <array>
 #include <bit>
-#include <charconv>
 #include <compare>
-#include <concepts>
 #include <cstdint>
 #include <cstring>
-#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -28,22 +24,7 @@
 
 namespace millrace {
 
-// The whole text as one decimal number; nothing if it is none, or above `max`.
-template <std::integral T>
-[[nodiscard]] std::optional<T> decimal(std::string_view text,
-                                       T max = std::numeric_limits<T>::max()) {
-  T value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size() || value > max) return std::nullopt;
-  return value;
-}
-
-// The names of protocols are of ASCII, and the same in upper and lower case.
-[[nodiscard]] constexpr char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
-// Big-endian 16 bits as on the wire. No arithmetic, no implicit conversion.
+// 16 bits in network byte order. No arithmetic, no implicit conversion.
 class Be16 {
  public:
   constexpr Be16() = default;
@@ -64,7 +45,7 @@ class Be16 {
   std::uint16_t raw_ = 0;
 };
 
-// Big-endian 32 bits as on the wire.
+// 32 bits in network byte order.
 class Be32 {
  public:
   constexpr Be32() = default;
@@ -128,7 +109,7 @@ class IpAddress {
     a.bytes_ = bytes;
     return a;
   }
-  // Reads dotted IPv4 or RFC 4291 IPv6 text (no brackets, no zone).
+  // Parses dotted IPv4 or RFC 4291 IPv6 text (no brackets, no zone).
   [[nodiscard]] static Result<IpAddress> parse(std::string_view text);
 
   [[nodiscard]] constexpr bool is_v4() const {
@@ -144,7 +125,7 @@ class IpAddress {
         std::bit_cast<std::uint32_t>(std::array{bytes_[12], bytes_[13], bytes_[14], bytes_[15]}));
   }
   [[nodiscard]] constexpr const std::array<std::uint8_t, 16>& bytes() const { return bytes_; }
-  // The sixteen bytes as two words in memory order, the form kept in flow slots.
+  // The 16 bytes as two words in memory order, as stored in flow slots.
   [[nodiscard]] constexpr std::array<std::uint64_t, 2> words() const {
     return std::bit_cast<std::array<std::uint64_t, 2>>(bytes_);
   }
@@ -159,12 +140,13 @@ class IpAddress {
   // Multicast of either family, and the limited broadcast 255.255.255.255.
   [[nodiscard]] bool is_multicast_or_broadcast() const;
   [[nodiscard]] bool is_private() const;  // in one of kPrivateNetworks
-  // The IPv4 address that a transition mechanism carries inside an IPv6 one, hence where a gateway
-  // on the way would send to: compatible (RFC 4291), translated (RFC 2765), 6to4 (RFC 3056), NAT64
-  // (RFC 6052, RFC 8215) or that of a Teredo client (RFC 4380).
+  // The IPv4 address embedded in an IPv6 address by a transition mechanism, to which a gateway on
+  // the path would send: compatible (RFC 4291), translated (RFC 2765), 6to4 (RFC 3056), NAT64
+  // (RFC 6052, RFC 8215) or Teredo client (RFC 4380).
   [[nodiscard]] std::optional<IpAddress> embedded_v4() const;
-  // A relay may send media there: none of the forms above but private ones, not 0.0.0.0/8, not
-  // 240.0.0.0/4, not site-local (RFC 3879), and inside IPv6 no IPv4 address but a public one.
+  // True if the relay may send media there: no unspecified, loopback, link-local, multicast or
+  // broadcast address, not in 0.0.0.0/8 or 240.0.0.0/4, not site-local (RFC 3879). An embedded IPv4
+  // address must be sendable and public.
   [[nodiscard]] bool is_sendable() const;
 
   [[nodiscard]] std::string text() const;
@@ -183,30 +165,30 @@ struct Endpoint {
   IpAddress address;
   UdpPort port;
 
-  // Reads what text() writes, but no port 0. The complaint names no remedy: what to write instead
-  // depends on what the endpoint is for.
+  // Parses the format of text(), except port 0. The error has no remedy: it depends on the use of
+  // the endpoint, so the caller appends it.
   [[nodiscard]] static Result<Endpoint> parse(std::string_view text);
   // "192.0.2.1:4000" or "[2001:db8::1]:4000".
   [[nodiscard]] std::string text() const;
   friend constexpr bool operator==(const Endpoint&, const Endpoint&) = default;
 };
 
-// An address with its network's length: an interface's own address, or a network.
+// An address with a prefix length: an interface's own address, or a network.
 struct Prefix {
   IpAddress address;
-  std::uint8_t length = 0;  // bits of the address's own family: 0 to 32, or 0 to 128
+  std::uint8_t length = 0;  // bits: 0 to 32 (IPv4) or 0 to 128 (IPv6)
 
-  // Reads "192.0.2.1/24" or "2001:db8::1/64"; host bits are kept.
+  // Parses "192.0.2.1/24" or "2001:db8::1/64". Keeps host bits.
   [[nodiscard]] static Result<Prefix> parse(std::string_view text);
   [[nodiscard]] bool contains(const IpAddress& address) const;
-  // Whether the address is in the network but no host's: its network or broadcast address, with
-  // IPv6 that of any of its routers (RFC 4291 section 2.6.1). Networks of two have none.
+  // True for the network address, the IPv4 broadcast address and the IPv6 subnet-router anycast
+  // address (RFC 4291 section 2.6.1) of this network. A network of 2 addresses or 1 has none.
   [[nodiscard]] bool reserves(const IpAddress& address) const;
   [[nodiscard]] std::string text() const;
   friend constexpr bool operator==(const Prefix&, const Prefix&) = default;
 };
 
-// The networks of these addresses, each once: many addresses are of one network.
+// The distinct networks of these addresses.
 [[nodiscard]] std::vector<Prefix> networks_of(const std::vector<Prefix>& addresses);
 
 // RFC 1918, RFC 6598 (100.64.0.0/10), RFC 4193 (fc00::/7).
@@ -216,10 +198,10 @@ inline constexpr std::array<Prefix, 5> kPrivateNetworks = {{{IpAddress::v4(10, 0
                                                             {IpAddress::v4(100, 64, 0, 0), 10},
                                                             {IpAddress::v6({0xfc}), 7}}};
 
-// Which peers an interface exchanges media with, of those that can be sent to at all.
+// Peers that an interface exchanges media with, out of all sendable addresses.
 struct PeerPolicy {
-  std::vector<Prefix> allow;  // none: everyone
-  std::vector<Prefix> deny;   // wins, also over an IPv4 address inside an IPv6 one
+  std::vector<Prefix> allow;  // empty: all
+  std::vector<Prefix> deny;   // overrides allow, also for an IPv4 address embedded in IPv6
 
   [[nodiscard]] bool admits(const IpAddress& address) const;
 };
@@ -227,7 +209,7 @@ struct PeerPolicy {
 struct MacAddress {
   std::array<std::uint8_t, 6> bytes{};
 
-  // As the low 48 bits of a word, in memory order; bits above are not looked at.
+  // The low 48 bits of a word, in memory order. The upper 16 bits are ignored.
   static constexpr std::uint64_t kWordMask = 0x0000'ffff'ffff'ffff;
   [[nodiscard]] std::uint64_t word() const {
     std::uint64_t word = 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// Success or an error in words for a person.
+// Result<T>: a value, or an Error with a text for the operator.
 
 #include <expected>
 #include <string>
@@ -9,7 +9,7 @@
 
 namespace millrace {
 
-// Why something was refused, in words for a person: the place, what is wrong, what would be right.
+// The text gives the place, the fault and the remedy.
 struct Error {
   std::string message;
 };

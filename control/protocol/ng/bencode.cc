@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "dataplane/base/net.h"
+#include "dataplane/base/text.h"
 
 namespace millrace::bencode {
 namespace {

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "control/protocol/rtpp/rtpp.h"
+#include "dataplane/base/text.h"
 #include "tests/control/call/calls_fixture.h"
 #include "tests/control/protocol/rtpp/rtpp_fixture.h"
 
