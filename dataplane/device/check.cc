@@ -41,8 +41,8 @@ constexpr auto kVirtualDrivers = std::to_array<std::string_view>(
 
 // ---- cores -----------------------------------------------------------------------------------
 
-// A core outside the process's affinity can still be used, if the cgroup has it: isolcpus takes
-// cores out of the affinity that every process starts with.
+// Tries a core outside the process's affinity: isolcpus removes cores from the initial affinity of
+// every process, but the cgroup may still allow them.
 bool may_run_on(unsigned core) {
   cpu_set_t before;
   cpu_set_t one;
@@ -86,7 +86,7 @@ void check_cores(const DataplaneConfig& config, Errors& errors) {
   if (config.idle_sleep_us > kMaxIdleSleepUs) {
     errors.push_back({"idle_sleep_us: " + std::to_string(config.idle_sleep_us) +
                       " is too long; at most " + std::to_string(kMaxIdleSleepUs) +
-                      ", or packets are lost while a worker naps"});
+                      ", or packets are lost while a worker sleeps"});
   }
   check_core(config.main_core, "main_core", errors);
 }
@@ -111,7 +111,7 @@ std::uint64_t free_hugepages_mb() {
   return total_kb / 1024;
 }
 
-// What can be had without swapping; without /proc there is no limit that we know.
+// Memory available without swapping; the maximum if /proc is missing.
 std::uint64_t available_mb() {
   std::ifstream file("/proc/meminfo");
   for (std::string key; file >> key;) {
@@ -122,7 +122,7 @@ std::uint64_t available_mb() {
 }
 
 void check_memory(const DataplaneConfig& config, Errors& errors) {
-  // Full rings must leave each lcore its cache, the bursts in its hands and the STUN that it keeps.
+  // With all rings full, each lcore still needs its cache, its current bursts and its early STUN.
   constexpr std::size_t port_mbufs = 2UL * kRingSize;
   constexpr std::size_t core_mbufs = 2UL * kMempoolCache;
   const std::size_t mbufs_needed =
@@ -134,7 +134,7 @@ void check_memory(const DataplaneConfig& config, Errors& errors) {
                       std::to_string(config.worker_cores.size()) + " workers; at least " +
                       std::to_string(mbufs_needed)});
   }
-  // A buffer with its headers; 24 MB for queues, rings and DPDK's own tables.
+  // Buffer size with headers, plus 24 MB for queues, rings and DPDK's own tables.
   constexpr std::size_t buffer_bytes = sizeof(rte_mbuf) + RTE_MBUF_DEFAULT_BUF_SIZE + 128;
   const std::size_t mb_needed = config.mbufs * buffer_bytes / kMegabyte + 24;
   if (config.memory_mb < mb_needed) {
@@ -150,7 +150,7 @@ void check_memory(const DataplaneConfig& config, Errors& errors) {
   const std::string share = std::to_string(flows_mb) + " for the flow tables of " +
                             std::to_string(addresses) + " media addresses";
   if (config.hugepages) {
-    // DPDK's heap of memory_mb grows where the flow tables do not fit in.
+    // DPDK's heap starts at memory_mb and grows if the flow tables do not fit in.
     const std::size_t needed = std::max<std::size_t>(config.memory_mb, mb_needed + flows_mb);
     const std::uint64_t free = free_hugepages_mb();
     if (free >= needed) return;
@@ -182,7 +182,7 @@ std::string check_pci(const std::string& device) {
 }
 
 std::string check_virtual(const std::string& device, const DataplaneConfig& config) {
-  // DPDK finds a driver by the front of the name. A driver that is loaded by -d is not known here.
+  // DPDK matches drivers by name prefix. Drivers loaded by -d are unknown here.
   const bool known = std::ranges::any_of(
       kVirtualDrivers, [&](std::string_view driver) { return device.starts_with(driver); });
   const bool loads = std::ranges::any_of(
@@ -191,7 +191,7 @@ std::string check_virtual(const std::string& device, const DataplaneConfig& conf
     return "DPDK has no driver of this name; write net_af_packet0, net_af_xdp0, net_memif0, "
            "net_tap0, net_vhost0 or net_virtio_user0, or a PCI address as in 'lspci -D'";
   }
-  if (!opens_kernel_interface(device)) return {};  // net_tap makes its interface
+  if (!opens_kernel_interface(device)) return {};  // net_tap creates its interface
   const std::string name(kernel_interface(device));
   if (name.empty()) return "names no network interface; add ',iface=NAME' to device";
   const auto link = kernel_link(name);
@@ -204,9 +204,9 @@ std::string check_virtual(const std::string& device, const DataplaneConfig& conf
 
 void check_devices(const DataplaneConfig& config, Errors& errors) {
   if (config.interfaces.empty()) errors.push_back({"no [[interface]]; write at least one"});
-  std::set<std::string_view> shared;  // several interfaces may be on one device
+  std::set<std::string_view> shared;  // several interfaces may share a device
   std::set<std::string> names;
-  std::set<std::string_view> owned;  // network interfaces below the devices
+  std::set<std::string_view> owned;  // kernel interfaces of the devices
   for (const InterfaceConfig& interface : config.interfaces) {
     const std::string& device = interface.device;
     if (!shared.insert(device).second) continue;
@@ -251,7 +251,7 @@ void check_addresses(const DataplaneConfig& config, Errors& errors) {
   }
 }
 
-// Arguments by which EAL prints and ends the process.
+// Refuses arguments that make EAL print and exit.
 void check_eal(const DataplaneConfig& config, Errors& errors) {
   for (const std::string& argument : config.eal) {
     if (argument != "-h" && argument != "--help" && argument != "-v" && argument != "--version") {

@@ -3,8 +3,8 @@
 
 // Checks a configuration against the machine before EAL starts: cores, memory, devices, addresses.
 //
-// EAL's own failures are terse and often end the process. Nothing here touches a device: what the
-// kernel knows of it (sysfs, interface flags) is read. All faults are returned, not only the first.
+// EAL's own errors are terse, and many of them end the process. The checks read sysfs, /proc and
+// interface flags, and open no device. They return all faults, not only the first.
 
 #include <string_view>
 #include <vector>
@@ -16,7 +16,7 @@ namespace millrace {
 
 [[nodiscard]] std::vector<Error> check(const DataplaneConfig& config);
 
-// Whether a PCI device bound to that kernel driver can be opened by DPDK.
+// True if DPDK can open a PCI device bound to that kernel driver.
 [[nodiscard]] bool is_dpdk_driver(std::string_view kernel_driver);
 
 }  // namespace millrace

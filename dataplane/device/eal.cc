@@ -23,7 +23,7 @@
 namespace millrace {
 namespace {
 
-cpu_set_t own_cores() {
+cpu_set_t current_affinity() {
   cpu_set_t cores;
   CPU_ZERO(&cores);
   pthread_getaffinity_np(pthread_self(), sizeof cores, &cores);
@@ -36,7 +36,7 @@ std::string joined(const std::vector<std::string>& arguments) {
   return line;
 }
 
-// EAL prints its usage on stdout where it refuses an argument, and getopt a line on stderr.
+// Discards the output for a refused argument: EAL's usage on stdout, getopt's line on stderr.
 class UsageSilenced {
  public:
   UsageSilenced() : getopt_(std::exchange(::opterr, 0)), stdout_(::dup(STDOUT_FILENO)) {
@@ -57,8 +57,8 @@ class UsageSilenced {
   FileDescriptor stdout_;
 };
 
-// Keeps all signals from this thread and from those it starts meanwhile, but the one by which the
-// process has every thread give up its capabilities (control/process.h).
+// Blocks all signals in this thread and in threads that it starts, except SIGRTMIN: by that signal
+// all threads drop their capabilities (control/process.h).
 class SignalsBlocked {
  public:
   SignalsBlocked() {
@@ -95,8 +95,8 @@ std::vector<std::string> eal_arguments(const DataplaneConfig& config) {
       "millrace",        "--lcores", lcores,
       "--main-lcore",    "0",        "--no-telemetry",
       "--log-level=*:4", "-m",       std::to_string(config.memory_mb)};
-  // Nothing shared, so that no second process can attach; DPDK 22.11 refuses --in-memory
-  // together with --no-huge. Huge pages are in one file: a vhost end of virtio-user maps 8 at most.
+  // No shared files, so that no second process can attach. DPDK 22.11 refuses --in-memory together
+  // with --no-huge. Huge pages are in one file: the vhost end of virtio-user maps at most 8.
   if (config.hugepages) {
     arguments.insert(arguments.end(), {"--in-memory", "--single-file-segments"});
   } else {
@@ -121,10 +121,10 @@ DpdkLog::DpdkLog() : stream_(open_memstream(&text_, &size_)) {
 DpdkLog::~DpdkLog() {
   rte_openlog_stream(nullptr);
   if (stream_ != nullptr) std::fclose(stream_);
-  std::free(text_);  // as open_memstream wants it
+  std::free(text_);  // required by open_memstream()
 }
 
-std::string DpdkLog::explanation() {
+std::string DpdkLog::last_lines() {
   if (stream_ == nullptr || std::fflush(stream_) != 0 || size_ == 0) return {};
   std::string_view text(text_, size_);
   while (text.ends_with('\n')) text.remove_suffix(1);
@@ -147,7 +147,7 @@ Result<Eal> Eal::start(const DataplaneConfig& config) {
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
 
-  const cpu_set_t before = own_cores();
+  const cpu_set_t before = current_affinity();
   const SignalsBlocked blocked;
   DpdkLog log;
   int parsed = 0;
@@ -158,13 +158,13 @@ Result<Eal> Eal::start(const DataplaneConfig& config) {
   if (parsed < 0) {
     const int error = rte_errno;
     pthread_setaffinity_np(pthread_self(), sizeof before, &before);
-    const std::string explanation = log.explanation();
-    if (!config.eal.empty() && explanation.contains("'command line' arguments")) {
+    const std::string log_lines = log.last_lines();
+    if (!config.eal.empty() && log_lines.contains("'command line' arguments")) {
       return fail("eal: DPDK does not take these arguments:" + joined(config.eal) +
                   "; correct or remove them (DPDK's guide, \"EAL parameters\")");
     }
     return fail("DPDK's environment does not start: " + std::string(rte_strerror(error)) +
-                explanation + "; it was started as:" + joined(arguments));
+                log_lines + "; it was started as:" + joined(arguments));
   }
   cpu_set_t control = before;
   for (const unsigned core : config.worker_cores) CPU_CLR(core, &control);
@@ -179,7 +179,7 @@ Eal::~Eal() {
   if (!running_) return;
   const std::string runtime_directory = rte_eal_get_runtime_dir();
   rte_eal_cleanup();
-  // DPDK leaves it behind; its name has our process id, so nobody else uses it.
+  // DPDK does not remove it. Its name contains our pid, so no other process uses it.
   std::error_code error;
   std::filesystem::remove_all(runtime_directory, error);
 }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// DPDK's environment (EAL): started from the configuration, cleaned up by scope.
+// RAII owner of DPDK's environment (EAL), started from the configuration.
 //
-// check.h finds what cannot work before. An error of EAL carries its last log lines, which are kept
-// from the terminal while it starts, and so is its usage text. Virtual devices are not handed to
-// EAL's command line: Ethdev::open probes them one by one, so that a failure has a device's name.
-// EAL pins the calling thread to the main core; Eal::start gives it back its own cores without
-// the workers', and every thread that it creates later inherits these. EAL's threads take no
-// signals. lcore 0 is the main thread; lcore i + 1 is the worker on worker_cores[i].
+// check.h reports most faults before EAL starts. Log lines and usage text of EAL do not reach the
+// terminal during start-up; an error carries the last log lines. Virtual devices are not on EAL's
+// command line: Ethdev::open probes them one by one, so that an error names the device.
+// EAL pins the calling thread to the main core. Eal::start restores the thread's affinity, less the
+// worker cores, and threads created later inherit it. EAL's threads block signals. lcore 0 is the
+// main thread, lcore i + 1 the worker on worker_cores[i].
 
 #include <cstdio>
 #include <string>
@@ -22,16 +22,16 @@ namespace millrace {
 
 // Descriptors of one receive or transmit queue.
 inline constexpr unsigned kRingSize = 1024;
-// Packet buffers that each lcore may keep for itself.
+// Packet buffers in the cache of each lcore.
 inline constexpr unsigned kMempoolCache = 256;
 
-// What the interfaces name, each once, in their order: the NICs.
+// The distinct devices of the interfaces, in configuration order.
 [[nodiscard]] std::vector<std::string> devices_of(const DataplaneConfig& config);
 
 // EAL's command line. Precondition: check() passed.
 [[nodiscard]] std::vector<std::string> eal_arguments(const DataplaneConfig& config);
 
-// Keeps DPDK's log lines of one step, to explain its failure.
+// Captures DPDK's log lines of one step, for its error text.
 class DpdkLog {
  public:
   DpdkLog();
@@ -39,8 +39,8 @@ class DpdkLog {
   DpdkLog(const DpdkLog&) = delete;
   DpdkLog& operator=(const DpdkLog&) = delete;
 
-  // " (DPDK: line; line)", the last few; empty if it said nothing.
-  [[nodiscard]] std::string explanation();
+  // " (DPDK: line; line)": the last lines, up to 400 bytes; empty if none.
+  [[nodiscard]] std::string last_lines();
 
  private:
   char* text_ = nullptr;

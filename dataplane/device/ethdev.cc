@@ -31,16 +31,16 @@ namespace {
 std::unexpected<Error> device_failure(const std::string& device, std::string_view what, int error,
                                       DpdkLog& log) {
   std::string message = "device '" + device + "': " + std::string(what);
-  // DPDK returns -1 where it does not know: it is not EPERM.
+  // DPDK returns -1 for an unknown reason: it is not EPERM.
   if (error != 0 && error != -1)
     message += std::string(": ") + rte_strerror(error < 0 ? -error : error);
-  return fail(message + log.explanation());
+  return fail(message + log.last_lines());
 }
 
 bool has_capability(int capability) {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct sets[2]{};
-  if (::syscall(SYS_capget, &header, sets) != 0) return true;  // not to blame then
+  if (::syscall(SYS_capget, &header, sets) != 0) return true;  // unknown
   return (sets[capability / 32].effective >> (capability % 32) & 1) != 0;
 }
 
@@ -51,9 +51,9 @@ unsigned number_of(std::string_view device, std::string_view key, unsigned other
   return value;
 }
 
-// The right that this process lacks to open a kernel interface, with the remedy; empty: none. Asked
-// after it failed: drivers return no reason.
-std::string missing_right(std::string_view device) {
+// The capability or limit that this process lacks to open a kernel interface, with the remedy;
+// empty: none. Checked after a failure, since drivers return no reason.
+std::string missing_capability(std::string_view device) {
   if (!opens_kernel_interface(device)) return {};
   const bool xdp = device.starts_with("net_af_xdp");
   std::string lacking;
@@ -80,14 +80,14 @@ std::string missing_right(std::string_view device) {
          " KiB; set LimitMEMLOCK=infinity in the unit ('ulimit -l unlimited' in a shell)";
 }
 
-// The port of a device; a virtual one is created now, a PCI one by EAL when it started.
+// The port of a device. Creates it for a virtual device; EAL has created those of PCI devices.
 Result<std::uint16_t> probe(const std::string& device, std::uint16_t queues, DpdkLog& log) {
   const std::string name(device_name(canonical_device(device)));
   if (!pci_address(device)) {
     const std::string complete = with_queues(device, queues);
     const int error = rte_dev_probe(("vdev:" + complete).c_str());
     if (error != 0) {
-      if (const std::string reason = missing_right(complete); !reason.empty()) {
+      if (const std::string reason = missing_capability(complete); !reason.empty()) {
         return fail("device '" + device + "': " + reason);
       }
       return device_failure(device, "cannot be opened as '" + complete + "'", error, log);
@@ -104,7 +104,7 @@ Result<std::uint16_t> probe(const std::string& device, std::uint16_t queues, Dpd
   return device_failure(device, "has no port after it was opened", 0, log);
 }
 
-// The NIC's hash over the best fields it offers; none: the driver spreads by itself.
+// The best RSS hash fields that the NIC offers; 0: the driver's default.
 std::uint64_t hash_fields(std::uint64_t offered) {
   constexpr std::uint64_t udp = RTE_ETH_RSS_NONFRAG_IPV4_UDP | RTE_ETH_RSS_NONFRAG_IPV6_UDP;
   if ((offered & RTE_ETH_RSS_L4_DST_ONLY) != 0 && (offered & udp) != 0) {
@@ -117,7 +117,7 @@ Result<void> configure(const std::string& device, std::uint16_t id, std::uint16_
                        const Mempool& pool, DpdkLog& log) {
   rte_eth_dev_info info{};
   if (const int error = rte_eth_dev_info_get(id, &info); error != 0) {
-    return device_failure(device, "does not tell its abilities", error, log);
+    return device_failure(device, "does not report its capabilities", error, log);
   }
   const unsigned most = std::min(info.max_rx_queues, info.max_tx_queues);
   if (most < queues) {
@@ -152,11 +152,11 @@ Result<void> configure(const std::string& device, std::uint16_t id, std::uint16_
   return {};
 }
 
-// What is locked: a PCI function, or a network interface of our network namespace; empty: nothing.
+// Lock name: PCI function, or interface with its network namespace; empty: nothing to lock.
 std::string lock_name(std::string_view device) {
   if (auto address = pci_address(device)) return std::move(*address);
   const std::string iface(device_argument(device, "iface"));
-  if (iface.empty() || iface.contains('/')) return {};  // no interface is named so
+  if (iface.empty() || iface.contains('/')) return {};  // no valid interface name
   struct stat space{};
   if (::stat("/proc/self/ns/net", &space) != 0) return iface;
   return std::to_string(space.st_ino) + "-" + iface;
@@ -183,8 +183,8 @@ unsigned Mempool::size() const { return pool_->size; }
 std::string DeviceLock::runtime_directory() {
   constexpr const char* kSystem = "/run/millrace";
   if (::geteuid() == 0 || ::access(kSystem, W_OK) == 0) return kSystem;
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing changes the environment
-  const char* own = std::getenv("XDG_RUNTIME_DIR");  // of this user alone
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): no thread changes the environment
+  const char* own = std::getenv("XDG_RUNTIME_DIR");  // private to this user
   return own == nullptr ? std::string(kSystem) : std::string(own) + "/millrace";
 }
 
@@ -296,13 +296,13 @@ std::string with_queues(const std::string& device, std::uint16_t queues) {
     complete += "," + std::string(key) + "=" + std::to_string(value);
   };
   if (device.starts_with("net_af_packet")) {
-    // The driver's own 512 frames last 100 ms at 5,000 packets a second: where the kernel shares
-    // the worker's core, it may well be away for longer.
+    // The driver's default of 512 frames lasts 100 ms at 5,000 packets/s. A worker that shares its
+    // core with the kernel may be preempted for longer.
     add("framecnt", 4096);
     if (queues > 1) add("qpairs", queues);
   }
   if (device.starts_with("net_af_xdp")) {
-    add("busy_budget", 0);  // on veth the driver's busy polling costs more than it saves
+    add("busy_budget", 0);  // on veth, busy polling costs more than it saves
     if (queues > 1) add("queue_count", queues);
   }
   return complete;

@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The NIC ports and the packet buffers, owned by scope.
+// RAII owners of NIC ports, packet buffers and device locks.
 //
-// An Ethdev is one DPDK port with one receive and one transmit queue for each worker, so that no
-// queue is shared and no lock is needed; a device with fewer queues is refused. Received packets
-// are spread by the NIC: by UDP destination port alone where it can (both sides of a call may then
-// land on one core), else by addresses and ports, else as the device does by itself. Nothing may
-// depend on which queue a packet comes in.
-// A DeviceLock keeps other instances off a device that has a network interface or a PCI function
-// below it: the kernel lets two processes open the same interface by AF_PACKET, and both would
-// answer. The lock is a file in the runtime directory (LockFile), named after the PCI function or
-// after the network namespace and its interface.
+// An Ethdev is one DPDK port with one RX and one TX queue per worker, so that queues need no lock.
+// A device with fewer queues is refused. RSS hashes the UDP destination port only, if the NIC can
+// (both sides of a call may then share a core), else addresses and ports, else the driver's
+// default. Correctness must not depend on the queue of a packet.
+// A DeviceLock prevents two instances from using one PCI function or kernel interface: the kernel
+// lets two processes open an interface by AF_PACKET, and both would answer. The lock is a LockFile
+// in the runtime directory, named after the PCI function or after network namespace and interface.
 
 #include <cstddef>
 #include <cstdint>
@@ -31,7 +29,7 @@ struct rte_mempool;
 
 namespace millrace {
 
-// A NIC port's number, not to be confused with a UdpPort.
+// DPDK port id of a NIC.
 enum class EthPortId : std::uint16_t {};
 
 // Owns all packet buffers.
@@ -45,7 +43,7 @@ class Mempool {
   ~Mempool();
 
   [[nodiscard]] rte_mempool* get() const { return pool_; }
-  [[nodiscard]] unsigned available() const;  // free, those in the lcores' caches included
+  [[nodiscard]] unsigned available() const;  // free, including the lcores' caches
   [[nodiscard]] unsigned size() const;
 
  private:
@@ -53,15 +51,15 @@ class Mempool {
   rte_mempool* pool_;
 };
 
-// No two processes hold the same one at a time. Needs no EAL, so that a second instance fails
+// At most one process holds the lock of a device. Needs no EAL, so that a second instance fails
 // before it touches a NIC.
 class DeviceLock {
  public:
-  // /run/millrace; where that is another user's, that of our own user (XDG_RUNTIME_DIR).
+  // /run/millrace, or $XDG_RUNTIME_DIR/millrace if that is not writable.
   [[nodiscard]] static std::string runtime_directory();
   [[nodiscard]] static Result<DeviceLock> take(std::string_view device,
                                                const std::string& directory = runtime_directory());
-  // Of each of `devices`, or of none.
+  // Locks all of `devices`, or none.
   [[nodiscard]] static Result<std::vector<DeviceLock>> take_all(
       std::span<const std::string> devices, const std::string& directory = runtime_directory());
 
@@ -71,26 +69,26 @@ class DeviceLock {
   std::optional<LockFile> file_;  // unset: nothing to lock
 };
 
-// A running port.
+// A started port.
 class Ethdev {
  public:
-  // `device` as configured; `queues` = number of workers. The pool must outlive it.
+  // `device` as configured, `queues` = number of workers. Precondition: the pool outlives the port.
   [[nodiscard]] static Result<Ethdev> open(const std::string& device, std::uint16_t queues,
                                            const Mempool& pool);
   Ethdev(Ethdev&& other) noexcept;
   Ethdev(const Ethdev&) = delete;
   Ethdev& operator=(const Ethdev&) = delete;
   Ethdev& operator=(Ethdev&&) = delete;
-  ~Ethdev();  // stops and closes it: no packet buffer is held any more
+  ~Ethdev();  // stops and closes the port, which frees its packet buffers
 
-  // Frames to these groups come in too. A device that cannot choose takes all groups, or
-  // everything; one that can neither has no filter.
+  // Receives frames to these groups too. Falls back to all-multicast, then to promiscuous mode. A
+  // device without any of these has no filter.
   void set_multicast_filter(std::vector<MacAddress> groups);
 
   [[nodiscard]] EthPortId id() const { return id_; }
   [[nodiscard]] MacAddress mac() const;
-  // The longest IP packet that leaves by it: Ethernet's 1500, or less on a kernel interface that is
-  // set so. A longer one the kernel would drop after the driver has taken it.
+  // Longest IP packet to send: 1500 bytes, or the lower MTU of a kernel interface. The kernel drops
+  // longer packets after the driver has accepted them.
   [[nodiscard]] std::size_t mtu() const;
   // Without link_changes. One thread at a time.
   [[nodiscard]] DeviceReport report() const;
@@ -102,7 +100,7 @@ class Ethdev {
   bool open_ = true;
 };
 
-// `device` with the arguments that `queues` queues need, where the operator gave none.
+// `device` with the driver arguments for `queues` queues added, unless the operator set them.
 [[nodiscard]] std::string with_queues(const std::string& device, std::uint16_t queues);
 
 }  // namespace millrace

@@ -26,7 +26,7 @@ Worker::Worker(const Config& config, std::vector<EthPortId> ports, std::span<Lin
       nat_punch_(nat_punch),
       tx_(ports_.size()),
       relay_(flows, links, host_, tx_, stats_),
-      hot_ticks_(tsc_hz / std::micro::den * static_cast<std::uint64_t>(kHot.count())) {}
+      spin_ticks_(tsc_hz / std::micro::den * static_cast<std::uint64_t>(kSpinTime.count())) {}
 
 Worker::~Worker() {
   while (running_.load(std::memory_order_acquire)) std::this_thread::yield();
@@ -46,7 +46,7 @@ bool Worker::launch(unsigned lcore) {
 }
 
 void Worker::run() {
-  // Naps are to last what was asked, not the kernel's 50 microseconds more.
+  // Set timer slack to 1 ns: the default 50 us would stretch every sleep.
   prctl(PR_SET_TIMERSLACK, 1UL);
   now_ = last_packet_ = Tsc{rte_rdtsc()};
   while (!stop_.load(std::memory_order_relaxed)) {
@@ -54,18 +54,19 @@ void Worker::run() {
     for (std::size_t nic = 0; nic < ports_.size(); ++nic) busy |= poll(nic);
     if (config_.housekeeping) housekeep();
     if (relay_.keeps()) send_kept();
-    if (!busy) rest();
+    if (!busy) idle();
   }
 }
 
-// Ticks since the last call. The end of one lap is the beginning of the next.
+// Ticks since the last call, which is the start of the current poll.
 std::uint64_t Worker::lap() {
   const Tsc before = std::exchange(now_, Tsc{rte_rdtsc()});
   return elapsed(before, now_);
 }
 
 bool Worker::poll(std::size_t nic) {
-  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): rx fills it, clearing costs every poll
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): rx fills it, zeroing would cost every
+  // poll
   std::array<rte_mbuf*, Relay::kBurst> packets;
   const std::uint16_t count = rte_eth_rx_burst(std::to_underlying(ports_[nic]), config_.queue,
                                                packets.data(), packets.size());
@@ -113,17 +114,17 @@ void Worker::flush() {
   }
 }
 
-void Worker::rest() {
-  if (elapsed(last_packet_, now_) < hot_ticks_) {
-    nap_ = std::chrono::microseconds(1);
+void Worker::idle() {
+  if (elapsed(last_packet_, now_) < spin_ticks_) {
+    sleep_ = std::chrono::microseconds(1);
     return;
   }
   if (config_.max_sleep.count() == 0) {
     rte_pause();
     return;
   }
-  nap_ = std::min<std::chrono::nanoseconds>(nap_ * 2, config_.max_sleep);
-  std::this_thread::sleep_for(nap_);
+  sleep_ = std::min<std::chrono::nanoseconds>(sleep_ * 2, config_.max_sleep);
+  std::this_thread::sleep_for(sleep_);
   stats_.idle_cycles.add(lap());
 }
 

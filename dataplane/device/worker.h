@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The loop of one polling core.
+// The poll loop of one worker core.
 //
-// A worker owns one queue pair of every port, so it shares nothing with its siblings but the flow
-// slots and neighbours. A round polls each port once: a burst goes through the relay and what came
-// of it is sent at once. The time stamp counter is read once a poll; its ticks are busy if packets
-// came, else idle.
-// Without packets for kHot the worker rests between rounds: it naps, twice as long each time up to
-// the configured limit, or only relaxes the core if it is to poll always. The first worker also
-// does the host's housekeeping.
+// A worker owns one queue pair of every port. It shares only flow slots and neighbor entries with
+// other workers. A round polls each port once, relays the burst and flushes the TX batches. The
+// time stamp counter is read once per poll. Its ticks count as busy if packets were received, else
+// idle. After kSpinTime without packets, the worker sleeps between rounds. The sleep time doubles
+// up to Config::max_sleep. If that is 0, it executes PAUSE instead and polls on. The first worker
+// also runs the host's housekeeping.
 
 #include <atomic>
 #include <chrono>
@@ -29,24 +28,24 @@ namespace millrace {
 
 class Worker {
  public:
-  static constexpr std::chrono::microseconds kHot{200};
+  static constexpr std::chrono::microseconds kSpinTime{200};
 
   struct Config {
-    std::uint16_t queue = 0;                // of every port
+    std::uint16_t queue = 0;                // queue id on every port
     std::chrono::microseconds max_sleep{};  // 0 = always poll
     bool housekeeping = false;
   };
 
-  // `ports` are the NICs in the order of the links' numbers for them. What is passed by reference
-  // outlives it.
+  // `ports` in the order of the links' NIC indexes. Precondition: arguments passed by reference
+  // outlive the worker.
   Worker(const Config& config, std::vector<EthPortId> ports, std::span<Link* const> links,
          FlowTable& flows, NatPunch& nat_punch, rte_mempool& pool, const std::atomic<bool>& stop,
          std::uint64_t tsc_hz);
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
-  ~Worker();  // waits for its end. Precondition: `stop` is set
+  ~Worker();  // waits until run() has returned. Precondition: `stop` is set
 
-  // Starts polling on an lcore, until `stop`. False if the lcore is busy.
+  // Polls on an lcore until `stop` is set. False if the lcore is busy.
   [[nodiscard]] bool launch(unsigned lcore);
 
   [[nodiscard]] const WorkerStats& stats() const { return stats_; }
@@ -57,7 +56,7 @@ class Worker {
   void housekeep();
   void send_kept();
   void flush();
-  void rest();
+  void idle();
   std::uint64_t lap();
 
   WorkerStats stats_;
@@ -69,10 +68,10 @@ class Worker {
   NatPunch& nat_punch_;
   std::vector<TxBatch> tx_;  // by NIC
   Relay relay_;
-  std::uint64_t hot_ticks_;
-  Tsc now_;          // when the current poll began
-  Tsc last_packet_;  // when packets came last
-  std::chrono::nanoseconds nap_{};
+  std::uint64_t spin_ticks_;
+  Tsc now_;          // start of the current poll
+  Tsc last_packet_;  // time of the last packet
+  std::chrono::nanoseconds sleep_{};
 };
 
 }  // namespace millrace
