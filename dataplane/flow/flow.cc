@@ -49,7 +49,7 @@ std::optional<RuleLock> RuleLock::try_lock(RuleLine& line) {
 
 RuleLock RuleLock::lock(RuleLine& line) {
   for (;;) {
-    if (std::optional<RuleLock> held = try_lock(line)) return std::move(*held);
+    if (std::optional<RuleLock> taken = try_lock(line)) return std::move(*taken);
     cpu_pause();
   }
 }
@@ -77,7 +77,7 @@ void RuleLock::commit(const Rule& rule) {
                            std::uint64_t{rule.ip_delta} << 16 |
                            std::uint64_t{rule.clock_rate} << 32,
                        kRelease);
-  // The count is the head's low half and wraps there.
+  // The count is the low half of head and wraps within it.
   const auto count = static_cast<std::uint32_t>(head_) + RuleLine::kStep;
   line_->head.store(std::uint64_t{rule.flags} << 32 | count, kRelease);
   line_ = nullptr;

@@ -16,11 +16,11 @@ namespace {
 using namespace flow_flag;
 
 constexpr auto kRelaxed = std::memory_order_relaxed;
-constexpr std::uint32_t kHeard = kSource | kLatched | kProvisional;
+constexpr std::uint32_t kSourceState = kSource | kLatched | kProvisional;
 constexpr std::size_t kBlockBytes =
     FlowTable::kPorts * (sizeof(Slot) + sizeof(Record)) + FlowTable::kPorts / 2 * sizeof(Quality);
 
-void forget(SeenLine& seen) {
+void reset(SeenLine& seen) {
   for (auto* word : {&seen.packets, &seen.bytes, &seen.last, &seen.sender, &seen.latest}) {
     word->store(0, kRelaxed);
   }
@@ -29,7 +29,7 @@ void forget(SeenLine& seen) {
   }
 }
 
-void forget(Record& record) {
+void reset(Record& record) {
   record.candidate_port.store(0, kRelaxed);
   for (auto* word : {&record.candidate_stream, &record.latched_at, &record.stun,
                      &record.not_received, &record.past_expected}) {
@@ -76,9 +76,9 @@ std::optional<Endpoint> candidate_of(const Record& record) {
                   UdpPort(port)};
 }
 
-// Where media for a side goes, given its own rule: to where it was heard, unless signalling has
-// since moved it and nothing was heard from the new place.
-std::optional<Endpoint> target(const Rule& rule, const std::optional<Endpoint>& remote) {
+// Destination of media for a side, by its own rule: the latched source, unless signalling has moved
+// the side since and it has not latched again.
+std::optional<Endpoint> destination_of(const Rule& rule, const std::optional<Endpoint>& remote) {
   const bool moved = rule.has(kProvisional) && remote;
   if (rule.has(kLatched) && !moved) return rule.source;
   return remote;
@@ -88,8 +88,7 @@ std::optional<Endpoint> target(const Rule& rule, const std::optional<Endpoint>& 
 
 SlotMemory SlotMemory::of_process() {
   return {[](std::size_t bytes) {
-            // A random slot's page is seldom in the TLB: ask for large ones where the kernel has
-            // any.
+            // Random slots miss the TLB: use transparent huge pages if enabled.
             constexpr std::size_t kLargePage = std::size_t{2} << 20;
             const std::size_t whole = (bytes + kLargePage - 1) / kLargePage * kLargePage;
             void* const memory = std::aligned_alloc(kLargePage, whole);
@@ -116,7 +115,7 @@ FlowTable::FlowTable(std::span<Link* const> links, std::uint64_t tsc_hz, SlotMem
       for (const Block& b : blocks_) memory_.release(b.slots);
       throw std::bad_alloc();
     }
-    // Constructing touches every page now rather than under the first packet.
+    // Construction faults in every page now, not on the first packet.
     auto* const slots = ::new (block) Slot[kPorts];
     auto* const records = ::new (static_cast<void*>(slots + kPorts)) Record[kPorts];
     for (std::uint32_t port = 0; port < kPorts; ++port) {
@@ -137,10 +136,10 @@ std::optional<DropReason> FlowTable::unreachable(SlotIndex index, const IpAddres
   return filters_[own.link].refuses(address);
 }
 
-// What the rewrite of a packet changes, summed up: source (checked to be rule.source),
-// destination (the port it arrived at), both replaced; in the IPv4 header one off the TTL, the high
-// byte of its word. The mapped form's prefix sums up to ones' complement zero, so addresses of both
-// families are summed as they are kept.
+// Checksum deltas of the rewrite (RFC 1624): source (known to be rule.source) and destination (the
+// receiving port) are replaced, and the TTL, the high byte of its word in the IPv4 header, loses 1.
+// The prefix of the mapped form sums to ones' complement zero, so both families are summed as
+// stored.
 void FlowTable::set_deltas(SlotIndex index, Rule& rule) const {
   if (!rule.has(kSource | kDestination)) return;
   const auto delta = [](const IpAddress& before, const IpAddress& after) {
@@ -179,30 +178,30 @@ void FlowTable::set_hop(SlotIndex index, SlotIndex peer, const Endpoint& destina
   lock->commit(rule);
 }
 
-Rule FlowTable::adopt(SlotIndex index, Rule rule, const Side& side, const Side& other,
-                      const Path& path) {
+Rule FlowTable::apply_side(SlotIndex index, Rule rule, const Side& side, const Side& other,
+                           const Path& path) {
   Record& rec = record(index);
-  const bool fresh = !rule.has(kActive);
-  if (fresh) {
-    forget(slot(index).seen);
-    forget(rec);
-    if (!is_active(index.other_of_pair())) forget(quality(index));
+  const bool is_new = !rule.has(kActive);
+  if (is_new) {
+    reset(slot(index).seen);
+    reset(rec);
+    if (!is_active(index.other_of_pair())) reset(quality(index));
   }
   std::optional<Endpoint> remote = side.remote;
   if (remote && (remote->port.number() == 0 || unreachable(index, remote->address))) {
     remote.reset();
   }
-  const bool was_learning = !fresh && !rule.has(kFixed) && !rule.has(kSplitOff);
-  const std::uint32_t kept = was_learning ? kHeard : 0;
+  const bool could_latch = !is_new && !rule.has(kFixed) && !rule.has(kSplitOff);
+  const std::uint32_t kept = could_latch ? kSourceState : 0;
   rule.flags = (rule.flags & kept) | kind_flags(path, side, other);
   if (rule.has(kFixed)) {
-    rule.flags &= ~kHeard;
+    rule.flags &= ~kSourceState;
     if (remote) rule.flags |= kSource;
     rule.source = remote.value_or(Endpoint{});
   } else if (rule.has(kLatched) && side.on_publish == OnPublish::reopen) {
     rule.flags |= kProvisional;
   }
-  // Signalling has caught up with where the side already is.
+  // The signalled address is the latched one already.
   if (rule.has(kLatched) && remote == rule.source) rule.flags &= ~kProvisional;
   rule.clock_rate = clock_rate_of(side.clock_hz, tsc_hz_);
 
@@ -218,17 +217,17 @@ Rule FlowTable::adopt(SlotIndex index, Rule rule, const Side& side, const Side& 
   return rule;
 }
 
-// Who sends RTCP at the port of RTP is who is heard there. Precondition: `index` is locked, which
-// keeps a worker from latching at the port of RTP without it.
-void FlowTable::follow_rtp(SlotIndex index, Rule& rule) const {
+// Copies the source of the RTP port, which is also that of its multiplexed RTCP. Precondition:
+// `index` is locked, so that no worker can latch on the RTP port meanwhile.
+void FlowTable::copy_rtp_source(SlotIndex index, Rule& rule) const {
   std::optional<Rule> rtp;
   while (!(rtp = read_rule(slot(index.of_rtp()).rule))) {
   }
-  rule.flags = (rule.flags & ~kHeard) | (rtp->flags & kHeard);
+  rule.flags = (rule.flags & ~kSourceState) | (rtp->flags & kSourceState);
   rule.source = rtp->source;
 }
 
-// `index` was joined to another port before: what arrives there no longer leaves from here.
+// Clears the peer of `index` if that is still `from`: packets received on it have no destination.
 void FlowTable::detach(SlotIndex index, SlotIndex from) {
   RuleLock lock = RuleLock::lock(slot(index).rule);
   Rule rule = lock.rule();
@@ -256,8 +255,8 @@ void FlowTable::publish(const Path& path, Tsc now) {
       media_address(index[0]).address.family() != media_address(index[1]).address.family();
   std::array<Rule, 2> rules;
   for (const std::size_t i : {0, 1}) {
-    rules[i] = adopt(index[i], lock[i]->rule(), *side[i], *side[1 - i], path);
-    if (rules[i].has(kSplitOff)) follow_rtp(index[i], rules[i]);
+    rules[i] = apply_side(index[i], lock[i]->rule(), *side[i], *side[1 - i], path);
+    if (rules[i].has(kSplitOff)) copy_rtp_source(index[i], rules[i]);
     rules[i].flags |= side[1 - i]->deliver ? kPeer : kPeer | kHeld;
     if (across) rules[i].flags |= kBridge;
     if (rules[i].peer != index[1 - i]) rules[i].hop = NextHop{};
@@ -265,12 +264,12 @@ void FlowTable::publish(const Path& path, Tsc now) {
   }
   for (const std::size_t i : {0, 1}) {
     const std::size_t other = 1 - i;
-    set_destination(index[i], rules[i], target(rules[other], remote_of(index[other])));
+    set_destination(index[i], rules[i], destination_of(rules[other], remote_of(index[other])));
   }
   for (const std::size_t i : {0, 1}) lock[i]->commit(rules[i]);
 
-  // Not under the locks: packets give up on a slot that stays locked, and this may wait. A hop that
-  // was kept is checked by the packets that use it.
+  // Without the locks: resolve() may wait, and workers cannot latch on a locked slot. A kept next
+  // hop is checked per packet.
   for (const std::size_t i : {0, 1}) {
     if (!rules[i].has(kDestination) || rules[i].hop != NextHop{}) continue;
     const Endpoint& to = rules[i].destination;
@@ -286,10 +285,10 @@ void FlowTable::withdraw(LocalPort port) {
     RuleLock lock = RuleLock::lock(slot(index).rule);
     const Rule rule = lock.rule();
     if (rule.has(kPeer)) peer = rule.peer;
-    forget(slot(index).seen);
-    forget(record(index));
+    reset(slot(index).seen);
+    reset(record(index));
     lock.commit(Rule{});
-    if (!is_active(index.other_of_pair())) forget(quality(index));
+    if (!is_active(index.other_of_pair())) reset(quality(index));
   }
   if (peer) detach(*peer, index);
 }
@@ -333,16 +332,16 @@ FlowReport FlowTable::read(LocalPort port, Tsc now) const {
   report.bytes = seen.bytes.load(kRelaxed);
   const auto minus = [](std::uint64_t a, std::uint64_t b) { return a > b ? a - b : 0; };
   report.stun = rec.stun.load(kRelaxed);
-  // What is admitted and then not sent; what is dropped for its source; and for its content.
+  // Drops after admission, by source, and by content.
   report.forwarded = minus(
       report.packets, rec.dropped(DropReason::no_destination, DropReason::neighbor_table_full));
   report.refused = rec.dropped(DropReason::source_invalid, DropReason::latch_contended);
   report.malformed = rec.dropped(DropReason::empty_datagram, DropReason::stun_malformed);
   for (std::size_t i = 0; i < rec.drops.size(); ++i) report.drops[i] = rec.drops[i].load(kRelaxed);
-  const bool heard = report.packets > 0;
-  report.nat_punch = rule->has(kNatPunch) && !heard;
+  const bool admitted = report.packets > 0;
+  report.nat_punch = rule->has(kNatPunch) && !admitted;
   const bool latched = rule->has(kLatched) && !rule->has(kSplitOff);
-  if (latched || (rule->has(kFixed | kSource) && heard)) report.latched = rule->source;
+  if (latched || (rule->has(kFixed | kSource) && admitted)) report.latched = rule->source;
   if (rule->has(kDestination)) report.destination = rule->destination;
   const auto since = [&](const std::atomic<std::uint64_t>& time) {
     const auto ticks = static_cast<double>(elapsed(Tsc{time.load(kRelaxed)}, now));
@@ -350,7 +349,7 @@ FlowReport FlowTable::read(LocalPort port, Tsc now) const {
         std::chrono::duration<double>(ticks / static_cast<double>(tsc_hz_)));
   };
   if (latched) report.latched_for = since(rec.latched_at);
-  if (heard) report.idle = since(seen.last);
+  if (admitted) report.idle = since(seen.last);
   if (!rule->has(kOpen)) report.stranger = candidate_of(rec);
   const std::uint64_t sender = seen.sender.load(kRelaxed);
   if (!rule->has(kRtp) || sender == 0) return report;

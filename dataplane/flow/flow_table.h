@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// All slots: 65,536 for each media address, inline, for the life of the process.
+// All slots: 65,536 per media address, inline, for the life of the process.
 //
-// The local address and port of a packet are its slot's index, so there is no hash, no reference
-// count and nothing to reclaim (docs/adr/0001-port-indexed-slots.md). Signalling publishes a path
-// by locking both its slots, in the order of their indexes; a worker that latches tries both locks
-// and leaves it to the next packet if it fails. What a worker learns of side B it writes as B's
-// source and as the destination of A's slot, so that a packet never visits a second slot.
-// Where only A multiplexes RTP and RTCP, its RTCP port, which nothing arrives at, keeps the rule
-// for the RTCP that arrives at A's RTP port: its source is the one that is heard there, latches
-// there included. The port of B's RTCP sends from A's RTP port to where A's RTP comes from.
+// The local address and port of a packet index its slot, so there is no hash, no reference count
+// and no reclamation (docs/adr/0001-port-indexed-slots.md). Signalling publishes a path by locking
+// both slots in index order. A worker that latches tries both locks and leaves the latch to the
+// next packet if one is held. It stores the latched address of side B as B's source and as the
+// destination of A's slot, so that a packet visits only one slot.
+// If only A multiplexes RTP and RTCP, the slot of A's RTCP port, which receives no packets, holds
+// the rule for RTCP received on A's RTP port. Its source is that of the RTP port, and latches with
+// it. RTCP from B is sent from A's RTP port to the source of A's RTP.
 
 #include <cstddef>
 #include <cstdint>
@@ -30,9 +30,9 @@
 
 namespace millrace {
 
-// Where the slots live. `allocate` returns memory aligned to 64 bytes, or null; it is called once
-// for each media address, for about 31 MB. The default is the process's own memory; the owner of
-// hugepages passes theirs.
+// Allocator of the slots. `allocate` returns memory aligned to 64 bytes, or null. It is called once
+// per media address, for about 31 MB. The default is process memory; the owner of hugepages passes
+// its own functions.
 struct SlotMemory {
   void* (*allocate)(std::size_t bytes);
   void (*release)(void* memory);
@@ -40,21 +40,21 @@ struct SlotMemory {
   [[nodiscard]] static SlotMemory of_process();
 };
 
-// What a datagram proves of its sender.
+// Properties of a datagram that decide whether its source may latch.
 struct Evidence {
   enum class Kind : std::uint8_t { rtp, rtcp, stun, dtls, datagram, keepalive };
   Kind kind = Kind::datagram;
   std::uint8_t payload_type = 0;  // rtp
   std::uint16_t sequence = 0;     // rtp
-  std::uint32_t ssrc = 0;         // rtp; of the sender: rtcp
+  std::uint32_t ssrc = 0;         // rtp, or the sender's in rtcp
 };
 
 class FlowTable {
  public:
   static constexpr std::size_t kPorts = 65536;
-  [[nodiscard]] static std::size_t bytes_per_address();  // of memory
+  [[nodiscard]] static std::size_t bytes_per_address();
 
-  // `links` in the order of their indexes; they outlive the table. Throws std::bad_alloc.
+  // `links` in index order. Precondition: they outlive the table. Throws std::bad_alloc.
   FlowTable(std::span<Link* const> links, std::uint64_t tsc_hz,
             SlotMemory memory = SlotMemory::of_process());
   ~FlowTable();
@@ -62,7 +62,7 @@ class FlowTable {
   FlowTable& operator=(const FlowTable&) = delete;
 
   // ---- signalling: any control thread ------------------------------------------------------
-  // The Dataplane functions of these names, with the time as a parameter.
+  // As in Dataplane, with the time as a parameter.
   void publish(const Path& path, Tsc now);
   void withdraw(LocalPort port);
   [[nodiscard]] FlowReport read(LocalPort port, Tsc now) const;
@@ -71,7 +71,7 @@ class FlowTable {
   [[nodiscard]] std::uint64_t tsc_hz() const { return tsc_hz_; }
 
   // ---- packets: any worker -----------------------------------------------------------------
-  // The slots of one media address, by UDP port.
+  // The slots of one media address, indexed by UDP port.
   [[nodiscard]] Slot* slots(MediaAddressId address) const {
     return blocks_[static_cast<std::size_t>(address)].slots;
   }
@@ -81,14 +81,14 @@ class FlowTable {
   [[nodiscard]] Record& record(SlotIndex index) const {
     return blocks_[index.value >> 16].records[index.value & 0xffff];
   }
-  // Of the pair of ports that the slot belongs to.
+  // Quality of the slot's pair of ports.
   [[nodiscard]] Quality& quality(SlotIndex index) const {
     return blocks_[index.value >> 16].qualities[(index.value & 0xffff) >> 1];
   }
-  // A compound RTCP packet, well-formed and not encrypted, that was admitted at a slot.
+  // Updates the quality by an admitted, well-formed, unencrypted compound RTCP packet.
   void note_rtcp(SlotIndex index, SlotIndex peer, std::span<const std::byte> packet,
                  std::uint32_t clock_rate, Tsc now) const;
-  // The address and link of a slot: what is sent from its port leaves from there.
+  // A local address and the index of its link.
   struct MediaAddress {
     IpAddress address;
     std::uint16_t link = 0;
@@ -97,14 +97,14 @@ class FlowTable {
     return media_addresses_[index.value >> 16];
   }
 
-  // A packet whose source is not the one that is heard: may it be, given what it proves? Then the
-  // slot has been changed and is to be read again; else the reason why not.
+  // Tries to latch `source`, which is not the slot's source. Nothing: latched, so read the slot
+  // again. Otherwise the drop reason.
   [[nodiscard]] std::optional<DropReason> latch(SlotIndex index, const Endpoint& source,
                                                 const Evidence& evidence, Tsc now);
-  // Whether `source` could latch at all, whatever it sends: asked before its content is looked at.
+  // Checks `source` before the packet is parsed. Drop reason, or nothing if it may latch.
   [[nodiscard]] std::optional<DropReason> may_latch(SlotIndex index, const Endpoint& source) const;
-  // The next hop stored in the slot is not usable: finds it again. The word to send with, or why
-  // there is none (yet).
+  // Resolves the slot's next hop again after its stored one became unusable. Returns the neighbor
+  // word to send with, or the drop reason.
   [[nodiscard]] std::expected<NeighborWord, DropReason> refresh_next_hop(SlotIndex index, Tsc now);
 
  private:
@@ -114,11 +114,11 @@ class FlowTable {
     Quality* qualities;
   };
 
-  // The rule of `index` so far, brought in line with what signalling says of its side.
-  [[nodiscard]] Rule adopt(SlotIndex index, Rule rule, const Side& side, const Side& other,
-                           const Path& path);
-  void follow_rtp(SlotIndex index, Rule& rule) const;
-  // A slot whose source is to change, and its peer, which sends there: both locked.
+  // Updates the rule of `index` and its record by the signalled side.
+  [[nodiscard]] Rule apply_side(SlotIndex index, Rule rule, const Side& side, const Side& other,
+                                const Path& path);
+  void copy_rtp_source(SlotIndex index, Rule& rule) const;
+  // A locked slot whose source is to change, and its locked peer, whose destination follows.
   struct SideLock {
     SlotIndex index;
     RuleLock lock;
@@ -127,23 +127,22 @@ class FlowTable {
   };
   [[nodiscard]] std::optional<SideLock> try_lock(SlotIndex index) const;
   void set_source(SideLock& side, const Endpoint& source, const std::optional<NextHop>& hop) const;
-  // Keeps the next hop if the address is the same.
+  // Keeps the next hop if the address does not change.
   void set_destination(SlotIndex index, Rule& rule,
                        const std::optional<Endpoint>& destination) const;
-  // Stores the next hop of `destination` if that still is where the slot sends. If another writer
-  // is at it, the next packet looks again.
+  // Stores the next hop of `destination` unless the slot's destination has changed. If the slot is
+  // locked, the next packet tries again.
   void set_hop(SlotIndex index, SlotIndex peer, const Endpoint& destination, NextHop hop);
   void set_deltas(SlotIndex index, Rule& rule) const;
   void detach(SlotIndex index, SlotIndex from);
   [[nodiscard]] std::optional<Endpoint> remote_of(SlotIndex index) const;
   [[nodiscard]] bool is_active(SlotIndex index) const;
-  // Why media may not go to or come from there: it is of the other family, or
-  // PeerFilter::refuses().
+  // Drop reason for media to or from `address`: wrong family, or PeerFilter::refuses().
   [[nodiscard]] std::optional<DropReason> unreachable(SlotIndex index,
                                                       const IpAddress& address) const;
-  [[nodiscard]] std::optional<DropReason> judge(SlotIndex index, const Rule& rule,
-                                                const Endpoint& source, const Evidence& evidence,
-                                                Tsc now) const;
+  [[nodiscard]] std::optional<DropReason> check_source(SlotIndex index, const Rule& rule,
+                                                       const Endpoint& source,
+                                                       const Evidence& evidence, Tsc now) const;
   [[nodiscard]] std::optional<DropReason> probation(SlotIndex index, const Endpoint& source,
                                                     const Evidence& evidence) const;
   [[nodiscard]] NeighborTable& neighbors_of(SlotIndex index) const {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Who may be heard (RFC 4961, RFC 7362): the rare half of the flow table, run by workers for
-// packets whose source is not the latched one. See docs/adr/0003-restricted-latching.md.
+// Latching (RFC 4961, RFC 7362): the slow path of the flow table, run by workers for packets whose
+// source is not the latched one. See docs/adr/0003-restricted-latching.md.
 //
-// A source is judged on a consistent copy first, so that refusing a flood locks nothing, and once
-// more under the locks of all slots concerned before anything changes.
+// The source is first checked on a consistent copy, so that refusing a flood takes no lock. It is
+// checked again under the locks of all slots concerned before anything changes.
 
 #include <utility>
 
@@ -17,17 +17,17 @@ using namespace flow_flag;
 constexpr auto kRelaxed = std::memory_order_relaxed;
 constexpr auto kAcquire = std::memory_order_acquire;
 
-void remember(Record& record, const Endpoint& source) {
+void store_candidate(Record& record, const Endpoint& source) {
   const auto [first, second] = source.address.words();
   record.candidate[0].store(first, kRelaxed);
   record.candidate[1].store(second, kRelaxed);
   record.candidate_port.store(source.port.number(), kRelaxed);
 }
 
-// A rebound source goes on where the old one stopped: forward by less than RFC 3550's MAX_DROPOUT.
+// A NAT rebinding continues the sequence numbers: ahead by at most RFC 3550's MAX_DROPOUT.
 constexpr std::uint16_t kRebindSequence = 3000;
-constexpr std::uint64_t kRebindSilenceRtp = 10;  // a tenth of a second
-constexpr std::uint64_t kRebindSilenceRtcp = 1;  // one second
+constexpr std::uint64_t kRebindSilenceRtp = 10;  // 1/10 s
+constexpr std::uint64_t kRebindSilenceRtcp = 1;  // 1 s
 
 bool is_hint(const Record& record, const IpAddress& address) {
   const auto [first, second] = address.words();
@@ -45,9 +45,9 @@ bool is_negotiated(const Record& record, std::uint8_t payload_type) {
   return ((payload_type < 64 ? low : high) >> (payload_type % 64) & 1) != 0;
 }
 
-// Which packets can latch at all: on an RTP or RTCP path not those that anyone can make up without
-// knowing what the path carries.
-bool proves_enough(const Rule& rule, Evidence::Kind kind) {
+// True if packets of this kind can latch. On RTP and RTCP paths, a plain datagram or keepalive
+// cannot: anyone can make one up.
+bool is_sufficient(const Rule& rule, Evidence::Kind kind) {
   switch (kind) {
     case Evidence::Kind::rtp:
       return rule.has(kRtp);
@@ -71,7 +71,7 @@ bool is_silent(const SeenLine& seen, const Evidence& evidence, Tsc now, std::uin
   return silence >= tsc_hz / (rtcp ? kRebindSilenceRtcp : kRebindSilenceRtp);
 }
 
-// Whether a packet goes on where the latched source stopped: a NAT has moved the same sender.
+// True if a packet continues the latched stream: NAT rebinding of the same sender.
 bool continues(const SeenLine& seen, const Evidence& evidence, Tsc now, std::uint64_t tsc_hz) {
   if (seen.sender.load(kRelaxed) != (kKnownSender | evidence.ssrc)) return false;
   if (!is_silent(seen, evidence, now, tsc_hz)) return false;
@@ -94,12 +94,12 @@ std::optional<DropReason> FlowTable::may_latch(SlotIndex index, const Endpoint& 
   if (!rule->has(kFixed) && (rule->has(kOpen) || is_hint(rec, source.address))) {
     return std::nullopt;
   }
-  remember(rec, source);
+  store_candidate(rec, source);
   return DropReason::wrong_source;
 }
 
-// Open latching: two packets in a row of one source and one SSRC (RFC 3550 A.1, MIN_SEQUENTIAL).
-// Two workers may mix up two candidates here, which at worst prolongs a probation.
+// Open latching: two consecutive packets of one source and SSRC (RFC 3550 A.1, MIN_SEQUENTIAL). Two
+// workers may mix up two candidates, which at worst prolongs a probation.
 std::optional<DropReason> FlowTable::probation(SlotIndex index, const Endpoint& source,
                                                const Evidence& evidence) const {
   Record& rec = record(index);
@@ -113,59 +113,59 @@ std::optional<DropReason> FlowTable::probation(SlotIndex index, const Endpoint& 
                     rec.candidate[1].load(kRelaxed) == second && before >> 32 == evidence.ssrc &&
                     static_cast<std::uint16_t>(before + step) == evidence.sequence;
   if (same) return std::nullopt;
-  remember(rec, source);
+  store_candidate(rec, source);
   rec.candidate_stream.store(stream, kRelaxed);
   return DropReason::latch_probation;
 }
 
-std::optional<DropReason> FlowTable::judge(SlotIndex index, const Rule& rule,
-                                           const Endpoint& source, const Evidence& evidence,
-                                           Tsc now) const {
+std::optional<DropReason> FlowTable::check_source(SlotIndex index, const Rule& rule,
+                                                  const Endpoint& source, const Evidence& evidence,
+                                                  Tsc now) const {
   const Record& rec = record(index);
   const SeenLine& seen = slot(index).seen;
   const bool open = rule.has(kOpen);
   if (!rule.has(kActive)) return DropReason::port_inactive;
   if (rule.has(kFixed) || !(open || is_hint(rec, source.address)) ||
-      !proves_enough(rule, evidence.kind)) {
+      !is_sufficient(rule, evidence.kind)) {
     return DropReason::wrong_source;
   }
   if (evidence.kind == Evidence::Kind::rtp && !is_negotiated(rec, evidence.payload_type)) {
     return DropReason::payload_type;
   }
   if (rule.has(kLatched) && !rule.has(kProvisional)) {
-    // STUN and DTLS may come from another of the side's addresses than its media will: the first
-    // RTP packet of all decides. Afterwards only a NAT rebinding counts.
+    // STUN and DTLS may come from another address of the side than its media: the first RTP packet
+    // of the flow relatches. After that, only a NAT rebinding or handover does.
     const bool first_rtp = evidence.kind == Evidence::Kind::rtp && seen.sender.load(kRelaxed) == 0;
     if (continues(seen, evidence, now, tsc_hz_)) return std::nullopt;
-    const bool handed_over = rule.has(kHandover) && is_silent(seen, evidence, now, tsc_hz_);
-    if (!first_rtp && !handed_over) return DropReason::wrong_source;
+    const bool may_take_over = rule.has(kHandover) && is_silent(seen, evidence, now, tsc_hz_);
+    if (!first_rtp && !may_take_over) return DropReason::wrong_source;
   }
   return open ? probation(index, source, evidence) : std::nullopt;
 }
 
 std::optional<DropReason> FlowTable::latch(SlotIndex index, const Endpoint& source,
                                            const Evidence& evidence, Tsc now) {
-  const std::optional<Rule> glance = read_rule(slot(index).rule);
-  if (!glance) return DropReason::slot_busy;
-  if (const auto refused = judge(index, *glance, source, evidence, now)) {
-    if (!glance->has(kOpen)) remember(record(index), source);
+  const std::optional<Rule> copy = read_rule(slot(index).rule);
+  if (!copy) return DropReason::slot_busy;
+  if (const auto refused = check_source(index, *copy, source, evidence, now)) {
+    if (!copy->has(kOpen)) store_candidate(record(index), source);
     return refused;
   }
-  // Without a next hop yet, the first packet that needs it looks again.
+  // If the next hop is not resolved yet, the first packet sent there resolves it.
   const auto hop = neighbors_of(index).try_resolve(source.address, now);
 
   std::optional<SideLock> side = try_lock(index);
   if (!side) return DropReason::latch_contended;
-  // Signalling may have changed its mind since.
-  if (const auto refused = judge(index, side->rule, source, evidence, now)) return refused;
+  // Signalling may have changed the rule since the copy.
+  if (const auto refused = check_source(index, side->rule, source, evidence, now)) return refused;
   const bool split = side->rule.has(kSplit);
   std::optional<SideLock> rtcp = split ? try_lock(index.of_rtcp()) : std::nullopt;
   if (split && !rtcp) return DropReason::latch_contended;
   record(index).latched_at.store(now.ticks, kRelaxed);
-  const std::optional<NextHop> known = hop ? std::optional(*hop) : std::nullopt;
-  // In this order: see follow_rtp().
-  set_source(*side, source, known);
-  if (rtcp && rtcp->rule.has(kSplitOff)) set_source(*rtcp, source, known);
+  const std::optional<NextHop> next_hop = hop ? std::optional(*hop) : std::nullopt;
+  // In this order: see copy_rtp_source().
+  set_source(*side, source, next_hop);
+  if (rtcp && rtcp->rule.has(kSplitOff)) set_source(*rtcp, source, next_hop);
   return std::nullopt;
 }
 

@@ -7,11 +7,11 @@
 namespace millrace {
 namespace {
 
-constexpr std::size_t kMappedBytes = 12;  // before an IPv4 address
+constexpr std::size_t kMappedBytes = 12;  // prefix of a mapped IPv4 address
 
 std::size_t first_byte(const IpAddress& address) { return address.is_v4() ? kMappedBytes : 0; }
 
-// The first address of a network, or the last.
+// The first or last address of a network.
 IpAddress end_of(const Prefix& network, bool last) {
   auto bytes = network.address.bytes();
   const std::size_t start = first_byte(network.address);
@@ -21,7 +21,7 @@ IpAddress end_of(const Prefix& network, bool last) {
     const auto hosts = static_cast<std::uint8_t>(kept >= 8 ? 0 : 0xff >> kept);
     bytes[at] = static_cast<std::uint8_t>(last ? bytes[at] | hosts : bytes[at] & ~hosts);
   }
-  return IpAddress::v6(bytes);  // the sixteen bytes as they are, mapped IPv4 too
+  return IpAddress::v6(bytes);  // also mapped IPv4
 }
 
 }  // namespace
@@ -31,23 +31,23 @@ PeerFilter::PeerFilter(const Link& link, std::span<Link* const> links) {
   Node all{};
   all.fill(std::to_underlying(open ? Verdict::admitted : Verdict::unlisted));
   nodes_ = {all, all};
-  for (const Prefix& prefix : link.peers.allow) paint(prefix, Verdict::admitted);
-  for (const Prefix& prefix : link.peers.deny) paint(prefix, Verdict::denied);
+  for (const Prefix& prefix : link.peers.allow) add(prefix, Verdict::admitted);
+  for (const Prefix& prefix : link.peers.deny) add(prefix, Verdict::denied);
   for (const Prefix& network : link.networks) {
     for (const IpAddress& end : {end_of(network, false), end_of(network, true)}) {
-      if (network.reserves(end)) paint_host(end, Verdict::invalid);
+      if (network.reserves(end)) add_host(end, Verdict::invalid);
     }
   }
   for (const Link* each : links) {
-    for (const Prefix& own : each->addresses) paint_host(own.address, Verdict::invalid);
+    for (const Prefix& own : each->addresses) add_host(own.address, Verdict::invalid);
   }
 }
 
-void PeerFilter::paint_host(const IpAddress& address, Verdict verdict) {
-  paint({address, static_cast<std::uint8_t>(address.is_v4() ? 32 : 128)}, verdict);
+void PeerFilter::add_host(const IpAddress& address, Verdict verdict) {
+  add({address, static_cast<std::uint8_t>(address.is_v4() ? 32 : 128)}, verdict);
 }
 
-void PeerFilter::paint(const Prefix& prefix, Verdict verdict) {
+void PeerFilter::add(const Prefix& prefix, Verdict verdict) {
   const auto& bytes = prefix.address.bytes();
   std::size_t at = first_byte(prefix.address);
   std::size_t node = at == 0 ? 1 : 0;
@@ -79,7 +79,7 @@ PeerFilter::Verdict PeerFilter::find(const IpAddress& address) const {
 std::optional<DropReason> PeerFilter::refuses(const IpAddress& address) const {
   if (!address.is_sendable()) return DropReason::source_invalid;
   Verdict verdict = find(address);
-  // What would arrive at an IPv4 host by way of a gateway must not be ours or denied either.
+  // An embedded IPv4 address, to which a gateway would send, must not be local or denied either.
   if (const auto inside = address.embedded_v4(); inside && verdict != Verdict::invalid) {
     const Verdict there = find(*inside);
     if (there == Verdict::invalid || there == Verdict::denied) verdict = there;

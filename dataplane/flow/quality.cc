@@ -16,7 +16,7 @@ constexpr std::uint8_t kReceiverReport = 201;
 constexpr std::size_t kSenderInfo = 20;
 constexpr std::size_t kBlock = 24;
 constexpr std::uint64_t kMicro = 1'000'000;
-constexpr std::uint64_t kLongestTrip = 30 * kMicro;  // beyond that a report tells nonsense
+constexpr std::uint64_t kMaxRoundTrip = 30 * kMicro;  // a larger value is an invalid report
 
 std::uint32_t word_at(std::span<const std::byte> bytes, std::size_t at) {
   return load_be32(bytes.data() + at);
@@ -31,17 +31,17 @@ std::uint64_t mos_tenths(double loss_percent, double jitter_ms, double round_tri
       std::lround(mean_opinion(loss_percent, jitter_ms, round_trip_ms) * 10));
 }
 
-// The round trip between relay and reporter: the sender report that it answers passed here, it
-// waited there for DLSR (1/65536 s), and the answer is here now. 0 = cannot be known.
+// Round trip between relay and reporter: time since the sender report LSR was relayed, less DLSR
+// (1/65536 s). 0 = unknown.
 std::uint64_t leg_of(std::uint32_t lsr, std::uint32_t dlsr, const Quality& peer, Tsc now,
                      std::uint64_t tsc_hz) {
   if (lsr == 0 || peer.report_ntp.load(kRelaxed) != lsr) return 0;
-  const Tsc passed{peer.report_passed.load(kRelaxed)};
-  const std::uint64_t since = micros(elapsed(passed, now), tsc_hz);
+  const Tsc relayed{peer.report_relayed.load(kRelaxed)};
+  const std::uint64_t since = micros(elapsed(relayed, now), tsc_hz);
   const std::uint64_t waited = dlsr * kMicro >> 16;
-  // Between neighbours the trip may be shorter than what their clocks differ by meanwhile.
+  // On a LAN the round trip may be shorter than the drift between the two clocks.
   const std::uint64_t tolerance = waited / 128 + 1000;
-  if (since + tolerance < waited || since > waited + kLongestTrip) return 0;
+  if (since + tolerance < waited || since > waited + kMaxRoundTrip) return 0;
   return since > waited ? since - waited : 1;
 }
 
@@ -49,12 +49,12 @@ void add(std::atomic<std::uint64_t>& sum, std::uint64_t value) {
   sum.store(sum.load(kRelaxed) + value, kRelaxed);
 }
 
-void keep(Quality::Sample& sample, std::uint64_t values, std::uint64_t leg_and_second) {
+void store_sample(Quality::Sample& sample, std::uint64_t values, std::uint64_t leg_and_second) {
   sample.values.store(values, kRelaxed);
   sample.leg_and_second.store(leg_and_second, kRelaxed);
 }
 
-void start(Quality& quality, std::uint32_t ssrc) {
+void restart(Quality& quality, std::uint32_t ssrc) {
   quality.subject.store(ssrc, kRelaxed);
   for (auto* sum : {&quality.loss_sum, &quality.jitter_sum, &quality.legs, &quality.leg_sum,
                     &quality.complete, &quality.mos_sum, &quality.round_trip_sum}) {
@@ -78,10 +78,10 @@ void add_complete(Quality& own, const Complete& sample, std::uint64_t second) {
   const std::uint64_t values = mos | sample.loss << 8 | sample.jitter << 16 | sample.trip << 32;
   const std::uint64_t leg_and_second = sample.leg | second << 32;
   if (first || mos < (own.lowest.values.load(kRelaxed) & 0xff)) {
-    keep(own.lowest, values, leg_and_second);
+    store_sample(own.lowest, values, leg_and_second);
   }
   if (first || mos > (own.highest.values.load(kRelaxed) & 0xff)) {
-    keep(own.highest, values, leg_and_second);
+    store_sample(own.highest, values, leg_and_second);
   }
 }
 
@@ -110,7 +110,7 @@ double mean_opinion(double loss_percent, double jitter_ms, double round_trip_ms)
 void note_reports(std::span<const std::byte> packet, Quality& own, const Quality& peer,
                   std::optional<std::uint32_t> stream, std::uint32_t clock_hz, Tsc now,
                   std::uint64_t tsc_hz) {
-  // A compound starts with the report (section 6.1); what else it holds does not matter here.
+  // A compound packet starts with the report (section 6.1). The rest is ignored.
   const std::uint32_t head = word_at(packet, 0);
   const auto type = static_cast<std::uint8_t>(head >> 16);
   const std::size_t end = std::min(packet.size(), std::size_t{4} * ((head & 0xffff) + 1));
@@ -118,7 +118,7 @@ void note_reports(std::span<const std::byte> packet, Quality& own, const Quality
   if (type == kSenderReport) {
     if (end < at + kSenderInfo) return;
     own.report_ntp.store(word_at(packet, at) << 16 | word_at(packet, at + 4) >> 16, kRelaxed);
-    own.report_passed.store(now.ticks, kRelaxed);
+    own.report_relayed.store(now.ticks, kRelaxed);
     at += kSenderInfo;
   } else if (type != kReceiverReport) {
     return;
@@ -133,7 +133,7 @@ void note_reports(std::span<const std::byte> packet, Quality& own, const Quality
         std::uint64_t{word_at(packet, at + 12)} * 1000 / std::max(clock_hz, 1U), 0xffff);
     const std::uint64_t leg =
         leg_of(word_at(packet, at + 16), word_at(packet, at + 20), peer, now, tsc_hz);
-    if (static_cast<std::uint32_t>(own.subject.load(kRelaxed)) != *stream) start(own, *stream);
+    if (static_cast<std::uint32_t>(own.subject.load(kRelaxed)) != *stream) restart(own, *stream);
     own.subject.store(own.subject.load(kRelaxed) + (1ULL << 32), kRelaxed);
     add(own.loss_sum, loss);
     add(own.jitter_sum, jitter);
@@ -173,9 +173,9 @@ std::optional<QualityReport> report_of(const Quality& quality, Tsc now, std::uin
   return report;
 }
 
-void forget(Quality& quality) {
-  start(quality, 0);
-  for (auto* word : {&quality.report_ntp, &quality.report_passed, &quality.leg_last}) {
+void reset(Quality& quality) {
+  restart(quality, 0);
+  for (auto* word : {&quality.report_ntp, &quality.report_relayed, &quality.leg_last}) {
     word->store(0, kRelaxed);
   }
 }

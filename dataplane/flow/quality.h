@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// What the parties' RTCP says of the media they get through the relay (RFC 3550 section 6.4).
+// Reception quality from the RTCP of both parties (RFC 3550 section 6.4).
 //
-// A party's receiver report names the fraction it lost and the jitter it sees of the stream that
-// the relay sends it. With the sender report that it answers (LSR, DLSR), which passed here too,
-// the round trip between relay and party follows; both parties' legs add up to that of the call.
+// A receiver report gives fraction lost and jitter of the stream that the relay sends to the party.
+// LSR and DLSR refer to a sender report that passed the relay, which gives the round trip between
+// relay and party: the leg. The round trip of the call is the sum of both legs.
 // Every report counts for loss, jitter and the own leg. It is a complete sample once both legs are
-// known, and only complete samples count for the round trip and for the MOS (by the E-model's usual
-// simplification), which are kept as average, lowest and highest. A party that reports on several
-// streams is taken at its word for the one that the other side sends now; a new SSRC starts afresh.
-// Encrypted reports cannot be read.
-// Written by the worker that gets the flow's RTCP with relaxed stores, as SeenLine is.
+// known. Only complete samples count for round trip and MOS (simplified E-model), kept as average,
+// lowest and highest. If a party reports on several streams, only the stream that the other side
+// sends now counts. A new SSRC restarts the sums. Encrypted reports cannot be read.
+// Written with relaxed stores by the worker that receives the flow's RTCP, like SeenLine.
 //
-// Ownership. A pair of ports owns one Quality: RTCP arrives at the odd port, or multiplexed at the
-// even one, and may change between them during a call. It begins when the first of the two ports is
-// published and ends when neither is: see FlowTable::withdraw().
+// Ownership. A pair of ports owns one Quality: RTCP is received on the odd port, or multiplexed on
+// the even port, and may change between them during a call. Quality begins when the first of the
+// two ports is published and ends when neither is: see FlowTable::withdraw().
 
 #include <atomic>
 #include <cstddef>
@@ -28,27 +27,27 @@
 
 namespace millrace {
 
-// The E-model (ITU-T G.107) as it is commonly simplified for G.711: delay counts as round trip,
-// twice the jitter and 10 ms, gently below 160 ms and steeply above; each percent of loss
-// costs 2.5. From 1 to 5.
+// MOS, 1 to 5, by the common simplification of the E-model (ITU-T G.107) for G.711. Delay is the
+// round trip plus twice the jitter plus 10 ms. R drops by 1 per 40 ms of delay up to 160 ms, by 1
+// per 10 ms beyond, and by 2.5 per percent of loss.
 [[nodiscard]] double mean_opinion(double loss_percent, double jitter_ms, double round_trip_ms);
 
 struct Quality {
-  // The last sender report: the middle 32 bits of its NTP time, and when it passed. 0 = none.
+  // Last sender report: middle 32 bits of its NTP time, and the Tsc when it was relayed. 0 = none.
   std::atomic<std::uint64_t> report_ntp{0};
-  std::atomic<std::uint64_t> report_passed{0};
+  std::atomic<std::uint64_t> report_relayed{0};
 
-  std::atomic<std::uint64_t> subject{0};  // SSRC of the stream it reports on, samples above
+  std::atomic<std::uint64_t> subject{0};  // reported SSRC (low 32 bits), number of samples (high)
   std::atomic<std::uint64_t> loss_sum{0};
   std::atomic<std::uint64_t> jitter_sum{0};
-  std::atomic<std::uint64_t> legs{0};  // samples that have the own leg,
+  std::atomic<std::uint64_t> legs{0};  // samples with the own leg
   std::atomic<std::uint64_t> leg_sum{0};
-  std::atomic<std::uint64_t> complete{0};        // and those that have the other one as well
-  std::atomic<std::uint64_t> mos_sum{0};         // tenths, of the complete ones
-  std::atomic<std::uint64_t> round_trip_sum{0};  // of these
+  std::atomic<std::uint64_t> complete{0};        // samples with both legs
+  std::atomic<std::uint64_t> mos_sum{0};         // in tenths, of complete samples
+  std::atomic<std::uint64_t> round_trip_sum{0};  // of complete samples
   std::atomic<std::uint64_t> leg_last{0};        // microseconds; 0 = unknown
 
-  // A sample in two words: MOS (8 bits), loss (8), jitter (16), round trip (32); leg, second.
+  // Two words: MOS (8 bits), loss (8), jitter (16), round trip (32); leg (32), second (32).
   struct Sample {
     std::atomic<std::uint64_t> values{0};
     std::atomic<std::uint64_t> leg_and_second{0};
@@ -56,9 +55,9 @@ struct Quality {
   Sample lowest, highest;  // of the complete samples
 };
 
-// One compound RTCP packet of a party. `own` is its quality, `peer` the other party's; `stream` the
-// SSRC that the other party sends, if it is known; `clock_hz` of that stream. Precondition:
-// parse_rtcp() has found `packet` well-formed.
+// Updates the quality by one compound RTCP packet of a party. `own` is its quality, `peer` the
+// other party's. `stream` is the SSRC that the other party sends, if known, and `clock_hz` its
+// clock. Precondition: `packet` passed parse_rtcp().
 void note_reports(std::span<const std::byte> packet, Quality& own, const Quality& peer,
                   std::optional<std::uint32_t> stream, std::uint32_t clock_hz, Tsc now,
                   std::uint64_t tsc_hz);
@@ -66,6 +65,6 @@ void note_reports(std::span<const std::byte> packet, Quality& own, const Quality
 [[nodiscard]] std::optional<QualityReport> report_of(const Quality& quality, Tsc now,
                                                      std::uint64_t tsc_hz);
 
-void forget(Quality& quality);
+void reset(Quality& quality);
 
 }  // namespace millrace

@@ -6,7 +6,7 @@ namespace {
 
 constexpr auto kRelaxed = std::memory_order_relaxed;
 constexpr std::uint32_t kSequenceModulus = 1U << 16;
-constexpr std::uint32_t kNoBadSequence = kSequenceModulus + 1;  // equals no sequence number
+constexpr std::uint32_t kNoBadSequence = kSequenceModulus + 1;  // matches no sequence number
 
 void restart(SeenLine& seen, Record& record, RtpFields rtp, std::uint32_t arrival) {
   const std::uint64_t sender = seen.sender.load(kRelaxed);
@@ -22,8 +22,8 @@ void restart(SeenLine& seen, Record& record, RtpFields rtp, std::uint32_t arriva
   seen.sender.store(kKnownSender | rtp.ssrc, kRelaxed);
 }
 
-// A.1 for what does not simply follow. False for the first packet after a large jump, which does
-// not count.
+// A.1 for a packet that does not follow in sequence. False for the first packet after a large jump,
+// which is not counted.
 bool update_sequence(SeenLine& seen, Record& record, RtpFields rtp, std::uint32_t arrival) {
   if (seen.sender.load(kRelaxed) != (kKnownSender | rtp.ssrc)) {
     restart(seen, record, rtp, arrival);
@@ -31,9 +31,9 @@ bool update_sequence(SeenLine& seen, Record& record, RtpFields rtp, std::uint32_
   }
   const auto highest = static_cast<std::uint16_t>(seen.highest());
   const auto ahead = static_cast<std::uint16_t>(rtp.sequence - highest);
-  if (ahead > kSequenceModulus - kMaxMisorder) return true;  // late or twice
+  if (ahead > kSequenceModulus - kMaxMisorder) return true;  // late or duplicate
 
-  // Two in a row: the sender has restarted its sequence without a new SSRC.
+  // Second consecutive packet: the sender restarted its sequence without a new SSRC.
   if (seen.bad_sequence.load(kRelaxed) == rtp.sequence) {
     restart(seen, record, rtp, arrival);
     return true;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The statistics of one RTP stream, kept for every packet (RFC 3550 appendix A).
+// Statistics of one RTP stream, updated per packet (RFC 3550 appendix A).
 //
-// A.1 keeps the extended highest sequence number, with MAX_DROPOUT 3000 and MAX_MISORDER 100; a
-// stream counts from its first packet, since latching has vetted its sender. A.8 keeps the jitter
-// in timestamp units, scaled by 16. A new SSRC starts afresh: what was expected of the former ones
-// is added up, so that loss (A.3) is over the whole flow. Packets received are not counted here:
-// they are the admitted ones less Record::not_received.
+// A.1: the extended highest sequence number, with MAX_DROPOUT 3000 and MAX_MISORDER 100. A stream
+// counts from its first packet, since latching has checked its sender. A.8: the jitter in timestamp
+// units, scaled by 16. A new SSRC restarts both. The expected packets of former SSRCs are summed,
+// so that loss (A.3) covers the whole flow. Received packets are not counted here: they are the
+// admitted packets less Record::not_received.
 
 #include <algorithm>
 #include <bit>
@@ -24,14 +24,14 @@ namespace millrace {
 inline constexpr std::uint16_t kMaxDropout = 3000;
 inline constexpr std::uint16_t kMaxMisorder = 100;
 
-// RTP timestamp units in 256 ticks, times 2^32. A clock beyond what fits (7.8 MHz at 2 GHz) is no
-// clock of audio or video and counts as the largest that does.
+// RTP timestamp units per 256 ticks, times 2^32. Saturates above 7.8 MHz at a TSC of 2 GHz, beyond
+// any audio or video clock.
 [[nodiscard]] inline std::uint32_t clock_rate_of(std::uint32_t clock_hz, std::uint64_t tsc_hz) {
   const std::uint64_t rate = (std::uint64_t{clock_hz} << 32) / (tsc_hz / 256);
   return static_cast<std::uint32_t>(std::min<std::uint64_t>(rate, 0xffffffff));
 }
 
-// The clock that clock_rate_of() was given, but for rounding.
+// Inverse of clock_rate_of(), except for rounding.
 [[nodiscard]] inline std::uint32_t clock_of(std::uint32_t clock_rate, std::uint64_t tsc_hz) {
   return static_cast<std::uint32_t>((std::uint64_t{clock_rate} * (tsc_hz / 256) + (1ULL << 31)) >>
                                     32);
@@ -51,9 +51,9 @@ inline constexpr std::uint16_t kMaxMisorder = 100;
   seen.last.store(ticks, kRelaxed);
 }
 
-// The first two bytes of a stream's usual packets, but for the marker: version 2, neither padding,
-// extension nor CSRCs, and the payload type. Types that with a marker would be RTCP's on a shared
-// port (RFC 5761 section 4) have no usual packets: their version is left out.
+// First two bytes of a stream's usual packets, without the marker: version 2, no padding, extension
+// or CSRCs, then the payload type. Payload types that conflict with RTCP on a shared port if the
+// marker is set (RFC 5761 section 4) have no usual packets: version 0 never matches.
 inline constexpr std::uint16_t kMarker = 0x80;
 [[nodiscard]] inline std::uint16_t beginning_of(std::uint8_t payload_type) {
   const bool shared = is_rtcp_type(std::byte{payload_type} | std::byte{0x80});
@@ -63,9 +63,9 @@ inline constexpr std::uint16_t kMarker = 0x80;
   return static_cast<std::uint8_t>(beginning & 0x7f);
 }
 
-// Whether a packet is the usual one, which makes `latest` the stream's: it begins as the stream's
-// last one did, has its SSRC and the next sequence number. `header` is as long as one of RTP,
-// whatever it is.
+// True for the usual packet: first two bytes as `latest`, the stream's SSRC and the next sequence
+// number. `latest` is then the stream's new value. Precondition: `header` has the length of an RTP
+// header.
 [[nodiscard, gnu::always_inline]] inline bool is_usual(const SeenLine& seen,
                                                        const std::byte* header, Latest latest) {
   const std::uint32_t beginning_and_sequence = load_be32(header);
@@ -75,7 +75,7 @@ inline constexpr std::uint16_t kMarker = 0x80;
              static_cast<std::uint32_t>(seen.sender.load(std::memory_order_relaxed));
 }
 
-// A.8, for a packet that is counted.
+// A.8, per counted packet.
 [[gnu::always_inline]] inline void note_jitter(SeenLine& seen, std::uint32_t timestamp,
                                                std::uint32_t arrival) {
   constexpr auto kRelaxed = std::memory_order_relaxed;
@@ -88,15 +88,15 @@ inline constexpr std::uint16_t kMarker = 0x80;
   seen.jitter.store(jitter + distance - ((jitter + 8) >> 4), kRelaxed);
 }
 
-// The usual packet.
+// Updates by a packet that is_usual().
 [[gnu::always_inline]] inline void note_next(SeenLine& seen, const std::byte* header, Latest latest,
                                              std::uint32_t arrival) {
   seen.latest.store(latest.raw(), std::memory_order_relaxed);
   note_jitter(seen, load_be32(header + 4), arrival);
 }
 
-// A packet of the known SSRC, next or a little further on. False, with nothing counted, if it is
-// not one.
+// Updates by a packet of the known SSRC, ahead by less than kMaxDropout. False for any other
+// packet, without an update.
 [[nodiscard]] inline bool note_usual(SeenLine& seen, RtpFields rtp, std::uint64_t ticks,
                                      std::uint32_t clock_rate) {
   constexpr auto kRelaxed = std::memory_order_relaxed;
@@ -108,7 +108,7 @@ inline constexpr std::uint16_t kMarker = 0x80;
   return true;
 }
 
-// Any other packet: the first one of an SSRC, a late one, or one far off.
+// Updates by any other packet: first of an SSRC, late, or after a large jump.
 void note_unusual(SeenLine& seen, Record& record, RtpFields rtp, std::uint64_t ticks,
                   std::uint32_t clock_rate);
 
