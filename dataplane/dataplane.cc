@@ -33,7 +33,8 @@ std::optional<unsigned> node_of(int socket) {
   return socket < 0 ? std::nullopt : std::optional(static_cast<unsigned>(socket));
 }
 
-// Where the IPv6 addresses on a device are asked for, and where neighbours tell that they moved.
+// MAC groups of neighbour discovery: the solicited-node groups of the IPv6 addresses of a device,
+// and all nodes, for unsolicited advertisements.
 std::vector<MacAddress> discovery_groups(const DataplaneConfig& config, const std::string& device) {
   std::vector<MacAddress> groups;
   for (const InterfaceConfig& interface : config.interfaces) {
@@ -76,7 +77,7 @@ struct LinkHistory {
   std::uint64_t changes = 0;
 };
 
-// Members are destroyed in reverse order: workers stand still first, EAL goes last.
+// Members are destroyed in reverse order: workers stop first, EAL last.
 struct Dataplane::Impl {
   Impl(DataplaneConfig configuration, std::vector<DeviceLock> held, Eal environment,
        Mempool buffers)
@@ -98,11 +99,11 @@ struct Dataplane::Impl {
   Mempool pool;
   std::uint64_t tsc_hz = rte_get_tsc_hz();
   std::vector<Ethdev> ports;
-  // Control threads read the ports' counters one at a time: drivers add them up without a lock.
+  // Serialises reads of the NIC counters: drivers sum them up without a lock.
   mutable std::mutex devices_mutex;
   mutable std::vector<LinkHistory> link_histories;  // by port
   std::vector<std::unique_ptr<Link>> links;
-  std::vector<Link*> link_list;  // the same
+  std::vector<Link*> link_list;  // pointers to `links`
   std::unique_ptr<FlowTable> flows;
   std::unique_ptr<NatPunch> nat_punch;
   std::atomic<bool> stop{false};

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// A path: two local ports joined, and how each of the two sides may use its port.
+// A path: two joined local ports, with the latching and forwarding rules of each side.
 //
-// Every media address owns 65,536 slots, one for each UDP port. Signalling describes a path by
-// value and publishes it (dataplane.h); the flow table keeps the slots.
-// A value of both worlds: std and dataplane/base/ only, no rte_*.
+// Every media address owns 65,536 slots, one per UDP port. Signalling describes a path by value and
+// publishes it (dataplane.h). The flow table keeps the slots.
+// Used by control/ and dataplane/: std and dataplane/base/ only, no rte_*.
 
 #include <bitset>
 #include <cstddef>
@@ -17,7 +17,7 @@
 
 namespace millrace {
 
-// A media address: its index in the order of configuration, all interfaces' addresses in a row.
+// Index of a media address, counted over all interfaces in the order of the configuration.
 enum class MediaAddressId : std::uint16_t {};
 
 // One slot: a UDP port of a media address.
@@ -27,28 +27,28 @@ struct LocalPort {
   friend constexpr bool operator==(const LocalPort&, const LocalPort&) = default;
 };
 
-// What a path carries, hence which packets are valid on it (RFC 7983 first-byte ranges apply to
-// rtp and rtcp; STUN, DTLS and the rest pass as opaque datagrams under the same admission).
+// Payload of a path, hence its valid packets. RFC 7983 first-byte ranges apply to rtp and rtcp.
+// STUN, DTLS and others pass as opaque datagrams under the same source check.
 enum class Payload : std::uint8_t {
-  rtp,     // RTP, and RTCP too where multiplexed
-  rtcp,    // RTCP alone
+  rtp,     // RTP, and RTCP if multiplexed
+  rtcp,    // RTCP only
   opaque,  // any datagram: udptl, DTLS/SCTP
 };
 
 enum class Latching : std::uint8_t {
   restricted,  // the source address must be a hint (default)
   open,        // any source, after a probation of 2 packets of one SSRC (RFC 3550 A.1)
-  off,         // only the SDP endpoint itself is heard, nothing is learned
+  off,         // the source must be the SDP endpoint; no latching
 };
 
-// What publishing does to a latch that the side already has.
+// Effect of publishing on an existing latch.
 enum class OnPublish : std::uint8_t {
-  keep,    // signalling did not change this side: latch and statistics stay untouched
-  reopen,  // it moved: the latched source is heard until another hinted source arrives, which
-           // takes over at once (RFC 3264 section 8.3.1)
+  keep,    // signalling did not change this side: keep latch and statistics
+  reopen,  // the side moved: the latch is provisional, the next hinted source replaces it at once
+           // (RFC 3264 section 8.3.1)
 };
 
-// What becomes of the media that a side sends; its RTCP, STUN and DTLS pass in any case.
+// Blocking of a side's media. Its RTCP, STUN and DTLS always pass.
 enum class Blocking : std::uint8_t {
   none,
   silence,  // replace the payload of G.711 by silence, drop all other media
@@ -57,35 +57,34 @@ enum class Blocking : std::uint8_t {
 
 inline constexpr std::size_t kMaxHints = 8;
 
-// One side of a path: the party that was given `local` in its SDP.
+// One side of a path: the party that got `local` in its SDP.
 struct Side {
   LocalPort local;
-  std::optional<Endpoint> remote;  // where its SDP says it listens, if that can be sent to
-  std::vector<IpAddress> hints;    // addresses it may be heard from; the first kMaxHints count
+  std::optional<Endpoint> remote;  // RTP or RTCP address of its SDP, if it can be sent to
+  std::vector<IpAddress> hints;    // addresses it may latch from; only the first kMaxHints are used
   std::bitset<128> payload_types;  // RTP payload types it may latch with; none set = any
   std::uint32_t clock_hz = 8000;   // of its main codec, for jitter (RFC 3550 A.8)
   Latching latching = Latching::restricted;
   OnPublish on_publish = OnPublish::keep;
-  bool deliver = true;     // false: send it nothing (held by 0.0.0.0)
-  bool nat_punch = false;  // send it packets of the relay's own until it is heard (RTP and RTCP)
-  bool handover = false;   // another hinted source may take over from a silent one, with
-                           // any SSRC
-  Blocking blocking = Blocking::none;  // of what it sends
-  std::bitset<128> dropped_types;      // RTP payload types of it that are dropped (DTMF)
-  bool rtcp_mux = false;  // its RTCP arrives, and is sent to it, at the port of RTP (RFC 5761)
+  bool deliver = true;     // false: send it nothing (SIP hold by 0.0.0.0)
+  bool nat_punch = false;  // send it NAT punch packets until it latches (RTP and RTCP)
+  bool handover = false;   // a hinted source with any SSRC may replace a silent latched one
+  Blocking blocking = Blocking::none;  // of the media it sends
+  std::bitset<128> dropped_types;      // RTP payload types to drop of its media (DTMF)
+  bool rtcp_mux = false;               // RTCP of both directions uses its RTP port (RFC 5761)
 };
 
-// Two local ports joined. A side not known yet (offer without answer) has neither hints nor
-// remote: nothing is heard from it.
-// RTCP has a path of its own, over the odd ports above those of RTP. It is needed unless both sides
-// multiplex: then RTCP goes along with RTP. Where one side does, its RTCP is split off to that path
-// and what arrives by that path is joined in; both paths are to say so.
+// Two joined local ports. An unknown side (offer without answer) has neither hints nor remote: all
+// of its packets are dropped.
+// RTCP has a path of its own, over the odd ports above the RTP ports, unless both sides multiplex.
+// If one side multiplexes, its RTCP is split off to the RTCP path, and RTCP for it is joined into
+// its RTP port. Set rtcp_mux of that side in both paths.
 struct Path {
   Side a;
   Side b;
   Payload payload = Payload::rtp;
-  bool encrypted = false;            // SRTP (RTP/SAVP): padding and RTCP bodies cannot be checked
-  std::optional<std::uint8_t> dscp;  // 0 to 63; unset = as it came
+  bool encrypted = false;            // SRTP (RTP/SAVP): padding and RTCP bodies are not checked
+  std::optional<std::uint8_t> dscp;  // 0 to 63; unset = unchanged
 };
 
 }  // namespace millrace

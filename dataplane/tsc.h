@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// A moment on the time stamp counter. Workers read it once a burst and hand it down: in the packet
-// path time is a parameter, so tests need no sleep and a burst has one time.
+// A time on the time stamp counter. Workers read it once per burst and pass it down. Time is a
+// parameter of the packet path: a burst has one time, and tests need no sleep.
 
 #include <compare>
 #include <cstdint>
@@ -14,7 +14,7 @@ struct Tsc {
   friend constexpr auto operator<=>(Tsc, Tsc) = default;
 };
 
-// Ticks from `then` to `now`; zero when `then` lies ahead, as it may by a few ticks across cores.
+// Ticks from `then` to `now`. 0 if `then` is later, as it may be by a few ticks across cores.
 [[nodiscard]] constexpr std::uint64_t elapsed(Tsc then, Tsc now) {
   return now > then ? now.ticks - then.ticks : 0;
 }

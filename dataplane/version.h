@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// A part of the data plane's face: which DPDK is loaded, which may be newer than the one that the
-// program was built with.
+// Public API of the data plane: version of the loaded DPDK, which may be newer than the version
+// that the program was built with.
 
 #include <string_view>
 
