@@ -13,7 +13,8 @@ import tempfile
 
 TOLERANCE = 0.01
 # Program, counted function and divisor of cases `PREFIX/...`. All other cases belong to relay_bench.
-PROGRAMS = {"calls": ("calls_bench", "millrace::Calls::handle*", "dialogs")}
+PROGRAMS = {"calls": ("calls_bench", "millrace::Calls::handle*", "dialogs"),
+            "ng": ("calls_bench", "millrace::ng::serve*", "cycles")}
 RELAY = ("relay_bench", "millrace::Relay::burst*", "packets")
 
 
