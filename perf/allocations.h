@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// Counts what a thread takes from the heap: a program that links allocations.cc has its operator
-// new replaced. The count does not depend on the machine.
+// Counts heap allocations per thread: linking allocations.cc replaces operator new. The count does
+// not depend on the machine.
 
 #include <cstdint>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A call from offer to delete, as requests and as the bytes of the ng protocol, by one thread and
-// by several, beside no other calls and beside 100,000; what a request costs in a call of many
-// dialogs; and what a call takes of memory.
+// Cost of a call from offer to delete, as requests and as ng messages, by one thread and by
+// several, with no other calls and with 100,000; cost of a request in a call of many dialogs;
+// memory per call.
 
 #include <malloc.h>
 #include <unistd.h>
@@ -18,7 +18,7 @@
 #include "control/protocol/ng/ng.h"
 #include "perf/control_bench.h"
 
-// Where callgrind begins to count.
+// callgrind starts to count here.
 extern "C" [[gnu::noinline]] void millrace_begin_counting() { benchmark::ClobberMemory(); }
 
 namespace millrace {
@@ -59,7 +59,7 @@ void make_calls(const benchmark::State& state) {
   calls = std::make_unique<Calls>(bench::config(), bench::dataplane());
   for (std::int64_t i = 0; i < state.range(0); ++i) {
     if (!establish(*calls, bench::call_id(static_cast<std::uint64_t>(i)))) {
-      throw std::runtime_error("a call is refused");
+      throw std::runtime_error("call refused");
     }
   }
 }
@@ -126,7 +126,7 @@ void ng_cycle(benchmark::State& state) {
   state.counters["cycles"] = static_cast<double>(state.iterations());
 }
 BENCHMARK(ng_cycle)->Arg(0)->Setup(make_calls)->Teardown(drop_calls);
-// A fixed amount, for callgrind.
+// Fixed number of iterations, for callgrind.
 BENCHMARK(ng_cycle)
     ->Name("counted/ng/cycle")
     ->Arg(0)
@@ -134,8 +134,8 @@ BENCHMARK(ng_cycle)
     ->Setup(make_calls)
     ->Teardown(drop_calls);
 
-// One request in each of kForks forks of so many branches, all offered and all answered but the
-// last one: the caller has media with the last that answered.
+// One request in each of kForks calls with `dialogs` fork branches. All branches are offered, all
+// but the last are answered. The caller has media with the last branch that answered.
 struct ForkCase {
   const char* name;
   void (*ask)(Request& request, std::string& last);
@@ -159,14 +159,14 @@ bool fork(Calls& table, const std::string& id, std::int64_t dialogs) {
 constexpr std::array<ForkCase, 5> kForkCases = {{
     // The whole call.
     {"end", [](Request& asked, std::string&) { asked.command = Command::remove; }},
-    // The branch that has media: the caller is joined to another one.
+    // Deletes the branch that has media: the caller is moved to another one.
     {"leave",
      [](Request& asked, std::string& last) {
        asked.command = Command::remove;
        asked.via_branch = last;
      }},
     {"query", [](Request& asked, std::string&) { asked.command = Command::query; }},
-    // The last answer: the caller is joined to another branch.
+    // Answers the last branch: the caller is moved to it.
     {"join",
      [](Request& asked, std::string& last) {
        asked.command = Command::answer;
@@ -226,8 +226,7 @@ std::uint64_t resident_bytes() {
   return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
-// The resident memory of the control side; the slots of the data plane have theirs since it
-// started.
+// Resident memory of the control side. The slots of the data plane were allocated at its start.
 void hundred_thousand_calls(benchmark::State& state) {
   constexpr std::uint64_t kCalls = 100'000;
   for ([[maybe_unused]] auto _ : state) {

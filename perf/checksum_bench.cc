@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The checksums of one relayed packet: both changed by what the rewrite changes (RFC 1624), against
-// both summed up anew over header and payload (G.711, 20 ms).
+// IP and UDP checksum of one relayed packet: incremental update (RFC 1624) against full computation
+// over header and payload (G.711, 20 ms).
 
 #include <array>
 #include <cstddef>

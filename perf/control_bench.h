@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The control side for benchmarks: calls over a real data plane whose device carries nothing.
+// The control side for benchmarks: calls over a real data plane on a null device.
 //
-// The data plane has ports for 100,000 calls of one audio each. Freed ports do not rest and
-// deletes are carried out at once, so that calls can be made and ended without a pause.
+// The data plane has ports for 100,000 calls with one audio stream each. Port quarantine and delete
+// delay are 0, so that calls can be set up and deleted without a pause.
 
 #include <cstddef>
 #include <memory>
@@ -53,7 +53,7 @@ path = "/unused"
   return made;
 }
 
-// EAL starts once a process.
+// EAL can be initialised only once per process.
 inline std::unique_ptr<Dataplane>& started_dataplane() {
   static std::unique_ptr<Dataplane> instance;
   return instance;
@@ -68,7 +68,7 @@ inline Dataplane& dataplane() {
   return *instance;
 }
 
-// What a phone that speaks G.711 offers, and what another one answers.
+// Offer and answer of two G.711 phones.
 inline constexpr std::string_view kOfferSdp =
     "v=0\r\n"
     "o=alice 2890844526 2890844526 IN IP4 198.18.1.100\r\n"
@@ -97,12 +97,12 @@ inline constexpr std::string_view kAnswerSdp =
 inline constexpr std::string_view kFromTag = "9fxced76sl-1";
 inline constexpr std::string_view kToTag = "314159-8321";
 
-// As many bytes as usual.
+// A Call-ID of usual length.
 inline std::string call_id(std::uint64_t number) {
   return "3848276298220188511-" + std::to_string(number) + "@198.18.1.100";
 }
 
-// What a benchmark took from the heap, for each iteration.
+// Counts heap allocations per iteration.
 class Allocations {
  public:
   explicit Allocations(benchmark::State& state) : state_(state), before_(allocations()) {}
@@ -119,7 +119,7 @@ class Allocations {
   std::uint64_t before_;
 };
 
-// In place of BENCHMARK_MAIN(): the data plane ends before the program does.
+// Replaces BENCHMARK_MAIN(): stops the data plane before the process exits.
 inline int run(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;

@@ -35,8 +35,7 @@ std::vector<unsigned> own_cores() {
   return cores;
 }
 
-// Worker 0 has the second core, so that what else the program does (the thread that changes flows)
-// has the first.
+// Worker 0 has the second core. The first is left to other threads (the one that changes flows).
 std::vector<unsigned> cores_of_workers() {
   std::vector<unsigned> cores = own_cores();
   cores.resize(std::min<std::size_t>(cores.size(), kMaxWorkers));
@@ -76,7 +75,7 @@ void start_eal() {
     args.reserve(words.size());
     for (std::string& word : words) args.push_back(word.data());
     if (rte_eal_init(static_cast<int>(args.size()), args.data()) < 0) {
-      throw std::runtime_error(std::string("EAL does not start: ") + rte_strerror(rte_errno));
+      throw std::runtime_error(std::string("rte_eal_init() failed: ") + rte_strerror(rte_errno));
     }
     pthread_setaffinity_np(pthread_self(), sizeof all, &all);
     return true;

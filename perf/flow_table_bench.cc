@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// From a packet's destination address and port to its flow: the slot at [address][port] against
-// rte_hash in bulk, by the same random order of packets, 32 at a time, to where the first word of
-// the flow's line is read.
+// Flow lookup by a packet's destination address and port: the slot at [address][port] against bulk
+// lookup in rte_hash. Both get the same random packets, 32 at a time, and read the first word of
+// the flow's cache line.
 //
-// The hash has the same 6 bytes as its key, padded to 8, CRC as its function and the flow's index
-// as its data, whose line is prefetched before any is read: the best that it can do. Both have
-// their tables in huge pages as far as the kernel gives them.
+// The hash has the same 6 bytes as key, padded to 8, CRC as hash function and a pointer to the
+// flow's line as data. All lines of a burst are prefetched before the first is read. Both tables
+// are in huge pages as far as the kernel has some.
 
 #include <array>
 #include <cstdlib>
@@ -30,7 +30,7 @@ namespace {
 constexpr std::size_t kBurst = 32;
 constexpr std::size_t kPackets = 1 << 16;
 
-// One a size: a million flows take longer to set up than to look up.
+// One per size: setting up a million flows takes longer than the measurement.
 Traffic& of(std::size_t flows) {
   static std::map<std::size_t, std::unique_ptr<Traffic>> all;
   auto& traffic = all[flows];
@@ -45,7 +45,7 @@ struct Key {
 };
 static_assert(sizeof(Key) == 8);
 
-// Which flows packets are of: the same for both.
+// The flows of the packets, the same for both tables.
 std::vector<std::size_t> random_flows(std::size_t flows) {
   std::minstd_rand random{1};
   std::vector<std::size_t> order(kPackets);

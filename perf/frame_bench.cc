@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// classify() of frames in the first cache: the two kinds that are relayed, and what ends early.
+// classify() of frames in L1: the two relayed classes, and frames that fail early checks.
 
 #include <algorithm>
 #include <array>
@@ -23,7 +23,7 @@ constexpr std::uint64_t kOwnMac = 0x0100'0000'0002;  // Traffic's NIC
 
 using Frame = std::vector<std::byte>;
 
-// As many packets of the traffic as a burst has, changed by `change`.
+// One burst of packets, each modified by `change`.
 template <typename Change>
 std::vector<Frame> frames(Families families, Change&& change) {
   Traffic traffic({.flows = kFrames, .families = families});
@@ -40,7 +40,7 @@ std::vector<Frame> frames(Families families, Change&& change) {
 
 void classify_all(benchmark::State& state, const std::vector<Frame>& all, FrameClass expected) {
   for (const Frame& frame : all) {
-    if (classify(frame, kOwnMac, false) != expected) state.SkipWithError("is another class");
+    if (classify(frame, kOwnMac, false) != expected) state.SkipWithError("unexpected frame class");
   }
   const std::uint64_t start = rte_rdtsc_precise();
   for ([[maybe_unused]] auto _ : state) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Reading a request of MediaProxy's dispatcher protocol, and printing what it is told.
+// Parsing a request of MediaProxy's dispatcher protocol and printing the reply.
 
 #include <string>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the ng protocol costs on top of what is asked for: finding the end of a message, reading it,
-// printing the reply; in bencode and in JSON, on what proxies really sent (tests/data/ng).
+// Cost of the ng protocol: framing a message, parsing it, printing the reply. In bencode and JSON,
+// with captured messages of proxies (tests/data/ng).
 
 #include <string>
 #include <utility>
@@ -36,7 +36,7 @@ void print_reply(benchmark::State& state, const Reply& reply, Encoding encoding)
   for ([[maybe_unused]] auto _ : state) benchmark::DoNotOptimize(encode("5323_1", encoding, reply));
 }
 
-// What a delete of a call between two parties tells.
+// The report in the reply to a delete of a call between two parties.
 CallReport report() {
   const auto tag = [](std::string own, std::string peer) {
     const StreamReport rtp;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Taking a pair of ports and giving it back, by one thread and by several; of a pool that is free
-// and of one that is nearly empty.
+// Taking and returning a port pair, by one thread and by several, from a free pool and from one
+// that is nearly exhausted.
 
 #include <vector>
 
@@ -38,7 +38,7 @@ void take_of_one_address(benchmark::State& state) {
 }
 BENCHMARK(take_of_one_address);
 
-// All pairs but a hundred are taken.
+// All but 100 pairs are taken.
 void take_of_few(benchmark::State& state) {
   const auto now = PortPool::Clock::now();
   std::vector<PortPair> taken;

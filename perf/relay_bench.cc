@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What relayed packets cost on one core without a NIC: random flows, both
-// directions, statistics on, IPv4 header checksum verified in software.
+// Cost of relayed packets on one core without a NIC: random flows, both directions, statistics on,
+// IPv4 header checksum verified in software.
 //
 //   relay    RTP of latched flows (hits): IPv4, IPv6 and across, by flows and burst
-//   rtcp     a report a packet, read for its quality figures
-//   miss     to ports without a flow: dropped
-//   latch    the first packet of a flow each
-//   stranger RTP from addresses that are no hint: dropped. With 1 address and 1 policy entry
+//   rtcp     one report per packet, parsed for its quality figures
+//   miss     packets to ports without a flow: dropped
+//   latch    each packet is the first of its flow
+//   stranger RTP from addresses without a hint: dropped. With 1 address and 1 policy entry
 //            configured, and with 200 of each: the costs may differ by 5 % at most
 //
-// A lap of 8,192 packets is timed as a whole, then all get their headers back
-// (traffic.h). `counted` does a fixed amount for perf/checkperf.
+// A lap of 8,192 packets is timed as a whole, then the headers of all packets are written back
+// (traffic.h). `counted` runs a fixed number of laps for perf/checkperf.
 
 #include <algorithm>
 #include <map>
@@ -26,7 +26,7 @@
 #include "perf/environment.h"
 #include "perf/traffic.h"
 
-// Where callgrind begins to count.
+// callgrind starts to count here.
 extern "C" [[gnu::noinline]] void millrace_begin_counting() { benchmark::ClobberMemory(); }
 
 namespace millrace::perf {
@@ -35,8 +35,8 @@ namespace {
 constexpr std::size_t kManyFlows = 2 * kInFlight;
 constexpr int kCountedLaps = 12;
 
-// One relay and its packets. What a packet is to be is the case's.
-// NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): members in the order of their making
+// One relay and its packets. Each Case fills the packets itself.
+// NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): members in order of initialisation
 class Lane {
  public:
   explicit Lane(const TrafficKind& kind)
@@ -48,7 +48,7 @@ class Lane {
         packets_(kInFlight) {
     allocate();
   }
-  // One a kind: set-up of a million flows takes longer than what is measured.
+  // One per kind: setting up a million flows takes longer than the measurement.
   static Lane& of(const TrafficKind& kind) {
     using Key = std::tuple<std::size_t, Family, Family, Payload, std::size_t, std::size_t>;
     static std::map<Key, std::unique_ptr<Lane>> all;
@@ -59,7 +59,7 @@ class Lane {
   }
 
   [[nodiscard]] std::span<rte_mbuf*> packets() { return packets_; }
-  // All packets through the relay: the cycles it took.
+  // Relays all packets. Returns the cycles it took.
   std::uint64_t lap(std::size_t burst) {
     const std::uint64_t start = rte_rdtsc_precise();
     for (std::size_t at = 0; at < packets_.size(); at += burst) {
@@ -67,7 +67,7 @@ class Lane {
       tx_.clear();
     }
     const std::uint64_t taken = rte_rdtsc_precise() - start;
-    if (rte_mempool_avail_count(&pool_) >= kInFlight) allocate();  // all were dropped
+    if (rte_mempool_avail_count(&pool_) >= kInFlight) allocate();  // the relay dropped all
     return taken;
   }
   [[nodiscard]] std::uint64_t relayed() const { return stats_.relayed.value(); }
@@ -103,7 +103,7 @@ void strange(Lane& lane) {
   }
 }
 
-// The first packet of as many flows, in no order.
+// The first packets of kInFlight flows, in mixed order.
 void unlatched(Lane& lane) {
   for (std::size_t i = 0; i < kInFlight; i += 2) {
     lane.traffic.withdraw(i);
@@ -119,8 +119,8 @@ struct Case {
   Families families = kIpv4;
   Payload payload = Payload::rtp;
   void (*prepare)(Lane& lane) = hit;
-  std::uint64_t (Lane::*count)() const = &Lane::relayed;  // where all packets are to end
-  std::size_t configured = 0;                             // addresses, and entries of the policy
+  std::uint64_t (Lane::*count)() const = &Lane::relayed;  // the counter expected for all packets
+  std::size_t configured = 0;                             // number of addresses, of policy entries
 
   [[nodiscard]] Lane& lane(std::size_t flows) const {
     return Lane::of({.flows = flows,
@@ -139,8 +139,8 @@ constexpr Case kMiss{.prepare = astray, .count = &Lane::astray};
 constexpr Case kStranger1{.prepare = strange, .count = &Lane::refused, .configured = 1};
 constexpr Case kStranger200{.prepare = strange, .count = &Lane::refused, .configured = 200};
 
-// Laps until `state` has enough. The median lap's cycles are told: when the machine takes the core
-// away, that is not the relay's doing.
+// Runs laps until `state` has enough. Reports the cycles of the median lap, which excludes laps
+// during which the core was preempted.
 void laps(benchmark::State& state, const Case& what) {
   Lane& lane = what.lane(static_cast<std::size_t>(state.range(0)));
   const auto burst = static_cast<std::size_t>(state.range(1));
@@ -154,7 +154,7 @@ void laps(benchmark::State& state, const Case& what) {
     state.SetIterationTime(taken / static_cast<double>(rte_get_tsc_hz()));
   }
   if ((lane.*what.count)() - before != cycles.size() * kInFlight) {
-    state.SkipWithError("packets did not end where the case has them end");
+    state.SkipWithError("not all packets reached the counter of the case");
   }
   const auto middle = cycles.begin() + static_cast<std::ptrdiff_t>(cycles.size() / 2);
   std::ranges::nth_element(cycles, middle);

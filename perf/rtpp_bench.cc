@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Reading a command of rtpproxy's protocol, and printing what it is told.
+// Parsing a command of the rtpproxy protocol and printing the reply.
 
 #include <string>
 #include <string_view>
@@ -11,7 +11,7 @@
 namespace millrace::rtpp {
 namespace {
 
-// As rtpproxy's module of Kamailio sent them (tests/data/rtpp/unix.txt).
+// Captured from Kamailio's rtpproxy module (tests/data/rtpp/unix.txt).
 constexpr std::string_view kUpdate =
     "Uc0,8,101 1-22684@127.0.0.1 192.168.1.10 6000 22684SIPpTag001;1";
 constexpr std::string_view kLookup =

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Reading an SDP and rewriting it: a phone's, and a browser's with ICE that becomes the relay's.
+// Parsing and rewriting SDP: a phone's, and a browser's with ICE replaced by the relay's.
 
 #include <string>
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// From a request on the UNIX socket to its reply: a whole server in this process, and beside it a
-// bare echo server on the same kind of socket, asked in turns with requests of the same size.
+// Round-trip time of requests on a UNIX socket: a complete server in this process, and for
+// comparison an echo server on the same kind of socket. Requests of the same size alternate.
 //
-// A connection is made for each request, as the proxies' modules do, or kept open. Client and
-// servers share one core or have two: on two most of the time is spent on waking the other core.
-// What the relay takes is the time above the echo server's, as p50_above_ns and p99_above_ns.
+// Each request has a new connection, as from the proxies' modules, or the connection is kept.
+// Client and servers share one core or have two. On two, waking the other core takes most of the
+// time. The relay's share is the time above the echo server's: p50_above_ns and p99_above_ns.
 
 #include <sched.h>
 #include <sys/socket.h>
@@ -34,7 +34,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// The calling thread, and those that it starts from now on.
+// Pins the calling thread and the threads that it starts later.
 void run_on(std::size_t first_core, std::size_t cores) {
   cpu_set_t set;
   CPU_ZERO(&set);
@@ -49,7 +49,7 @@ sockaddr_un address_of(const std::filesystem::path& path) {
   return address;
 }
 
-// Sends back what comes in one piece; the rest of a connection, too.
+// Echo server: sends back the data of each recv() until the client closes.
 class Echo {
  public:
   explicit Echo(const std::filesystem::path& path)
@@ -117,7 +117,7 @@ class Client {
  public:
   Client(const std::filesystem::path& path, bool kept) : address_(address_of(path)), kept_(kept) {}
 
-  // How long the reply took. It is in reply().
+  // Returns the round-trip time. reply() returns the reply.
   std::chrono::nanoseconds ask(std::string_view request) {
     const auto begin = Clock::now();
     if (!socket_.valid()) {
@@ -187,7 +187,7 @@ class Folder {
   std::filesystem::path path_;
 };
 
-// Each offer makes a call, which is deleted, untimed, before the next one.
+// Each offer creates a call, which is deleted before the next one, outside the timed part.
 void round_trip(benchmark::State& state, std::string_view command, bool kept) {
   const auto cores = static_cast<std::size_t>(state.range(0));
   const std::size_t core = std::thread::hardware_concurrency() - cores;

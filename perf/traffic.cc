@@ -49,7 +49,7 @@ IpAddress party(Family family, std::uint32_t i) {
   return IpAddress::v6(bytes);
 }
 
-// All of the even side's family, then those of the odd side's if that is another.
+// Addresses of the even side's family, then those of the odd side's family if it differs.
 std::vector<Prefix> own_prefixes(const Families& families, std::size_t blocks) {
   std::vector<Prefix> all;
   for (const Family family : {families.even, families.odd}) {
@@ -64,7 +64,7 @@ std::vector<Prefix> own_prefixes(const Families& families, std::size_t blocks) {
 
 constexpr std::uint32_t kStrangers = 0x6464c800;  // 100.100.200.0/21, behind the gateway
 
-// Admits parties and strangers and denies networks beside the strangers'.
+// Allows parties and strangers, denies other networks.
 PeerPolicy policy(std::size_t entries) {
   PeerPolicy result;
   if (entries == 0) return result;
@@ -75,8 +75,8 @@ PeerPolicy policy(std::size_t entries) {
   return result;
 }
 
-// With spare addresses all share one block: each has its own 31 MB, and 200 would take 6 GB. Flows
-// are on the last address, whose slots are made last.
+// With spare addresses all addresses share one block: a block takes 31 MB, 200 would take 6 GB. The
+// flows are on the last address, whose slots are initialised last.
 SlotMemory memory_for(const TrafficKind& kind) {
   if (kind.spare_addresses == 0) return huge_slot_memory();
   return {.allocate =
@@ -88,7 +88,7 @@ SlotMemory memory_for(const TrafficKind& kind) {
 }
 
 std::uint64_t tsc_hz() {
-  start_eal();  // which finds it out
+  start_eal();  // calibrates the TSC
   return rte_get_tsc_hz();
 }
 
@@ -136,8 +136,8 @@ void put_report(std::byte* at, std::uint16_t sequence) {
   words[1] = Be32(kSsrc);
   words[2] = Be32(sequence + 1U);  // of the time stamp
   words[7] = Be32(kSsrc);          // the block's: fraction lost is 0
-  // It answers itself: the quality of a path's two flows is one, that of their pair of ports. So
-  // both legs are known, and each report is a complete sample.
+  // The report refers to itself: the two flows of a path share the quality of one port pair. Both
+  // round-trip legs are known then, and each report is a complete sample.
   words[11] = Be32((sequence + 1U) << 16);
   std::memcpy(at, words.data(), kReport);
 }
@@ -157,7 +157,7 @@ Traffic::Traffic(const TrafficKind& kind)
   latch();
 }
 
-// The first ticks announce our own addresses: with many of them, gateways are asked for later.
+// The first ticks announce our own addresses. With many addresses the gateway requests come later.
 void Traffic::learn_gateways() {
   const Tsc now{rte_rdtsc()};
   for (const Family family : {kind_.families.even, kind_.families.odd}) {

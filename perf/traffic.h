@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// A relay's flows, all latched, and the packets that its parties send.
+// Latched flows of a relay and the packets that their parties send.
 //
 // Traffic owns the flow table and its link to one NIC. Flow i is a party and the local port that it
-// sends to; flows 2k and 2k+1 are one path. Packets are G.711 of 20 ms (214 bytes with IPv4), or an
-// RTCP report where the flows are of RTCP. Whoever measures lets all packets in flight be relayed
-// first and has their headers written back afterwards, so that each packet was last touched a whole
-// lap ago, as on a wire it would not be in the first cache either.
+// sends to. Flows 2k and 2k+1 are one path. Packets are G.711 of 20 ms (214-byte frames with IPv4),
+// or RTCP reports if the flows carry RTCP. A benchmark relays all packets in flight, then writes
+// their headers back. Each packet was therefore last accessed a whole lap ago and is not in L1, as
+// if received from a wire.
 
 #include <array>
 #include <cstddef>
@@ -50,7 +50,7 @@ struct TrafficKind {
   std::size_t policy = 0;           // entries of the interface's allow and deny
 };
 
-// The flows [first, first + count) and who draws among them: what one worker is sent.
+// Flows [first, first + count) of one worker, and the generator that draws among them.
 struct Share {
   std::size_t first = 0;
   std::size_t count = 0;
@@ -68,19 +68,19 @@ class Traffic {
   [[nodiscard]] FlowTable& table() { return *table_; }
   [[nodiscard]] Flow flow(std::size_t i) const;
 
-  // Joins flows `i` and `i + 1`; takes both away.
+  // Publishes, withdraws the path of flows `i` and `i + 1`.
   void publish(std::size_t i);
   void withdraw(std::size_t i);
-  // Of ports that no flow has: for who changes flows while others are relayed.
+  // A path of ports that no flow has, for publishing while others are relayed.
   [[nodiscard]] Path spare_path(std::size_t i) const;
 
-  // The packet as the party of flow `i` sends it next.
+  // Writes the next packet of the party of flow `i`.
   void fill(rte_mbuf& packet, std::size_t i);
-  // The same to a port where no flow is.
+  // The same to a port without a flow.
   void fill_astray(rte_mbuf& packet, std::size_t i);
-  // The same from an address that is no hint. Precondition: IPv4.
+  // The same from an address without a hint. Precondition: IPv4.
   void fill_stranger(rte_mbuf& packet, std::size_t i);
-  // Each packet becomes the next of a flow at random.
+  // Writes into each packet the next one of a random flow.
   void fill(std::span<rte_mbuf* const> packets, Share& share);
 
  private:
@@ -93,7 +93,8 @@ class Traffic {
   Link link_;
   Link* link_pointer_ = &link_;
   std::unique_ptr<FlowTable> table_;
-  // By flow. All else of a flow follows from its number: the caches are left to what is measured.
+  // By flow. All other fields are computed from the flow's number, so that the generator uses
+  // little cache.
   std::vector<std::uint16_t> sequences_;
 };
 

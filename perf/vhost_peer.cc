@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// All parties of many calls behind one vhost-user port, as fast as it goes: what a forwarder on the
-// other end of the wire, the relay or testpmd, is measured with.
+// Traffic generator: all parties of many calls behind one vhost-user port, at full rate. Measures
+// a forwarder on the other end, the relay or testpmd.
 //
 //   vhost_peer SOCKET SECONDS < flows
 //
-// Reads a line a flow: the party's endpoint, then the relay's that it sends to. Waits until a
-// forwarder has connected, answers its ARP for any address, then sends RTP (G.711, 20 ms, 214-byte
-// frames) of the flows in random order, 32 packets at a time, whenever the ring takes them. Every
-// tenth of a second it writes a line: microseconds, packets that the ring took, packets that came
-// back. Packets are made once; only the sequence number and time stamp are written again, as the
-// port copies what it sends.
+// Reads one line per flow: the party's endpoint, then the relay's endpoint that it sends to. Waits
+// until a forwarder connects, answers its ARP requests for any address, then sends RTP (G.711,
+// 20 ms, 214-byte frames) of the flows in random order, 32 packets at a time, whenever the ring has
+// room. Prints a line every 100 ms: microseconds, packets sent, packets received. Packets are built
+// once. Only sequence number and timestamp are rewritten, because the port copies what it sends.
 
 #include <charconv>
 #include <chrono>
@@ -41,8 +40,8 @@ constexpr std::size_t kPrepared = 8192;
 constexpr std::size_t kPayload = 172;
 constexpr MacAddress kMac{{2, 0, 0, 0, 0, 9}};
 constexpr std::chrono::milliseconds kPeriod{100};
-// The first packet of a flow starts ARP and latching: few are sent until some come back.
-constexpr std::chrono::milliseconds kGentle{1};
+// The first packets start ARP and latching: one burst per interval until packets come back.
+constexpr std::chrono::milliseconds kWarmUpInterval{1};
 
 struct Flow {
   Endpoint party;
@@ -65,7 +64,7 @@ std::vector<Flow> read_flows() {
   return flows;
 }
 
-// A packet that is sent again and again, and its flow.
+// A packet that is sent repeatedly, and its flow.
 struct Prepared {
   rte_mbuf* packet;
   Flow* flow;
@@ -75,7 +74,7 @@ void write_headers(rte_mbuf& packet, const Flow& flow) {
   auto* const at = reinterpret_cast<std::byte*>(
       rte_pktmbuf_append(&packet, static_cast<std::uint16_t>(kUdpHeaders + kPayload)));
   rte_ether_hdr ether{};
-  std::ranges::fill(ether.dst_addr.addr_bytes, std::uint8_t{0xff});  // until ARP tells
+  std::ranges::fill(ether.dst_addr.addr_bytes, std::uint8_t{0xff});  // until ARP is resolved
   std::ranges::copy(kMac.bytes, ether.src_addr.addr_bytes);
   ether.ether_type = RTE_BE16(RTE_ETHER_TYPE_IPV4);
   rte_ipv4_hdr ip{};
@@ -113,21 +112,22 @@ class Peer {
     rte_eth_link link{};
     while (rte_eth_link_get_nowait(port_, &link) == 0 && link.link_status == 0) rte_delay_ms(1);
     const Clock::time_point end = Clock::now() + duration;
-    Clock::time_point told = Clock::now();
-    Clock::time_point gentle = told;
-    for (unsigned round = 0; told < end; ++round) {
+    Clock::time_point reported = Clock::now();
+    Clock::time_point next_warm_up = reported;
+    for (unsigned round = 0; reported < end; ++round) {
       receive();
-      if (back_ > kPrepared || gentle <= Clock::now()) {
+      if (back_ > kPrepared || next_warm_up <= Clock::now()) {
         send();
-        gentle += kGentle;
+        next_warm_up += kWarmUpInterval;
       }
       if (round % 64 != 0) continue;
       const Clock::time_point now = Clock::now();
-      if (now - told < kPeriod) continue;
-      const auto taken = std::chrono::duration_cast<std::chrono::microseconds>(now - told);
-      std::cout << taken.count() << ' ' << sent_ - told_sent_ << ' ' << back_ - told_back_ << '\n'
+      if (now - reported < kPeriod) continue;
+      const auto taken = std::chrono::duration_cast<std::chrono::microseconds>(now - reported);
+      std::cout << taken.count() << ' ' << sent_ - reported_sent_ << ' ' << back_ - reported_back_
+                << '\n'
                 << std::flush;
-      told = now, told_sent_ = sent_, told_back_ = back_;
+      reported = now, reported_sent_ = sent_, reported_back_ = back_;
     }
   }
 
@@ -138,7 +138,7 @@ class Peer {
     for (std::size_t i = 0; i < kBurst; ++i) {
       const Prepared& each = prepared_[next_ + i];
       burst[i] = each.packet;
-      rte_mbuf_refcnt_set(each.packet, 2);  // sending takes one
+      rte_mbuf_refcnt_set(each.packet, 2);  // TX frees one reference
       const std::uint16_t sequence = each.flow->sequence++;
       const RtpHeader rtp{std::byte{0x80}, std::byte{0}, Be16(sequence), Be32(sequence * 160U),
                           Be32(0x1234)};
@@ -148,7 +148,7 @@ class Peer {
       const std::uint16_t now = rte_eth_tx_burst(port_, 0, burst.data() + done, kBurst - done);
       sent_ += now;
       done = static_cast<std::uint16_t>(done + now);
-      if (done < kBurst) receive();  // or both sides wait for each other
+      if (done < kBurst) receive();  // avoids a deadlock of two full rings
       if (now == 0 && ++refused_ > kPatience) break;
       if (now > 0) refused_ = 0;
     }
@@ -169,7 +169,7 @@ class Peer {
     }
   }
 
-  // Who asks is the relay: all packets go to its address from now on.
+  // The requester is the relay: sets its MAC as destination of all packets.
   void answer(rte_mbuf& packet) {
     auto& ether = *rte_pktmbuf_mtod(&packet, rte_ether_hdr*);
     auto& arp = *rte_pktmbuf_mtod_offset(&packet, rte_arp_hdr*, kEtherSize);
@@ -195,12 +195,12 @@ class Peer {
   std::size_t next_ = 0;
   unsigned refused_ = 0;
   std::uint64_t sent_ = 0, back_ = 0;
-  std::uint64_t told_sent_ = 0, told_back_ = 0;
+  std::uint64_t reported_sent_ = 0, reported_back_ = 0;
 };
 
 int run(const std::string& socket, const std::string& seconds) {
   const auto duration = decimal<unsigned>(seconds);
-  if (!duration) throw std::runtime_error("'" + seconds + "' is no number of seconds");
+  if (!duration) throw std::runtime_error("'" + seconds + "' is not a number of seconds");
   start_eal();
   const auto pool = Mempool::create(8192);
   if (!pool) throw std::runtime_error(pool.error().message);

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The workers' loop on net_ring: a NIC whose queues are one ring, so that what a worker sends it
-// receives next, 8,192 packets of 1,000 flows going round on each.
+// The worker loop on net_ring: RX and TX queue of the NIC are one ring, so a worker receives the
+// packets that it sent. 8,192 packets of 1,000 flows circulate on each ring.
 //
-//   one       a worker
+//   one       one worker
 //   two       two workers, each with its own NIC and flows
-//   apart     one in each of two processes at the same time: what the machine makes of two cores
-//             where nothing is shared at all
-//   changes   a worker, while another thread publishes and withdraws 10,000 times a second
+//   apart     one worker in each of two processes at the same time: the machine's limit for two
+//             cores that share nothing
+//   changes   one worker, while another thread publishes and withdraws 10,000 times per second
 //
-// A relayed packet is addressed to a party, so each must become a party's packet again before it
-// comes back: when all have gone round once, a receive callback writes the headers of the whole
-// ring. A lap is timed from the end of that to its next beginning, polls and all. The median lap
-// counts: when the machine takes the core away, that is not the worker's doing.
+// A relayed packet is addressed to a party and must become a party's packet again before it is
+// received. After each lap an RX callback rewrites the headers of the whole ring. A lap is timed
+// from the end of a rewrite to the start of the next, polls included. The median lap counts, which
+// excludes laps during which the core was preempted.
 
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -53,9 +53,9 @@ constexpr std::size_t kFlowsEach = 1000;
 constexpr unsigned kRingSlots = 2 * kInFlight;
 constexpr std::chrono::milliseconds kWindow{200};
 constexpr std::chrono::microseconds kChangePeriod{500};
-constexpr int kChangesAPeriod = 5;  // 10,000 a second
+constexpr int kChangesPerPeriod = 5;  // 10,000 per second
 
-// One queue of the NIC and the packets that go round on it.
+// One queue of the NIC and the packets that circulate on it.
 class alignas(64) Round {
  public:
   Round(Traffic& traffic, std::size_t number)
@@ -69,19 +69,19 @@ class alignas(64) Round {
     }
     put_back(packets);
   }
-  // What a worker receives, seen first. Runs on its thread.
+  // RX callback. Runs on the worker's thread.
   static std::uint16_t received(std::uint16_t, std::uint16_t, rte_mbuf** packets,
                                 std::uint16_t count, std::uint16_t, void* self) {
     static_cast<Round*>(self)->renew(std::span(packets, count));
     return count;
   }
-  // Laps are timed from now on. Precondition: its worker stands still.
+  // Starts timing laps. Precondition: the worker is stopped.
   void begin() {
     laps_.clear();
     since_ = 0;
     lap_start_ = 0;
   }
-  // Of all laps since then: the median's cycles per packet.
+  // Cycles per packet of the median lap since begin().
   [[nodiscard]] double cycles_per_packet() {
     if (laps_.empty()) return 0;
     const auto middle = laps_.begin() + static_cast<std::ptrdiff_t>(laps_.size() / 2);
@@ -102,7 +102,7 @@ class alignas(64) Round {
       since_ += in_hand.size();
       return;
     }
-    // Those in hand are of the next lap: as many are on the ring as the lap was long.
+    // The packets in hand belong to the next lap. The finished lap had `since_` packets.
     const std::uint64_t end = rte_rdtsc_precise();
     if (lap_start_ != 0) laps_.push_back((end - lap_start_) * kInFlight / since_);
     std::array<rte_mbuf*, kInFlight> rest;  // NOLINT(cppcoreguidelines-pro-type-member-init)
@@ -121,7 +121,7 @@ class alignas(64) Round {
   std::vector<std::uint64_t> laps_;
 };
 
-// A port of its own for each: queues of one net_ring port have their counters on the same line.
+// One port per worker: queues of one net_ring port share a cache line of counters.
 EthPortId open_port(Round& round, std::size_t number) {
   const std::string name = "loop" + std::to_string(number);
   const int id = rte_eth_from_rings(name.c_str(), &round.ring, 1, &round.ring, 1, 0);
@@ -133,7 +133,7 @@ EthPortId open_port(Round& round, std::size_t number) {
       rte_eth_tx_queue_setup(port, 0, 1024, 0, nullptr) != 0 ||
       rte_eth_add_rx_callback(port, 0, Round::received, &round) == nullptr ||
       rte_eth_dev_start(port) != 0) {
-    throw std::runtime_error("the net_ring port is no good");
+    throw std::runtime_error("cannot configure the net_ring port");
   }
   return EthPortId{port};
 }
@@ -152,7 +152,7 @@ class Loop {
     return loop;
   }
 
-  // Has workers `first` to `last` run while `meanwhile` does: the cycles per packet of each.
+  // Runs workers `first` to `last` until `meanwhile` returns. Returns each one's cycles per packet.
   template <typename F>
   std::vector<double> run(unsigned first, unsigned last, F&& meanwhile) {
     stop_.store(false);
@@ -186,8 +186,8 @@ class Loop {
 
 void rest() { std::this_thread::sleep_for(kWindow); }
 
-// This program once more, with its own EAL, flows and packets: its second worker runs when it is
-// asked to. Made before EAL starts; ends when this one does.
+// A second process of this program with its own EAL, flows and packets. Runs its second worker on
+// request. Forked before EAL starts; exits with this process.
 class Twin {
  public:
   Twin() {
@@ -211,13 +211,13 @@ class Twin {
     waitpid(pid_, nullptr, 0);
   }
 
-  // Has it run for so long; answer() is to be asked for before the next time.
+  // Starts a run of length `window`. Call answer() before the next run().
   void run(std::chrono::milliseconds window) { send(window); }
-  // Its cycles per packet, when it has done so; 0 if there is nothing to tell.
+  // Waits for the run to end. Returns its cycles per packet, or 0 if it dropped packets.
   [[nodiscard]] double answer() {
     double cycles = 0;
     if (read(wire_, &cycles, sizeof cycles) != sizeof cycles) {
-      throw std::runtime_error("the other process has ended");
+      throw std::runtime_error("the second process has exited");
     }
     return cycles;
   }
@@ -242,14 +242,14 @@ class Twin {
   int wire_ = -1;
 };
 
-// New paths come, old ones go, one in five is a re-offer of a call whose media flows.
+// Publishes new paths and withdraws old ones. One change in five is a re-offer of a path in use.
 void change_flows() {
   Traffic& traffic = Loop::get().traffic;
   static std::size_t turn = 0;
   const Clock::time_point end = Clock::now() + kWindow;
   for (Clock::time_point due = Clock::now(); due < end; due += kChangePeriod) {
     std::this_thread::sleep_until(due);
-    for (int i = 0; i < kChangesAPeriod; ++i, ++turn) {
+    for (int i = 0; i < kChangesPerPeriod; ++i, ++turn) {
       const Path path = traffic.spare_path(turn / 5);
       switch (turn % 5) {
         case 0:
@@ -271,7 +271,7 @@ void change_flows() {
   }
 }
 
-void tell(benchmark::State& state, std::span<const double> cycles_per_packet) {
+void report(benchmark::State& state, std::span<const double> cycles_per_packet) {
   double cycles = 0;
   double rate = 0;
   for (const double each : cycles_per_packet) {
@@ -286,28 +286,28 @@ void tell(benchmark::State& state, std::span<const double> cycles_per_packet) {
 
 void worker(benchmark::State& state, unsigned count, void (*meanwhile)()) {
   if (count > worker_cores()) return state.SkipWithError("needs two cores");
-  for ([[maybe_unused]] auto _ : state) tell(state, Loop::get().run(0, count - 1, meanwhile));
+  for ([[maybe_unused]] auto _ : state) report(state, Loop::get().run(0, count - 1, meanwhile));
 }
 
 void apart(benchmark::State& state) {
   if (worker_cores() < 2) return state.SkipWithError("needs two cores");
   Loop& loop = Loop::get();
   Twin& twin = Twin::get();
-  twin.run({});  // it is there then
+  twin.run({});  // waits for its start
   (void)twin.answer();
   for ([[maybe_unused]] auto _ : state) {
     twin.run(kWindow);
     const double own = loop.run(0, 0, rest).front();
     const double other = twin.answer();
     if (other == 0) {
-      state.SkipWithError("packets of the other process were dropped");
+      state.SkipWithError("the second process dropped packets");
       break;
     }
-    tell(state, std::array{own, other});
+    report(state, std::array{own, other});
   }
 }
 
-// Each repetition is one window: cases take turns.
+// Each repetition is one window, so that cases alternate.
 void windows(benchmark::internal::Benchmark* bench) { bench->Iterations(1)->UseManualTime(); }
 BENCHMARK_CAPTURE(worker, one, 1, rest)->Apply(windows);
 BENCHMARK_CAPTURE(worker, two, 2, rest)->Apply(windows);
