@@ -12,7 +12,7 @@
 namespace millrace::loadgen {
 namespace {
 
-// What the command line says, before it is looked at as a whole.
+// Raw command line values, before they are checked together.
 struct Words {
   std::string control, connections, codec = "pcmu", caller, callee, directions;
   std::string device, callee_device;
@@ -22,39 +22,39 @@ struct Words {
 };
 
 constexpr std::array<std::string_view, 8> kModeHelp = {
-    "Fixed load: so many calls, measured for a time",
-    "Calls come and go (--cps, --hold) while the others (--calls) talk on",
-    "No media: offer, answer and delete, with --outstanding requests at a time",
-    "No media: --calls are set up and kept: how fast, and how much memory they take",
-    "No media: one request at a time, beside a bare echo server on the same kind of socket",
-    "The highest load without loss (NDR) and with 0.5 % (PDR), by bisection",
-    "A flood of the same calls at several times their pace, and the recovery from it",
-    "A long run with a time series",
+    "Fixed load: --calls calls, measured for --duration",
+    "Transient calls (--cps, --hold) besides permanent ones (--calls)",
+    "No media: offer, answer and delete, with --outstanding concurrent requests",
+    "No media: set up and keep --calls calls, measure rate and memory",
+    "No media: one request at a time, compared with an echo server on the same kind of socket",
+    "The highest load without loss (NDR) and with 0.5 % loss (PDR), by bisection",
+    "Overload: the same calls at --factor times their packet rate, and the recovery from it",
+    "Long run with a time series",
 };
 
 void add_relay(CLI::App& app, Options& options, Words& words) {
   const auto group = "Relay";
   app.add_option("--control", words.control,
-                 "Its control socket: unix:/run/millrace/ng.sock or udp:127.0.0.1:2223")
+                 "Control socket of the relay: unix:/run/millrace/ng.sock or udp:127.0.0.1:2223")
       ->type_name("ADDRESS")
       ->required()
       ->group(group);
-  app.add_option("--protocol", options.protocol, "What is spoken there")
+  app.add_option("--protocol", options.protocol, "Control protocol")
       ->type_name("ng|rtpproxy|mediaproxy")
       ->check(CLI::IsMember({"ng", "rtpproxy", "mediaproxy"}))
       ->capture_default_str()
       ->group(group);
   app.add_option("--connections", words.connections,
-                 "UNIX sockets: a new connection for each request, or kept ones (default: as the "
+                 "UNIX sockets: a new connection per request, or kept ones (default: as the "
                  "protocol's proxy modules do)")
       ->type_name("new|kept")
       ->check(CLI::IsMember({"new", "kept"}))
       ->group(group);
   app.add_option("--control-netns", options.control.network,
-                 "UDP: speak from this network namespace, such as /run/netns/NAME")
+                 "UDP: send from this network namespace, such as /run/netns/NAME")
       ->type_name("FILE")
       ->group(group);
-  app.add_option("--outstanding", options.outstanding, "Requests at a time")
+  app.add_option("--outstanding", options.outstanding, "Concurrent requests")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str()
       ->group(group);
@@ -62,7 +62,7 @@ void add_relay(CLI::App& app, Options& options, Words& words) {
                  "ng: the relay's interfaces towards caller and callee")
       ->type_name("CALLER,CALLEE")
       ->group(group);
-  app.add_option("--relay-pid", options.relay_pid, "Its process: CPU time and memory are measured")
+  app.add_option("--relay-pid", options.relay_pid, "Measure CPU time and memory of this process")
       ->check(CLI::PositiveNumber)
       ->type_name("PID")
       ->group(group);
@@ -70,43 +70,43 @@ void add_relay(CLI::App& app, Options& options, Words& words) {
 
 void add_calls(CLI::App& app, Options& options, Words& words) {
   const auto group = "Calls";
-  app.add_option("--calls", options.calls, "Calls that stay to the end")
+  app.add_option("--calls", options.calls, "Permanent calls")
       ->check(CLI::Range(std::size_t{0}, Phones::kMaxCalls))
       ->capture_default_str()
       ->group(group);
   app.add_option("--cps", options.calls_per_second,
-                 "Calls set up a second (default: as the relay answers)")
+                 "Calls set up per second (default: as fast as the relay replies)")
       ->check(CLI::NonNegativeNumber)
       ->group(group);
   app.add_option("--hold", options.hold,
-                 "With --cps: further calls come at that rate, and stay so long")
+                 "With --cps: start transient calls at that rate, each of this duration")
       ->type_name("SECONDS")
       ->check(CLI::NonNegativeNumber)
       ->group(group);
   std::vector<std::string> codecs;
   codecs.reserve(std::size(kShapes));
   for (const Shape& shape : kShapes) codecs.emplace_back(shape.name);
-  app.add_option("--codec", words.codec, "What the phones send: " + CLI::detail::join(codecs, ", "))
+  app.add_option("--codec", words.codec, "Codec: " + CLI::detail::join(codecs, ", "))
       ->type_name("NAME")
       ->check(CLI::IsMember(codecs))
       ->capture_default_str()
       ->group(group);
-  app.add_option("--payload", words.payload, "Bytes of a packet after the RTP header (by codec)")
+  app.add_option("--payload", words.payload, "Bytes per packet after the RTP header (by codec)")
       ->check(CLI::Range(kStampSize, kMaxPayload))
       ->group(group);
-  app.add_option("--interval", words.interval_ms, "Time from packet to packet (by codec)")
+  app.add_option("--interval", words.interval_ms, "Packet interval (by codec)")
       ->type_name("MS")
       ->check(CLI::Range(0.1, 1000.0))
       ->group(group);
-  app.add_option("--rtcp-interval", options.rtcp_interval, "From report to report; 0 = no RTCP")
+  app.add_option("--rtcp-interval", options.rtcp_interval, "RTCP report interval; 0 = no RTCP")
       ->type_name("SECONDS")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str()
       ->group(group);
-  app.add_flag("--rtcp-mux", options.rtcp_mux, "RTCP goes along with RTP (RFC 5761)")->group(group);
-  app.add_flag("--nat", options.nat, "As behind NATs: the SDP names other ports than are sent from")
+  app.add_flag("--rtcp-mux", options.rtcp_mux, "RTCP on the RTP port (RFC 5761)")->group(group);
+  app.add_flag("--nat", options.nat, "Simulate NATs: the SDP has other ports than the source ports")
       ->group(group);
-  app.add_option("--seed", options.seed, "Of the moments at which calls send")
+  app.add_option("--seed", options.seed, "Random seed of the send schedule")
       ->capture_default_str()
       ->group(group);
 }
@@ -114,14 +114,14 @@ void add_calls(CLI::App& app, Options& options, Words& words) {
 void add_wire(CLI::App& app, Options& options, Words& words) {
   const auto group = "Wire";
   app.add_option("--caller", words.caller,
-                 "Callers' address, or address:port, the first of them (127.0.0.1:20000)")
+                 "Callers' address, or address:port with their first port (127.0.0.1:20000)")
       ->type_name("ADDRESS")
       ->group(group);
   app.add_option("--callee", words.callee,
-                 "Callees' address, or address:port, the first of them (127.0.0.1:22000)")
+                 "Callees' address, or address:port with their first port (127.0.0.1:22000)")
       ->type_name("ADDRESS")
       ->group(group);
-  app.add_option("--sockets", options.sockets, "RTP sockets a party, that all its calls share")
+  app.add_option("--sockets", options.sockets, "RTP sockets per party, shared by all calls")
       ->check(CLI::Range(1, 64))
       ->capture_default_str()
       ->group(group);
@@ -129,21 +129,20 @@ void add_wire(CLI::App& app, Options& options, Words& words) {
                  "A DPDK device in place of kernel sockets: net_af_xdp0,iface=x, 0000:3b:00.0")
       ->type_name("DEVICE")
       ->group(group);
-  app.add_option("--callee-device", words.callee_device, "Another one for the callees")
+  app.add_option("--callee-device", words.callee_device, "Separate device for the callees")
       ->type_name("DEVICE")
       ->group(group);
-  app.add_option("--gateway", words.gateways,
-                 "With a device: next hop of a party to what is not in its network")
+  app.add_option("--gateway", words.gateways, "With a device: default gateway of a party")
       ->type_name("ADDRESS")
       ->delimiter(',')
       ->group(group);
   app.add_flag("--hugepages", options.hugepages, "With a device: packet buffers in huge pages")
       ->group(group);
-  app.add_option("--cpu", options.cpu, "Run on this core alone")
+  app.add_option("--cpu", options.cpu, "Run on this core only")
       ->check(CLI::NonNegativeNumber)
       ->group(group);
   app.add_option("--nap-us", options.nap_us,
-                 "Longest sleep while nothing is due; 0 = never (it polls)")
+                 "Longest sleep while no packet is due; 0 = never (busy polling)")
       ->check(CLI::Range(0, 10000))
       ->capture_default_str()
       ->group(group);
@@ -151,41 +150,41 @@ void add_wire(CLI::App& app, Options& options, Words& words) {
 
 void add_measurement(CLI::App& app, Options& options) {
   const auto group = "Measurement";
-  app.add_option("--warm-up", options.warm_up, "Before it begins")
+  app.add_option("--warm-up", options.warm_up, "Time before the measurement")
       ->type_name("SECONDS")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str()
       ->group(group);
-  app.add_option("--duration", options.duration, "Length of it")
+  app.add_option("--duration", options.duration, "Length of the measurement")
       ->type_name("SECONDS")
       ->check(CLI::Range(0.1, 1e6))
       ->capture_default_str()
       ->group(group);
-  app.add_option("--every", options.every, "A row of the time series; 0 = none")
+  app.add_option("--every", options.every, "Time series with one row per interval; 0 = none")
       ->type_name("SECONDS")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str()
       ->group(group);
-  app.add_option("--max-loss", options.max_loss, "Exit with status 1 if more is lost")
+  app.add_option("--max-loss", options.max_loss, "Exit with status 1 at higher loss")
       ->type_name("PERCENT")
       ->check(CLI::Range(0.0, 100.0))
       ->group(group);
-  app.add_option("--max-delay", options.max_delay_ms, "The same if the median delay is longer")
+  app.add_option("--max-delay", options.max_delay_ms, "Exit with status 1 at a higher median delay")
       ->type_name("MS")
       ->check(CLI::NonNegativeNumber)
       ->group(group);
-  app.add_option("--json", options.json, "Write everything measured, and the conditions, there")
+  app.add_option("--json", options.json, "Write all results and conditions to this file")
       ->type_name("FILE")
       ->group(group);
 }
 
 void add_search(CLI::App& app, Options& options) {
   const auto group = "Search";
-  app.add_option("--resolution", options.resolution, "Calls: the search ends when it is this close")
+  app.add_option("--resolution", options.resolution, "Resolution of the search, in calls")
       ->check(CLI::PositiveNumber)
       ->capture_default_str()
       ->group(group);
-  app.add_option("--allow", options.allow, "Packets lost in a trial that count as none")
+  app.add_option("--allow", options.allow, "Lost packets per trial that count as no loss")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str()
       ->group(group);
@@ -193,11 +192,12 @@ void add_search(CLI::App& app, Options& options) {
 
 void add_overload(CLI::App& app, Options& options) {
   const auto group = "Overload";
-  app.add_option("--factor", options.factor, "How many times as fast the calls send in the flood")
+  app.add_option("--factor", options.factor, "Multiple of the packet rate in the flood")
       ->check(CLI::Range(1.0, 1000.0))
       ->capture_default_str()
       ->group(group);
-  app.add_option("--flood", options.flood, "Length of the flood; --duration goes before and after")
+  app.add_option("--flood", options.flood,
+                 "Length of the flood; --duration applies before and after")
       ->type_name("SECONDS")
       ->check(CLI::Range(0.1, 1e6))
       ->capture_default_str()
@@ -209,16 +209,16 @@ Result<Endpoint> party(std::string_view option, std::string_view text, Endpoint 
   if (const auto endpoint = Endpoint::parse(text)) return *endpoint;
   if (const auto address = IpAddress::parse(text)) return Endpoint{*address, fallback.port};
   return fail(std::string(option) + ": '" + std::string(text) +
-              "' is no address: write 198.18.0.10, 198.18.0.10:20000 or [2001:db8::10]:20000");
+              "' is not an address: write 198.18.0.10, 198.18.0.10:20000 or [2001:db8::10]:20000");
 }
 
-// "198.18.0.10/24": with a device there is no kernel that knows the network's length.
+// With a device, addresses have a prefix length ("198.18.0.10/24"): no kernel provides it.
 Result<void> settle_device(const Words& words, Options& options) {
   options.devices = {words.device,
                      words.callee_device.empty() ? words.device : words.callee_device};
   if (words.device.empty()) {
     if (words.callee_device.empty() && words.gateways.empty() && !options.hugepages) return {};
-    return fail("--callee-device, --gateway and --hugepages go with --device");
+    return fail("--callee-device, --gateway and --hugepages need --device");
   }
   const std::array<std::string_view, 2> names = {"--caller", "--callee"};
   const std::array<std::string_view, 2> texts = {words.caller, words.callee};
@@ -226,8 +226,7 @@ Result<void> settle_device(const Words& words, Options& options) {
     const auto prefix = Prefix::parse(texts[i]);
     if (!prefix) {
       return fail(std::string(names[i]) +
-                  ": with --device, write an address and its network's "
-                  "length, such as 198.18.0.10/24");
+                  ": with --device, write an address with prefix length, such as 198.18.0.10/24");
     }
     options.parties[i].address = prefix->address;
     options.prefix_lengths[i] = prefix->length;
@@ -241,7 +240,7 @@ Result<void> settle_device(const Words& words, Options& options) {
 }
 
 Result<void> settle_parties(const Words& words, Options& options) {
-  // Without media nobody need be there, but relays refuse loopback addresses of others.
+  // Without media the addresses need not exist, but relays refuse loopback addresses in SDP.
   if (options.mode == Mode::control || options.mode == Mode::fill ||
       options.mode == Mode::latency) {
     options.parties[0].address = IpAddress::v4(198, 18, 0, 10);
@@ -254,10 +253,10 @@ Result<void> settle_parties(const Words& words, Options& options) {
                                                : Result<Endpoint>(options.parties[i]);
     if (!endpoint) return std::unexpected(endpoint.error());
     const unsigned first = endpoint->port.number();
-    // With NATs, twice as many are spoken of.
+    // With --nat the SDP has a second set of ports.
     if (first % 2 != 0 || first + 4 * options.sockets > 65536) {
-      return fail(std::string(names[i]) + ": the first port is an even one, with room for " +
-                  std::to_string(4 * options.sockets) + " from there on");
+      return fail(std::string(names[i]) + ": the first port must be even, with room for " +
+                  std::to_string(4 * options.sockets) + " ports from there on");
     }
     options.parties[i] = *endpoint;
   }
@@ -273,7 +272,7 @@ Result<void> settle(const Words& words, Options& options) {
   options.control.keep = words.connections == "kept" ||
                          (words.connections.empty() && options.protocol == "mediaproxy");
   if (options.protocol == "mediaproxy" && options.control.udp) {
-    return fail("--control: MediaProxy's protocol is spoken on UNIX sockets only");
+    return fail("--control: MediaProxy's protocol needs a UNIX socket");
   }
   options.shape = *std::ranges::find(kShapes, words.codec, &Shape::name);
   if (words.payload) options.shape.payload = *words.payload;
@@ -287,19 +286,19 @@ Result<void> settle(const Words& words, Options& options) {
     }
   }
   if (options.mode == Mode::soak && options.every == 0) options.every = 10;
-  const bool come_and_go = options.calls_per_second > 0 && options.hold > 0;
-  if (options.hold > 0 && !come_and_go) return fail("--hold needs --cps, the rate of such calls");
-  if (options.mode == Mode::churn && !come_and_go) {
-    return fail(
-        "churn needs --cps and --hold: how many calls come a second, and how long they stay");
+  const bool transient = options.calls_per_second > 0 && options.hold > 0;
+  if (options.hold > 0 && !transient)
+    return fail("--hold needs --cps, the rate of transient calls");
+  if (options.mode == Mode::churn && !transient) {
+    return fail("churn needs --cps and --hold: rate and duration of transient calls");
   }
-  const bool comes_and_goes =
+  const bool has_transient =
       options.mode == Mode::run || options.mode == Mode::churn || options.mode == Mode::soak;
-  if (options.hold > 0 && !comes_and_goes) {
-    return fail("--hold is for run, churn and soak");
+  if (options.hold > 0 && !has_transient) {
+    return fail("--hold applies to run, churn and soak only");
   }
-  if (options.calls == 0 && !come_and_go) {
-    return fail("--calls 0 leaves nothing to do without --cps and --hold");
+  if (options.calls == 0 && !transient) {
+    return fail("--calls 0 needs --cps and --hold");
   }
   if (const auto device = settle_device(words, options); !device) return device;
   return settle_parties(words, options);

@@ -37,11 +37,11 @@ struct Options {
   std::string protocol = "ng";
   unsigned outstanding = 8;
   std::vector<std::string> directions;
-  pid_t relay_pid = 0;  // 0 = not to be looked at
+  pid_t relay_pid = 0;  // 0 = not measured
 
   // The calls
   std::size_t calls = 10;
-  double calls_per_second = 0;  // 0 = as fast as the relay answers
+  double calls_per_second = 0;  // 0 = the relay's maximum
   double hold = 0;              // seconds; 0 = to the end
   Shape shape = kShapes[0];
   double rtcp_interval = 5;  // seconds; 0 = none
@@ -53,23 +53,23 @@ struct Options {
   std::array<Endpoint, 2> parties = {{{IpAddress::v4(127, 0, 0, 1), UdpPort(20000)},
                                       {IpAddress::v4(127, 0, 0, 1), UdpPort(22000)}}};
   unsigned sockets = 2;
-  std::array<std::string, 2> devices;  // DPDK's; empty: kernel sockets
+  std::array<std::string, 2> devices;  // of DPDK; empty: kernel sockets
   std::array<std::uint8_t, 2> prefix_lengths{};
   std::vector<IpAddress> gateways;
   bool hugepages = false;
-  int cpu = -1;  // -1 = wherever
+  int cpu = -1;  // -1 = not pinned
   unsigned nap_us = 0;
 
-  // What is measured
+  // The measurement
   double warm_up = 1;
   double duration = 10;
-  double every = 0;                    // seconds a row of the time series; 0 = none
+  double every = 0;                    // seconds per row of the time series; 0 = none
   std::optional<double> max_loss;      // percent
   std::optional<double> max_delay_ms;  // median
 
   // search
   std::size_t resolution = 10;  // calls
-  std::uint64_t allow = 0;      // packets lost in a trial that count as none
+  std::uint64_t allow = 0;      // lost packets that a trial may have and count as lossless
 
   // overload
   double factor = 4;
@@ -79,7 +79,7 @@ struct Options {
   std::string command_line;
 };
 
-// The program ends here: after --help and --version (status 0), or because the line is wrong.
+// Exit without a measurement: after --help and --version (status 0), or on a wrong command line.
 struct Exit {
   int status = 0;
   std::string output;  // for stdout

@@ -91,8 +91,8 @@ TEST(LoadOptions, DevicesNeedTheirNetworks) {
   EXPECT_EQ(options->prefix_lengths[1], 24);
   EXPECT_EQ(options->parties[1].text(), "198.18.0.11:22000");
   expect_wrong({"run", "--control", "/s", "--device", "net_ring0"}, "198.18.0.10/24");
-  expect_wrong({"run", "--control", "/s", "--callee-device", "net_ring0"}, "go with --device");
-  expect_wrong({"run", "--control", "/s", "--hugepages"}, "go with --device");
+  expect_wrong({"run", "--control", "/s", "--callee-device", "net_ring0"}, "need --device");
+  expect_wrong({"run", "--control", "/s", "--hugepages"}, "need --device");
 }
 
 TEST(LoadOptions, WithoutMediaTheAddressesAreThoseOfABenchmark) {
