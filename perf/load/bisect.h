@@ -13,8 +13,8 @@ struct Bracket {
   std::size_t bad;       // the lowest that failed; above the most: none yet
 };
 
-// Narrows the bracket until it is no wider than `resolution`, and begins with `most` itself if
-// nothing is known. `passes` tries a load; `go_on` is asked before each.
+// Narrows the bracket to at most `resolution`. Starts with `most` if nothing is known. `passes`
+// runs a trial at a load; `go_on` is called before each trial and ends the search if false.
 template <typename Passes, typename GoOn>
 [[nodiscard]] std::size_t bisect(Bracket known, std::size_t most, std::size_t resolution,
                                  Passes&& passes, GoOn&& go_on) {

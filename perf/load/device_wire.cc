@@ -33,7 +33,7 @@ Tsc tsc_now() { return Tsc{rte_rdtsc()}; }
 DataplaneConfig as_dataplane(const DeviceWireConfig& config) {
   const unsigned core = config.cpu < 0 ? 0 : static_cast<unsigned>(config.cpu);
   DataplaneConfig dataplane;
-  // A worker must be named; its thread sleeps, all is done by the thread that opens the wire.
+  // EAL requires a worker core. Its thread sleeps; the thread that opens the wire does all work.
   dataplane.worker_cores = {core};
   dataplane.main_core = core;
   dataplane.hugepages = config.hugepages;
@@ -78,7 +78,7 @@ struct DeviceWire::Impl {
   [[nodiscard]] bool address(const Waiting& waiting);
   void send(std::size_t nic);
   void send_own();
-  [[nodiscard]] std::optional<Heard> heard(std::size_t nic, rte_mbuf* packet, Stamp now);
+  [[nodiscard]] std::optional<Received> parse(std::size_t nic, rte_mbuf* packet, Stamp now);
   [[nodiscard]] std::optional<WirePort> port_of(const IpAddress& address, std::uint16_t port) const;
 
   DeviceWireConfig config;
@@ -86,20 +86,20 @@ struct DeviceWire::Impl {
   Eal eal;
   Mempool pool;
   std::vector<Ethdev> ports;
-  std::vector<std::unique_ptr<Link>> links;  // one a party
+  std::vector<std::unique_ptr<Link>> links;  // one per party
   std::vector<Link*> link_list;              // the same
   WorkerStats stats;
   std::unique_ptr<Host> host;
-  std::vector<TxBatch> own;  // the host's answers and questions, one a NIC
+  std::vector<TxBatch> own;  // packets of the host, one batch per NIC
   std::array<std::map<IpAddress, NextHop>, 2> hops;
 
   std::vector<Waiting> waiting;
   std::vector<Sent> sent;
   std::vector<rte_mbuf*> burst;             // of one NIC
-  std::vector<std::size_t> burst_sent;      // where in `sent`
-  std::array<std::byte, 2048> no_packet{};  // where there was no buffer
-  std::vector<rte_mbuf*> arrived;           // behind `told`
-  std::vector<Heard> told;
+  std::vector<std::size_t> burst_sent;      // index in `sent` of each packet of `burst`
+  std::array<std::byte, 2048> no_packet{};  // written to if mbufs run out
+  std::vector<rte_mbuf*> arrived;           // mbufs that `received` points into
+  std::vector<Received> received;
   std::size_t turn = 0;
   bool unresolved = false;
 };
@@ -172,7 +172,7 @@ std::byte* DeviceWire::claim(const Outgoing& packet) {
   return rte_pktmbuf_mtod(buffer, std::byte*) + udp_headers(family);
 }
 
-// The MAC address to send to; nothing: it is being asked for.
+// The MAC address to send to, or nothing while it is being resolved.
 std::optional<MacAddress> DeviceWire::Impl::next_hop(Link& link, const IpAddress& to) {
   const std::size_t party = &link == link_list[0] ? 0 : 1;
   auto known = hops[party].find(to);
@@ -264,8 +264,8 @@ std::optional<WirePort> DeviceWire::Impl::port_of(const IpAddress& address,
   return std::nullopt;
 }
 
-// A datagram to one of our ports; what else there is goes to the host, or nowhere.
-std::optional<Heard> DeviceWire::Impl::heard(std::size_t nic, rte_mbuf* packet, Stamp now) {
+// Returns a datagram to one of our ports. Passes other frames to the host, or drops them.
+std::optional<Received> DeviceWire::Impl::parse(std::size_t nic, rte_mbuf* packet, Stamp now) {
   const std::byte* const frame = rte_pktmbuf_mtod(packet, const std::byte*);
   const FrameClass kind = packet->nb_segs == 1
                               ? classify({frame, packet->data_len}, ports[nic].mac().word(), false)
@@ -279,10 +279,10 @@ std::optional<Heard> DeviceWire::Impl::heard(std::size_t nic, rte_mbuf* packet, 
                              : IpAddress::v6(load<std::array<std::uint8_t, 16>>(ip + 24));
     const auto on = port_of(to, load_be16(udp + 2));
     if (on) {
-      return Heard{.on = *on,
-                   .from = source_of(ip),
-                   .datagram = {udp + kUdpSize, load_be16(udp + 4) - kUdpSize},
-                   .at = now};
+      return Received{.on = *on,
+                      .from = source_of(ip),
+                      .datagram = {udp + kUdpSize, load_be16(udp + 4) - kUdpSize},
+                      .at = now};
     }
   } else if (kind.kind != FrameKind::drop) {
     if (!host->receive(nic, kind.kind, *packet, tsc_now(), own[nic])) return std::nullopt;
@@ -291,15 +291,15 @@ std::optional<Heard> DeviceWire::Impl::heard(std::size_t nic, rte_mbuf* packet, 
   return std::nullopt;
 }
 
-std::span<const Heard> DeviceWire::receive() {
+std::span<const Received> DeviceWire::receive() {
   Impl& impl = *impl_;
   if (!impl.arrived.empty()) {
     rte_pktmbuf_free_bulk(impl.arrived.data(), static_cast<unsigned>(impl.arrived.size()));
     impl.arrived.clear();
   }
-  impl.told.clear();
+  impl.received.clear();
   impl.host->housekeep(tsc_now(), impl.own);
-  for (std::size_t i = 0; i < impl.ports.size() && impl.told.empty(); ++i) {
+  for (std::size_t i = 0; i < impl.ports.size() && impl.received.empty(); ++i) {
     impl.turn = (impl.turn + 1) % impl.ports.size();
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): rx fills it
     std::array<rte_mbuf*, kBurst> packets;
@@ -308,14 +308,14 @@ std::span<const Heard> DeviceWire::receive() {
     if (count == 0) continue;
     const Stamp now = std::chrono::system_clock::now();
     for (rte_mbuf* const packet : std::span(packets).first(count)) {
-      if (auto heard = impl.heard(impl.turn, packet, now)) {
-        impl.told.push_back(*heard);
+      if (auto datagram = impl.parse(impl.turn, packet, now)) {
+        impl.received.push_back(*datagram);
         impl.arrived.push_back(packet);
       }
     }
   }
   impl.send_own();
-  return impl.told;
+  return impl.received;
 }
 
 }  // namespace millrace::loadgen

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// How a SIP proxy speaks to its media relay: requests to bytes, replies to what they tell.
+// Control protocols of SIP proxies as a table of functions: encodes requests, decodes replies.
 //
-// A call is signalled as a proxy's module does it: an offer from the caller, an answer from the
-// callee, and its removal. Each protocol is a row of functions. On datagrams a request is preceded
-// by a cookie, which the reply repeats; that is left to exchanges.h.
+// A call is signalled as by a proxy's module: offer from the caller, answer from the callee,
+// delete. Over UDP a request is preceded by a cookie, which the reply repeats. exchanges.h handles
+// the cookies.
 
 #include <array>
 #include <cstdint>
@@ -28,37 +28,38 @@ inline constexpr std::array<std::string_view, 5> kVerbNames = {"ping", "offer", 
   return kVerbNames.at(static_cast<std::size_t>(verb));
 }
 
-// What is the same for all calls.
+// Signalling parameters common to all calls.
 struct Signals {
   Shape shape;
   bool rtcp_mux = false;
-  std::vector<std::string> directions;  // interfaces of the relay, the caller's and the callee's
+  std::vector<std::string> directions;  // relay interfaces towards caller and callee
 };
 
 struct Ask {
   Verb verb = Verb::ping;
   std::string_view call_id = {}, from_tag = {}, to_tag = {};
-  Endpoint said = {};     // where the sender of the SDP listens, as it says
-  IpAddress source = {};  // where its SIP message comes from
+  Endpoint sdp_endpoint = {};  // media endpoint in the sender's SDP
+  IpAddress source = {};       // source address of the SIP message
   const Signals* signals = nullptr;
-  bool delimited = false;  // more follows on the same stream
+  bool delimited = false;  // more requests follow on the same stream
 };
 
 struct Dialect {
   std::string_view name;
   std::string (*encode)(const Ask& ask);
-  // Where the reply at the front of a stream ends.
+  // Finds the end of the first reply in a stream.
   Extent (*frame)(std::string_view input);
-  // What an offer or an answer tells its reader; nothing for others. An error is the relay's.
-  Result<std::optional<Told>> (*decode)(Verb verb, std::string_view reply);
+  // The relay's endpoints in the reply to an offer or answer; nothing for other requests. An error
+  // is the relay's error reply.
+  Result<std::optional<RelayEndpoints>> (*decode)(Verb verb, std::string_view reply);
 };
 
 [[nodiscard]] const Dialect& ng_dialect();
 [[nodiscard]] const Dialect& rtpproxy_dialect();
 [[nodiscard]] const Dialect& mediaproxy_dialect();
 
-// What Millrace's workers have done so far, by the reply to ng's `statistics`; nothing: the relay
-// does not tell.
+// Cycles and packets of Millrace's workers so far, from the reply to ng's `statistics`. Nothing if
+// the relay does not report them.
 struct WorkerCycles {
   std::uint64_t busy = 0, relayed = 0;
   std::uint64_t per_second = 0;

@@ -28,7 +28,7 @@ using Buffer = std::array<char, 65536>;
 
 Error last_error(const char* what) { return {std::string(what) + ": " + error_text(errno)}; }
 
-// Each of these goes on until the process is killed.
+// These functions run until the process is killed.
 [[noreturn]] void answer_datagrams(int socket, const std::string& reply) {
   static Buffer request;
   std::string whole;

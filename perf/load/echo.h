@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// A bare server that answers every request with the same bytes, in a process of its own: what the
-// kernel and the change of processes cost, measured beside a relay in the same run. Of connections
-// it has one at a time.
+// Echo server in a separate process that answers every request with the same bytes. It measures the
+// cost of kernel and context switches in the same run as the relay. It serves one connection at a
+// time.
 
 #include <sys/types.h>
 
@@ -15,7 +15,7 @@ namespace millrace::loadgen {
 
 class Echo {
  public:
-  // On the same kind of socket as `like`, and on the cores that `process` may use (0: any). A reply
+  // Uses the same kind of socket as `like` and the cores that `process` may use (0: any). A reply
   // to a datagram begins with the request's cookie.
   [[nodiscard]] static Result<Echo> start(const ControlAddress& like, const std::string& reply,
                                           pid_t process);
@@ -23,7 +23,7 @@ class Echo {
   Echo& operator=(Echo&&) = delete;
   Echo(const Echo&) = delete;
   Echo& operator=(const Echo&) = delete;
-  ~Echo();  // ends it
+  ~Echo();  // kills the process
 
   [[nodiscard]] const ControlAddress& address() const { return address_; }
 

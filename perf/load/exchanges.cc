@@ -40,7 +40,7 @@ Result<ControlAddress> ControlAddress::parse(std::string_view text) {
     }
   }
   return fail("'" + std::string(text) +
-              "' is no control socket: write unix:/run/millrace/ng.sock or udp:127.0.0.1:2223");
+              "' is not a control socket: write unix:/run/millrace/ng.sock or udp:127.0.0.1:2223");
 }
 
 std::string ControlAddress::text() const { return udp ? "udp:" + udp->text() : "unix:" + path; }
@@ -90,7 +90,7 @@ Result<void> Exchanges::watch(std::size_t slot) {
   return {};
 }
 
-// A connected socket; an invalid one: the relay's backlog is full for now.
+// A connected socket, or an invalid one if the relay's listen backlog is full.
 Result<FileDescriptor> Exchanges::connect() const {
   const auto refused = [this] {
     return fail("cannot reach the relay at " + address_.text() + ": " + error_text(errno) +
@@ -152,7 +152,7 @@ void Exchanges::begin(std::size_t number) {
   const ssize_t n =
       ::send(slot.socket.get(), slot.request.data(), slot.request.size(), MSG_NOSIGNAL);
   if (n == static_cast<ssize_t>(slot.request.size())) return;
-  if (address_.udp && (errno == EAGAIN || errno == ENOBUFS)) return;  // as if it were lost
+  if (address_.udp && (errno == EAGAIN || errno == ENOBUFS)) return;  // same as a lost datagram
   const std::string why = error_text(errno);
   if (!address_.udp) slot.socket.reset();
   finish(number, fail("cannot reach the relay at " + address_.text() + ": " + why +
@@ -166,7 +166,7 @@ std::span<const Exchanges::Done> Exchanges::poll(std::chrono::milliseconds wait)
                              static_cast<int>(wait.count()));
   for (int i = 0; i < n; ++i) read(events[static_cast<std::size_t>(i)].data.u64);
   const Clock::time_point now = Clock::now();
-  if (now - looked_ > std::chrono::milliseconds(1)) look_after_time(now);
+  if (now - timeouts_checked_ > std::chrono::milliseconds(1)) check_timeouts(now);
   given_ = std::move(done_);
   done_.clear();
   return given_;
@@ -184,7 +184,7 @@ void Exchanges::read(std::size_t number) {
                                  error_text(errno) + "; is it running, with that control socket?"));
     }
     const std::string_view reply(chunk.data(), static_cast<std::size_t>(n));
-    if (!reply.starts_with(slot.cookie)) return;  // a second reply to an earlier request
+    if (!reply.starts_with(slot.cookie)) return;  // duplicate reply to an earlier request
     return finish(number, std::string(reply.substr(slot.cookie.size())));
   }
   if (n <= 0) {
@@ -199,15 +199,15 @@ void Exchanges::read(std::size_t number) {
   if (!address_.keep) slot.socket.reset();
   if (!slot.busy) return;
   if (extent.state == Extent::State::malformed) {
-    return finish(number, fail("the reply is not of the protocol " + std::string(dialect_->name)));
+    return finish(number, fail("the reply is not valid " + std::string(dialect_->name)));
   }
   slot.reply.resize(extent.size);
   finish(number, std::move(slot.reply));
 }
 
-// Tries again what was not taken or answered in time, or gives it up.
-void Exchanges::look_after_time(Clock::time_point now) {
-  looked_ = now;
+// Retransmits or fails requests that were not accepted or answered in time.
+void Exchanges::check_timeouts(Clock::time_point now) {
+  timeouts_checked_ = now;
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     Slot& slot = slots_[i];
     if (!slot.busy) continue;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// Requests to a relay's control socket and the replies to them, several at a time.
+// Request/reply exchanges on a relay's control socket, several outstanding at a time.
 //
-// As proxies do it, each of the outstanding requests has a socket of its own, as each SIP worker
-// has: a UNIX stream that is made anew for every request (rtpengine and rtpproxy modules) or kept
-// (mediaproxy module), or UDP, where a request has a cookie and is sent again after a second, five
-// times, as the modules do by default. The time that a request takes ends when its whole reply has
-// been read, and begins before the connection is made, if it is made for it.
+// Each outstanding request has its own socket, as each SIP worker of a proxy has: a UNIX stream
+// that is opened per request (rtpengine and rtpproxy modules) or kept (mediaproxy module), or UDP,
+// where a request has a cookie and is retransmitted after a second, five times, as the modules do
+// by default. The measured time of a request ends when its whole reply is read. It starts before
+// connect() if the connection is opened for the request.
 
 #include <chrono>
 #include <cstdint>
@@ -24,9 +24,9 @@ namespace millrace::loadgen {
 
 struct ControlAddress {
   std::string path;             // of a UNIX stream socket, or
-  std::optional<Endpoint> udp;  // where datagrams go
-  bool keep = false;            // UNIX: connections stay
-  std::string network;          // UDP: namespace to send from, a file; empty: our own
+  std::optional<Endpoint> udp;  // destination of datagrams
+  bool keep = false;            // UNIX: keep connections
+  std::string network;          // UDP: file of the network namespace to send from; empty: our own
 
   // "unix:/path" or "udp:127.0.0.1:2223".
   [[nodiscard]] static Result<ControlAddress> parse(std::string_view text);
@@ -38,7 +38,7 @@ class Exchanges {
   using Clock = std::chrono::steady_clock;
   static constexpr std::chrono::seconds kRetry{1};
   static constexpr unsigned kTries = 6;
-  static constexpr std::chrono::seconds kPatience{10};  // with a stream
+  static constexpr std::chrono::seconds kPatience{10};  // timeout on streams
 
   struct Done {
     std::uint32_t ticket = 0;
@@ -54,7 +54,7 @@ class Exchanges {
   [[nodiscard]] bool delimited() const { return address_.keep; }
   // Precondition: there is room.
   void send(std::uint32_t ticket, std::string request);
-  // What is done by now, or within `wait`; valid until the next call.
+  // Exchanges that are done now or within `wait`. Valid until the next call.
   [[nodiscard]] std::span<const Done> poll(std::chrono::milliseconds wait);
 
   // One request and its reply. Precondition: nothing is outstanding.
@@ -80,7 +80,7 @@ class Exchanges {
   [[nodiscard]] Result<FileDescriptor> connect() const;
   void begin(std::size_t slot);
   void read(std::size_t slot);
-  void look_after_time(Clock::time_point now);
+  void check_timeouts(Clock::time_point now);
   void finish(std::size_t slot, Result<std::string> reply);
 
   ControlAddress address_;
@@ -91,7 +91,7 @@ class Exchanges {
   std::vector<Done> done_, given_;
   std::uint64_t serial_ = 0;
   std::uint64_t retransmissions_ = 0;
-  Clock::time_point looked_;
+  Clock::time_point timeouts_checked_;
 };
 
 }  // namespace millrace::loadgen

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// Times, counted in buckets as HDR histograms do: each power of two is split into 128 equal parts,
-// so that a quantile is right to 0.8 % from one nanosecond to eighteen minutes, in 36 kB and with
-// one increment a value. What lies outside counts at the nearer end; the largest value is exact.
+// Histogram of times in HDR-style buckets: each power of two is split into 128 equal parts, so
+// quantiles are accurate to 0.8 % from 1 ns to 18 minutes. It takes 36 kB and one increment per
+// value. Values outside the range count in the nearest bucket. The maximum is exact.
 
 #include <algorithm>
 #include <array>
@@ -38,8 +38,7 @@ class Histogram {
   [[nodiscard]] Time mean() const {
     return count_ == 0 ? Time{} : Time(sum_ / static_cast<std::int64_t>(count_));
   }
-  // The least time that a share `q` (0 to 1) of the values do not pass, to the upper end of its
-  // bucket; 0 without values.
+  // The upper bound of the bucket that holds quantile `q` (0 to 1). 0 without values.
   [[nodiscard]] Time quantile(double q) const {
     const auto wanted = static_cast<std::uint64_t>(std::ceil(q * static_cast<double>(count_)));
     std::uint64_t seen = 0;
@@ -56,7 +55,7 @@ class Histogram {
   static constexpr unsigned kBits = 40;
   static constexpr std::int64_t kLargest = (std::int64_t{1} << kBits) - 1;
 
-  // Below kParts a bucket holds one value; above, bit_width - 8 low bits do not count.
+  // Below kParts a bucket holds one value. Above, the low bit_width - 8 bits are ignored.
   static constexpr std::size_t bucket_of(std::uint64_t value) {
     if (value < kParts) return value;
     const auto dropped = static_cast<unsigned>(std::bit_width(value)) - kPartBits - 1;

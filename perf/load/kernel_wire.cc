@@ -14,12 +14,12 @@
 namespace millrace::loadgen {
 namespace {
 
-constexpr std::size_t kRoom = 2048;       // of a datagram
-constexpr int kReceiveBuffer = 64 << 20;  // 250 ms at 400 kpps, by the kernel's own count
+constexpr std::size_t kRoom = 2048;       // bytes per datagram
+constexpr int kReceiveBuffer = 64 << 20;  // 250 ms at 400 kpps, by the kernel's accounting
 constexpr int kSendBuffer = 4 << 20;
-constexpr unsigned kRtcpEvery = 16;  // looks at RTP, each one at RTCP
+constexpr unsigned kRtcpEvery = 16;  // every 16th poll reads RTCP first
 
-// The kernel's stamp of a received datagram.
+// The kernel's receive timestamp of a datagram.
 Stamp stamp_of(msghdr& header) {
   for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
     if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_TIMESTAMPNS) continue;
@@ -32,7 +32,7 @@ Stamp stamp_of(msghdr& header) {
 
 }  // namespace
 
-// A socket and the packets that wait for its flush.
+// A socket and the packets pending for its flush.
 struct KernelWire::Socket {
   FileDescriptor fd;
   WirePort port;
@@ -55,7 +55,7 @@ struct KernelWire::Inbox {
   };
   std::array<Control, kBurst> controls{};
   std::vector<std::byte> bytes = std::vector<std::byte>(kBurst * kRoom);
-  std::array<Heard, kBurst> heard{};
+  std::array<Received, kBurst> received{};
 };
 
 KernelWire::KernelWire(const KernelWireConfig& config)
@@ -103,7 +103,7 @@ Result<void> KernelWire::bind(WirePort port) {
   }
   constexpr int on = 1;
   ::setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
-  // The kernel allows that much to root only.
+  // SO_RCVBUFFORCE requires root. Fall back to the limit of rmem_max.
   if (::setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &kReceiveBuffer, sizeof kReceiveBuffer) != 0) {
     ::setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &kReceiveBuffer, sizeof kReceiveBuffer);
   }
@@ -177,24 +177,24 @@ void KernelWire::send(Socket& from) {
   from.waiting = 0;
 }
 
-std::span<const Heard> KernelWire::receive() {
-  if (++looks_ % kRtcpEvery == 0) {
-    const auto heard = receive(rtp_sockets_, sockets_.size());
-    if (!heard.empty()) return heard;
+std::span<const Received> KernelWire::receive() {
+  if (++polls_ % kRtcpEvery == 0) {
+    const auto received = receive(rtp_sockets_, sockets_.size());
+    if (!received.empty()) return received;
   }
   return receive(0, rtp_sockets_);
 }
 
-// From the next of these sockets that has something.
-std::span<const Heard> KernelWire::receive(std::size_t begin, std::size_t end) {
+// Receives from the next of these sockets that has packets.
+std::span<const Received> KernelWire::receive(std::size_t begin, std::size_t end) {
   for (std::size_t i = begin; i < end; ++i) {
-    const auto heard = receive(*sockets_[begin + ++turn_ % (end - begin)]);
-    if (!heard.empty()) return heard;
+    const auto received = receive(*sockets_[begin + ++turn_ % (end - begin)]);
+    if (!received.empty()) return received;
   }
   return {};
 }
 
-std::span<const Heard> KernelWire::receive(Socket& on) {
+std::span<const Received> KernelWire::receive(Socket& on) {
   for (std::size_t i = 0; i < kBurst; ++i) {
     inbox_->headers[i].msg_hdr.msg_namelen = sizeof(SocketAddress::storage);
     inbox_->headers[i].msg_hdr.msg_controllen = sizeof(Inbox::Control);
@@ -202,12 +202,13 @@ std::span<const Heard> KernelWire::receive(Socket& on) {
   const int n = ::recvmmsg(on.fd.get(), inbox_->headers.data(), kBurst, MSG_DONTWAIT, nullptr);
   for (int i = 0; i < n; ++i) {
     const auto k = static_cast<std::size_t>(i);
-    inbox_->heard[k] = {.on = on.port,
-                        .from = inbox_->sources[k].endpoint(),
-                        .datagram = {inbox_->bytes.data() + k * kRoom, inbox_->headers[k].msg_len},
-                        .at = stamp_of(inbox_->headers[k].msg_hdr)};
+    inbox_->received[k] = {
+        .on = on.port,
+        .from = inbox_->sources[k].endpoint(),
+        .datagram = {inbox_->bytes.data() + k * kRoom, inbox_->headers[k].msg_len},
+        .at = stamp_of(inbox_->headers[k].msg_hdr)};
   }
-  return std::span(inbox_->heard).first(n > 0 ? static_cast<std::size_t>(n) : 0);
+  return std::span(inbox_->received).first(n > 0 ? static_cast<std::size_t>(n) : 0);
 }
 
 }  // namespace millrace::loadgen

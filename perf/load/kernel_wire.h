@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The phones on kernel UDP sockets, so that any relay can be faced.
+// The phones on kernel UDP sockets. Works with any relay.
 //
-// All calls share the few sockets of their side, so thousands of calls need no more than a few file
-// descriptors. Packets go out by sendmmsg() and come in by recvmmsg() with the kernel's receive
-// stamp: how late this program gets round to reading does not count as delay. A socket that cannot
-// take a packet refuses it, which is counted as the generator's failure.
+// All calls share the few sockets of their side, so thousands of calls need few file descriptors.
+// It sends by sendmmsg() and receives by recvmmsg() with the kernel's receive timestamps, so a late
+// read does not count as delay. A packet that a full socket rejects counts as the generator's
+// failure.
 
 #include <array>
 #include <memory>
@@ -19,9 +19,9 @@
 namespace millrace::loadgen {
 
 struct KernelWireConfig {
-  std::array<Endpoint, 2> first;  // each party's address and first port, an even one
-  unsigned ports = 2;             // of RTP, a party
-  bool rtcp_ports = true;         // RTCP has ports of its own
+  std::array<Endpoint, 2> first;  // each party's address and first port (even)
+  unsigned ports = 2;             // RTP ports per party
+  bool rtcp_ports = true;         // RTCP has separate ports
 };
 
 class KernelWire : public Wire {
@@ -31,7 +31,7 @@ class KernelWire : public Wire {
 
   [[nodiscard]] std::byte* claim(const Outgoing& packet) override;
   [[nodiscard]] std::span<const Sent> flush() override;
-  [[nodiscard]] std::span<const Heard> receive() override;
+  [[nodiscard]] std::span<const Received> receive() override;
   [[nodiscard]] Endpoint endpoint(WirePort port) const override;
   [[nodiscard]] std::string trouble() const override { return trouble_; }
 
@@ -43,17 +43,17 @@ class KernelWire : public Wire {
   [[nodiscard]] Socket& socket(WirePort port);
   [[nodiscard]] Result<void> bind(WirePort port);
   void send(Socket& from);
-  [[nodiscard]] std::span<const Heard> receive(std::size_t begin, std::size_t end);
-  [[nodiscard]] std::span<const Heard> receive(Socket& on);
+  [[nodiscard]] std::span<const Received> receive(std::size_t begin, std::size_t end);
+  [[nodiscard]] std::span<const Received> receive(Socket& on);
 
   KernelWireConfig config_;
-  std::vector<std::unique_ptr<Socket>> sockets_;  // those of RTP first
+  std::vector<std::unique_ptr<Socket>> sockets_;  // RTP first, then RTCP
   std::size_t rtp_sockets_ = 0;
   std::vector<Socket*> filled_;
   std::vector<Sent> sent_;
   std::unique_ptr<Inbox> inbox_;
-  std::size_t turn_ = 0;  // which socket is read next
-  unsigned looks_ = 0;
+  std::size_t turn_ = 0;  // the socket read next
+  unsigned polls_ = 0;
   std::string trouble_;
 };
 

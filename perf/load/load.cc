@@ -22,10 +22,10 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
 
-constexpr milliseconds kSettle{200};  // what a call sends before counts not: not all are heard yet
-constexpr milliseconds kLinger{300};  // from a call's last packet to its removal
-constexpr milliseconds kQuiet{300};   // so long nothing came: nothing more will
-constexpr milliseconds kDrain{3000};  // at most
+constexpr milliseconds kSettle{200};  // packets sent earlier do not count: latching may drop them
+constexpr milliseconds kLinger{300};  // from a call's last packet to its delete
+constexpr milliseconds kQuiet{300};   // end of drain: no packet was received for this time
+constexpr milliseconds kDrain{3000};  // limit of the drain
 
 volatile std::sig_atomic_t interrupt_count = 0;
 
@@ -35,8 +35,8 @@ nanoseconds own_cpu() {
   return std::chrono::seconds(time.tv_sec) + nanoseconds(time.tv_nsec);
 }
 
-// Slots for calls that come and go: those that hold, and those that are set up or removed.
-std::size_t passing_calls(const Options& options) {
+// Slots for transient calls: active ones, and those being set up or ended.
+std::size_t transient_calls(const Options& options) {
   if (options.hold == 0) return 0;
   return static_cast<std::size_t>(options.calls_per_second * (options.hold + 2)) + 64;
 }
@@ -81,7 +81,7 @@ const Dialect& dialect_of(const Options& options) {
 
 Result<Signalling> open_signalling(const Options& options, std::size_t calls) {
   return open_signalling(options, calls,
-                         {.said = {{{options.parties[0]}, {options.parties[1]}}},
+                         {.sdp_endpoints = {{{options.parties[0]}, {options.parties[1]}}},
                           .source = {options.parties[0].address, options.parties[1].address}});
 }
 
@@ -90,7 +90,7 @@ bool interrupted() { return interrupt_count != 0; }
 void watch_for_interrupt() {
   struct sigaction action{};
   action.sa_handler = [](int) { interrupt_count = interrupt_count + 1; };
-  // The second one ends the program as usual.
+  // A second signal terminates the process.
   action.sa_flags = static_cast<int>(SA_RESETHAND);
   ::sigaction(SIGINT, &action, nullptr);
   ::sigaction(SIGTERM, &action, nullptr);
@@ -139,12 +139,12 @@ Result<std::unique_ptr<Load>> Load::open(const Options& options, std::size_t mos
   for (const Party party : {Party::caller, Party::callee}) {
     parties.source[index(party)] = options.parties[index(party)].address;
     for (unsigned i = 0; i < options.sockets; ++i) {
-      const unsigned spoken = i + (options.nat ? options.sockets : 0);
-      parties.said[index(party)].push_back(
-          (*wire)->endpoint({party, static_cast<std::uint8_t>(spoken), false}));
+      const unsigned number = i + (options.nat ? options.sockets : 0);
+      parties.sdp_endpoints[index(party)].push_back(
+          (*wire)->endpoint({party, static_cast<std::uint8_t>(number), false}));
     }
   }
-  const std::size_t slots = most + passing_calls(options);
+  const std::size_t slots = most + transient_calls(options);
   auto signalling = open_signalling(options, slots, std::move(parties));
   if (!signalling) return std::unexpected(signalling.error());
   ::prctl(PR_SET_TIMERSLACK, 1UL);
@@ -175,9 +175,9 @@ void Load::take(const Signalling::Event& event) {
   const std::uint32_t call = event.call;
   const bool stays = call < most_;
   --unsettled_;
-  if (event.news == Signalling::News::up) {
+  if (event.kind == Signalling::Kind::up) {
     states_[call] = State::talking;
-    phones_.connect(call, event.told, std::chrono::system_clock::now() + kSettle);
+    phones_.connect(call, event.relay_endpoints, std::chrono::system_clock::now() + kSettle);
     if (stays) {
       ++up_;
     } else {
@@ -192,7 +192,7 @@ void Load::take(const Signalling::Event& event) {
   if (!stays) free_.push_back(call);
 }
 
-// Calls that come and go, and those that have stopped talking.
+// Starts and ends transient calls; deletes calls that have stopped sending.
 void Load::churn(Clock::time_point now) {
   while (!removals_.empty() && removals_.front().at <= now) {
     signalling_.remove(removals_.front().call);
@@ -202,7 +202,7 @@ void Load::churn(Clock::time_point now) {
     hang_up(ends_.front().call, now);
     ends_.pop_front();
   }
-  if (!coming_) return;
+  if (!transient_enabled_) return;
   const auto gap = std::chrono::duration_cast<nanoseconds>(
       std::chrono::duration<double>(1 / options_.calls_per_second));
   for (; next_call_ <= now && !free_.empty(); next_call_ += gap) {
@@ -211,8 +211,8 @@ void Load::churn(Clock::time_point now) {
   }
 }
 
-void Load::let_come_and_go() {
-  coming_ = options_.hold > 0;
+void Load::start_transient_calls() {
+  transient_enabled_ = options_.hold > 0;
   next_call_ = Clock::now();
 }
 
@@ -257,7 +257,7 @@ Result<void> Load::set_calls(std::size_t calls, Progress& progress) {
   std::size_t wanted = 0;
   while (!interrupted()) {
     const Clock::time_point now = Clock::now();
-    // No more at a time than are soon asked for: a relay that refuses one is spared the others.
+    // Queue at most two rounds of requests, so that few are sent after the relay refuses one.
     const std::size_t soon = std::size_t{2} * options_.outstanding;
     for (; wanted < stay_ && next <= now && refusal_.empty() && unsettled_ < soon; ++wanted) {
       if (states_[wanted] != State::free) continue;
@@ -266,8 +266,8 @@ Result<void> Load::set_calls(std::size_t calls, Progress& progress) {
     }
     turn();
     progress.show(now, [this] { return fmt::format("{} of {} calls up", up_, stay_); });
-    const bool passing = coming_ || !ends_.empty();
-    const bool at_rest = passing ? up_ == stay_ : unsettled_ == 0;
+    const bool has_transient = transient_enabled_ || !ends_.empty();
+    const bool at_rest = has_transient ? up_ == stay_ : unsettled_ == 0;
     if (!refusal_.empty() && unsettled_ == 0) return fail(refusal_);
     if (wanted >= stay_ && at_rest) break;
   }
@@ -282,14 +282,14 @@ void Load::run(nanoseconds time, Progress& progress) {
   }
 }
 
-// Asks the relay, while everything goes on.
+// Requests the relay's statistics while the loop runs on.
 std::optional<WorkerCycles> Load::cycles_now() {
-  if (!tells_cycles_ || options_.protocol != "ng") return std::nullopt;
+  if (!has_cycles_ || options_.protocol != "ng") return std::nullopt;
   signalling_.ask_statistics();
   const Clock::time_point end = Clock::now() + std::chrono::seconds(2);
   while (!signalling_.statistics() && Clock::now() < end) turn();
   const auto cycles = worker_cycles(signalling_.statistics().value_or(""));
-  tells_cycles_ = cycles.has_value();
+  has_cycles_ = cycles.has_value();
   return cycles;
 }
 
@@ -352,7 +352,7 @@ Measurement Load::measure(nanoseconds time, nanoseconds step, Progress& progress
 }
 
 void Load::end(Progress& progress) {
-  coming_ = false;
+  transient_enabled_ = false;
   ending_ = true;
   ends_.clear();
   const Clock::time_point now = Clock::now();

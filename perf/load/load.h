@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The generator as a whole: calls that are set up, talk and end, and what is measured meanwhile.
+// The load generator: sets up calls, sends their media, ends them, and measures.
 //
-// One thread does everything in turns, none of which waits: it sends what is due, takes in what has
-// come, and passes replies of the control socket on. Calls that stay have the first slots; calls
-// that come and go take any other. A call that ends stops talking a little before it is removed, so
-// that its last packets have arrived by then.
+// One thread runs a non-blocking loop: it sends due packets, receives packets, and handles replies
+// of the control socket. Permanent calls have the first slots, transient calls (--cps, --hold) any
+// other. A call that ends stops sending kLinger before it is deleted, so that its last packets
+// arrive first.
 
 #include <chrono>
 #include <deque>
@@ -24,13 +24,13 @@
 
 namespace millrace::loadgen {
 
-// Ctrl-C has been pressed.
+// Whether SIGINT or SIGTERM was received.
 [[nodiscard]] bool interrupted();
 void watch_for_interrupt();
 
 [[nodiscard]] const Dialect& dialect_of(const Options& options);
 
-// Signalling without phones: all calls name the parties' first ports.
+// Signalling without media: the SDP of all calls has the parties' first ports.
 [[nodiscard]] Result<Signalling> open_signalling(const Options& options, std::size_t calls);
 
 [[nodiscard]] inline std::chrono::nanoseconds to_nanos(double seconds) {
@@ -40,7 +40,7 @@ void watch_for_interrupt();
 
 struct Measurement {
   double seconds = 0;                  // of the window
-  std::size_t calls = 0;               // that talked at its end
+  std::size_t calls = 0;               // active at its end
   double offered_pps = 0;              // by the schedule, if the generator keeps up
   std::chrono::nanoseconds own_cpu{};  // of the generator, in the window
   Tally tally;
@@ -52,11 +52,11 @@ struct Measurement {
 
   [[nodiscard]] std::uint64_t sent() const;
   [[nodiscard]] std::uint64_t received() const;
-  // Percent of what was sent.
+  // Percent of the sent packets.
   [[nodiscard]] double loss() const;
   [[nodiscard]] Histogram delay() const;
-  // Whether the figures are the relay's: the generator was seldom late by as much as a packet takes
-  // to come round again.
+  // Whether the generator kept its schedule, so that the figures are the relay's: p99 of its
+  // lateness is below 20 ms.
   [[nodiscard]] bool kept_up() const {
     return tally.lateness.quantile(0.99) < std::chrono::milliseconds(20);
   }
@@ -66,21 +66,20 @@ class Load {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // Opens the wire and the control socket, and asks the relay whether it is there. `most` calls may
-  // stay at a time.
+  // Opens the wire and the control socket, and pings the relay. `most`: limit of permanent calls.
   [[nodiscard]] static Result<std::unique_ptr<Load>> open(const Options& options, std::size_t most);
 
-  // Sets up or ends calls until so many stay, and comes back when they do. Fails with the relay's
-  // reason if it refuses one.
+  // Sets up or ends permanent calls until there are `calls`. Fails with the relay's reason if it
+  // refuses one.
   [[nodiscard]] Result<void> set_calls(std::size_t calls, Progress& progress);
-  // From now on calls come and go by the options.
-  void let_come_and_go();
-  // Everything goes on as it is.
+  // Starts transient calls, by --cps and --hold.
+  void start_transient_calls();
+  // Runs the loop without changes for `time`.
   void run(std::chrono::nanoseconds time, Progress& progress);
-  // Measures for a time, and waits for the packets that are under way at its end.
+  // Measures for `time`, then waits for the packets in flight at its end.
   [[nodiscard]] Measurement measure(std::chrono::nanoseconds time, std::chrono::nanoseconds step,
                                     Progress& progress);
-  // From then on the phones send that many times as fast.
+  // At time `at`, multiplies the phones' packet rate by `factor`.
   void change_pace(Clock::time_point at, double factor) { paces_.push_back({at, factor}); }
   // Ends all calls.
   void end(Progress& progress);
@@ -117,15 +116,15 @@ class Load {
   Phones phones_;
   Signalling signalling_;
   std::size_t most_;
-  std::vector<State> states_;        // of calls; those that stay first
-  std::size_t stay_ = 0;             // are to
-  std::vector<std::uint32_t> free_;  // slots of calls that come and go
+  std::vector<State> states_;        // by call; permanent calls first
+  std::size_t stay_ = 0;             // target number of permanent calls
+  std::vector<std::uint32_t> free_;  // free slots of transient calls
   std::deque<Leave> ends_, removals_;
   std::deque<Pace> paces_;
   Clock::time_point next_call_;
-  bool coming_ = false, ending_ = false, tells_cycles_ = true;
-  std::size_t up_ = 0;         // calls that stay and talk
-  std::size_t unsettled_ = 0;  // calls that come up or leave
+  bool transient_enabled_ = false, ending_ = false, has_cycles_ = true;
+  std::size_t up_ = 0;         // active permanent calls
+  std::size_t unsettled_ = 0;  // calls that are being set up or ended
   std::string refusal_;
 };
 

@@ -12,7 +12,7 @@
 namespace millrace::loadgen {
 namespace {
 
-// What follows the colon in the first line that starts with `key`.
+// The text after the colon in the first line that starts with `key`.
 std::string field(const char* file, const std::string& key) {
   std::ifstream input(file);
   for (std::string line; std::getline(input, line);) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// Where and when it was measured, for the record.
+// Machine and date of a measurement, for the report.
 
 #include <string>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The control plane alone: calls without media, as fast as the relay takes them.
+// Control plane only: calls without media, at the relay's maximum rate.
 
 #include <algorithm>
 #include <chrono>
@@ -18,7 +18,7 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
 
-constexpr unsigned kRefusals = 100;  // in a row: the relay takes no more calls
+constexpr unsigned kRefusals = 100;  // consecutive refusals that end the measurement
 
 double seconds(nanoseconds time) { return static_cast<double>(time.count()) / 1e9; }
 
@@ -28,8 +28,7 @@ std::optional<Usage> usage(const Options& options) {
   return now ? std::optional<Usage>(*now) : std::nullopt;
 }
 
-// Each of the outstanding requests belongs to a call of its own, which is offered, answered and
-// removed, again and again.
+// One call per outstanding request. Each call is offered, answered and deleted repeatedly.
 class Cycles {
  public:
   explicit Cycles(Signalling& signalling, std::size_t calls)
@@ -38,7 +37,7 @@ class Cycles {
   void start() {
     for (std::uint32_t call = 0; call < calls_; ++call) signalling_.offer(call);
   }
-  // Until then, or until the relay refuses whatever is asked.
+  // Runs until `end`, or until kRefusals consecutive refusals.
   void run(Clock::time_point end, Progress& progress) {
     while (!interrupted() && refused_in_a_row_ < kRefusals) {
       for (const auto& event : signalling_.poll(milliseconds(10))) take(event);
@@ -58,11 +57,11 @@ class Cycles {
 
  private:
   void take(const Signalling::Event& event) {
-    if (event.news == Signalling::News::up) {
+    if (event.kind == Signalling::Kind::up) {
       refused_in_a_row_ = 0;
       return signalling_.remove(event.call);
     }
-    if (event.news == Signalling::News::removed) {
+    if (event.kind == Signalling::Kind::removed) {
       ++done_;
     } else {
       ++refused_in_a_row_;
@@ -111,8 +110,8 @@ Result<Outcome> measure_control(const Options& options) {
                {"retransmissions", signalling.retransmissions()},
                {"signalling", to_json(tally)}};
   fmt::print(
-      "{} calls offered, answered and deleted in {:.1f} s: {:.0f} a second, {} outstanding\n", done,
-      lasted, rate, options.outstanding);
+      "{} calls offered, answered and deleted in {:.1f} s: {:.0f} per second, {} outstanding\n",
+      done, lasted, rate, options.outstanding);
   fmt::print("{}", to_text(tally));
   if (before && after && done > 0) {
     const Usage used = *after - *before;
@@ -123,7 +122,7 @@ Result<Outcome> measure_control(const Options& options) {
     json["relay"]["cpu_us_per_cycle"] = each(used.total());
     json["relay"]["cpu_us_per_cycle_without_workers"] = each(used.without_workers());
     fmt::print(
-        "relay             {:.1f} us CPU a call ({:.1f} us without polling workers), {:.1f} MB\n",
+        "relay             {:.1f} us CPU per call ({:.1f} us without polling workers), {:.1f} MB\n",
         each(used.total()), each(used.without_workers()),
         static_cast<double>(used.resident_kb) / 1024);
   }
@@ -145,14 +144,14 @@ Result<Outcome> measure_fill(const Options& options) {
     const Clock::time_point now = Clock::now();
     const std::size_t due =
         paced > 0 ? static_cast<std::size_t>(seconds(now - begin) * paced) + 1 : options.calls;
-    // No more wait here than can be sent soon.
+    // Queue no more than can be sent soon.
     while (offered <
                std::min({due, options.calls, settled + std::size_t{2} * options.outstanding}) &&
            signalling.tally().refused < kRefusals && !interrupted()) {
       signalling.offer(static_cast<std::uint32_t>(offered++));
     }
     for (const auto& event : signalling.poll(milliseconds(1))) {
-      up[event.call] = event.news == Signalling::News::up;
+      up[event.call] = event.kind == Signalling::Kind::up;
       ++settled;
     }
     progress.show(now, [&] { return fmt::format("{} of {} calls up", settled, options.calls); });
@@ -176,8 +175,8 @@ Result<Outcome> measure_fill(const Options& options) {
                {"set_up_calls_per_second", static_cast<double>(calls) / set_up},
                {"removed_s", removed},
                {"signalling", to_json(signalling.tally())}};
-  fmt::print("{} calls set up in {:.2f} s ({:.0f} a second), removed in {:.2f} s\n", calls, set_up,
-             static_cast<double>(calls) / set_up, removed);
+  fmt::print("{} calls set up in {:.2f} s ({:.0f} per second), removed in {:.2f} s\n", calls,
+             set_up, static_cast<double>(calls) / set_up, removed);
   fmt::print("{}", to_text(signalling.tally()));
   if (before && full) {
     const auto grown =
@@ -187,7 +186,7 @@ Result<Outcome> measure_fill(const Options& options) {
     json["relay"]["resident_kb_before"] = before->resident_kb;
     json["relay"]["resident_kb_after_removal"] = after ? after->resident_kb : 0;
     json["relay"]["resident_kb_per_call"] = grown / static_cast<double>(calls);
-    fmt::print("relay             {:.2f} kB a call: {:.1f} MB before, {:.1f} MB with all\n",
+    fmt::print("relay             {:.2f} kB per call: {:.1f} MB before, {:.1f} MB with all\n",
                grown / static_cast<double>(calls), static_cast<double>(before->resident_kb) / 1024,
                static_cast<double>(full->resident_kb) / 1024);
   }

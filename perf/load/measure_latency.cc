@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One request at a time, each followed by one to a bare echo server on the same kind of socket.
+// Latency of single requests, each followed by one to an echo server on the same kind of socket.
 
 #include <chrono>
 #include <map>
@@ -17,7 +17,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::array<Verb, 3> kCycle = {Verb::offer, Verb::answer, Verb::remove};
 
-// Asks and waits, as a proxy's worker does.
+// Blocking client, as a proxy's worker is.
 class Asker {
  public:
   explicit Asker(Exchanges exchanges) : exchanges_(std::move(exchanges)) {}
@@ -27,7 +27,7 @@ class Asker {
     if (!exchanges) return std::unexpected(exchanges.error());
     return Asker(std::move(*exchanges));
   }
-  // The reply, whose time is added to `took`.
+  // Returns the reply and adds its round-trip time to `took`.
   [[nodiscard]] Result<std::string> ask(std::string request, Histogram& took) {
     const Clock::time_point begin = Clock::now();
     auto reply = exchanges_.ask(std::move(request));
@@ -52,8 +52,8 @@ class Latency {
         signals_{options.shape, options.rtcp_mux, options.directions},
         relay_(std::move(relay)) {}
 
-  // Offer, answer and delete of one more call, and the reply to the offer. Between them the same
-  // requests to `echo`, if there is one yet.
+  // Offers, answers and deletes one call, and returns the reply to the offer. Repeats each request
+  // to `echo`, if it is running.
   [[nodiscard]] Result<std::string> cycle(Asker* echo, Times& times) {
     const std::string serial = std::to_string(++serial_);
     const std::string id = fmt::format("latency-{}-{}@load.millrace", run_, serial);
@@ -64,15 +64,15 @@ class Latency {
                                               .call_id = id,
                                               .from_tag = "f" + serial,
                                               .to_tag = "t" + serial,
-                                              .said = options_.parties[sender],
+                                              .sdp_endpoint = options_.parties[sender],
                                               .source = options_.parties[sender].address,
                                               .signals = &signals_,
                                               .delimited = relay_.delimited()});
       auto reply = relay_.ask(request, times.relay[i]);
       if (!reply) return reply;
-      if (const auto told = dialect_->decode(kCycle[i], *reply); !told) {
+      if (const auto decoded = dialect_->decode(kCycle[i], *reply); !decoded) {
         return fail(
-            fmt::format("the relay refuses: {}: {}", name(kCycle[i]), told.error().message));
+            fmt::format("the relay refuses: {}: {}", name(kCycle[i]), decoded.error().message));
       }
       if (echo != nullptr) {
         if (auto echoed = echo->ask(std::move(request), times.echo[i]); !echoed) return echoed;

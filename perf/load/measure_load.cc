@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One load, measured for a time; calls may come and go meanwhile.
+// Fixed load, measured for --duration, optionally with transient calls.
 
 #include <cstdio>
 
@@ -20,7 +20,7 @@ Result<Outcome> measure_load(const Options& options) {
     load.end(progress);
     return fail("the relay refuses calls: " + up.error().message);
   }
-  load.let_come_and_go();
+  load.start_transient_calls();
   load.run(to_nanos(options.warm_up), progress);
   const Measurement measured =
       load.measure(to_nanos(options.duration), to_nanos(options.every), progress);

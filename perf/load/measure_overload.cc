@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A flood: the same calls at several times their pace for a while, then at their own again.
+// Overload: the same calls at a multiple of their packet rate for --flood seconds, then at the
+// normal rate.
 //
-// Three phases in one time series by the time of sending: before, flood, after. Goodput is what
-// arrives a second. The relay has recovered when from then on, to the end, no step of the series
-// has lost anything.
+// One time series by send time has three phases: before, flood, after. Goodput is packets received
+// per second. The relay has recovered at the first step from which no step to the end has loss.
 
 #include <algorithm>
 
@@ -41,7 +41,7 @@ Phase phase(const Series& series, double from, double until) {
   return phase;
 }
 
-// Seconds from the phase's begin until nothing more is lost; nothing: there is loss at its end.
+// Seconds from the phase's start to the end of loss. Nothing if its last step has loss.
 std::optional<double> recovery(const Series& series, const Phase& after) {
   std::size_t clean = after.end;
   while (clean > after.begin &&
@@ -74,7 +74,7 @@ Result<Outcome> measure_overload(const Options& options) {
     return fail("the relay refuses calls: " + up.error().message);
   }
   load.run(to_nanos(options.warm_up), progress);
-  // Other paces begin from within the measurement, by its own clock.
+  // The rate changes at fixed times within the measurement.
   const auto begin = Load::Clock::now();
   load.change_pace(begin + to_nanos(options.duration), options.factor);
   load.change_pace(begin + to_nanos(options.duration + options.flood), 1 / options.factor);
@@ -86,7 +86,7 @@ Result<Outcome> measure_overload(const Options& options) {
   // NOLINTNEXTLINE(bugprone-unchecked-optional-access): measure() was asked for steps
   const Series& series = *measured.tally.series;
   const Phase before = phase(series, 0, options.duration);
-  // The step in which the pace changed belongs to neither side.
+  // The step in which the rate changed belongs to neither phase.
   const double width = std::chrono::duration<double>(kStep).count();
   const Phase flood =
       phase(series, options.duration + width, options.duration + options.flood - width);

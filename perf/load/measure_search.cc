@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The highest load that a relay carries, by bisection over the number of calls (RFC 2544 section
-// 26.1): without loss (NDR), and with at most half a percent (PDR), as FD.io's CSIT has them.
+// 26.1): without loss (NDR), and with at most 0.5 % loss (PDR), as defined by FD.io CSIT.
 //
-// A virtual machine takes the processor away now and then; --allow says how many packets of a trial
-// may be lost, or how many may, and still count as none. A trial in which the generator itself
-// could not keep up says nothing of the relay: it ends the search upwards, and is marked.
+// A virtual machine is preempted now and then: --allow is the number of packets that a trial may
+// lose and still count as lossless. A trial in which the generator did not keep up is no result
+// about the relay: it bounds the search from above and is marked.
 
 #include <algorithm>
 #include <map>
@@ -19,11 +19,11 @@ namespace {
 
 constexpr double kPartialDrop = 0.5;  // percent
 constexpr double kKeptUp = 0.99;      // of the offered load, sent by the generator
-constexpr double kSetUpRate = 2000;   // calls a second, to tell how long it will take
+constexpr double kSetUpRate = 2000;   // calls per second, to estimate the total time
 
 struct Trial {
   Measurement measured;
-  std::string refused;  // by the relay, if it was
+  std::string refused;  // the relay's reason, if it refused a call
   bool generator_limited = false;
   std::uint64_t lost = 0;
 };
@@ -33,9 +33,9 @@ class Search {
   Search(const Options& options, Load& load, Progress& progress)
       : options_(options), load_(load), progress_(progress) {}
 
-  // The highest load, in calls, that loses no more than that; 0: none does.
+  // The highest number of calls that loses at most `percent`. 0 if none does.
   [[nodiscard]] std::size_t highest(double percent) {
-    // What is known already narrows it down; a failure below a success was bad luck.
+    // Start from the trials so far. A failure below a success is treated as an outlier.
     Bracket known{.good = 0, .bad = SIZE_MAX};
     for (const auto& [calls, trial] : trials_) {
       if (passes(trial, percent)) {
@@ -76,20 +76,21 @@ class Search {
       trial.generator_limited =
           !m.kept_up() || static_cast<double>(m.sent()) < kKeptUp * m.offered_pps * m.seconds;
     }
-    tell(calls, trial);
+    print_trial(calls, trial);
     return trials_.emplace(calls, std::move(trial)).first->second;
   }
 
-  void tell(std::size_t calls, const Trial& trial) {
+  void print_trial(std::size_t calls, const Trial& trial) {
     if (!trial.refused.empty()) {
-      progress_.say(fmt::format("{:>7} calls: refused: {}", calls, trial.refused));
+      progress_.print_line(fmt::format("{:>7} calls: refused: {}", calls, trial.refused));
       return;
     }
     const Histogram delay = trial.measured.delay();
-    progress_.say(fmt::format("{:>7} calls: {} of {} lost ({:.4f} %), delay p50 {}, p99 {}{}",
-                              calls, trial.lost, trial.measured.sent(), trial.measured.loss(),
-                              to_text(delay.quantile(0.5)), to_text(delay.quantile(0.99)),
-                              trial.generator_limited ? "; the generator does not keep up" : ""));
+    progress_.print_line(
+        fmt::format("{:>7} calls: {} of {} lost ({:.4f} %), delay p50 {}, p99 {}{}", calls,
+                    trial.lost, trial.measured.sent(), trial.measured.loss(),
+                    to_text(delay.quantile(0.5)), to_text(delay.quantile(0.99)),
+                    trial.generator_limited ? "; generator does not keep up" : ""));
   }
 
   const Options& options_;

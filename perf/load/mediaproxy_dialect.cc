@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What Kamailio's and OpenSIPS' mediaproxy modules say to MediaProxy's dispatcher.
+// MediaProxy's dispatcher protocol, as Kamailio's and OpenSIPS' mediaproxy modules write it.
 
 #include "dataplane/base/text.h"
 #include "perf/load/dialect.h"
@@ -8,7 +8,7 @@ namespace millrace::loadgen {
 namespace {
 
 std::string encode(const Ask& ask) {
-  // There is no ping: the removal of a call that nobody knows does as well.
+  // The protocol has no ping. Removing an unknown call serves as one.
   const auto line = [](std::string_view key, std::string_view value) {
     return std::string(key) + ": " + std::string(value) + "\r\n";
   };
@@ -24,8 +24,9 @@ std::string encode(const Ask& ask) {
          line("to_uri", "callee@load.millrace") + from + line("to_tag", offer ? "" : ask.to_tag) +
          line("user_agent", "millrace-load") + line("signaling_ip", ask.source.text()) +
          line("media_relay", "") +
-         line("media", std::string(ask.signals->shape.media) + ':' + ask.said.address.text() + ':' +
-                           std::to_string(ask.said.port.number()) + ":sendrecv:ice=no") +
+         line("media", std::string(ask.signals->shape.media) + ':' +
+                           ask.sdp_endpoint.address.text() + ':' +
+                           std::to_string(ask.sdp_endpoint.port.number()) + ":sendrecv:ice=no") +
          "\r\n";
 }
 
@@ -35,7 +36,7 @@ Extent frame(std::string_view input) {
   return {Extent::State::complete, newline + 2};
 }
 
-Result<std::optional<Told>> decode(Verb verb, std::string_view reply) {
+Result<std::optional<RelayEndpoints>> decode(Verb verb, std::string_view reply) {
   const std::string_view whole = reply.substr(0, reply.find('\r'));
   if (verb != Verb::offer && verb != Verb::answer) {
     if (whole == "error") return fail("'error'");
@@ -48,7 +49,7 @@ Result<std::optional<Told>> decode(Verb verb, std::string_view reply) {
                         : decimal<std::uint16_t>(whole.substr(space + 1));
   if (!address || !port || *port == 0) return fail("'" + std::string(whole) + "'");
   const UdpPort rtp(*port);
-  return Told{{*address, rtp}, {*address, rtp.next()}};
+  return RelayEndpoints{{*address, rtp}, {*address, rtp.next()}};
 }
 
 }  // namespace

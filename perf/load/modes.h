@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// What each sub-command does: it measures, prints what it found to stdout, and returns the same as
-// JSON, with `met`: whether all that was required was met.
+// The sub-commands. Each one measures, prints its result to stdout and returns it as JSON. `met`:
+// whether all required limits were met.
 
 #include "perf/load/dialect.h"
 #include "perf/load/options.h"

@@ -15,11 +15,12 @@ using bencode::Value;
 std::string sdp_of(const Ask& ask) {
   const Shape& shape = ask.signals->shape;
   const std::string type = std::to_string(shape.payload_type);
-  std::string address(name_of(ask.said.address.family()) == "IPv4" ? "IN IP4 " : "IN IP6 ");
-  address += ask.said.address.text();
+  std::string address(name_of(ask.sdp_endpoint.address.family()) == "IPv4" ? "IN IP4 " : "IN IP6 ");
+  address += ask.sdp_endpoint.address.text();
   std::string sdp = "v=0\r\no=- 1 1 " + address + "\r\ns=-\r\nc=" + address + "\r\nt=0 0\r\nm=";
   sdp += shape.media;
-  sdp += ' ' + std::to_string(ask.said.port.number()) + " RTP/AVP " + type + "\r\na=rtpmap:" + type;
+  sdp += ' ' + std::to_string(ask.sdp_endpoint.port.number()) + " RTP/AVP " + type +
+         "\r\na=rtpmap:" + type;
   sdp += ' ';
   sdp += shape.rtpmap;
   sdp += "\r\n";
@@ -83,25 +84,25 @@ std::uint64_t number(const Value& dictionary, std::string_view key) {
   return value ? static_cast<std::uint64_t>(value->integer().value_or(0)) : 0;
 }
 
-Result<std::optional<Told>> told_by(std::string_view body) {
+Result<std::optional<RelayEndpoints>> endpoints_in(std::string_view body) {
   const auto session = sdp::parse(body);
   if (!session) return fail("the relay's SDP: " + session.error().message);
   if (session->sections.size() == 1) {
     const sdp::Media& media = session->sections[0];
     if (media.connection && media.port != UdpPort(0)) {
-      return Told{{*media.connection, media.port}, media.rtcp};
+      return RelayEndpoints{{*media.connection, media.port}, media.rtcp};
     }
   }
   return fail("the relay's SDP names no address and port for the media");
 }
 
-Result<std::optional<Told>> decode(Verb verb, std::string_view reply) {
+Result<std::optional<RelayEndpoints>> decode(Verb verb, std::string_view reply) {
   const auto value = Value::read(reply);
   if (!value) return fail("the reply is no bencoded dictionary");
   const std::string_view result = text(*value, "result");
   if (result == "error") return fail(std::string(text(*value, "error-reason")));
   if (result != (verb == Verb::ping ? "pong" : "ok")) return fail(std::string(result));
-  if (verb == Verb::offer || verb == Verb::answer) return told_by(text(*value, "sdp"));
+  if (verb == Verb::offer || verb == Verb::answer) return endpoints_in(text(*value, "sdp"));
   return std::nullopt;
 }
 

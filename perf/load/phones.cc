@@ -17,7 +17,7 @@ constexpr unsigned kStreamBits = 20;
 constexpr std::uint32_t kStreamMask = (1U << kStreamBits) - 1;
 static_assert(2 * Phones::kMaxCalls == std::size_t{1} << kStreamBits);
 
-// The caller's; the callee's is the next.
+// The caller's stream. The callee's is the next one.
 constexpr std::size_t first_stream(std::uint32_t call) { return std::size_t{2} * call; }
 
 Party sender_of(std::uint32_t stream) { return (stream & 1) == 0 ? Party::caller : Party::callee; }
@@ -38,7 +38,8 @@ Phones::Phones(const PhonesConfig& config, Wire& wire, Clock::time_point now)
       key_(std::random_device{}()),
       random_(config.seed + 2) {}
 
-void Phones::connect(std::uint32_t call, const std::array<Told, 2>& told, Stamp counted) {
+void Phones::connect(std::uint32_t call, const std::array<RelayEndpoints, 2>& relay_endpoints,
+                     Stamp counted) {
   for (const Party party : {Party::caller, Party::callee}) {
     const auto number = static_cast<std::uint32_t>(first_stream(call) + index(party));
     Stream& stream = streams_[number];
@@ -46,7 +47,7 @@ void Phones::connect(std::uint32_t call, const std::array<Told, 2>& told, Stamp 
     stream = Stream();
     stream.generation = generation;
     stream.ssrc = key_ ^ (std::uint32_t{generation} << kStreamBits | number);
-    stream.to = told[index(party)];
+    stream.to = relay_endpoints[index(party)];
     stream.counted = counted;
     stream.sequence = static_cast<std::uint16_t>(random_());
     stream.timestamp = static_cast<std::uint32_t>(random_());
@@ -65,7 +66,7 @@ void Phones::hang_up(std::uint32_t call) {
 
 bool Phones::send(Clock::time_point now) {
   std::size_t claimed = 0;
-  // Reports first: RTP that is late would never leave room for them.
+  // RTCP first: late RTP would fill every burst.
   rtcp_stamp_ = std::chrono::system_clock::now();
   while (claimed < kBurst) {
     const auto due = rtcp_.next(now);
@@ -107,31 +108,31 @@ void Phones::send_rtp(std::uint32_t number) {
 
 void Phones::send_rtcp(std::uint32_t number, Stamp now) {
   Stream& own = streams_[number];
-  Stream& heard = streams_[number ^ 1];
+  Stream& reverse = streams_[number ^ 1];
   SenderReport report;
   report.ssrc = own.ssrc;
   report.ntp = ntp_time(now);
   report.timestamp = own.timestamp;
   report.packets = own.packets;
   report.bytes = own.packets * static_cast<std::uint32_t>(config_.shape.payload);
-  report.heard_ssrc = heard.ssrc;
-  const std::uint32_t expected = heard.heard.expected();
-  const std::uint32_t expected_since = expected - heard.reported_expected;
-  const std::uint32_t received_since = heard.received - heard.reported_received;
+  report.peer_ssrc = reverse.ssrc;
+  const std::uint32_t expected = reverse.arrivals.expected();
+  const std::uint32_t expected_since = expected - reverse.reported_expected;
+  const std::uint32_t received_since = reverse.received - reverse.reported_received;
   if (expected_since > received_since) {
     report.fraction_lost = static_cast<std::uint8_t>(
         (std::uint64_t{expected_since - received_since} << 8) / std::max(expected_since + 1, 1U));
   }
-  heard.reported_expected = expected;
-  heard.reported_received = heard.received;
-  report.lost = expected > heard.received ? expected - heard.received : 0;
-  report.highest = heard.heard.highest();
+  reverse.reported_expected = expected;
+  reverse.reported_received = reverse.received;
+  report.lost = expected > reverse.received ? expected - reverse.received : 0;
+  report.highest = reverse.arrivals.highest();
   report.jitter = static_cast<std::uint32_t>(
-      heard.jitter / 16 * static_cast<std::int64_t>(config_.shape.clock_hz) / 1'000'000'000);
-  if (heard.last_report_ntp != 0) {
-    report.last_report = static_cast<std::uint32_t>(heard.last_report_ntp >> 16);
+      reverse.jitter / 16 * static_cast<std::int64_t>(config_.shape.clock_hz) / 1'000'000'000);
+  if (reverse.last_report_ntp != 0) {
+    report.last_report = static_cast<std::uint32_t>(reverse.last_report_ntp >> 16);
     report.since_last_report =
-        static_cast<std::uint32_t>(((now - heard.last_report_at).count() << 16) / 1'000'000'000);
+        static_cast<std::uint32_t>(((now - reverse.last_report_at).count() << 16) / 1'000'000'000);
   }
   std::byte* const packet = wire_.claim({.from = {sender_of(number), own.port, !config_.rtcp_mux},
                                          .to = config_.rtcp_mux ? &own.to.rtp : &own.to.rtcp,
@@ -143,7 +144,7 @@ void Phones::send_rtcp(std::uint32_t number, Stamp now) {
 
 void Phones::note(const Sent& sent) {
   Stream& stream = streams_[sent.stream];
-  // As its receiver tells it.
+  // RTCP: rounded to NTP precision, as the receiver computes it.
   const Stamp at = sent.rtcp ? stamp_of_ntp(ntp_time(rtcp_stamp_)) : sent.at;
   if (!counts(stream, at)) return;
   Direction& direction = tally_.directions[index(sender_of(sent.stream))];
@@ -159,48 +160,49 @@ void Phones::note(const Sent& sent) {
 }
 
 bool Phones::receive() {
-  const auto heard = wire_.receive();
-  for (const Heard& each : heard) note(each);
-  return !heard.empty();
+  const auto received = wire_.receive();
+  for (const Received& each : received) note(each);
+  return !received.empty();
 }
 
-void Phones::note(const Heard& heard) {
-  if (heard.datagram.size() < kRtpHeader + kStampSize) {
+void Phones::note(const Received& packet) {
+  if (packet.datagram.size() < kRtpHeader + kStampSize) {
     ++tally_.unknown;
-  } else if (is_rtcp_type(heard.datagram[1])) {
-    note_rtcp(heard);
+  } else if (is_rtcp_type(packet.datagram[1])) {
+    note_rtcp(packet);
   } else {
-    note_rtp(heard);
+    note_rtp(packet);
   }
 }
 
-// The stream of a packet that has come the right way, else nothing.
-Phones::Stream* Phones::find(std::uint32_t ssrc, const Heard& heard, std::uint32_t& number) {
+// The stream of a packet received from and by the right party, or null.
+Phones::Stream* Phones::find(std::uint32_t ssrc, const Received& packet, std::uint32_t& number) {
   number = (ssrc ^ key_) & kStreamMask;
   if (number >= streams_.size() || streams_[number].ssrc != ssrc) {
     ++tally_.unknown;
     return nullptr;
   }
-  const Told& reversed = streams_[number ^ 1].to;
-  const bool apart = heard.on.rtcp;
-  if (heard.on.party == sender_of(number) || heard.from != (apart ? reversed.rtcp : reversed.rtp)) {
+  const RelayEndpoints& reversed = streams_[number ^ 1].to;
+  const bool apart = packet.on.rtcp;
+  if (packet.on.party == sender_of(number) ||
+      packet.from != (apart ? reversed.rtcp : reversed.rtp)) {
     ++tally_.misdelivered;
     return nullptr;
   }
   return &streams_[number];
 }
 
-void Phones::note_rtp(const Heard& heard) {
-  const RtpFields fields = RtpFields::read(heard.datagram.data());
+void Phones::note_rtp(const Received& packet) {
+  const RtpFields fields = RtpFields::read(packet.datagram.data());
   std::uint32_t number = 0;
-  Stream* const stream = find(fields.ssrc, heard, number);
+  Stream* const stream = find(fields.ssrc, packet, number);
   if (stream == nullptr) return;
-  const Stamp sent = read_stamp(heard.datagram.data() + kRtpHeader);
-  const auto delay = heard.at - sent;
-  const Arrival arrival = stream->heard.note(fields.sequence);
+  const Stamp sent = read_stamp(packet.datagram.data() + kRtpHeader);
+  const auto delay = packet.at - sent;
+  const Arrival arrival = stream->arrivals.note(fields.sequence);
   if (arrival != Arrival::duplicate) {
-    // RFC 3550 section 6.4.1, with the true time of sending in place of the timestamp: what the
-    // sender's own pace adds is left out.
+    // RFC 3550 section 6.4.1, with the actual send time in place of the RTP timestamp. This
+    // excludes the jitter of the sender.
     if (stream->received++ > 0) {
       const std::int64_t change = std::abs(delay.count() - stream->transit);
       stream->jitter += change - (stream->jitter + 8) / 16;
@@ -218,20 +220,20 @@ void Phones::note_rtp(const Heard& heard) {
   ++stream->counted_received;
   stream->delay_sum += delay.count();
   direction.delay.add(delay);
-  if (tally_.series) tally_.series->note_heard(sent, delay);
+  if (tally_.series) tally_.series->note_received(sent, delay);
 }
 
-void Phones::note_rtcp(const Heard& heard) {
-  const auto report = read_report(heard.datagram);
+void Phones::note_rtcp(const Received& packet) {
+  const auto report = read_report(packet.datagram);
   if (!report) {
     ++tally_.unknown;
     return;
   }
   std::uint32_t number = 0;
-  Stream* const stream = find(report->ssrc, heard, number);
+  Stream* const stream = find(report->ssrc, packet, number);
   if (stream == nullptr) return;
   stream->last_report_ntp = report->ntp;
-  stream->last_report_at = heard.at;
+  stream->last_report_at = packet.at;
   if (counts(*stream, stamp_of_ntp(report->ntp))) {
     ++tally_.directions[index(sender_of(number))].rtcp_received;
   }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// Both phones of every call: what they send, and what each of them hears of the other.
+// Both phones of every call: sends their packets and measures the received ones.
 //
-// A stream is one direction of a call, from one phone through the relay to the other; streams 2n
-// and 2n+1 are those of call n. Its SSRC tells a received packet's stream, and the stamp in the
-// payload when it left. A packet counts when it left within the window that is measured, whenever
-// it arrives, so nothing is lost at the edges. It must arrive at the other party, and from where
-// that party sends to (RFC 4961): else it counts as misdelivered, and as lost.
+// A stream is one direction of a call, from one phone through the relay to the other. Streams 2n
+// and 2n+1 belong to call n. The SSRC of a received packet identifies its stream; the timestamp in
+// the payload is its send time. A packet counts if it was sent within the measured window, whenever
+// it is received, so the window's edges cause no loss. It must be received by the other party, from
+// the relay port that this party sends to (RFC 4961). Otherwise it counts as misdelivered and lost.
 
 #include <array>
 #include <chrono>
@@ -25,21 +25,21 @@
 
 namespace millrace::loadgen {
 
-// Where a party is to send, by the SDP that the relay had it told.
-struct Told {
+// The relay's endpoints that a party sends to, from the SDP that the relay rewrote.
+struct RelayEndpoints {
   Endpoint rtp, rtcp;
 };
 
 struct PhonesConfig {
-  std::size_t calls = 1;  // at a time, at most kMaxCalls
+  std::size_t calls = 1;  // concurrent, at most kMaxCalls
   Shape shape;
   std::chrono::milliseconds rtcp_interval{5000};  // 0: no RTCP
   bool rtcp_mux = false;
-  unsigned ports = 2;  // of the wire, a party
+  unsigned ports = 2;  // of the wire, per party
   std::uint64_t seed = 1;
 };
 
-// One direction of all calls, the one from `Party`.
+// One direction of all calls: the packets sent by one party.
 struct Direction {
   std::uint64_t sent = 0, received = 0, duplicates = 0, reordered = 0;
   std::uint64_t rtcp_sent = 0, rtcp_received = 0;
@@ -48,22 +48,22 @@ struct Direction {
   [[nodiscard]] std::uint64_t lost() const { return sent - std::min(sent, received); }
 };
 
-// What was measured of the packets that were sent within a window.
+// Counters of the packets that were sent within a window.
 struct Tally {
   Stamp from = Stamp::max(), until = Stamp::max();
   std::array<Direction, 2> directions;  // by the sender
   Histogram lateness;                   // of the generator, against its own schedule
-  std::uint64_t not_sent = 0;           // what the generator's own kernel or device did not take
+  std::uint64_t not_sent = 0;           // rejected by the generator's own kernel or device
   std::uint64_t misdelivered = 0;       // to the wrong party, or from the wrong port
-  std::uint64_t unknown = 0;            // packets that nobody of ours has sent
+  std::uint64_t unknown = 0;            // received packets that no phone sent
   std::optional<Series> series;
 
   [[nodiscard]] bool holds(Stamp sent) const { return sent >= from && sent < until; }
 };
 
-// How the streams of one direction fared, each by itself.
+// Quality over the streams of one direction.
 struct StreamQuality {
-  double jitter_mean_us = 0, jitter_max_us = 0;  // that the way through the relay adds
+  double jitter_mean_us = 0, jitter_max_us = 0;  // added on the way through the relay
   double mos = 0, mos_worst = 0;
   std::size_t streams = 0;
 };
@@ -75,14 +75,14 @@ class Phones {
 
   Phones(const PhonesConfig& config, Wire& wire, Clock::time_point now);
 
-  // The call's phones talk from now on, and hear each other; what they send from `counted` on
-  // counts.
-  void connect(std::uint32_t call, const std::array<Told, 2>& told, Stamp counted);
+  // Starts both phones of the call. Packets sent from `counted` on are counted.
+  void connect(std::uint32_t call, const std::array<RelayEndpoints, 2>& relay_endpoints,
+               Stamp counted);
   void hang_up(std::uint32_t call);
 
-  // Sends some of what is due; false: nothing is.
+  // Sends some of the due packets. False if none is due.
   bool send(Clock::time_point now);
-  // Takes in some of what has arrived; false: nothing has.
+  // Receives some packets. False if there are none.
   bool receive();
   // When the next packet is due.
   [[nodiscard]] Clock::time_point due() const { return rtp_.when(); }
@@ -98,7 +98,7 @@ class Phones {
 
  private:
   struct Stream {
-    Told to;
+    RelayEndpoints to;
     Stamp counted;
     std::uint32_t ssrc = 0, timestamp = 0, packets = 0;
     std::uint16_t sequence = 0;
@@ -106,8 +106,8 @@ class Phones {
     std::uint8_t port = 0;
     bool talking = false;
 
-    // As the other phone hears it.
-    Sequence heard;
+    // As received by the other phone.
+    Sequence arrivals;
     std::uint32_t received = 0, reported_expected = 0, reported_received = 0;
     std::uint64_t last_report_ntp = 0;
     Stamp last_report_at;
@@ -119,10 +119,10 @@ class Phones {
   void send_rtp(std::uint32_t number);
   void send_rtcp(std::uint32_t number, Stamp now);
   void note(const Sent& sent);
-  void note(const Heard& heard);
-  void note_rtp(const Heard& heard);
-  void note_rtcp(const Heard& heard);
-  [[nodiscard]] Stream* find(std::uint32_t ssrc, const Heard& heard, std::uint32_t& number);
+  void note(const Received& packet);
+  void note_rtp(const Received& packet);
+  void note_rtcp(const Received& packet);
+  [[nodiscard]] Stream* find(std::uint32_t ssrc, const Received& packet, std::uint32_t& number);
   [[nodiscard]] bool counts(const Stream& stream, Stamp sent) const {
     return tally_.holds(sent) && sent >= stream.counted;
   }

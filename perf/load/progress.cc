@@ -41,7 +41,7 @@ void Progress::draw(Clock::time_point now, const std::string& what) {
 
 void Progress::clear() const { std::fputs("\r\x1b[K", stderr); }
 
-void Progress::say(std::string_view line) {
+void Progress::print_line(std::string_view line) {
   if (shown_) clear();
   std::fwrite(line.data(), 1, line.size(), stderr);
   std::fputc('\n', stderr);

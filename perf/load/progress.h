@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// A line on the terminal that says how far it is and when it will be done; nothing if stderr is no
+// Progress line on the terminal with the remaining time. Prints nothing if stderr is not a
 // terminal.
 
 #include <chrono>
@@ -14,22 +14,22 @@ class Progress {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // `expected`: how long everything will take.
+  // `expected`: total duration.
   explicit Progress(std::chrono::nanoseconds expected);
   ~Progress() { finish(); }
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  // Cheap unless a tenth of a second has passed. `what` is called only then.
+  // Draws at most every 100 ms and calls `what` only then.
   template <typename What>
   void show(Clock::time_point now, What&& what) {
     if (!shown_ || now < next_) return;
     next_ = now + std::chrono::milliseconds(100);
     draw(now, what());
   }
-  // A line for good, above.
-  void say(std::string_view line);
-  // Takes the line away for good, before results are printed.
+  // Prints a permanent line above the progress line.
+  void print_line(std::string_view line);
+  // Removes the progress line, before results are printed.
   void finish();
 
   // "[#####.....]  50 %  12 s left".

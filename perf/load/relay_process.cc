@@ -55,10 +55,10 @@ Result<Usage> usage_of(pid_t process) {
   fs::directory_iterator threads(folder / "task", error);
   if (error) {
     return fail("no process " + std::to_string(process) +
-                " to look at: --relay-pid takes that of the relay (pidof rtpengine)");
+                ": give --relay-pid the relay's process id (pidof rtpengine)");
   }
   for (; !error && threads != fs::directory_iterator(); threads.increment(error)) {
-    // Run time in nanoseconds comes first.
+    // The first field is the run time in nanoseconds.
     const fs::path thread = threads->path();
     usage.cpu[first_line(thread / "comm")] +=
         std::chrono::nanoseconds(number_in(first_line(thread / "schedstat")));

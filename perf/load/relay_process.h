@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// What the relay's process costs, as the kernel tells: CPU time of each of its threads and memory.
+// Resource usage of the relay's process from /proc: CPU time per thread, resident memory.
 
 #include <sys/types.h>
 
@@ -19,14 +19,14 @@ struct Usage {
   std::uint64_t resident_kb = 0;
 
   [[nodiscard]] std::chrono::nanoseconds total() const;
-  // Without DPDK's polling threads, which take all of a core whether there is work or not.
+  // Without DPDK's polling threads, which use a whole core at any load.
   [[nodiscard]] std::chrono::nanoseconds without_workers() const;
 };
 
-// Fails if there is no such process, or it is none of ours to look at.
+// Fails if there is no such process, or /proc denies access.
 [[nodiscard]] Result<Usage> usage_of(pid_t process);
 
-// What was used in between; memory as at the end.
+// CPU time between two readings; memory of the second one.
 [[nodiscard]] Usage operator-(const Usage& end, const Usage& begin);
 
 }  // namespace millrace::loadgen

@@ -239,7 +239,7 @@ std::string to_text(const Measurement& measured) {
   text +=
       fmt::format("generator late    p50 {}, p99 {}, max {}", to_text(tally.lateness.quantile(0.5)),
                   to_text(tally.lateness.quantile(0.99)), to_text(tally.lateness.largest()));
-  if (!measured.kept_up()) text += "; IT DOES NOT KEEP UP: too much load, or a busy machine";
+  if (!measured.kept_up()) text += "; GENERATOR DOES NOT KEEP UP: load too high or machine busy";
   if (tally.not_sent > 0) text += fmt::format("; {} packets not sent", tally.not_sent);
   text += '\n';
   if (tally.misdelivered + tally.unknown > 0) {
@@ -255,7 +255,7 @@ std::string to_text(const Measurement& measured) {
                         static_cast<double>(measured.relay->resident_kb) / 1024);
   }
   if (measured.cycles) {
-    text += fmt::format("relay workers     {:.0f} busy cycles a packet\n",
+    text += fmt::format("relay workers     {:.0f} busy cycles per packet\n",
                         cycles_per_packet(*measured.cycles));
   }
   return text + to_text(measured.signalling);

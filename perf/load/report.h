@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// What was measured, for a person on the terminal and as JSON with every condition.
+// Measurement results as text for the terminal and as JSON with all conditions.
 
 #include <string>
 

@@ -37,7 +37,7 @@ std::uint64_t ntp_time(Stamp stamp) {
 
 Stamp stamp_of_ntp(std::uint64_t ntp) {
   const std::uint64_t seconds = (ntp >> 32) - kNtpEpoch;
-  // Rounded up: the way there rounds down.
+  // Rounds up, because ntp_time() rounds down.
   const std::uint64_t nanos = ((ntp & 0xffff'ffff) * kNano + 0xffff'ffff) >> 32;
   return Stamp(std::chrono::nanoseconds(seconds * kNano + nanos));
 }
@@ -51,7 +51,7 @@ void write_report(std::span<std::byte, kRtcpSize> to, const SenderReport& report
   put(at, report.timestamp);
   put(at, report.packets);
   put(at, report.bytes);
-  put(at, report.heard_ssrc);
+  put(at, report.peer_ssrc);
   put(at, std::uint32_t{report.fraction_lost} << 24 | (report.lost & 0xff'ffff));
   put(at, report.highest);
   put(at, report.jitter);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The RTCP that a phone sends: one compound of a sender report with a block on what it hears, and
-// its CNAME (RFC 3550 sections 6.4.1 and 6.5.1). Its NTP time is the time of sending.
+// RTCP of a phone: a compound of a sender report with one report block, and an SDES CNAME (RFC 3550
+// sections 6.4.1 and 6.5.1). Its NTP time is the send time.
 
 #include <array>
 #include <cstddef>
@@ -23,7 +23,7 @@ struct SenderReport {
   std::uint32_t packets = 0, bytes = 0;
 
   // The block on the other party's stream.
-  std::uint32_t heard_ssrc = 0;
+  std::uint32_t peer_ssrc = 0;
   std::uint8_t fraction_lost = 0;  // of 256
   std::uint32_t lost = 0;          // 24 bits
   std::uint32_t highest = 0;
@@ -36,7 +36,7 @@ struct SenderReport {
 [[nodiscard]] Stamp stamp_of_ntp(std::uint64_t ntp);
 
 void write_report(std::span<std::byte, kRtcpSize> to, const SenderReport& report);
-// Of what write_report wrote, the sender's part; nothing if it is anything else.
+// Parses the sender's part of a report by write_report(). Nothing for any other datagram.
 [[nodiscard]] std::optional<SenderReport> read_report(std::span<const std::byte> datagram);
 
 }  // namespace millrace::loadgen

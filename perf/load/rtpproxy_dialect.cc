@@ -19,11 +19,11 @@ std::string encode(const Ask& ask) {
   switch (ask.verb) {
     case Verb::offer:
     case Verb::answer: {
-      std::string options = ask.said.address.is_v4() ? "" : "6";
+      std::string options = ask.sdp_endpoint.address.is_v4() ? "" : "6";
       options += 'c' + std::to_string(ask.signals->shape.payload_type);
-      // The source of the SIP message stands for the address in the SDP.
+      // Use the SIP message's source in place of the address in the SDP.
       const std::string where = call + ' ' + ask.source.text() + ' ' +
-                                std::to_string(ask.said.port.number()) + ' ' + from + ";1";
+                                std::to_string(ask.sdp_endpoint.port.number()) + ' ' + from + ";1";
       if (ask.verb == Verb::offer) return 'U' + options + ' ' + where + end;
       return 'L' + options + ' ' + where + ' ' + to + ";1" + end;
     }
@@ -40,7 +40,7 @@ Extent frame(std::string_view input) {
   return {Extent::State::complete, newline + 1};
 }
 
-// The next word of a reply, which is taken off.
+// Removes and returns the first word of a reply.
 std::string_view next_word(std::string_view& reply) {
   reply.remove_prefix(std::min(reply.find_first_not_of(" \r\n"), reply.size()));
   const std::string_view word = reply.substr(0, reply.find_first_of(" \r\n"));
@@ -48,7 +48,7 @@ std::string_view next_word(std::string_view& reply) {
   return word;
 }
 
-Result<std::optional<Told>> decode(Verb verb, std::string_view reply) {
+Result<std::optional<RelayEndpoints>> decode(Verb verb, std::string_view reply) {
   const std::string whole(reply.substr(0, reply.find_first_of("\r\n")));
   const std::string_view first = next_word(reply);
   if (verb == Verb::offer || verb == Verb::answer) {
@@ -56,7 +56,7 @@ Result<std::optional<Told>> decode(Verb verb, std::string_view reply) {
     const auto address = IpAddress::parse(next_word(reply));
     if (!port || *port == 0 || !address) return fail("'" + whole + "'");
     const UdpPort rtp(*port);
-    return Told{{*address, rtp}, {*address, rtp.next()}};
+    return RelayEndpoints{{*address, rtp}, {*address, rtp.next()}};
   }
   if (first != (verb == Verb::ping ? kVersion : "0")) return fail("'" + whole + "'");
   return std::nullopt;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// When each stream sends: all at one interval, each at a moment of its own within it.
+// Send schedule of all streams: one common interval, a fixed offset per stream.
 //
-// The moments are drawn at random, as calls begin at random, and sorted once; a turn of the wheel
-// walks them in order and begins anew an interval later. What is due by now is handed out one
-// after the other with the time at which it was due; what was missed is made up for, not skipped,
-// so the offered load is what was asked for as long as the generator keeps up at all.
+// Offsets are random, as calls start at random times, and sorted once. A timer wheel walks them in
+// order and restarts after each interval. next() returns due packets one by one with the time at
+// which they were due. Missed packets are sent late, not skipped, so the offered load is as
+// configured as long as the generator keeps up.
 
 #include <algorithm>
 #include <chrono>
@@ -51,8 +51,7 @@ class Schedule {
   // Precondition: there are streams.
   [[nodiscard]] Clock::time_point when() const { return turn_ + moments_[at_].after; }
 
-  // From now on everything comes `factor` times as fast, or so much slower, from where the wheel
-  // is.
+  // Multiplies the packet rate by `factor` from the wheel's current position on.
   void speed_up(double factor, Clock::time_point now) {
     for (Moment& moment : moments_) moment.after = scaled(moment.after, factor);
     interval_ = scaled(interval_, factor);
@@ -61,7 +60,7 @@ class Schedule {
 
  private:
   struct Moment {
-    Time after;  // the turn's begin
+    Time after;  // offset from the start of the interval
     std::uint32_t stream;
   };
   static Time scaled(Time time, double factor) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// What the sequence numbers of one RTP stream tell of each packet's arrival (RFC 3550 section 5.1).
+// Detects loss, reordering and duplicates by the sequence numbers of one RTP stream (RFC 3550
+// section 5.1).
 //
-// Numbers are extended beyond 16 bits by the nearer way round. The last 64 numbers are remembered
-// one by one, which is more than a second of voice: what comes later than that counts as reordered
-// without a look whether it has been here before.
+// Numbers are extended beyond 16 bits by the shorter distance. A bitmap holds the last 64 numbers,
+// more than a second of voice. An older packet counts as reordered, without a check for duplicates.
 
 #include <cstdint>
 
@@ -35,13 +35,13 @@ class Sequence {
     seen_ |= bit;
     return Arrival::reordered;
   }
-  // Extended, as RFC 3550 section 6.4.1 has it.
+  // Extended highest sequence number (RFC 3550 section 6.4.1).
   [[nodiscard]] std::uint32_t highest() const { return highest_; }
-  // From the first packet heard to the highest.
+  // Number of packets from the first one received to the highest.
   [[nodiscard]] std::uint32_t expected() const { return seen_ == 0 ? 0 : highest_ - first_ + 1; }
 
  private:
-  std::uint64_t seen_ = 0;  // bit n: highest - n has been here; 0: nothing has
+  std::uint64_t seen_ = 0;  // bit n: highest - n was received; 0: none was
   std::uint32_t highest_ = 0, first_ = 0;
 };
 

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// What happened when: packets by the time at which they were sent, in steps of equal length.
+// Time series of packets by send time, in steps of equal length.
 //
-// Quantiles of delay are kept of steps of a second and more; the histogram of such a step is
-// dropped once the one after the next has begun, so that a day takes no more memory than an hour
-// needs.
+// Steps of a second or more have delay quantiles. A step's histogram is discarded when the step
+// after the next begins, so memory grows by one row per step only.
 
 #include <array>
 #include <chrono>
@@ -30,7 +29,7 @@ class Series {
   Series(Stamp start, Time width) : start_(start), width_(width) {}
 
   void note_sent(Stamp at, std::uint64_t packets) { step(at).sent += packets; }
-  void note_heard(Stamp sent, Time delay) {
+  void note_received(Stamp sent, Time delay) {
     Step& into = step(sent);
     ++into.received;
     into.delay_sum += delay;
@@ -40,7 +39,7 @@ class Series {
       recent_[number % recent_.size()].add(delay);
     }
   }
-  // No packet comes any more that was sent.
+  // Call when no more packets are expected.
   void close() { close_below(steps_.size()); }
 
   [[nodiscard]] const std::vector<Step>& steps() const { return steps_; }

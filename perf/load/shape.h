@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// What a phone sends: the size and pace of a codec's packets, and how SDP names it.
+// A codec's packet size and interval, and its name in SDP.
 
 #include <array>
 #include <chrono>
@@ -12,7 +12,7 @@
 namespace millrace::loadgen {
 
 inline constexpr std::size_t kRtpHeader = 12;
-// The time of sending, which is the first thing in the payload of every packet.
+// The send time, first in the payload of every packet.
 inline constexpr std::size_t kStampSize = 8;
 inline constexpr std::size_t kMaxPayload =
     1460;  // an RTP packet in an Ethernet frame, also by IPv6

@@ -22,7 +22,7 @@ void Signalling::offer(std::uint32_t call) {
   calls_[call] = {.id = prefix_ + serial + "@load.millrace",
                   .from_tag = "f" + serial,
                   .to_tag = "t" + serial,
-                  .told = {}};
+                  .relay_endpoints = {}};
   ++tally_.offered;
   offers_.push_back({Verb::offer, call});
 }
@@ -52,15 +52,16 @@ void Signalling::send(const Work& work) {
   Call& call = calls_[work.call];
   call.asked = work.verb;
   const auto sender = work.verb == Verb::answer ? Party::callee : Party::caller;
-  const auto& said = parties_.said[index(sender)];
-  exchanges_.send(work.call, dialect_->encode({.verb = work.verb,
-                                               .call_id = call.id,
-                                               .from_tag = call.from_tag,
-                                               .to_tag = call.to_tag,
-                                               .said = said[work.call % said.size()],
-                                               .source = parties_.source[index(sender)],
-                                               .signals = &signals_,
-                                               .delimited = exchanges_.delimited()}));
+  const auto& endpoints = parties_.sdp_endpoints[index(sender)];
+  exchanges_.send(work.call,
+                  dialect_->encode({.verb = work.verb,
+                                    .call_id = call.id,
+                                    .from_tag = call.from_tag,
+                                    .to_tag = call.to_tag,
+                                    .sdp_endpoint = endpoints[work.call % endpoints.size()],
+                                    .source = parties_.source[index(sender)],
+                                    .signals = &signals_,
+                                    .delimited = exchanges_.delimited()}));
 }
 
 void Signalling::take(const Exchanges::Done& done) {
@@ -71,22 +72,22 @@ void Signalling::take(const Exchanges::Done& done) {
     return;
   }
   if (!done.reply) return fail_call(done.ticket, verb, done.reply.error().message);
-  const auto told = dialect_->decode(verb, *done.reply);
-  if (!told) return fail_call(done.ticket, verb, told.error().message);
+  const auto decoded = dialect_->decode(verb, *done.reply);
+  if (!decoded) return fail_call(done.ticket, verb, decoded.error().message);
   tally_.of(verb).took.add(done.took);
   switch (verb) {
     case Verb::offer:
-      call.told[index(Party::callee)] = **told;
+      call.relay_endpoints[index(Party::callee)] = **decoded;
       urgent_.push_back({Verb::answer, done.ticket});
       break;
     case Verb::answer:
-      call.told[index(Party::caller)] = **told;
+      call.relay_endpoints[index(Party::caller)] = **decoded;
       ++tally_.up;
-      events_.push_back({News::up, done.ticket, call.told});
+      events_.push_back({Kind::up, done.ticket, call.relay_endpoints});
       break;
     default:
       ++tally_.removed;
-      events_.push_back({News::removed, done.ticket, {}});
+      events_.push_back({Kind::removed, done.ticket, {}});
   }
 }
 
@@ -96,12 +97,12 @@ void Signalling::fail_call(std::uint32_t number, Verb verb, const std::string& r
   last_refusal_ = std::string(name(verb)) + ": " + reason;
   if (verb == Verb::answer) {
     ++tally_.refused;
-    remove(number);  // which tells that it is gone
+    remove(number);  // reports the event when done
   } else if (verb == Verb::remove) {
-    events_.push_back({News::removed, number, {}});
+    events_.push_back({Kind::removed, number, {}});
   } else {
     ++tally_.refused;
-    events_.push_back({News::refused, number, {}});
+    events_.push_back({Kind::refused, number, {}});
   }
 }
 

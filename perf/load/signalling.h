@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The calls as the relay is told of them: each is offered, answered at once, and in the end
-// removed.
+// Signalling of calls to the relay: each call is offered, answered at once, and later deleted.
 //
-// What is wanted waits in two queues until a request may be outstanding: answers and removals go
-// before offers, as a proxy finishes what it began. Every request is timed by its command. A call
-// that the relay refuses is counted with the relay's reason, and removed if its offer was taken.
+// Requests wait in two queues for a free exchange: answers and deletes take precedence over offers,
+// as a proxy completes calls in progress first. Request times are recorded per command. A refused
+// call is counted with the relay's reason, and deleted if its offer was accepted.
 
 #include <array>
 #include <chrono>
@@ -31,7 +30,7 @@ struct CommandTally {
 
 struct SignallingTally {
   std::array<CommandTally, kVerbNames.size()> commands;
-  std::map<std::string, std::uint64_t> reasons;                 // of what failed
+  std::map<std::string, std::uint64_t> reasons;                 // of failures
   std::uint64_t offered = 0, up = 0, removed = 0, refused = 0;  // calls
 
   [[nodiscard]] CommandTally& of(Verb verb) { return commands.at(static_cast<std::size_t>(verb)); }
@@ -42,16 +41,16 @@ struct SignallingTally {
 
 class Signalling {
  public:
-  // What the parties say in their SDP, and where their SIP comes from; by call, modulo.
+  // Media endpoints in the parties' SDP (call number modulo size), and source of their SIP.
   struct Parties {
-    std::array<std::vector<Endpoint>, 2> said;
+    std::array<std::vector<Endpoint>, 2> sdp_endpoints;
     std::array<IpAddress, 2> source;
   };
-  enum class News : std::uint8_t { up, removed, refused };
+  enum class Kind : std::uint8_t { up, removed, refused };
   struct Event {
-    News news;
+    Kind kind;
     std::uint32_t call;
-    std::array<Told, 2> told;  // when up
+    std::array<RelayEndpoints, 2> relay_endpoints;  // when up
   };
 
   Signalling(Exchanges exchanges, const Dialect& dialect, Signals signals, Parties parties,
@@ -59,21 +58,21 @@ class Signalling {
 
   void offer(std::uint32_t call);
   void remove(std::uint32_t call);
-  // Sends what may be sent and tells what has come of it, by now or within `wait`; valid until the
-  // next call.
+  // Sends queued requests and returns the events that occurred by now or within `wait`. Valid until
+  // the next call.
   [[nodiscard]] std::span<const Event> poll(std::chrono::milliseconds wait = {});
   [[nodiscard]] bool idle() const {
     return urgent_.empty() && offers_.empty() && exchanges_.outstanding() == 0;
   }
 
-  // Whether the relay is there. Precondition: idle.
+  // Checks that the relay answers. Precondition: idle.
   [[nodiscard]] Result<void> ping();
-  // Asks for its statistics, which poll() brings in.
+  // Requests the relay's statistics. poll() receives the reply.
   void ask_statistics() {
     statistics_.reset();
     urgent_.push_back({Verb::statistics, static_cast<std::uint32_t>(calls_.size() - 1)});
   }
-  // The reply, as it came; empty: it was refused.
+  // The raw reply. Empty string: refused. Nothing: not received yet.
   [[nodiscard]] const std::optional<std::string>& statistics() const { return statistics_; }
   [[nodiscard]] std::uint64_t retransmissions() const { return exchanges_.retransmissions(); }
 
@@ -83,7 +82,7 @@ class Signalling {
  private:
   struct Call {
     std::string id, from_tag, to_tag;
-    std::array<Told, 2> told;
+    std::array<RelayEndpoints, 2> relay_endpoints;
     Verb asked = Verb::offer;  // last
   };
   struct Work {
@@ -99,11 +98,11 @@ class Signalling {
   const Dialect* dialect_;
   Signals signals_;
   Parties parties_;
-  std::vector<Call> calls_;  // the last one stands for no call
+  std::vector<Call> calls_;  // the last element is for requests without a call
   std::optional<std::string> statistics_;
   std::deque<Work> urgent_, offers_;
   std::vector<Event> events_, given_;
-  std::string prefix_;  // of call-ids, unlike any other run's
+  std::string prefix_;  // of call-ids, unique per run
   std::uint64_t serial_ = 0;
   SignallingTally tally_;
   std::string last_refusal_;

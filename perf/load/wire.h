@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// What carries the phones' packets: kernel sockets (kernel_wire.h) or DPDK devices (device_wire.h).
+// Transport of the phones' packets: kernel sockets (kernel_wire.h) or DPDK devices (device_wire.h).
 //
-// Each side of the calls has a few ports of its own, which all its phones share: an even one for
-// RTP and the odd one above for RTCP. A round of sending claims packets, which are written in
-// place, and then flushes them; the time of sending is written into each at the last moment. A
-// round claims at most kBurst packets. Receiving tells where a packet came in, from where, and when
-// the kernel or the device had it.
+// Each party has a few ports, shared by all its phones: an even one for RTP and the odd one above
+// for RTCP. The caller claims up to kBurst packets, writes them in place, then flushes them.
+// flush() writes the send time into each packet just before it is sent. receive() returns packets
+// with receiving port, source and the receive time of kernel or device.
 
 #include <chrono>
 #include <cstddef>
@@ -41,20 +40,20 @@ inline constexpr std::size_t kNoStamp = SIZE_MAX;
 
 struct Outgoing {
   WirePort from;
-  const Endpoint* to;        // lives until the flush
+  const Endpoint* to;        // must live until the flush
   std::size_t size;          // of the datagram
-  std::size_t stamp;         // where the time of sending goes, or kNoStamp: it is RTCP
-  std::uint32_t stream = 0;  // handed back with Sent
+  std::size_t stamp;         // offset of the send time, or kNoStamp for RTCP
+  std::uint32_t stream = 0;  // returned in Sent
 };
 
 struct Sent {
   std::uint32_t stream;
   bool rtcp;
-  bool done;  // false: neither kernel nor device took it
+  bool done;  // false: kernel or device rejected it
   Stamp at;
 };
 
-struct Heard {
+struct Received {
   WirePort on;
   Endpoint from;
   std::span<const std::byte> datagram;
@@ -68,20 +67,20 @@ class Wire {
   Wire(const Wire&) = delete;
   Wire& operator=(const Wire&) = delete;
 
-  // The datagram to fill, `packet.size` bytes that hold what an earlier packet left there.
+  // The datagram to fill: `packet.size` bytes with stale contents.
   [[nodiscard]] virtual std::byte* claim(const Outgoing& packet) = 0;
-  // What became of the packets claimed; valid until the next claim.
+  // Sends the claimed packets and returns their results. Valid until the next claim.
   [[nodiscard]] virtual std::span<const Sent> flush() = 0;
-  // Some of what has come in; valid until the next call. None: nothing more for now.
-  [[nodiscard]] virtual std::span<const Heard> receive() = 0;
+  // Some received packets, or none if there are no more. Valid until the next call.
+  [[nodiscard]] virtual std::span<const Received> receive() = 0;
 
-  // What a side's port is, as others see it.
+  // The endpoint of a port as seen by the relay.
   [[nodiscard]] virtual Endpoint endpoint(WirePort port) const = 0;
-  // Why packets could not be sent at all, if there was anything of that kind.
+  // The reason if packets could not be sent, else empty.
   [[nodiscard]] virtual std::string trouble() const = 0;
 };
 
-// The stamp as it is in a packet, and back.
+// Writes and reads the timestamp in a packet.
 inline void write_stamp(std::byte* to, Stamp stamp) {
   const std::int64_t count = stamp.time_since_epoch().count();
   std::memcpy(to, &count, sizeof count);

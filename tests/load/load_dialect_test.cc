@@ -24,7 +24,7 @@ struct LoadDialect : ::testing::Test {
             .call_id = "c1@load",
             .from_tag = "f1",
             .to_tag = "t1",
-            .said = endpoint("198.18.0.10:20000"),
+            .sdp_endpoint = endpoint("198.18.0.10:20000"),
             .source = kSource,
             .signals = &signals};
   }
@@ -72,12 +72,12 @@ TEST_F(LoadDialect, NgAnswerAndDelete) {
 TEST_F(LoadDialect, NgOverIpv6AndVideo) {
   signals.shape = kShapes.back();
   Ask offer = ask(Verb::offer);
-  offer.said = endpoint("[2001:db8::10]:20000");
+  offer.sdp_endpoint = endpoint("[2001:db8::10]:20000");
   const std::string bytes = ng_dialect().encode(offer);
   const auto session = sdp::parse(ng::parse(bytes)->request.sdp);
   ASSERT_TRUE(session.has_value());
   EXPECT_EQ(session->sections[0].type, "video");
-  EXPECT_EQ(session->sections[0].connection, offer.said.address);
+  EXPECT_EQ(session->sections[0].connection, offer.sdp_endpoint.address);
 }
 
 TEST_F(LoadDialect, NgReplies) {
@@ -88,10 +88,10 @@ TEST_F(LoadDialect, NgReplies) {
       "v=0\r\no=- 1 1 IN IP4 203.0.113.9\r\ns=-\r\nc=IN IP4 203.0.113.9\r\nt=0 0\r\n"
       "m=audio 31000 RTP/AVP 0\r\na=rtcp:31007\r\n";
   const std::string reply = "d3:sdp" + std::to_string(sdp.size()) + ":" + sdp + "6:result2:oke";
-  const auto told = ng.decode(Verb::answer, reply);
-  ASSERT_TRUE(told.has_value()) << told.error().message;
-  EXPECT_EQ((*told)->rtp, endpoint("203.0.113.9:31000"));
-  EXPECT_EQ((*told)->rtcp, endpoint("203.0.113.9:31007"));
+  const auto decoded = ng.decode(Verb::answer, reply);
+  ASSERT_TRUE(decoded.has_value()) << decoded.error().message;
+  EXPECT_EQ((*decoded)->rtp, endpoint("203.0.113.9:31000"));
+  EXPECT_EQ((*decoded)->rtcp, endpoint("203.0.113.9:31007"));
   EXPECT_FALSE(ng.decode(Verb::remove, reply)->has_value());
   EXPECT_EQ(
       ng.decode(Verb::offer, "d6:result5:error12:error-reason16:Ran out of portse").error().message,
@@ -134,10 +134,10 @@ TEST_F(LoadDialect, RtpproxyAsItsModulesWriteIt) {
 TEST_F(LoadDialect, RtpproxyReplies) {
   const Dialect& rtpproxy = rtpproxy_dialect();
   EXPECT_TRUE(rtpproxy.decode(Verb::ping, "20040107\n").has_value());
-  const auto told = rtpproxy.decode(Verb::offer, "31000 203.0.113.9\n");
-  ASSERT_TRUE(told.has_value());
-  EXPECT_EQ((*told)->rtp, endpoint("203.0.113.9:31000"));
-  EXPECT_EQ((*told)->rtcp, endpoint("203.0.113.9:31001"));
+  const auto decoded = rtpproxy.decode(Verb::offer, "31000 203.0.113.9\n");
+  ASSERT_TRUE(decoded.has_value());
+  EXPECT_EQ((*decoded)->rtp, endpoint("203.0.113.9:31000"));
+  EXPECT_EQ((*decoded)->rtcp, endpoint("203.0.113.9:31001"));
   EXPECT_EQ((*rtpproxy.decode(Verb::answer, "31000 2001:db8::9 6\n"))->rtp,
             endpoint("[2001:db8::9]:31000"));
   EXPECT_EQ(rtpproxy.decode(Verb::offer, "E71\n").error().message, "'E71'");
@@ -158,9 +158,9 @@ TEST_F(LoadDialect, MediaproxyAsItsModulesWriteIt) {
 
 TEST_F(LoadDialect, MediaproxyReplies) {
   const Dialect& mediaproxy = mediaproxy_dialect();
-  const auto told = mediaproxy.decode(Verb::offer, "203.0.113.9 40000\r\n");
-  ASSERT_TRUE(told.has_value());
-  EXPECT_EQ((*told)->rtp, endpoint("203.0.113.9:40000"));
+  const auto decoded = mediaproxy.decode(Verb::offer, "203.0.113.9 40000\r\n");
+  ASSERT_TRUE(decoded.has_value());
+  EXPECT_EQ((*decoded)->rtp, endpoint("203.0.113.9:40000"));
   EXPECT_FALSE(mediaproxy.decode(Verb::offer, "error\r\n").has_value());
   EXPECT_FALSE(mediaproxy.decode(Verb::offer, "None\r\n").has_value());
   EXPECT_TRUE(mediaproxy.decode(Verb::remove, "removed\r\n").has_value());

@@ -42,9 +42,9 @@ TEST(LoadHistogram, QuantilesAreThoseOfSortedValues) {
   for (const double q : {0.0001, 0.01, 0.25, 0.5, 0.9, 0.99, 0.999, 0.9999, 1.0}) {
     const auto rank = static_cast<std::size_t>(std::ceil(q * 100'000));
     const auto exact = static_cast<double>(values[rank - 1].count());
-    const auto told = static_cast<double>(histogram.quantile(q).count());
-    EXPECT_GE(told, exact) << q;
-    EXPECT_LE(told, exact * 1.008 + 1) << q;
+    const auto reported = static_cast<double>(histogram.quantile(q).count());
+    EXPECT_GE(reported, exact) << q;
+    EXPECT_LE(reported, exact * 1.008 + 1) << q;
   }
   EXPECT_EQ(histogram.largest(), values.back());
   EXPECT_EQ(histogram.quantile(1), values.back());

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The phones on a wire of this test's own, which loses, doubles and misleads as it is told.
+// The phones on a wire of this test's own, which loses, doubles and misleads as it is
+// relay_endpoints.
 #include <cstring>
 #include <functional>
 #include <vector>
@@ -50,7 +51,7 @@ class LabWire : public Wire {
     waiting.clear();
     return sent_;
   }
-  std::span<const Heard> receive() override {
+  std::span<const Received> receive() override {
     given_ = std::move(arrived);
     packets_given_ = std::move(packets_);
     arrived.clear();
@@ -76,11 +77,11 @@ class LabWire : public Wire {
     pass(packet, now + microseconds(50));
   };
   std::vector<Packet> waiting;
-  std::vector<Heard> arrived;
+  std::vector<Received> arrived;
 
  private:
   std::vector<Sent> sent_;
-  std::vector<Heard> given_;
+  std::vector<Received> given_;
   std::vector<std::unique_ptr<std::vector<std::byte>>> packets_, packets_given_;
 };
 
@@ -96,11 +97,12 @@ struct LoadPhones : ::testing::Test {
     phones.begin(Stamp::min());
   }
   void connect(std::uint32_t call, Stamp counted = Stamp::min()) {
-    std::array<Told, 2> told;
+    std::array<RelayEndpoints, 2> relay_endpoints;
     for (const Party party : {Party::caller, Party::callee}) {
-      told[index(party)] = {relay_port(party, call, false), relay_port(party, call, true)};
+      relay_endpoints[index(party)] = {relay_port(party, call, false),
+                                       relay_port(party, call, true)};
     }
-    phones.connect(call, told, counted);
+    phones.connect(call, relay_endpoints, counted);
   }
   // All that happens in the first so many milliseconds.
   void play(int until_ms) {
@@ -255,7 +257,7 @@ TEST(LoadRtcp, ReportsAreWellFormedAndReadBack) {
                             .timestamp = 5,
                             .packets = 6,
                             .bytes = 7,
-                            .heard_ssrc = 8,
+                            .peer_ssrc = 8,
                             .fraction_lost = 9,
                             .lost = 10,
                             .highest = 11,
