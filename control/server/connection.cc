@@ -12,14 +12,14 @@ namespace millrace {
 
 namespace {
 
-// What recv() has brought. Overwritten by the next recv() of any connection of this thread.
+// Receive buffer. Overwritten by the next recv() of any connection of this thread.
 thread_local std::array<char, 65536> chunk;
 
-// In Connection::news_: a thread is at work.
+// In Connection::events_: a thread serves the connection.
 constexpr std::uint32_t kBusy = 1U << 31;
 
-// What the kernel takes as a whole or not at all: a buffer of it (SKB_MAX_ALLOC and more).
-constexpr std::size_t kOnePiece = 32'768;
+// send() takes up to one skb (SKB_MAX_ALLOC and more) as a whole or not at all.
+constexpr std::size_t kSingleSkb = 32'768;
 
 }  // namespace
 
@@ -27,7 +27,7 @@ Connections::Client Connections::client_of(const ucred& peer) {
   return {peer.pid, peer.pid == 0 ? peer.uid : 0};
 }
 
-std::string_view Connections::enter(const std::shared_ptr<Connection>& connection) {
+std::string_view Connections::add(const std::shared_ptr<Connection>& connection) {
   const std::lock_guard lock(mutex_);
   if (connections_.size() >= kMaxConnections) return "too many connections";
   Share& share = shares_[client_of(connection->peer())];
@@ -43,7 +43,7 @@ std::shared_ptr<Connection> Connections::find(std::uint64_t id) const {
   return found == connections_.end() ? nullptr : found->second.connection;
 }
 
-void Connections::leave(std::uint64_t id) {
+void Connections::remove(std::uint64_t id) {
   std::shared_ptr<Connection> last;  // destroyed without the lock
   const std::lock_guard lock(mutex_);
   const auto found = connections_.find(id);
@@ -90,13 +90,13 @@ Connection::Connection(std::uint64_t id, FileDescriptor socket, const Codec& cod
   ::getsockopt(socket_.get(), SOL_SOCKET, SO_PEERCRED, &peer_, &size);
 }
 
-// Single-flight: the thread that finds the connection idle works until there is no more news.
-Connection::Next Connection::tell(std::uint32_t news) {
-  if ((news_.fetch_or(news | kBusy) & kBusy) != 0) return {};
+// Single-flight: the thread that finds the connection idle serves it until no events are left.
+Connection::Next Connection::post(std::uint32_t events) {
+  if ((events_.fetch_or(events | kBusy) & kBusy) != 0) return {};
   const bool had_blocked = has_blocked_;
   Turn turn = Turn::starved;
-  for (std::uint32_t idle = kBusy; !news_.compare_exchange_strong(idle, 0); idle = kBusy) {
-    turn = work(news_.exchange(kBusy));
+  for (std::uint32_t idle = kBusy; !events_.compare_exchange_strong(idle, 0); idle = kBusy) {
+    turn = work(events_.exchange(kBusy));
   }
   return {.turn = turn == Turn::spent, .room = has_blocked_ && !had_blocked};
 }
@@ -106,13 +106,13 @@ bool Connection::is_overdue(Clock::time_point now) const {
   return since != Clock::time_point() && now - since >= kRequestTime;
 }
 
-// Serves what there is and what comes, a turn of it. The edge that tells of more input comes only
-// after all has been read: a read that fills less than the chunk has taken all.
-Connection::Turn Connection::work(std::uint32_t news) {
+// Serves buffered and new input, one turn. The edge for more input comes only after all input was
+// read: a recv() that fills less than the chunk has read all.
+Connection::Turn Connection::work(std::uint32_t events) {
   if (closed_) return Turn::ended;
-  hung_up_ = hung_up_ || (news & kHangup) != 0;
-  if ((news & kOverdue) != 0) {
-    cut(output_.empty() ? "request not finished in time" : "reply not read in time");
+  hung_up_ = hung_up_ || (events & kHangup) != 0;
+  if ((events & kOverdue) != 0) {
+    disconnect(output_.empty() ? "request not finished in time" : "reply not read in time");
     return Turn::ended;
   }
   if (const Turn turn = flush(); turn != Turn::starved) return turn;
@@ -121,7 +121,7 @@ Connection::Turn Connection::work(std::uint32_t news) {
   for (bool drained = false;;) {
     const Turn turn = serve(input, left);
     if (turn == Turn::ended) return turn;
-    hold(input);
+    keep_unserved(input);
     if (turn != Turn::starved) return turn;
     if (drained) return wait_for_more();
     const ssize_t n = ::recv(socket_.get(), chunk.data(), chunk.size(), MSG_DONTWAIT);
@@ -141,9 +141,9 @@ Connection::Turn Connection::work(std::uint32_t news) {
   }
 }
 
-// Keeps what is not served yet in buffer_, before the next recv() overwrites the chunk. `input`
-// views the end of buffer_, or of the chunk if buffer_ is empty.
-void Connection::hold(std::string_view& input) {
+// Keeps unserved input in buffer_, before the next recv() overwrites the chunk. `input` views the
+// end of buffer_, or of the chunk if buffer_ is empty.
+void Connection::keep_unserved(std::string_view& input) {
   if (input.empty()) {
     std::string().swap(buffer_);  // an idle client costs no buffer
   } else if (buffer_.empty()) {
@@ -156,21 +156,21 @@ void Connection::hold(std::string_view& input) {
 
 Connection::Turn Connection::wait_for_more() {
   if (note_unfinished(!buffer_.empty())) return Turn::starved;
-  cut("too many unfinished requests of one process");
+  disconnect("too many unfinished requests of one process");
   return Turn::ended;
 }
 
-// Answers whole requests at the front of `input` and takes them off, `left` at most.
+// Serves complete requests at the front of `input` and removes them, `left` at most.
 Connection::Turn Connection::serve(std::string_view& input, int& left) {
   for (;; --left) {
-    // Line ends after a message belong to none.
+    // Skip line ends between messages.
     input.remove_prefix(std::min(input.find_first_not_of(" \t\r\n"), input.size()));
     if (input.empty()) return Turn::starved;
     if (left == 0) return Turn::spent;
     const Extent frame = codec_.frame(input, first_);
     if (frame.state == Extent::State::incomplete) return Turn::starved;
     if (frame.state == Extent::State::malformed) {
-      if (send(codec_.refuse(input)) != Turn::ended) cut("malformed message");
+      if (send(codec_.refuse(input)) != Turn::ended) disconnect("malformed message");
       return Turn::ended;
     }
     first_ = false;
@@ -192,12 +192,12 @@ Connection::Turn Connection::answer(std::string_view message) {
 }
 
 Connection::Turn Connection::send(std::string reply) {
-  if (reply.size() > kOnePiece) make_room();
+  if (reply.size() > kSingleSkb) grow_send_buffer();
   output_ = std::move(reply);
   return flush();
 }
 
-// Sends what is left of a reply. Starved: all of it.
+// Sends the rest of a reply. Turn::starved: all of it was sent.
 Connection::Turn Connection::flush() {
   std::string_view rest = output_;
   while (!rest.empty()) {
@@ -208,14 +208,14 @@ Connection::Turn Connection::flush() {
       close();
       return Turn::ended;
     }
-    if (!roomy_) {
-      make_room();
+    if (!send_buffer_grown_) {
+      grow_send_buffer();
       continue;
     }
     output_.erase(0, output_.size() - rest.size());
     blocked_ = has_blocked_ = true;
     if (note_unfinished(true)) return Turn::blocked;
-    cut("too many unread replies of one process");
+    disconnect("too many unread replies of one process");
     return Turn::ended;
   }
   if (!output_.empty()) std::string().swap(output_);
@@ -225,15 +225,15 @@ Connection::Turn Connection::flush() {
   return Turn::ended;
 }
 
-// For the longest reply beside some that are not read yet; the kernel caps it. Few connections ever
-// need that, and most last for one request.
-void Connection::make_room() {
-  if (std::exchange(roomy_, true)) return;
+// Makes room for the longest reply beside some unread ones; the kernel caps the size. Done on
+// demand: few connections need it, and most last for one request.
+void Connection::grow_send_buffer() {
+  if (std::exchange(send_buffer_grown_, true)) return;
   const int send_buffer = 1 << 20;
   ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof send_buffer);
 }
 
-// False: the process must not have another one.
+// False: the process has too many unfinished requests already.
 bool Connection::note_unfinished(bool unfinished) {
   if (unfinished == (unfinished_since_ != 0)) return true;
   if (!connections_.set_unfinished(id_, unfinished)) return false;
@@ -241,16 +241,16 @@ bool Connection::note_unfinished(bool unfinished) {
   return true;
 }
 
-void Connection::cut(std::string_view why) {
+void Connection::disconnect(std::string_view reason) {
   if (closed_) return;
-  ++connections_.cut;
+  ++connections_.disconnected;
   log_event(Level::warning, "control-disconnected",
-            {{"pid", peer_.pid}, {"uid", peer_.uid}, {"reason", why}});
+            {{"pid", peer_.pid}, {"uid", peer_.uid}, {"reason", reason}});
   close();
 }
 
 void Connection::close() {
-  if (!closed_.exchange(true)) connections_.leave(id_);
+  if (!closed_.exchange(true)) connections_.remove(id_);
 }
 
 }  // namespace millrace

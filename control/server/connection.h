@@ -3,18 +3,18 @@
 
 // The connections of the UNIX sockets: each reads, frames, serves and replies in order.
 //
-// Theory of operation. The server tells a connection that input has come (epoll, edge-triggered),
-// from any of its threads; one thread at a time works on it and also takes what the others tell it
-// meanwhile, so that nobody ever waits. An idle client costs a descriptor and no buffer. At most
-// kTurn requests are served before the other connections get their turn, so that a flood of
-// requests delays nobody by more.
-// A reply leaves in one send() if the socket has room for it. The rest of a longer one follows as
-// the client reads; its next request is served after that, so that a connection never keeps more
-// than one reply. A client that does not read its reply within kRequestTime is cut.
-// Input that cannot be delimited is answered and the connection closed, since what follows could be
-// anything, even a request inside somebody's SDP.
-// A process may hold only a share of all connections, and few unfinished requests: one that leaks
-// or floods is stopped before the other proxies of the host notice.
+// Theory of operation. Any thread of the server posts events (epoll, edge-triggered) to a
+// connection. Single-flight: the thread that finds it idle serves it, and also serves the events
+// posted meanwhile, so that no thread ever waits. An idle client costs a descriptor and no buffer.
+// A connection yields after kTurn requests, so that a flood of requests delays the other
+// connections by no more.
+// A reply leaves in one send() if the socket has room for it. The rest of a longer reply follows as
+// the client reads. The next request is served after that, so that a connection never keeps more
+// than one reply. A client that does not read its reply within kRequestTime is disconnected.
+// Input that cannot be delimited is answered with an error and the connection closed: the bytes
+// that follow could be anything, even a request inside an SDP.
+// Connections and unfinished requests are limited per process: a process that leaks or floods is
+// stopped before the other proxies of the host notice.
 
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -39,26 +39,26 @@ namespace millrace {
 
 class Connection;
 
-// What is open now, for the limits.
+// All open connections, and the counts for the limits.
 class Connections {
  public:
   static constexpr std::size_t kMaxConnections = 4096;
   static constexpr std::size_t kMaxPerProcess = 1024;
-  static constexpr std::size_t kMaxUnfinished = 64;  // requests and unread replies, by process
+  static constexpr std::size_t kMaxUnfinished = 64;  // requests and unread replies, per process
 
-  // Why it must not enter; empty: it has entered, and find() knows it by its id.
-  [[nodiscard]] std::string_view enter(const std::shared_ptr<Connection>& connection);
-  // Gives back all that a connection counts for. No effect on one that has left.
-  void leave(std::uint64_t id);
+  // Empty: added, and find() returns it by its id. Otherwise the limit that refuses it.
+  [[nodiscard]] std::string_view add(const std::shared_ptr<Connection>& connection);
+  // Removes a connection from all counts. No effect on one that was removed before.
+  void remove(std::uint64_t id);
   [[nodiscard]] std::shared_ptr<Connection> find(std::uint64_t id) const;
-  // Counts a connection's unfinished request or reply, or counts it no more. False: too many of its
-  // process.
+  // Starts or stops counting a connection's unfinished request or reply. False: its process has
+  // kMaxUnfinished already.
   [[nodiscard]] bool set_unfinished(std::uint64_t id, bool unfinished);
 
   [[nodiscard]] std::vector<std::shared_ptr<Connection>> all() const;
   [[nodiscard]] std::size_t count() const;
 
-  std::atomic<std::uint64_t> cut = 0;  // connections that the relay ended
+  std::atomic<std::uint64_t> disconnected = 0;  // closed by the relay
 
  private:
   struct Share {
@@ -66,16 +66,16 @@ class Connections {
     std::size_t unfinished = 0;
   };
 
-  // What one connection counts for in its process's share. It is given back with the entry alone,
-  // so that a share is the sum of its entries and ends with the last one.
+  // One connection and its counts in its process's share. Counts are removed only with the entry:
+  // a share is the sum of its entries and is erased with the last one.
   struct Entry {
     std::shared_ptr<Connection> connection;
     Share& share;
     bool unfinished = false;
   };
 
-  // Whose share a connection counts for: a process's. The kernel does not tell the process id of
-  // clients in PID namespaces that we do not see (0): those of one user count as one process.
+  // Key of a share: the process. The kernel reports process id 0 for clients in PID namespaces that
+  // are not visible to us: all of them with the same user count as one process.
   using Client = std::pair<pid_t, uid_t>;
   [[nodiscard]] static Client client_of(const ucred& peer);
 
@@ -87,12 +87,12 @@ class Connections {
 class Connection {
  public:
   using Clock = std::chrono::steady_clock;
-  static constexpr int kTurn = 64;
+  static constexpr int kTurn = 64;                         // requests
   static constexpr std::chrono::seconds kRequestTime{10};  // for a request, or to read a reply
 
-  // What a connection may be told.
+  // Events of post(), a bit mask.
   static constexpr std::uint32_t kInput = 1;
-  static constexpr std::uint32_t kHangup = 2;   // and its end
+  static constexpr std::uint32_t kHangup = 2;   // end of input
   static constexpr std::uint32_t kOverdue = 4;  // a request or reply is unfinished for too long
 
   // `codec`, what `context` refers to and `connections` must outlive it.
@@ -102,14 +102,14 @@ class Connection {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  // When to tell it kInput again, beside the next input.
+  // When to post kInput again, beside the next input.
   struct Next {
-    bool turn = false;  // when the others had their turn
+    bool turn = false;  // after one turn of the other connections
     bool room = false;  // from now on, whenever the socket has room
   };
-  // From any thread.
-  [[nodiscard]] Next tell(std::uint32_t news);
-  // It ends without a word.
+  // Serves the events, or leaves them to the thread that serves this connection. Thread-safe.
+  [[nodiscard]] Next post(std::uint32_t events);
+  // Closes without a reply and without a log line.
   void close();
 
   [[nodiscard]] std::uint64_t id() const { return id_; }
@@ -117,23 +117,23 @@ class Connection {
   [[nodiscard]] const ucred& peer() const { return peer_; }
   [[nodiscard]] bool closed() const { return closed_; }
   [[nodiscard]] bool has_blocked() const { return has_blocked_; }
-  // Precondition: nobody else may be at work on it.
+  // Precondition: no other thread serves the connection.
   [[nodiscard]] bool has_served() const { return !first_; }
   [[nodiscard]] bool is_overdue(Clock::time_point now) const;
 
  private:
   enum class Turn : std::uint8_t { starved, spent, blocked, ended };
 
-  [[nodiscard]] Turn work(std::uint32_t news);
+  [[nodiscard]] Turn work(std::uint32_t events);
   [[nodiscard]] Turn serve(std::string_view& input, int& left);
   [[nodiscard]] Turn answer(std::string_view message);
   [[nodiscard]] Turn send(std::string reply);
   [[nodiscard]] Turn flush();
-  void make_room();
-  void hold(std::string_view& input);
+  void grow_send_buffer();
+  void keep_unserved(std::string_view& input);
   [[nodiscard]] Turn wait_for_more();
   [[nodiscard]] bool note_unfinished(bool unfinished);
-  void cut(std::string_view why);
+  void disconnect(std::string_view reason);
 
   const std::uint64_t id_;
   FileDescriptor socket_;
@@ -141,17 +141,17 @@ class Connection {
   const ServeContext context_;
   Connections& connections_;
   ucred peer_{};
-  std::atomic<std::uint32_t> news_ = 0;           // and whether somebody works on them
-  std::atomic<bool> closed_ = false;              // the descriptor goes with the object
+  std::atomic<std::uint32_t> events_ = 0;         // posted, and kBusy
+  std::atomic<bool> closed_ = false;              // the destructor closes the descriptor
   std::atomic<bool> has_blocked_ = false;         // a reply has waited for room in the socket
-  bool blocked_ = false;                          // and one does now
+  bool blocked_ = false;                          // a reply waits for room now
   bool hung_up_ = false;                          // no more input will come
   bool last_ = false;                             // the connection ends after output_
-  bool first_ = true;                             // no message was served yet
-  bool roomy_ = false;                            // the socket holds the longest reply
-  std::string buffer_;                            // input that is not served yet
-  std::string output_;                            // of a reply: what the socket has no room for
-  std::atomic<Clock::rep> unfinished_since_ = 0;  // 0: there is no unfinished request
+  bool first_ = true;                             // no message served yet
+  bool send_buffer_grown_ = false;                // it holds the longest reply
+  std::string buffer_;                            // input not served yet
+  std::string output_;                            // rest of a reply: the socket had no room
+  std::atomic<Clock::rep> unfinished_since_ = 0;  // 0: no unfinished request or reply
 };
 
 }  // namespace millrace

@@ -24,16 +24,16 @@ using Clock = ReplyCache::Clock;
 
 constexpr std::size_t kMaxDatagram = 65'507;
 
-void tell_refused(const Endpoint& peer, std::string_view message, std::string_view reason) {
+void log_refused(const Endpoint& peer, std::string_view message, std::string_view reason) {
   log_event(Level::warning, "control-refused",
             {{"peer", peer.text()}, {"message", message}, {"reason", reason}});
 }
 
 }  // namespace
 
-// What one thread has received, then what it sends back, each to where it came from.
+// The messages that one thread receives, then its replies, each to the sender of its request.
 struct Datagrams::Batch {
-  static constexpr std::size_t kRoom = 65'536;  // of one datagram; pages are not used untouched
+  static constexpr std::size_t kRoom = 65'536;  // per datagram; untouched pages are not allocated
 
   std::unique_ptr<char[]> chunks = std::make_unique_for_overwrite<char[]>(kBatch * kRoom);
   std::array<SocketAddress, kBatch> senders;
@@ -55,21 +55,21 @@ struct Datagrams::Batch {
 bool Datagrams::receive() {
   static thread_local Batch batch;
   for (std::size_t i = 0; i < kTurn; ++i) {
-    // Fewer than there is room for are all: what comes later is told anew.
+    // A batch that is not full emptied the socket: the next datagram is a new edge.
     const std::size_t count = receive(batch);
     if (count < kBatch) return false;
   }
   return true;
 }
 
-// How many came, or might have.
+// Number of datagrams received; kBatch also after an error, to try again.
 std::size_t Datagrams::receive(Batch& batch) {
   for (std::size_t i = 0; i < kBatch; ++i) {
     batch.set(i, i, {batch.chunk(i), Batch::kRoom}, sizeof(SocketAddress::storage));
   }
   const int count = ::recvmmsg(fd_, batch.messages.data(), kBatch, MSG_DONTWAIT, nullptr);
   if (count < 0 && errno == EAGAIN) return 0;
-  if (count < 0) return kBatch;  // what was sent before could not be delivered, or a signal came
+  if (count < 0) return kBatch;  // a pending error of an earlier send, or a signal
   std::size_t replies = 0;
   for (std::size_t i = 0; std::cmp_less(i, count); ++i) {
     const mmsghdr& message = batch.messages[i];
@@ -80,14 +80,14 @@ std::size_t Datagrams::receive(Batch& batch) {
     } catch (const std::exception& error) {
       log_event(Level::error, "control-exception", {{"reason", error.what()}});
     }
-    // The message in front of this one, or this one, is done with.
+    // Overwrites a message that was served: an earlier one, or this one.
     if (!reply.empty()) batch.set(replies++, i, reply, message.msg_hdr.msg_namelen);
   }
   send(batch, replies);
   return static_cast<std::size_t>(count);
 }
 
-// What the kernel does not take is lost as any datagram may be; the proxy asks again.
+// Replies that the kernel refuses are lost, like any datagram; the proxy retransmits.
 void Datagrams::send(Batch& batch, std::size_t count) const {
   for (std::size_t done = 0; done < count;) {
     const int sent =
@@ -100,11 +100,11 @@ void Datagrams::send(Batch& batch, std::size_t count) const {
   }
 }
 
-// Empty: none is to be sent.
+// Empty: send no reply.
 std::string Datagrams::reply_to(std::string_view datagram, const Endpoint& peer) {
   const std::string_view cookie = codec_.cookie(datagram);
   if (cookie.empty()) {
-    tell_refused(peer, datagram, "it has no cookie");
+    log_refused(peer, datagram, "it has no cookie");
     return {};
   }
   const Clock::time_point now = Clock::now();
@@ -115,11 +115,11 @@ std::string Datagrams::reply_to(std::string_view datagram, const Endpoint& peer)
                                                  .config = context_.config,
                                                  .max_reply = kMaxDatagram,
                                                  .peer = peer.address});
-    if (!answer.refused.empty()) tell_refused(peer, datagram, answer.refused);
+    if (!answer.refused.empty()) log_refused(peer, datagram, answer.refused);
     replies_.store(peer, cookie, answer.reply, now);
     return std::move(answer.reply);
   } catch (...) {
-    replies_.forget(peer, cookie);  // else its retransmissions would go unanswered
+    replies_.forget(peer, cookie);  // otherwise retransmissions would get no reply
     throw;
   }
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// One UDP control socket: a request a datagram, with a cookie that its reply repeats. A
-// retransmission gets the reply that was sent before (reply_cache.h). What has come is taken and
-// answered up to kBatch datagrams at a time: replies that leave together wake their readers, which
-// costs more than all else, fewer times. Thread-safe.
+// One UDP control socket: one request per datagram, with a cookie that the reply repeats.
+//
+// A retransmission gets the earlier reply again (reply_cache.h). Up to kBatch datagrams are
+// received with one recvmmsg(), served, and answered with one sendmmsg(): waking the readers is the
+// largest cost, and replies sent together wake them fewer times. Thread-safe.
 
 #include <string>
 #include <string_view>
@@ -19,11 +20,11 @@ class Datagrams {
   static constexpr std::size_t kBatch = 16;
   static constexpr std::size_t kTurn = 4;  // batches
 
-  // `codec` must know cookies. It and what `context` refers to must outlive this.
+  // Precondition: `codec` has a cookie function. It and what `context` refers to must outlive this.
   Datagrams(int fd, const Codec& codec, const ServeContext& context)
       : fd_(fd), codec_(codec), context_(context) {}
 
-  // Serves what has come, a turn of it; true: there may be more.
+  // Serves the datagrams received, kTurn batches at most. True: there may be more.
   [[nodiscard]] bool receive();
 
  private:

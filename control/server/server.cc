@@ -27,14 +27,14 @@ namespace millrace {
 
 namespace {
 
-// What an event is about: the end, a listener by its index, or a connection by its id.
+// epoll_event::data: stop, a listener by its index, or a connection by its id.
 constexpr std::uint64_t kStop = 0;
 constexpr std::uint64_t kFirstListener = 1;
 constexpr std::uint64_t kFirstConnection = 1ULL << 32;
 
 constexpr std::uint32_t kConnectionEvents = EPOLLIN | EPOLLRDHUP | EPOLLET;
 
-// How many events one thread takes at a time: few, so that the others get theirs.
+// Events per epoll_wait(): few, so that they spread over the threads.
 constexpr std::size_t kEvents = 4;
 
 // Fails only without descriptors or memory, at start.
@@ -62,29 +62,28 @@ struct Server::Impl {
   std::atomic<bool> stopped = false, paused = false;
   std::atomic<std::uint64_t> peers_refused = 0, refused = 0;
   std::mutex mutex;
-  // To be told once more, when the others had their turn.
-  struct Waiting {
-    std::vector<std::shared_ptr<Connection>> served;  // a turn
-    std::vector<std::shared_ptr<Connection>> fresh;   // of one request, not watched yet
-    [[nodiscard]] bool empty() const { return served.empty() && fresh.empty(); }
-  } waiting = {};
+  struct Requeued {
+    std::vector<std::shared_ptr<Connection>> yielded;  // after a turn, with more to serve
+    std::vector<std::shared_ptr<Connection>> fresh;    // first request served, not in epoll yet
+    [[nodiscard]] bool empty() const { return yielded.empty() && fresh.empty(); }
+  } requeued = {};
 
-  [[nodiscard]] bool watch(int operation, int fd, std::uint32_t events, std::uint64_t what) const {
-    epoll_event event{.events = events, .data = {.u64 = what}};
+  [[nodiscard]] bool watch(int operation, int fd, std::uint32_t events, std::uint64_t id) const {
+    epoll_event event{.events = events, .data = {.u64 = id}};
     return ::epoll_ctl(epoll.get(), operation, fd, &event) == 0;
   }
-  // Anew: what is waiting already is told once more.
+  // Re-arms too: input that waits already is a new event.
   [[nodiscard]] bool watch_listener(int operation, std::size_t index) const {
-    const std::uint32_t once = listeners[index].config().udp ? EPOLLET : EPOLLONESHOT;
-    return watch(operation, listeners[index].fd(), EPOLLIN | once, kFirstListener + index);
+    const std::uint32_t mode = listeners[index].config().udp ? EPOLLET : EPOLLONESHOT;
+    return watch(operation, listeners[index].fd(), EPOLLIN | mode, kFirstListener + index);
   }
   void handle(const epoll_event& event);
   void accept(std::size_t index);
-  void welcome(const Listener& listener, FileDescriptor socket);
-  void tell(const std::shared_ptr<Connection>& connection, std::uint32_t news);
+  void admit(const Listener& listener, FileDescriptor socket);
+  void post(const std::shared_ptr<Connection>& connection, std::uint32_t events);
   void watch(const std::shared_ptr<Connection>& connection);
-  void settle(const std::shared_ptr<Connection>& connection);
-  [[nodiscard]] Waiting take_waiting();
+  void serve_fresh(const std::shared_ptr<Connection>& connection);
+  [[nodiscard]] Requeued take_requeued();
 };
 
 Server::Server(const std::vector<Listener>& listeners, const Config& config, Handler handle)
@@ -118,19 +117,19 @@ void Server::run() {
 
 void Server::run_once() {
   Impl& impl = *impl_;
-  const auto waiting = impl.take_waiting();
+  const auto requeued = impl.take_requeued();
   std::array<epoll_event, kEvents> events{};
   const int count = ::epoll_wait(impl.epoll.get(), events.data(), static_cast<int>(events.size()),
-                                 waiting.empty() ? -1 : 0);
+                                 requeued.empty() ? -1 : 0);
   for (int i = 0; i < count; ++i) {
     try {
       impl.handle(events[static_cast<std::size_t>(i)]);
-    } catch (const std::exception& error) {  // of accepting; others are caught where they arise
+    } catch (const std::exception& error) {  // from accept(); post() catches its own
       log_event(Level::error, "control-exception", {{"reason", error.what()}});
     }
   }
-  for (const auto& connection : waiting.served) impl.tell(connection, Connection::kInput);
-  for (const auto& connection : waiting.fresh) impl.settle(connection);
+  for (const auto& connection : requeued.yielded) impl.post(connection, Connection::kInput);
+  for (const auto& connection : requeued.fresh) impl.serve_fresh(connection);
 }
 
 void Server::stop() {
@@ -138,27 +137,27 @@ void Server::stop() {
   static_cast<void>(::eventfd_write(impl_->stopper.get(), 1));
 }
 
-Server::Impl::Waiting Server::Impl::take_waiting() {
+Server::Impl::Requeued Server::Impl::take_requeued() {
   const std::lock_guard lock(mutex);
-  return std::exchange(waiting, {});
+  return std::exchange(requeued, {});
 }
 
 void Server::Impl::handle(const epoll_event& event) {
-  const std::uint64_t what = event.data.u64;
-  if (what >= kFirstConnection) {
-    const auto connection = connections.find(what);
+  const std::uint64_t id = event.data.u64;
+  if (id >= kFirstConnection) {
+    const auto connection = connections.find(id);
     if (!connection) return;
-    const bool ends = (event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
-    return tell(connection, Connection::kInput | (ends ? Connection::kHangup : 0));
+    const bool hangup = (event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+    return post(connection, Connection::kInput | (hangup ? Connection::kHangup : 0));
   }
-  if (what == kStop) return;
-  const std::size_t index = what - kFirstListener;
+  if (id == kStop) return;
+  const std::size_t index = id - kFirstListener;
   const auto udp = datagrams.find(index);
   if (udp == datagrams.end()) return accept(index);
   if (udp->second.receive()) static_cast<void>(watch_listener(EPOLL_CTL_MOD, index));
 }
 
-// One connection an event: to ask in vain costs accept4() as much as a connection does.
+// One connection per event: an accept4() that returns EAGAIN costs as much as one that succeeds.
 void Server::Impl::accept(std::size_t index) {
   FileDescriptor socket(
       ::accept4(listeners[index].fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
@@ -168,13 +167,13 @@ void Server::Impl::accept(std::size_t index) {
     paused = true;
     return;
   }
-  // Who waits behind it is for another thread.
+  // Leave further connections to another thread.
   static_cast<void>(watch_listener(EPOLL_CTL_MOD, index));
-  if (socket.valid()) welcome(listeners[index], std::move(socket));
+  if (socket.valid()) admit(listeners[index], std::move(socket));
 }
 
-// Who is refused is closed at once, so that a proxy asks another relay instead of waiting.
-void Server::Impl::welcome(const Listener& listener, FileDescriptor socket) {
+// Refused clients are closed immediately, so that the proxy fails over instead of timing out.
+void Server::Impl::admit(const Listener& listener, FileDescriptor socket) {
   const auto connection = std::make_shared<Connection>(
       next_id++, std::move(socket), codec_of(listener.config().protocol), context, connections);
   const auto report = [&](Level level, std::string_view event, std::string_view reason) {
@@ -188,38 +187,38 @@ void Server::Impl::welcome(const Listener& listener, FileDescriptor socket) {
     return report(Level::warning, "control-peer-refused",
                   "the user is not among the socket's peers");
   }
-  if (const std::string_view full = connections.enter(connection); !full.empty()) {
+  if (const std::string_view full = connections.add(connection); !full.empty()) {
     ++refused;
     return report(Level::warning, "control-refused", full);
   }
   if (log_enabled(Level::debug)) report(Level::debug, "control-connected", "");
-  tell(connection, Connection::kInput);
+  post(connection, Connection::kInput);
   if (connection->closed()) return;
   if (!connection->has_served()) return watch(connection);
-  // Most clients close it now: who has done so by the next turn need not be watched at all.
+  // Most clients close after one request: waiting a turn saves them the EPOLL_CTL_ADD.
   const std::lock_guard lock(mutex);
-  waiting.fresh.push_back(connection);
+  requeued.fresh.push_back(connection);
 }
 
-// What is not there yet is told by an edge.
+// Later input raises an edge; so does input that waits already.
 void Server::Impl::watch(const std::shared_ptr<Connection>& connection) {
   std::uint32_t events = kConnectionEvents;
   if (connection->has_blocked()) events |= EPOLLOUT;
   if (!watch(EPOLL_CTL_ADD, connection->fd(), events, connection->id())) connection->close();
 }
 
-void Server::Impl::settle(const std::shared_ptr<Connection>& connection) {
-  tell(connection, Connection::kInput);
+void Server::Impl::serve_fresh(const std::shared_ptr<Connection>& connection) {
+  post(connection, Connection::kInput);
   if (!connection->closed()) watch(connection);
 }
 
-// A request that fails in a way nobody foresaw costs its connection, not the live calls.
-void Server::Impl::tell(const std::shared_ptr<Connection>& connection, std::uint32_t news) {
+// An unexpected exception closes the connection; live calls are not affected.
+void Server::Impl::post(const std::shared_ptr<Connection>& connection, std::uint32_t events) {
   try {
-    const Connection::Next next = connection->tell(news);
+    const Connection::Next next = connection->post(events);
     if (next.room) {
-      // Reports room that came before this call, too. Fails if watch() has not added the
-      // connection yet, which then does the same.
+      // EPOLL_CTL_MOD also reports room that became free before this call. It fails if watch() has
+      // not added the connection yet; watch() then sets EPOLLOUT itself.
       static_cast<void>(
           watch(EPOLL_CTL_MOD, connection->fd(), kConnectionEvents | EPOLLOUT, connection->id()));
     }
@@ -229,13 +228,13 @@ void Server::Impl::tell(const std::shared_ptr<Connection>& connection, std::uint
     return connection->close();
   }
   const std::lock_guard lock(mutex);
-  waiting.served.push_back(connection);
+  requeued.yielded.push_back(connection);
 }
 
 void Server::expire(Clock::time_point now) {
   Impl& impl = *impl_;
   for (const auto& connection : impl.connections.all()) {
-    if (connection->is_overdue(now)) impl.tell(connection, Connection::kOverdue);
+    if (connection->is_overdue(now)) impl.post(connection, Connection::kOverdue);
   }
   if (!impl.paused.exchange(false)) return;
   for (std::size_t i = 0; i < impl.listeners.size(); ++i) {
@@ -247,7 +246,7 @@ ServerReport Server::report() const {
   return {.connections = impl_->connections.count(),
           .peers_refused = impl_->peers_refused,
           .refused = impl_->refused,
-          .cut = impl_->connections.cut};
+          .disconnected = impl_->connections.disconnected};
 }
 
 }  // namespace millrace

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The control sockets at work: bytes in, requests to the handler, each reply out in one send().
+// Serves the control sockets: parses requests, calls the handler, sends each reply in one send().
 //
-// Theory of operation. Every socket speaks one protocol (protocol/codec.h). UNIX sockets carry any
-// number of requests on a connection, in any pieces (connection.h); on UDP every request has a
-// cookie and a retransmission gets the reply that was sent before (datagrams.h).
-// The threads in run() wait at one epoll, edge-triggered, so that an event wakes one of them. Who
-// accepts a connection serves what came with it at once: the proxies' modules make a connection for
-// each request.
-// Who connects is known by the kernel's word (SO_PEERCRED): a socket with a list of peers closes
-// the connections of all other users but root and our own. Connections and their
-// unfinished requests are limited (connection.h).
+// Theory of operation. Each socket has one protocol (protocol/codec.h). A connection to a UNIX
+// socket carries any number of requests, in any segmentation (connection.h). On UDP each request
+// has a cookie, and a retransmission gets the earlier reply again (datagrams.h).
+// The threads in run() wait on one epoll, edge-triggered, so that an event wakes one of them. The
+// thread that accepts a connection serves its first input at once: the proxies' modules open a
+// connection for each request.
+// Clients are identified by SO_PEERCRED: a socket with a list of peers closes the connections of
+// all other users but root and our own. Connections and their unfinished requests are limited
+// (connection.h).
 
 #include <chrono>
 #include <cstddef>
@@ -27,18 +27,18 @@ namespace millrace {
 
 struct ServerReport {
   std::uint64_t connections = 0;    // open now
-  std::uint64_t peers_refused = 0;  // users that are not on a socket's list
+  std::uint64_t peers_refused = 0;  // users not on a socket's list
   std::uint64_t refused = 0;        // connections past the limits
-  std::uint64_t cut = 0;            // clients that never read, never finish or send nonsense
+  std::uint64_t disconnected = 0;   // clients that do not read, do not finish or send garbage
 };
 
 class Server {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // `listeners` and `config` must outlive it, and what `handle` refers to.
+  // `listeners`, `config` and what `handle` refers to must outlive it.
   Server(const std::vector<Listener>& listeners, const Config& config, Handler handle);
-  // Precondition: nobody is in run() any more; connections go with it.
+  // Precondition: no thread is in run(). Closes all connections.
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
@@ -46,13 +46,13 @@ class Server {
   [[nodiscard]] Result<void> start();
   // Serves until stop(), from any number of threads.
   void run();
-  // Waits for something to do, and does it: a turn of whatever is ready.
+  // Waits for events and handles them: one turn of each ready connection.
   void run_once();
-  // Ends run() in all threads, now and from now on.
+  // Ends run() in all threads; later calls of run() return at once.
   void stop();
 
-  // Cuts connections whose request is overdue, and accepts again after it had to pause; call it
-  // once a second.
+  // Disconnects clients with overdue requests and resumes accepting after a failure. Call it once a
+  // second.
   void expire(Clock::time_point now);
   [[nodiscard]] ServerReport report() const;
 

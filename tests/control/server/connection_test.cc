@@ -58,7 +58,7 @@ class Client {
     socket_ = FileDescriptor(ends[0]);
     connection_ =
         std::make_shared<Connection>(id++, FileDescriptor(ends[1]), codec, context, connections);
-    EXPECT_EQ(connections.enter(connection_), "");
+    EXPECT_EQ(connections.add(connection_), "");
   }
   // Sends `bytes` in as many pieces as the socket needs; what the server has answered.
   std::string send(std::string_view bytes) {
@@ -72,7 +72,7 @@ class Client {
   // Sends `bytes` and reads nothing. Whether the server is to watch for room from now on.
   bool send_only(std::string_view bytes) {
     EXPECT_EQ(put(bytes), bytes.size());
-    return tell(Connection::kInput);
+    return post(Connection::kInput);
   }
   // What the server has answered, at most `size` bytes of it.
   std::string receive(std::size_t size) {
@@ -82,10 +82,10 @@ class Client {
     return bytes;
   }
   // Receives all that comes while the server works.
-  std::string serve(std::uint32_t news = Connection::kInput) {
+  std::string serve(std::uint32_t events = Connection::kInput) {
     std::string replies;
     for (;;) {
-      tell(news);
+      post(events);
       const std::string more = receive(kChunk);
       if (more.empty()) return replies;
       replies += more;
@@ -98,14 +98,14 @@ class Client {
   }
   void die() {
     socket_.reset();
-    tell(Connection::kInput | Connection::kHangup);
+    post(Connection::kInput | Connection::kHangup);
     EXPECT_TRUE(closed());
   }
   // All turns of it. Whether the server is to watch for room from now on.
-  bool tell(std::uint32_t news) {
+  bool post(std::uint32_t events) {
     bool room = false;
     for (bool again = true; again;) {
-      const Connection::Next next = connection_->tell(news);
+      const Connection::Next next = connection_->post(events);
       again = next.turn;
       room |= next.room;
     }
@@ -246,7 +246,7 @@ TEST_F(ConnectionTest, CountsAgainAfterADeathWithinARequest) {
     EXPECT_EQ(client.send(request.substr(500)), kPong) << i;
     client.die();
   }
-  EXPECT_EQ(connections.cut, 0U);
+  EXPECT_EQ(connections.disconnected, 0U);
   // The limit is where it was.
   std::vector<Client> clients;
   for (std::size_t i = 0; i <= Connections::kMaxUnfinished; ++i) {
@@ -257,7 +257,7 @@ TEST_F(ConnectionTest, CountsAgainAfterADeathWithinARequest) {
   // One that ends makes room for another one.
   clients.front().die();
   EXPECT_EQ(connect().send(request.substr(0, 500)), "");
-  EXPECT_EQ(connections.cut, 1U);
+  EXPECT_EQ(connections.disconnected, 1U);
 }
 
 // The reply to `list` in ng, a call-id of kLong bytes.
@@ -276,11 +276,11 @@ TEST_F(ConnectionTest, DeliversAReplyLongerThanTheSocketHolds) {
       const std::string more = client.receive(piece);
       ASSERT_FALSE(more.empty()) << replies.size();
       replies += more;
-      client.tell(Connection::kInput);
+      client.post(Connection::kInput);
     }
     EXPECT_TRUE(replies == kLongReply + std::string(kPong)) << piece;
   }
-  EXPECT_EQ(connections.cut, 0U);
+  EXPECT_EQ(connections.disconnected, 0U);
 }
 
 TEST_F(ConnectionTest, AsksOnceToBeToldOfRoom) {
@@ -289,7 +289,7 @@ TEST_F(ConnectionTest, AsksOnceToBeToldOfRoom) {
   EXPECT_FALSE(client.connection().has_blocked());
   for (const bool first : {true, false}) {
     EXPECT_EQ(client.send_only(kList), first);
-    EXPECT_FALSE(client.tell(Connection::kInput)) << "else each call would cause the next one";
+    EXPECT_FALSE(client.post(Connection::kInput)) << "else each call would cause the next one";
     EXPECT_TRUE(client.serve() == kLongReply);
   }
   EXPECT_TRUE(client.connection().has_blocked());
@@ -301,7 +301,7 @@ TEST_F(ConnectionTest, ServesNothingBehindAReplyThatIsNotRead) {
   client.send_only(kList);
   std::size_t sent = 0;
   for (const std::string ping = long_ping(32'000); client.put(ping) == ping.size(); ++sent) {
-    client.tell(Connection::kInput);
+    client.post(Connection::kInput);
     ASSERT_LT(sent, 1000U);
   }
   EXPECT_EQ(served, 1U);
@@ -317,9 +317,9 @@ TEST_F(ConnectionTest, AReplyThatIsNotReadIsOverdue) {
   EXPECT_TRUE(client.serve() == kLongReply);
   EXPECT_FALSE(client.connection().is_overdue(now + Connection::kRequestTime)) << "it was read";
   client.send_only(kList);
-  client.tell(Connection::kOverdue);
+  client.post(Connection::kOverdue);
   EXPECT_TRUE(client.closed());
-  EXPECT_EQ(connections.cut, 1U);
+  EXPECT_EQ(connections.disconnected, 1U);
 }
 
 TEST_F(ConnectionTest, AProcessHasFewRepliesThatAreNotRead) {
@@ -380,11 +380,11 @@ TEST_F(ConnectionTest, ClientsOfOtherPidNamespacesShareOneLimit) {
           all.size() + 1, std::move(socket), codec_of(ControlProtocol::ng),
           ServeContext{.handle = handle, .config = config}, connections));
       if (all.back()->peer().pid != 0) return false;
-      const bool refused = !connections.enter(all.back()).empty();
+      const bool refused = !connections.add(all.back()).empty();
       if (refused != (all.size() > Connections::kMaxPerProcess)) return false;
     }
     for (std::size_t i = 0; i <= Connections::kMaxUnfinished; ++i) {
-      static_cast<void>(all[i]->tell(Connection::kInput));
+      static_cast<void>(all[i]->post(Connection::kInput));
       if (all[i]->closed() != (i == Connections::kMaxUnfinished)) return false;
     }
     return true;
@@ -402,7 +402,7 @@ TEST_F(ConnectionTest, ClosesAfterALongReplyHasBeenRead) {
   EXPECT_GT(reply.size(), kLong);
   EXPECT_TRUE(reply.ends_with("x\n"));
   EXPECT_TRUE(client.closed());
-  EXPECT_EQ(connections.cut, 0U);
+  EXPECT_EQ(connections.disconnected, 0U);
 }
 
 }  // namespace

@@ -290,7 +290,7 @@ TEST_F(ServerTest, CutsAClientThatNeverReads) {
     if (errno != EAGAIN) break;
     server_->expire(later);
   }
-  EXPECT_EQ(server_->report().cut, 1U);
+  EXPECT_EQ(server_->report().disconnected, 1U);
   expect_pong(other.get());
 }
 
@@ -318,7 +318,7 @@ TEST_F(ServerTest, RepliesWaitForAClientThatReadsLate) {
     idle = 0;
   }
   EXPECT_EQ(replies.size(), 40'000 * kPong.size());
-  EXPECT_EQ(server_->report().cut, 0U);
+  EXPECT_EQ(server_->report().disconnected, 0U);
 }
 
 TEST_F(ServerTest, ServesTwoHundredConnectionsAtOnce) {
@@ -384,9 +384,9 @@ TEST_F(ServerTest, CutsAProcessThatHoldsManyUnfinishedRequests) {
     char byte = 0;
     return ::recv(client.get(), &byte, 1, MSG_DONTWAIT) == 0;
   };
-  while (server_->report().cut == 0) std::this_thread::yield();
+  while (server_->report().disconnected == 0) std::this_thread::yield();
   EXPECT_EQ(std::ranges::count_if(clients, ended), 1);
-  EXPECT_EQ(server_->report().cut, 1U);
+  EXPECT_EQ(server_->report().disconnected, 1U);
   expect_pong(connect().get());
 }
 
