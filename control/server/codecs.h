@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// Which row of functions (protocol/codec.h) speaks a socket's protocol.
+// Maps a socket's protocol to its codec (protocol/codec.h).
 
 #include "control/config/config.h"
 #include "control/protocol/codec.h"

@@ -23,7 +23,7 @@ namespace millrace {
 
 namespace {
 
-constexpr int kBacklog = 4096;  // a full one blocks connect() of a SIP worker
+constexpr int kBacklog = 4096;  // a full backlog blocks connect() of a SIP worker
 
 // Fails only without descriptors or memory, at start.
 FileDescriptor open_socket(int family, int type) {
@@ -46,10 +46,10 @@ struct UnixAddress {
   [[nodiscard]] const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&address); }
 };
 
-// The process that listens there; 0 = unknown to us (another PID namespace), unset = nobody.
+// The process that listens on the address; 0 = in another PID namespace, unset = none.
 std::optional<pid_t> listening_process(const UnixAddress& address) {
   const FileDescriptor probe = open_socket(AF_UNIX, SOCK_STREAM);
-  // EAGAIN: its backlog is full, so there is somebody.
+  // EAGAIN: the backlog is full, so a process listens.
   if (::connect(probe.get(), address.get(), address.size) != 0 && errno != EAGAIN) {
     return std::nullopt;
   }
@@ -68,11 +68,11 @@ std::string in_use_by(std::optional<pid_t> pid) {
 // ---- owner -----------------------------------------------------------------------------------
 
 struct Owner {
-  uid_t user = static_cast<uid_t>(-1);  // -1: as it is
+  uid_t user = static_cast<uid_t>(-1);  // -1: unchanged
   gid_t group = static_cast<gid_t>(-1);
 };
 
-// A user's name, or its number.
+// By name or number.
 std::optional<uid_t> find_user(const std::string& text) {
   if (const auto id = decimal<unsigned>(text)) return id;
   // NOLINTNEXTLINE(concurrency-mt-unsafe): at start, before there are other threads
@@ -113,26 +113,26 @@ Result<LockFile> take_lock(const std::string& socket) {
   if (lock) return std::move(*lock);
   if (lock.error().error != 0) {
     return fail(
-        fmt::format("control socket {}: cannot create {}: {}; let its directory exist "
-                    "and be writable",
+        fmt::format("control socket {}: cannot create {}: {}; create its directory and make "
+                    "it writable",
                     socket, path, error_text(lock.error().error)));
   }
-  return fail(fmt::format("control socket {} is {}; stop that one or set another path", socket,
+  return fail(fmt::format("control socket {} is {}; stop that process or set another path", socket,
                           in_use_by(lock.error().holder)));
 }
 
-// Makes room for the socket file. Precondition: the lock is held.
+// Removes a stale socket file. Precondition: the lock is held.
 Result<void> remove_stale(const std::string& path) {
   struct stat status{};
-  if (::lstat(path.c_str(), &status) != 0) return {};  // bind() tells what else is wrong
+  if (::lstat(path.c_str(), &status) != 0) return {};  // bind() reports any other fault
   if (!S_ISSOCK(status.st_mode)) {
     return fail(
-        fmt::format("control socket {}: a file that is no socket is there; remove it or "
-                    "set another path",
+        fmt::format("control socket {}: the path is a file that is not a socket; remove it "
+                    "or set another path",
                     path));
   }
   if (const auto pid = listening_process(UnixAddress(path))) {
-    return fail(fmt::format("control socket {} is {}; stop that one or set another path", path,
+    return fail(fmt::format("control socket {} is {}; stop that process or set another path", path,
                             in_use_by(pid)));
   }
   if (::unlink(path.c_str()) != 0) {
@@ -142,7 +142,7 @@ Result<void> remove_stale(const std::string& path) {
   return {};
 }
 
-// Users that `config` names in peers.
+// User ids of config.peers.
 Result<std::vector<uid_t>> find_peers(const ControlSocket& config) {
   std::vector<uid_t> users;
   for (const std::string& peer : config.peers) {
@@ -187,7 +187,7 @@ Result<void> Listener::bind_unix(int type) {
   lock_.emplace(std::move(*lock));
   FileDescriptor fd = open_socket(AF_UNIX, type);
   const UnixAddress address(path);
-  const mode_t before = ::umask(0777);  // nobody gets in before owner and mode are right
+  const mode_t before = ::umask(0777);  // no client can connect before owner and mode are set
   const int result = ::bind(fd.get(), address.get(), address.size);
   const int error = errno;
   ::umask(before);
@@ -214,7 +214,7 @@ Result<void> Listener::bind_udp(const Endpoint& endpoint) {
   if (::bind(socket_.get(), address.get(), address.size) != 0) {
     const int error = errno;
     return fail(fmt::format("control socket {}: {}; {}", name(), error_text(error),
-                            error == EADDRINUSE ? "stop the program that has it (ss -ulpn) or set "
+                            error == EADDRINUSE ? "stop the program that uses it (ss -ulpn) or set "
                                                   "another port"
                                                 : "set a loopback address of this machine"));
   }

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// A control socket that is ours: bound, with its owner and mode, but not served yet.
+// A bound control socket, not yet accepting.
 //
-// Sockets are bound before any NIC is touched, so that a second instance fails first and cheaply.
-// A UNIX socket is not listening until listen(): a proxy that connects while the relay starts is
-// refused at once and asks another relay, instead of waiting. A socket file left behind by a dead
-// process is replaced, one that somebody listens on is not; a lock file beside it, held as long as
-// the socket, decides between two instances that start together. Both files are removed at the end.
+// Sockets are bound, with owner and mode, before any NIC is touched, so that a second instance
+// fails early and cheaply. A UNIX socket is not listening until listen(): a proxy that connects
+// while the relay starts is refused at once and fails over, instead of timing out. A stale socket
+// file of a dead process is replaced; one with a listening process is an error. A lock file beside
+// it, held as long as the socket, decides between two instances that start together. The destructor
+// removes both files.
 
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -26,9 +27,9 @@ namespace millrace {
 
 class Listener {
  public:
-  // Whether its users and groups are there; touches nothing.
+  // Checks that its users and groups exist; touches nothing.
   [[nodiscard]] static Result<void> check(const ControlSocket& config);
-  // `type` is that of a socket file.
+  // `type`: socket type of a UNIX socket; ignored for UDP.
   [[nodiscard]] static Result<Listener> bind(const ControlSocket& config, int type = SOCK_STREAM);
   ~Listener();
   Listener(Listener&&) noexcept = default;
@@ -36,9 +37,9 @@ class Listener {
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
-  // UNIX sockets: connections are taken from now on.
+  // UNIX sockets: connections are accepted from now on.
   [[nodiscard]] Result<void> listen() const;
-  // Whether a process of that user may use it.
+  // Whether processes of that user may connect.
   [[nodiscard]] bool admits(uid_t user) const;
   [[nodiscard]] int fd() const { return socket_.get(); }
   [[nodiscard]] const ControlSocket& config() const { return config_; }

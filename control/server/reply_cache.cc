@@ -7,7 +7,7 @@
 namespace millrace {
 namespace {
 
-// The endpoint's eighteen bytes, then the cookie: no two pairs share a key.
+// The endpoint's 18 bytes, then the cookie: unambiguous.
 std::string make_key(const Endpoint& peer, std::string_view cookie) {
   const std::uint16_t port = peer.port.number();
   std::string key(peer.address.bytes().begin(), peer.address.bytes().end());
@@ -20,7 +20,7 @@ std::string make_key(const Endpoint& peer, std::string_view cookie) {
 }  // namespace
 
 std::size_t ReplyCache::Entry::bytes() const {
-  constexpr std::size_t kIndex = 64;  // about what a node of the hash table takes
+  constexpr std::size_t kIndex = 64;  // about the size of a hash table node
   return sizeof(Entry) + kIndex + key.size() + reply.size();
 }
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The replies of the last minute to requests that came as datagrams.
+// Replies of the last 60 s to requests received as datagrams, for retransmissions.
 //
-// A proxy that hears nothing sends the same request with the same cookie again. It must get the
-// same reply, and the request must not be carried out twice. Unlike rtpengine's, an entry is
-// bound to the peer too, so that two proxies may draw the same cookie. A request that came again
-// while the first is still being carried out is not to be answered: its reply is on its way.
-// Bounded in count and in bytes; at either bound the oldest entries go. Thread-safe; time is a
-// parameter and must not go back by much.
+// A proxy that receives no reply sends the same request with the same cookie again. It must get the
+// same reply, and the request must not be executed twice. Unlike rtpengine's, an entry is keyed by
+// the peer too, so that two proxies may draw the same cookie. A retransmission of a request that is
+// still being executed gets no reply: the reply to the first one follows.
+// Bounded in count and in bytes; at either bound the oldest entries are dropped. Thread-safe. Time
+// is a parameter and must not go back by much.
 
 #include <chrono>
 #include <cstddef>
@@ -37,19 +37,19 @@ class ReplyCache {
   explicit ReplyCache(Limits limits) : limits_(limits) {}
 
   enum class State : std::uint8_t {
-    fresh,    // carry it out, then store() its reply
-    pending,  // being carried out: send nothing
+    fresh,    // execute it, then store() its reply
+    pending,  // being executed: send nothing
     replied,  // send `reply` again
   };
   struct Lookup {
     State state;
     std::string reply;
   };
-  // Claims a request for the caller, if it is the first to ask for it.
+  // The first caller for a request gets State::fresh and must execute it.
   [[nodiscard]] Lookup claim(const Endpoint& peer, std::string_view cookie, Clock::time_point now);
-  // Gives up a claim: the request could not be carried out, so the next attempt is a first one.
+  // Drops a claim: the request failed, so that a retransmission is executed.
   void forget(const Endpoint& peer, std::string_view cookie);
-  // The reply to a claimed request; one that does not fit is not kept.
+  // Stores the reply to a claimed request; a reply longer than the limit is not kept.
   void store(const Endpoint& peer, std::string_view cookie, std::string_view reply,
              Clock::time_point now);
 

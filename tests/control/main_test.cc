@@ -231,7 +231,7 @@ TEST_F(MainTest, ServesUntilTerminatedAndLeavesNothingBehind) {
   Program second({"--config", file});
   EXPECT_EQ(second.read_all(), "millrace: control socket " + socket_path() +
                                    " is in use by process " + std::to_string(program.pid()) +
-                                   "; stop that one or set another path\n");
+                                   "; stop that process or set another path\n");
   EXPECT_EQ(second.exit_status(), 1);
   EXPECT_EQ(ping(), "d6:result4:ponge");
 

@@ -113,25 +113,26 @@ TEST_F(ListenerTest, RefusesTheSocketOfALiveInstance) {
   const auto first = Listener::bind(config());
   ASSERT_TRUE(first);
   EXPECT_EQ(error(), "control socket " + path() + " is in use by process " + own_pid() +
-                         "; stop that one or set another path");
+                         "; stop that process or set another path");
   ASSERT_TRUE(first->listen());
   EXPECT_EQ(error(), "control socket " + path() + " is in use by process " + own_pid() +
-                         "; stop that one or set another path");
+                         "; stop that process or set another path");
   EXPECT_TRUE(connects());  // unharmed
 }
 
 TEST_F(ListenerTest, RefusesTheSocketOfAnotherProgram) {
   const auto other = foreign(true);
   EXPECT_EQ(error(), "control socket " + path() + " is in use by process " + own_pid() +
-                         "; stop that one or set another path");
+                         "; stop that process or set another path");
   EXPECT_TRUE(connects());
   EXPECT_FALSE(std::filesystem::exists(path() + ".lock"));
 }
 
 TEST_F(ListenerTest, RefusesToReplaceAnOrdinaryFile) {
   std::ofstream(path()) << "precious";
-  EXPECT_EQ(error(), "control socket " + path() +
-                         ": a file that is no socket is there; remove it or set another path");
+  EXPECT_EQ(error(),
+            "control socket " + path() +
+                ": the path is a file that is not a socket; remove it or set another path");
   EXPECT_EQ(std::filesystem::file_size(path()), 8U);
 }
 
@@ -139,8 +140,8 @@ TEST_F(ListenerTest, NamesWhatIsMissing) {
   ControlSocket socket = config();
   socket.path = (directory_ / "nosuch" / "ng.sock").string();
   EXPECT_EQ(error(socket), "control socket " + socket.path + ": cannot create " + socket.path +
-                               ".lock: No such file or directory; let its directory exist and be "
-                               "writable");
+                               ".lock: No such file or directory; create its directory and make "
+                               "it writable");
   socket = config();
   socket.owner = "no-such-user";
   EXPECT_EQ(error(socket), "control socket " + path() +
@@ -183,7 +184,7 @@ TEST_F(ListenerTest, UdpPortInUseIsRefused) {
   }
   ASSERT_TRUE(*first) << first->error().message;
   EXPECT_EQ(error(socket), "control socket " + (*first)->name() +
-                               ": Address already in use; stop the program that has it (ss -ulpn) "
+                               ": Address already in use; stop the program that uses it (ss -ulpn) "
                                "or set another port");
 }
 
