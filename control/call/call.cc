@@ -102,7 +102,7 @@ Result<std::shared_ptr<Call::Leg>> Call::make_leg(std::string_view interface,
                                                   const std::optional<IpAddress>& local,
                                                   Family family) const {
   auto leg = std::make_shared<Leg>();
-  const Realm* preferred = local ? realms_.with(*local) : nullptr;
+  const Realm* preferred = local ? realms_.find_by_address(*local) : nullptr;
   if (preferred != nullptr && preferred->family == family &&
       (interface.empty() || interface == preferred->interface.name)) {
     interface = preferred->interface.name;
@@ -171,13 +171,13 @@ Result<Call::Staged> Call::take_ports(const std::vector<PartyMedia>& said, const
   staged.to.resize(said.size());
   // All ports of a party are on one address: without SDP only one can be told.
   const auto take = [&](const Leg& leg, std::size_t i,
-                        std::vector<std::shared_ptr<HeldPorts>>& news,
+                        std::vector<std::shared_ptr<PortLease>>& news,
                         std::optional<IpAddress>& on) {
     if (leg.ports(i) != nullptr) return true;
     if (!on && leg.preferred) {
-      news[i] = HeldPorts::take(*leg.realm, dataplane_, now, leg.preferred);
+      news[i] = PortLease::take(*leg.realm, dataplane_, now, leg.preferred);
     }
-    if (!news[i]) news[i] = HeldPorts::take(*leg.realm, dataplane_, now, on);
+    if (!news[i]) news[i] = PortLease::take(*leg.realm, dataplane_, now, on);
     if (news[i]) on = news[i]->address();
     return news[i] != nullptr;
   };
@@ -294,7 +294,7 @@ Result<Call::Told> Call::settle_offer(const Request& request, const sdp::Session
   Told result{*reader.realm, {}, reader.origin_for(request), misplaced(request, sender, reader)};
   for (std::size_t i = 0; i < count; ++i) {
     const PartyMedia& media = sender.said(i);
-    const HeldPorts* ports = media.state == State::live ? reader.ports(i) : nullptr;
+    const PortLease* ports = media.state == State::live ? reader.ports(i) : nullptr;
     const bool mux = dialog.offer_mux(sender, i, request.edits.mux);
     const bool one_port = mux && request.edits.mux.require;
     result.sections.push_back(told(request, *reader.realm, media, ports, mux, one_port));
@@ -354,10 +354,10 @@ Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Sessio
 
   Told result{*reader.realm, {}, reader.origin_for(request), misplaced(request, sender, reader)};
   std::vector<Mux> muxes(said->size());
-  const HeldPorts* bundle = nullptr;  // the ports of the first relayed media
+  const PortLease* bundle = nullptr;  // the ports of the first relayed media
   for (std::size_t i = 0; i < said->size(); ++i) {
     const PartyMedia &offered = reader.said(i), &media = (*said)[i];
-    const HeldPorts* ports = media.state == State::live      ? reader.ports(i)
+    const PortLease* ports = media.state == State::live      ? reader.ports(i)
                              : media.state == State::bundled ? bundle
                                                              : nullptr;
     if (bundle == nullptr) bundle = ports;

@@ -128,7 +128,7 @@ class Call {
  private:
   struct LegMedia {
     PartyMedia said;
-    std::shared_ptr<HeldPorts> ports;  // by the branches that one offer has reached
+    std::shared_ptr<PortLease> ports;  // by the branches that one offer has reached
     std::unique_ptr<PastMedia> past;   // of flows that were withdrawn; null: nothing was counted
     // Latched, of RTP and RTCP, as told last; null: nothing was told.
     std::unique_ptr<std::array<std::optional<Endpoint>, 2>> told;
@@ -161,7 +161,7 @@ class Call {
     void stamp(const Moment& now);  // what is new of it
     [[nodiscard]] std::ptrdiff_t port_pairs() const;
     [[nodiscard]] const PartyMedia& said(std::size_t index) const;
-    [[nodiscard]] const HeldPorts* ports(std::size_t index) const;
+    [[nodiscard]] const PortLease* ports(std::size_t index) const;
     [[nodiscard]] std::optional<IpAddress> address() const;  // of its ports
 
     void take_over(std::vector<PartyMedia> news, const Request& request);
@@ -223,7 +223,7 @@ class Call {
   };
   // What an offer needs on top of what its dialog has.
   struct Staged {
-    std::vector<std::shared_ptr<HeldPorts>> from, to;  // by m= line
+    std::vector<std::shared_ptr<PortLease>> from, to;  // by m= line
   };
   // What a settled offer or answer tells its reader, by m= line.
   struct Told {
@@ -295,7 +295,7 @@ class Call {
   // One media as its reader, who was given `ports` in `realm`, gets to see it: whether it is told
   // a=rtcp-mux, and named no port for RTCP.
   [[nodiscard]] static sdp::MediaRewrite told(const Request& request, const Realm& realm,
-                                              const PartyMedia& said, const HeldPorts* ports,
+                                              const PartyMedia& said, const PortLease* ports,
                                               bool rtcp_mux, bool one_port);
   [[nodiscard]] static Reply print(const Request& request, const sdp::Session& session, Told told);
   [[nodiscard]] static std::string misplaced(const Request& request, const Leg& sender,
@@ -309,7 +309,7 @@ class Call {
   void join(Dialog& dialog);
   void rejoin(Leg& leg);
   void end_due(Clock::time_point now);
-  [[nodiscard]] std::vector<const HeldPorts*> ports_in_use() const;
+  [[nodiscard]] std::vector<const PortLease*> ports_in_use() const;
   void drop_refused(Dialog& dialog);
   void give_back(const Dialog& dialog, Leg& leg, std::size_t index);
   [[nodiscard]] bool is_shared(const Dialog& dialog, const Leg& leg, std::size_t index) const;

@@ -91,7 +91,7 @@ void Call::withdraw(Leg& leg) {
 
 // Precondition: `leg` has the media of its ports, or nobody has. What was counted stays with it.
 void Call::withdraw(Leg& leg, std::size_t index) {
-  const HeldPorts* const ports = leg.ports(index);
+  const PortLease* const ports = leg.ports(index);
   if (ports == nullptr) return;
   const auto now = PastFlow::Clock::now();
   if (const auto quality = leg.quality(index, dataplane_.read_quality(ports->rtp()), now)) {
@@ -103,7 +103,7 @@ void Call::withdraw(Leg& leg, std::size_t index) {
 // The same of one port. The quality of the pair goes on with the other one.
 void Call::withdraw(Leg& leg, std::size_t index, std::size_t component,
                     PastFlow::Clock::time_point now) {
-  const HeldPorts& ports = *leg.ports(index);
+  const PortLease& ports = *leg.ports(index);
   const LocalPort local = component == 0 ? ports.rtp() : ports.rtcp();
   const FlowReport flow = dataplane_.read(local);
   if (!flow.active) return;

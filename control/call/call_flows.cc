@@ -34,8 +34,8 @@ void Call::join(Dialog& dialog) {
 }
 
 // The ports by which a joined leg has its media, sorted.
-std::vector<const HeldPorts*> Call::ports_in_use() const {
-  std::vector<const HeldPorts*> result;
+std::vector<const PortLease*> Call::ports_in_use() const {
+  std::vector<const PortLease*> result;
   for (const Dialog& dialog : dialogs_) {
     if (!dialog.is_joined()) continue;
     for (const Leg* leg : {dialog.a.get(), dialog.b.get()}) {
@@ -210,7 +210,7 @@ void Call::publish(Dialog& dialog, std::size_t index) {
 Side Call::side(const Dialog& dialog, const Leg& leg, std::size_t index,
                 std::size_t component) const {
   const Leg& other = dialog.other(leg);
-  const HeldPorts& ports = *leg.ports(index);
+  const PortLease& ports = *leg.ports(index);
   const PartyMedia& said = leg.said(index);
   Side result;
   result.local = component == 0 ? ports.rtp() : ports.rtcp();

@@ -35,7 +35,7 @@ const PartyMedia& Call::Leg::said(std::size_t index) const {
   return index < sections.size() ? sections[index].said : absent;
 }
 
-const HeldPorts* Call::Leg::ports(std::size_t index) const {
+const PortLease* Call::Leg::ports(std::size_t index) const {
   return index < sections.size() ? sections[index].ports.get() : nullptr;
 }
 

@@ -99,7 +99,7 @@ reply::Endpoints print_endpoints(const Request& request, const Realm& realm,
 }  // namespace
 
 sdp::MediaRewrite Call::told(const Request& request, const Realm& realm, const PartyMedia& said,
-                             const HeldPorts* ports, bool rtcp_mux, bool one_port) {
+                             const PortLease* ports, bool rtcp_mux, bool one_port) {
   sdp::MediaRewrite result;
   const bool live = said.state == PartyMedia::State::live;
   result.untouched = said.state == PartyMedia::State::untouched || (live && said.ice_concluded);

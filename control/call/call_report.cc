@@ -49,7 +49,7 @@ std::string Call::media_summary(std::string_view tag) const {
   std::string summary;
   for (std::size_t i = 0; i < leg->sections.size(); ++i) {
     const PartyMedia& said = leg->said(i);
-    const HeldPorts* ports = reader.ports(i);
+    const PortLease* ports = reader.ports(i);
     const auto& listens = said.components[0].advertised;
     if (!summary.empty()) summary += ", ";
     summary.append(said.type).append(" ");
@@ -106,7 +106,7 @@ MediaReport Call::report(const Leg& leg, std::size_t index, bool muxed) const {
   result.blocked = block_state_.blocked || leg.block_state.blocked;
   result.silenced = block_state_.silenced || leg.block_state.silenced;
   result.dtmf_blocked = block_state_.dtmf_blocked || leg.block_state.dtmf_blocked;
-  const HeldPorts* ports = leg.ports(index);
+  const PortLease* ports = leg.ports(index);
   if (ports == nullptr) return result;
   const auto now = PastFlow::Clock::now();
   result.streams.reserve(2);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// Ports that offers hold which nobody has answered yet, by where the offers came from.
+// Counts the ports of unanswered offers by the source of the offers.
 //
-// An offer takes ports before anybody has answered, and keeps them for the offer timeout: whoever
-// may send INVITEs can drain a port range with a few of them. These counts name the sender. Each
+// An offer takes ports before it is answered and keeps them for the offer timeout: any client that
+// may send INVITEs can exhaust a port range with a few of them. These counts name that client. Each
 // dialog has its OfferedPorts until its first answer or its end. A source is the address of the
-// signalling; of an IPv6 address its /64, which one host may have whole.
-// Bounded: a source is listed while it holds ports, so there are never more than pairs of ports.
+// signalling; for IPv6 its /64, since one host may own all of it.
+// Bounded: a source is listed while it holds ports, so there are at most as many as port pairs.
 // Thread-safe.
 
 #include <cstddef>
@@ -27,12 +27,12 @@ class OffersBySource {
   static constexpr std::size_t kMaxReported = 8;
 
   struct Source {
-    std::optional<IpAddress> address;  // unset: of offers that name none
+    std::optional<IpAddress> address;  // unset: offers without one
     std::uint64_t ports = 0;
   };
   struct Report {
     std::uint64_t all = 0;
-    std::vector<Source> most;  // kMaxReported at most, those that hold most ports first
+    std::vector<Source> most;  // kMaxReported at most, by ports, descending
   };
   [[nodiscard]] Report report() const;
   [[nodiscard]] std::size_t sources() const;
@@ -58,14 +58,14 @@ class OfferedPorts {
   OfferedPorts& operator=(const OfferedPorts&) = delete;
   ~OfferedPorts() { answered(); }
 
-  // An offer from `source` has taken so many more pairs; fewer than none: it has given some back.
-  // All of a dialog count for the source of its first offer. `counts` must outlive it.
+  // An offer from `source` took `pairs`; negative: it returned some. All ports of a dialog count
+  // for the source of its first offer. `counts` must outlive this.
   void add(OffersBySource& counts, const std::optional<IpAddress>& source, std::int64_t pairs);
   void answered();
 
  private:
-  OffersBySource* counts_ = nullptr;  // null: nothing is counted
-  IpAddress source_;                  // "::" = not given
+  OffersBySource* counts_ = nullptr;  // null: nothing counted
+  IpAddress source_;                  // "::" = unknown
   std::int64_t ports_ = 0;
 };
 

@@ -14,17 +14,17 @@
 namespace millrace {
 namespace {
 
-// Unpredictable numbers straight from the kernel, fetched 256 bytes at a time: getrandom(2) gives
-// so many in one piece, whatever signals arrive.
+// Random numbers from the kernel, fetched 256 bytes at a time: getrandom(2) returns that many
+// uninterrupted by signals.
 class KernelRandom {
  public:
-  // Uniform in [0, bound), without the bias of a remainder: products whose low half falls short
-  // are drawn again. Precondition: bound > 0.
+  // Uniform in [0, bound), without modulo bias (Lemire): a product whose low half is below the
+  // threshold is drawn again. Precondition: bound > 0.
   std::uint32_t below(std::uint32_t bound) {
-    const std::uint32_t short_by = (0U - bound) % bound;
+    const std::uint32_t threshold = (0U - bound) % bound;
     for (;;) {
       const std::uint64_t product = std::uint64_t{next()} * bound;
-      if (static_cast<std::uint32_t>(product) >= short_by) {
+      if (static_cast<std::uint32_t>(product) >= threshold) {
         return static_cast<std::uint32_t>(product >> 32);
       }
     }
@@ -48,12 +48,12 @@ class KernelRandom {
 }  // namespace
 
 struct PortPool::Impl {
-  struct Resting {
+  struct Quarantined {
     std::uint32_t pair = 0;
     Clock::time_point since;
   };
 
-  // Pairs are numbered address by address, upwards from the first even port.
+  // Pair numbers ascend by address, then by port from the first even one.
   std::vector<IpAddress> addresses;
   std::vector<MediaAddressId> ids;
   std::uint32_t first_port = 0;
@@ -62,13 +62,13 @@ struct PortPool::Impl {
 
   mutable std::mutex mutex;
   KernelRandom random;
-  // By address, in no order: a drawn one is replaced by the last.
+  // By address, unordered: a drawn pair is replaced by the last one.
   std::vector<std::vector<std::uint32_t>> free;
   std::uint32_t free_count = 0, taken = 0;
-  // A ring with room for every pair, oldest first, so that a release needs no memory. The last
-  // `unstamped` ones were released since the time was last told.
-  std::vector<Resting> resting;
-  std::size_t oldest = 0, resting_count = 0, unstamped = 0;
+  // Quarantine: a ring with room for every pair, oldest first, so that a release allocates nothing.
+  // The last `unstamped` ones were released after the last advance().
+  std::vector<Quarantined> quarantined;
+  std::size_t oldest = 0, quarantined_count = 0, unstamped = 0;
 
   Impl(const Interface& interface, std::chrono::seconds rest)
       : addresses(interface.addresses), ids(interface.ids), quarantine(rest) {
@@ -81,17 +81,17 @@ struct PortPool::Impl {
       of_address.reserve(pairs_per_address);
       for (std::uint32_t i = 0; i < pairs_per_address; ++i) of_address.push_back(free_count++);
     }
-    resting.resize(free_count);
+    quarantined.resize(free_count);
   }
 
-  Resting& at(std::size_t n) { return resting[(oldest + n) % resting.size()]; }
+  Quarantined& at(std::size_t n) { return quarantined[(oldest + n) % quarantined.size()]; }
 
   void advance(Clock::time_point now) {
-    for (; unstamped > 0; --unstamped) at(resting_count - unstamped).since = now;
-    for (; resting_count > 0 && now - at(0).since >= quarantine; --resting_count) {
+    for (; unstamped > 0; --unstamped) at(quarantined_count - unstamped).since = now;
+    for (; quarantined_count > 0 && now - at(0).since >= quarantine; --quarantined_count) {
       free[at(0).pair / pairs_per_address].push_back(at(0).pair);
       ++free_count;
-      oldest = (oldest + 1) % resting.size();
+      oldest = (oldest + 1) % quarantined.size();
     }
   }
 
@@ -121,7 +121,7 @@ struct PortPool::Impl {
 
   void release(std::uint32_t pair) {
     const std::lock_guard lock(mutex);
-    at(resting_count++).pair = pair;
+    at(quarantined_count++).pair = pair;
     ++unstamped;
     --taken;
   }

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The UDP ports of one interface's media addresses, handed out as even/odd pairs.
+// Allocates the UDP ports of one interface's media addresses as even/odd pairs.
 //
-// RTP gets the even port and RTCP the odd one above it (RFC 3550 section 11). The next pair is
-// drawn at random over all free pairs of all addresses, or of the address that is asked for, from
-// the kernel's generator (RFC 6056: an attacker who sees one port learns nothing of the next), and
-// a released pair rests in quarantine before it is handed out again, so that a late packet of the
-// old call cannot reach the new one.
-// A pair's rest is counted from the first advance() or take() after its release: it is never
-// shorter than asked for. All operations are O(1), amortised over the pairs that leave quarantine.
+// RTP gets the even port and RTCP the odd one above it (RFC 3550 section 11). take() draws a pair
+// uniformly from the free pairs of all addresses, or of the requested address, with the kernel's
+// generator (RFC 6056: one port must not predict the next). A released pair stays in quarantine
+// before it is used again, so that a late packet of the old call cannot reach the new one.
+// Quarantine starts at the first advance() or take() after the release, so it is never shorter than
+// configured. All operations are O(1), amortised over the pairs that leave quarantine.
 // Thread-safe.
 
 #include <chrono>
@@ -21,7 +20,7 @@
 
 namespace millrace {
 
-// Holds a pair; the pair goes back to its pool (into quarantine) when this goes away.
+// RAII owner of a pair; the destructor returns it to its pool, into quarantine.
 class PortPair;
 
 class PortPool {
@@ -29,19 +28,19 @@ class PortPool {
   using Clock = std::chrono::steady_clock;
 
   PortPool(const Interface& interface, std::chrono::seconds quarantine);
-  ~PortPool();  // precondition: all its pairs are gone
+  ~PortPool();  // precondition: all its pairs are destroyed
   PortPool(const PortPool&) = delete;
   PortPool& operator=(const PortPool&) = delete;
 
-  // A pair, of the address `on` if that is given; nothing when all are taken or resting, or `on` is
-  // not of this pool.
+  // A free pair, of the address `on` if it is set. Unset: none is free, or `on` is not in this
+  // pool.
   [[nodiscard]] std::optional<PortPair> take(Clock::time_point now,
                                              const std::optional<IpAddress>& on = std::nullopt);
-  // Lets rested pairs go free; call it once a second.
+  // Ends the quarantine of pairs; call it once a second.
   void advance(Clock::time_point now);
 
   [[nodiscard]] std::uint64_t used() const;  // ports, not pairs
-  [[nodiscard]] std::uint64_t free() const;  // neither taken nor resting
+  [[nodiscard]] std::uint64_t free() const;  // neither taken nor in quarantine
 
  private:
   friend class PortPair;

@@ -47,14 +47,14 @@ const IpAddress& Realm::advertised(const IpAddress& local) const {
   return interface.advertised.empty() ? local : interface.advertised.front();
 }
 
-std::shared_ptr<HeldPorts> HeldPorts::take(Realm& realm, Dataplane& dataplane,
+std::shared_ptr<PortLease> PortLease::take(Realm& realm, Dataplane& dataplane,
                                            PortPool::Clock::time_point now,
                                            const std::optional<IpAddress>& on) {
   auto pair = realm.pool.take(now, on);
-  return pair ? std::make_shared<HeldPorts>(dataplane, std::move(*pair)) : nullptr;
+  return pair ? std::make_shared<PortLease>(dataplane, std::move(*pair)) : nullptr;
 }
 
-HeldPorts::~HeldPorts() {
+PortLease::~PortLease() {
   dataplane_.withdraw(rtp());
   dataplane_.withdraw(rtcp());
 }
@@ -75,13 +75,13 @@ Realms::Realms(const Config& config) {
 }
 
 Result<Realm*> Realms::find(std::string_view name, Family family) const {
-  const auto called = [&](const auto& realm) {
+  const auto has_name = [&](const auto& realm) {
     return name.empty() || realm->interface.name == name;
   };
   for (const auto& realm : realms_) {
-    if (called(realm) && realm->family == family) return realm.get();
+    if (has_name(realm) && realm->family == family) return realm.get();
   }
-  if (name.empty() || std::ranges::any_of(realms_, called)) {
+  if (name.empty() || std::ranges::any_of(realms_, has_name)) {
     return fail((name.empty() ? "No interface" : "Interface '" + std::string(name) + "'") +
                 " has " + (name.empty() ? "an " : "no ") + std::string(name_of(family)) +
                 " media address");
@@ -95,7 +95,7 @@ Result<Realm*> Realms::find(std::string_view name, Family family) const {
   return fail("Unknown interface '" + std::string(name.substr(0, 64)) + "'; configured:" + names);
 }
 
-Realm* Realms::with(const IpAddress& address) const {
+Realm* Realms::find_by_address(const IpAddress& address) const {
   for (const auto& realm : realms_) {
     if (std::ranges::find(realm->interface.addresses, address) != realm->interface.addresses.end())
       return realm.get();

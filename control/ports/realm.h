@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// Where media enters: one realm for each interface and address family.
+// Realms: one for each interface and address family.
 //
-// A party of a call is attached to one realm for good: its ports come from there, and whether an
-// address of its SDP can be reached is judged from there. Ports that a party holds are HeldPorts:
-// when they go, the flows that use them end first, then the pair goes to quarantine, so neither a
-// flow nor a port can be left behind.
+// A party of a call belongs to one realm for its lifetime. Its ports are leased from the realm's
+// pool, and the realm decides which addresses of its SDP are reachable. A PortLease owns a pair of
+// ports: its destructor first withdraws the flows on them, then returns the pair to quarantine, so
+// that neither flows nor ports leak.
 
 #include <chrono>
 #include <cstdint>
@@ -27,31 +27,31 @@ struct Realm {
         std::chrono::seconds quarantine);
 
   [[nodiscard]] bool on_link(const IpAddress& address) const;
-  // Whether media is exchanged with it: it can be sent to, is a host's and admitted by the policy.
+  // Whether media may be exchanged with it: a unicast host address that the peer policy admits.
   [[nodiscard]] bool admits(const IpAddress& address) const;
-  // Whether it is the network or broadcast address of one of the networks.
+  // Whether it is the network or broadcast address of a network of the realm.
   [[nodiscard]] bool reserves(const IpAddress& address) const;
-  // What is printed in SDP for a port on `local`.
+  // Address to print in SDP for a port on `local`.
   [[nodiscard]] const IpAddress& advertised(const IpAddress& local) const;
 
-  Interface interface;  // with what is of this family only
+  Interface interface;  // addresses of this family only
   std::vector<Prefix> networks;
   PeerPolicy peers;
   Family family;
   PortPool pool;
 };
 
-class HeldPorts {
+class PortLease {
  public:
-  HeldPorts(Dataplane& dataplane, PortPair pair) : dataplane_(dataplane), pair_(std::move(pair)) {}
-  // Of the address `on`, if that is given. Null: there are none left. `dataplane` must outlive the
-  // result, as must the realm.
-  [[nodiscard]] static std::shared_ptr<HeldPorts> take(Realm& realm, Dataplane& dataplane,
+  PortLease(Dataplane& dataplane, PortPair pair) : dataplane_(dataplane), pair_(std::move(pair)) {}
+  // Leases ports of the address `on`, if it is set. Null: none is free. `dataplane` and `realm`
+  // must outlive the result.
+  [[nodiscard]] static std::shared_ptr<PortLease> take(Realm& realm, Dataplane& dataplane,
                                                        PortPool::Clock::time_point now,
                                                        const std::optional<IpAddress>& on);
-  ~HeldPorts();
-  HeldPorts(const HeldPorts&) = delete;
-  HeldPorts& operator=(const HeldPorts&) = delete;
+  ~PortLease();
+  PortLease(const PortLease&) = delete;
+  PortLease& operator=(const PortLease&) = delete;
 
   [[nodiscard]] LocalPort rtp() const { return pair_.rtp(); }
   [[nodiscard]] LocalPort rtcp() const { return pair_.rtcp(); }
@@ -66,23 +66,22 @@ class Realms {
  public:
   explicit Realms(const Config& config);
 
-  // The realm of the interface `name`, or of the first interface if it is empty, that has
-  // addresses of `family`.
+  // The realm of `family` of the interface `name`; name empty: of the first interface with one.
   [[nodiscard]] Result<Realm*> find(std::string_view name, Family family) const;
-  // The realm that has this media address; null: none.
-  [[nodiscard]] Realm* with(const IpAddress& address) const;
-  // A media address of ours, or one that stands for it in SDP; also inside an IPv6 address.
+  // The realm with this media address; null: none.
+  [[nodiscard]] Realm* find_by_address(const IpAddress& address) const;
+  // Whether it is a media address or an advertised one, also embedded in an IPv6 address.
   [[nodiscard]] bool is_own(const IpAddress& address) const;
 
-  // Lets rested ports go free; call it once a second.
+  // Ends the quarantine of ports; call it once a second.
   void advance(PortPool::Clock::time_point now);
   [[nodiscard]] OffersBySource& offers() const { return *offers_; }
   [[nodiscard]] std::uint64_t ports_used() const;
   [[nodiscard]] std::uint64_t ports_free() const;
 
  private:
-  std::vector<std::unique_ptr<Realm>> realms_;  // in the order of the configuration, IPv4 first
-  std::vector<IpAddress> own_;                  // media addresses and those in SDP, sorted
+  std::vector<std::unique_ptr<Realm>> realms_;  // in configuration order, IPv4 first
+  std::vector<IpAddress> own_;                  // media and advertised addresses, sorted
   std::unique_ptr<OffersBySource> offers_ = std::make_unique<OffersBySource>();
 };
 
