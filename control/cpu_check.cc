@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Refuses to start on a CPU older than the one that the program was built for, which would end it
-// by SIGILL. This file alone is compiled for baseline x86-64, and its function runs before all
-// static constructors, which are not. Only system calls work that early.
+// Refuses to start on a CPU older than the program's target, where it would die by SIGILL. Only
+// this file is compiled for baseline x86-64, and its function runs before all static constructors,
+// which are not. Only system calls work that early.
 
 #include <unistd.h>
 
@@ -20,7 +20,7 @@ constexpr std::string_view kRefusal =
 void check_cpu(int /*argc*/, char** /*argv*/, char** /*envp*/) {
   __builtin_cpu_init();
   if (__builtin_cpu_supports(MILLRACE_CPU)) return;
-  // If stderr is closed, the exit status alone says it.
+  // If stderr is closed, only the exit status reports the failure.
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kRefusal.data(), kRefusal.size());
   ::_exit(kExitStart);
 }

@@ -6,7 +6,7 @@
 namespace millrace {
 namespace {
 
-// A driver whose counters were reset starts again.
+// A counter below its last value was reset by the driver.
 std::uint64_t growth(std::uint64_t before, std::uint64_t now) {
   return now >= before ? now - before : now;
 }
@@ -42,7 +42,7 @@ DeviceWatch::DeviceWatch(const DataplaneReport& start) : last_(start.devices) {
     if (!device.link_up) log_link(device);
     for (const WorkerReport& worker : start.workers) {
       if (!device.node || !worker.node || *device.node == *worker.node) continue;
-      // Each packet would cross the link between the sockets.
+      // Each packet would cross the inter-socket link.
       log_event(Level::warning, "numa-mismatch",
                 {{"device", device.device},
                  {"device-node", *device.node},

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// Logs what happens to the NICs: link changes, packets lost in the NIC, and at start the workers
-// that are on another NUMA node.
+// Logs NIC events: link changes, packet loss in the NIC, and at start workers on another NUMA node
+// than a NIC.
 //
-// update() compares the counters with those of the last call, once a second. A device logs at most
-// one line of each kind a second.
+// update(), called once a second, compares the counters with those of the last call. A device logs
+// at most one line of each kind a second.
 
 #include <vector>
 
@@ -15,9 +15,9 @@ namespace millrace {
 
 class DeviceWatch {
  public:
-  // The report at start.
+  // `start`: the report at start.
   explicit DeviceWatch(const DataplaneReport& start);
-  // The same devices, later.
+  // `now`: the same devices in the same order.
   void update(const std::vector<DeviceReport>& now);
 
  private:

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The daemon's periodic work: a list of steps, run in order once a period.
+// The daemon's periodic work: a list of steps, run in order once per period.
 //
-// The timer is re-armed before the first step, and each step has its own try block: a step that
-// throws is logged and costs nothing but itself. The other steps and all later ticks run, so the
-// watchdog, timeouts and delayed deletes outlive a fault in one of them.
+// The timer is re-armed before the first step, and each step has its own try block. A step that
+// throws is logged; the other steps and all later ticks still run, so that the watchdog, timeouts
+// and delayed deletes survive a fault in one of them.
 
 #include <chrono>
 #include <functional>
@@ -28,7 +28,7 @@ class Housekeeping {
   Housekeeping(asio::io_context& io, std::chrono::milliseconds period, std::vector<Step> steps)
       : period_(period), steps_(std::move(steps)), timer_(io) {}
 
-  // The first tick comes after one period, in whichever thread runs `io`.
+  // Schedules the first tick, after one period. Steps run in the thread that runs `io`.
   void start() { schedule_tick(); }
 
  private:

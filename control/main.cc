@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// millrace, the relay daemon. What may fail cheaply comes first: the config file, then the sockets
-// of [[control]] and [[notify]], then the data plane with its NICs. Everything lives in run() and
-// is destroyed in reverse order: the control side, calls, log, NICs, and last the sockets.
+// millrace, the relay daemon. Start-up order: the config file, the sockets of [[control]] and
+// [[notify]], the data plane with its NICs, so that cheap failures come first. run() owns all
+// objects and destroys them in reverse order: control side, calls, log, NICs, sockets.
 
 #include <fcntl.h>
 #include <malloc.h>
@@ -38,8 +38,8 @@ namespace {
 constexpr int kExitStart = 1;
 constexpr int kControlThreads = 2;
 
-// Why the program ends before it relays, in the form of the log that an operator's tools read.
-int complain(int status, LogFormat format, std::string_view message) {
+// Reports why the start failed, in the configured log format. Returns `status`.
+int fail_start(int status, LogFormat format, std::string_view message) {
   if (format == LogFormat::text) {
     fmt::print(stderr, "millrace: {}\n", message);
     return status;
@@ -51,26 +51,26 @@ int complain(int status, LogFormat format, std::string_view message) {
                          std::span(&reason, 1)));
   return status;
 }
-int complain(int status, LogFormat format, const std::vector<std::string>& messages) {
-  for (const std::string& message : messages) complain(status, format, message);
+int fail_start(int status, LogFormat format, const std::vector<std::string>& messages) {
+  for (const std::string& message : messages) fail_start(status, format, message);
   return status;
 }
 
-// Runs the control side until a signal, or the last call of a drain, ends it.
+// Runs the control side until a signal, or until a drain has no calls left.
 class Control {
  public:
   Control(const std::vector<Listener>& listeners, const Config& config, Calls& calls,
           const Dataplane& dataplane)
       : dataplane_(dataplane),
         calls_(calls),
-        patience_(config.timeouts.notify),
+        flush_timeout_(config.timeouts.notify),
         server_(listeners, config, [&calls](const Request& request) {
           return calls.handle(request, Calls::Clock::now());
         }) {}
 
   [[nodiscard]] Result<void> start(const std::vector<Notify>& config,
                                    std::vector<FileDescriptor> sockets) {
-    notifier_ = std::make_unique<Notifier>(io_, config, std::move(sockets), patience_);
+    notifier_ = std::make_unique<Notifier>(io_, config, std::move(sockets), flush_timeout_);
     calls_.publish_events([this](Event event) { notifier_->publish(std::move(event)); });
     if (auto started = server_.start(); !started) return started;
     wait_for_signal();
@@ -86,7 +86,7 @@ class Control {
   }
 
  private:
-  // An exception from a handler costs that handler, not the live calls.
+  // Logs exceptions of handlers and goes on: live calls must not end.
   void run_event_loop() {
     for (;;) {
       try {
@@ -102,7 +102,7 @@ class Control {
       if (error) return;
       wait_for_signal();
       if (signal == SIGHUP) return drain();
-      if (stopping_) return io_.stop();  // a second TERM: wait for no peer any more
+      if (stopping_) return io_.stop();  // second signal: do not wait for peers
       log_event(Level::info, "stopping", {{"signal", signal == SIGTERM ? "TERM" : "INT"}});
       stop();
     });
@@ -123,9 +123,9 @@ class Control {
   }
   void stop() {
     stopping_ = true;
-    end_calls(std::chrono::steady_clock::now() + patience_);
+    end_calls(std::chrono::steady_clock::now() + flush_timeout_);
   }
-  // A portion at a time, as fast as proxies and readers take their notifications.
+  // Ends calls in portions, paced by the notification queues of proxies and readers.
   void end_calls(std::chrono::steady_clock::time_point until) {
     const bool late = std::chrono::steady_clock::now() > until;
     const std::uint64_t left = late ? calls_.sessions() : calls_.end_portion();
@@ -133,14 +133,14 @@ class Control {
     if (left != 0) log_event(Level::error, "calls-not-notified", {{"calls", left}});
     notifier_->flush(until, [this] { io_.stop(); });
   }
-  // The notifier's queue empties between two portions.
+  // In portions: the notifier's queue drains between two of them.
   void expire_calls() {
     if (calls_.expire(Calls::Clock::now())) asio::post(io_, [this] { expire_calls(); });
   }
 
   const Dataplane& dataplane_;
   Calls& calls_;
-  const std::chrono::seconds patience_;
+  const std::chrono::seconds flush_timeout_;
   DeviceWatch devices_{dataplane_.report()};
   asio::io_context io_{1};
   Server server_;
@@ -161,7 +161,7 @@ class Control {
        {"watchdog", [] { notify_systemd("WATCHDOG=1"); }}}};
 };
 
-void tell_ready(const Config& config, const std::vector<Listener>& listeners) {
+void report_ready(const Config& config, const std::vector<Listener>& listeners) {
   for (const InterfaceConfig& interface : config.dataplane.interfaces) {
     std::string addresses;
     for (const Prefix& prefix : interface.addresses) {
@@ -181,7 +181,7 @@ void tell_ready(const Config& config, const std::vector<Listener>& listeners) {
   notify_systemd("READY=1\nSTATUS=relaying");
 }
 
-// Duplicates, since a Listener keeps its own to hold the socket file.
+// Duplicates the descriptors: each Listener keeps its own, and with it the socket file.
 Result<std::vector<FileDescriptor>> notification_sockets(const std::vector<Notify>& config,
                                                          const std::vector<Listener>& bound) {
   std::vector<FileDescriptor> sockets;
@@ -205,49 +205,50 @@ std::vector<std::string> dataplane_errors(const Config& config) {
 }
 
 int run(const Config& config) {
-  auto held = std::make_unique<SignalsHeld>();  // workers never see them
+  auto blocked = std::make_unique<SignalBlock>();  // workers inherit it
   raise_descriptor_limit();
   std::vector<Listener> listeners;
   for (const ControlSocket& socket : config.control) {
     auto listener = Listener::bind(socket);
-    if (!listener) return complain(kExitStart, config.log.format, listener.error().message);
+    if (!listener) return fail_start(kExitStart, config.log.format, listener.error().message);
     listeners.push_back(std::move(*listener));
   }
   std::vector<Listener> notifying;
   for (const Notify& notify : config.notify) {
     const int type = notify.type == NotifyType::events ? SOCK_STREAM : SOCK_DGRAM;
     auto listener = Listener::bind(notify.own, type);
-    if (!listener) return complain(kExitStart, config.log.format, listener.error().message);
+    if (!listener) return fail_start(kExitStart, config.log.format, listener.error().message);
     notifying.push_back(std::move(*listener));
   }
-  // Another instance's sockets are a better reason than the memory that it has taken.
+  // After the sockets: with another instance running, "in use by process N" is the better error
+  // than the memory that it has taken.
   if (const auto errors = dataplane_errors(config); !errors.empty()) {
-    return complain(kExitStart, config.log.format, errors);
+    return fail_start(kExitStart, config.log.format, errors);
   }
   const auto dataplane = Dataplane::start(config.dataplane);
-  if (!dataplane) return complain(kExitStart, config.log.format, dataplane.error().message);
+  if (!dataplane) return fail_start(kExitStart, config.log.format, dataplane.error().message);
 
   const Logging logging(config.log);
   if (auto dropped = drop_privileges(needed_capabilities(config.dataplane.interfaces)); !dropped) {
-    // Weaker walls are better than no relay; the line names what stays.
+    // Not fatal. The line names the reason.
     log_event(Level::warning, "capabilities-kept", {{"reason", dropped.error().message}});
   }
   Calls calls(config, **dataplane);
   auto sockets = notification_sockets(config.notify, notifying);
-  if (!sockets) return complain(kExitStart, config.log.format, sockets.error().message);
+  if (!sockets) return fail_start(kExitStart, config.log.format, sockets.error().message);
   Control control(listeners, config, calls, **dataplane);
-  // From here on proxies can connect, and wait for an answer.
+  // From here on proxies can connect and expect replies.
   if (auto started = control.start(config.notify, std::move(*sockets)); !started) {
-    return complain(kExitStart, config.log.format, started.error().message);
+    return fail_start(kExitStart, config.log.format, started.error().message);
   }
-  tell_ready(config, listeners);
-  held.reset();
+  report_ready(config, listeners);
+  blocked.reset();
   control.run();
   notify_systemd("STOPPING=1");
   return 0;
 }
 
-// What cannot work on this machine, as far as it shows without touching anything.
+// Checks the configuration against this machine, without side effects.
 std::vector<std::string> machine_errors(const Config& config) {
   std::vector<std::string> errors = dataplane_errors(config);
   const auto check = [&](const ControlSocket& socket) {
@@ -258,8 +259,8 @@ std::vector<std::string> machine_errors(const Config& config) {
   return errors;
 }
 
-// One heap for all threads, since a call that one makes is changed and freed by others, and one
-// that grows by megabytes instead of pages: a heap of a thread's own grows by system calls.
+// One malloc arena for all threads, since calls are created, changed and freed by different ones.
+// It grows by 1 MiB at a time: a thread's own arena would grow page by page, by system calls.
 void share_heap() {
   // NOLINTBEGIN(concurrency-mt-unsafe): there is no other thread yet
   ::mallopt(M_ARENA_MAX, 1);
@@ -277,21 +278,21 @@ int start(int argc, char** argv) {
   auto config = read_config(options->config);
   if (!config) {
     const LogFormat format = options->log_format.value_or(config.error().format);
-    return complain(kExitConfiguration, options->check ? LogFormat::text : format,
-                    config.error().messages);
+    return fail_start(kExitConfiguration, options->check ? LogFormat::text : format,
+                      config.error().messages);
   }
   apply(*options, *config);
   if (options->check) {
     if (const auto errors = machine_errors(*config); !errors.empty()) {
-      return complain(kExitConfiguration, LogFormat::text, errors);
+      return fail_start(kExitConfiguration, LogFormat::text, errors);
     }
-    fmt::print("{}: good\n", options->config.string());
+    fmt::print("{}: configuration OK\n", options->config.string());
     return 0;
   }
   try {
     return run(*config);
   } catch (const std::exception& error) {
-    return complain(kExitStart, config->log.format, error.what());
+    return fail_start(kExitStart, config->log.format, error.what());
   }
 }
 
@@ -303,6 +304,6 @@ int main(int argc, char** argv) {
   try {
     return millrace::start(argc, argv);
   } catch (const std::exception& error) {
-    return millrace::complain(millrace::kExitStart, millrace::LogFormat::text, error.what());
+    return millrace::fail_start(millrace::kExitStart, millrace::LogFormat::text, error.what());
   }
 }

@@ -7,15 +7,15 @@
 
 namespace millrace {
 
-std::expected<Options, Exit> parse_options(int argc, const char* const* argv,
-                                           const std::string& version) {
+std::expected<Options, EarlyExit> parse_options(int argc, const char* const* argv,
+                                                const std::string& version) {
   Options options;
   std::string log_format;
   std::string log_level;
   CLI::App app(
       "Millrace, a kernel-bypass media relay for SIP proxies.\n"
-      "Signals: TERM and INT end it at once; HUP drains it (no new calls, ends with the last).\n"
-      "Exit status: 0 ended by a signal, 1 could not start, 2 wrong command line or config file.",
+      "SIGTERM, SIGINT: stop now. SIGHUP: drain (no new calls), then exit with the last call.\n"
+      "Exit status: 0 stopped by a signal, 1 start failed, 2 wrong command line or config file.",
       "millrace");
   app.set_version_flag("--version", version, "Print version and build, and exit");
   app.set_help_flag("-h,--help", "Print this help and exit");
@@ -24,23 +24,23 @@ std::expected<Options, Exit> parse_options(int argc, const char* const* argv,
       ->type_name("FILE");
   app.add_flag(
       "--check", options.check,
-      "Check the config file and this machine (cores, memory, devices, users), touch nothing, "
-      "and exit: 0 good, 2 wrong (default: off)");
+      "Check the config file and this machine (cores, memory, devices, users), change nothing, "
+      "and exit: 0 OK, 2 errors (default: off)");
   app.add_option("--log-format", log_format,
-                 "Form of log lines on stderr, in place of log.format (default: text)")
+                 "Format of log lines on stderr; overrides log.format (default: text)")
       ->type_name("text|json")
       ->check(CLI::IsMember({"text", "json"}));
   app.add_option("--log-level", log_level,
-                 "Lowest level that is logged, in place of log.level (default: info)")
+                 "Lowest level to log; overrides log.level (default: info)")
       ->type_name("debug|info|warning|error")
       ->check(CLI::IsMember({"debug", "info", "warning", "error"}));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     std::ostringstream output;
-    std::ostringstream complaint;
-    const int status = app.exit(error, output, complaint) == 0 ? 0 : kExitConfiguration;
-    return std::unexpected(Exit{status, output.str(), complaint.str()});
+    std::ostringstream errors;
+    const int status = app.exit(error, output, errors) == 0 ? 0 : kExitConfiguration;
+    return std::unexpected(EarlyExit{status, output.str(), errors.str()});
   }
   if (!log_format.empty()) {
     options.log_format = log_format == "json" ? LogFormat::json : LogFormat::text;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The command line of millrace. What is also in the config file overrides it.
+// The command line of millrace. Options override the config file.
 
 #include <expected>
 #include <filesystem>
@@ -21,16 +21,16 @@ struct Options {
   std::optional<std::string> log_level;
 };
 
-// The program ends here: after --help and --version (status 0), or because the line is wrong.
-struct Exit {
+// Why the program ends now: --help or --version (status 0), or a wrong command line.
+struct EarlyExit {
   int status = 0;
   std::string output;  // for stdout
   std::string error;   // for stderr
 };
 
-// `version`: what --version prints.
-[[nodiscard]] std::expected<Options, Exit> parse_options(int argc, const char* const* argv,
-                                                         const std::string& version);
+// `version`: text for --version.
+[[nodiscard]] std::expected<Options, EarlyExit> parse_options(int argc, const char* const* argv,
+                                                              const std::string& version);
 
 void apply(const Options& options, Config& config);
 

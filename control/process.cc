@@ -26,7 +26,7 @@ namespace millrace {
 
 namespace {
 
-sigset_t held_signals() {
+sigset_t blocked_signals() {
   sigset_t set;
   sigemptyset(&set);
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, signal);
@@ -35,7 +35,7 @@ sigset_t held_signals() {
 
 constexpr std::uint64_t bit(int capability) { return std::uint64_t{1} << capability; }
 
-// ---- what each thread does, in a signal handler: system calls and atomics only ----------------
+// ---- signal handler, run in each thread: system calls and atomics only -----------------------
 
 std::atomic<std::uint64_t> keep{0};
 std::atomic<unsigned> threads_done{0};
@@ -43,7 +43,7 @@ std::atomic<unsigned> threads_failed{0};
 
 bool drop_in_this_thread() {
   const std::uint64_t kept = keep.load();
-  // Refused without CAP_SETPCAP: then there is nothing in the other sets to win back either.
+  // Fails without CAP_SETPCAP. Then the other sets hold nothing that could be regained.
   for (int capability = 0; capability <= CAP_LAST_CAP; ++capability) {
     if ((kept & bit(capability)) == 0) ::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
   }
@@ -71,7 +71,7 @@ std::vector<pid_t> threads_of_process() {
   std::vector<pid_t> threads;
   DIR* directory = ::opendir("/proc/self/task");
   if (directory == nullptr) return threads;
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): this stream is ours alone
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is local
   while (const dirent* entry = ::readdir(directory)) {
     if (const pid_t thread = std::atoi(entry->d_name); thread > 0) threads.push_back(thread);
   }
@@ -81,14 +81,14 @@ std::vector<pid_t> threads_of_process() {
 
 }  // namespace
 
-SignalsHeld::SignalsHeld() {
+SignalBlock::SignalBlock() {
   ::signal(SIGPIPE, SIG_IGN);
-  const sigset_t set = held_signals();
+  const sigset_t set = blocked_signals();
   ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
 }
 
-SignalsHeld::~SignalsHeld() {
-  const sigset_t set = held_signals();
+SignalBlock::~SignalBlock() {
+  const sigset_t set = blocked_signals();
   ::pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
 }
 
@@ -139,21 +139,21 @@ Result<void> drop_privileges(std::uint64_t kept) {
   action.sa_flags = SA_RESTART;
   ::sigaction(SIGRTMIN, &action, &before);
 
-  unsigned asked = 0;
+  unsigned signalled = 0;
   for (const pid_t thread : threads_of_process()) {
-    if (::syscall(SYS_tgkill, ::getpid(), thread, SIGRTMIN) == 0) ++asked;
+    if (::syscall(SYS_tgkill, ::getpid(), thread, SIGRTMIN) == 0) ++signalled;
   }
-  for (int wait = 0; wait < 1000 && threads_done < asked; ++wait) {
+  for (int wait = 0; wait < 1000 && threads_done < signalled; ++wait) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
-  if (threads_done < asked) {  // the handler stays: a late thread still follows
+  if (threads_done < signalled) {  // keep the handler for late threads
     return fail(fmt::format("{} of {} threads did not give up their capabilities in time",
-                            asked - threads_done, asked));
+                            signalled - threads_done, signalled));
   }
   ::sigaction(SIGRTMIN, &before, nullptr);
-  if (asked == 0 || threads_failed > 0) {
+  if (signalled == 0 || threads_failed > 0) {
     return fail(fmt::format("{} of {} threads could not give up their capabilities",
-                            threads_failed.load(), asked));
+                            threads_failed.load(), signalled));
   }
   return {};
 }

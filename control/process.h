@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// What a daemon owes the system it runs on: signals kept for the thread that waits for them, a word
-// to systemd, descriptors enough, and no privilege longer than it is needed.
+// Daemon set-up: signal mask, sd_notify, RLIMIT_NOFILE, privilege drop.
 //
-// Capabilities belong to threads, and what one thread of a process may do, any other can be made to
-// do for it. So drop_privileges() has every thread give them up: each is sent a real-time signal
-// whose handler makes the system calls. DPDK's threads leave that one signal open (eal.cc).
+// Capabilities belong to threads, and a compromised thread can make any other thread of its process
+// act for it. So drop_privileges() drops them in every thread: it sends each a real-time signal
+// whose handler makes the system calls. DPDK's threads do not block that signal (eal.cc).
 
 #include <cstdint>
 #include <string_view>
@@ -17,29 +16,29 @@
 
 namespace millrace {
 
-// Keeps SIGTERM, SIGINT and SIGHUP pending in this thread and those that it starts meanwhile;
-// SIGPIPE is ignored for good.
-class SignalsHeld {
+// Blocks SIGTERM, SIGINT and SIGHUP in this thread and in threads that it starts meanwhile, for its
+// lifetime. Ignores SIGPIPE permanently.
+class SignalBlock {
  public:
-  SignalsHeld();
-  ~SignalsHeld();
-  SignalsHeld(const SignalsHeld&) = delete;
-  SignalsHeld& operator=(const SignalsHeld&) = delete;
+  SignalBlock();
+  ~SignalBlock();
+  SignalBlock(const SignalBlock&) = delete;
+  SignalBlock& operator=(const SignalBlock&) = delete;
 };
 
 // sd_notify(3) without libsystemd: "READY=1", "STATUS=...". Does nothing outside systemd.
 void notify_systemd(std::string_view state);
 
-// As many descriptors as the hard limit allows, up to 16384.
+// Raises RLIMIT_NOFILE to the hard limit, 16384 at most.
 void raise_descriptor_limit();
 
-// The capabilities that stopping these devices still needs, as a mask of 1 << CAP_...
-//   net_af_xdp   NET_ADMIN, NET_RAW, BPF, SYS_ADMIN: to take its program off the interface
+// The capabilities needed to stop these devices, as a mask of 1 << CAP_...
+//   net_af_xdp   NET_ADMIN, NET_RAW, BPF, SYS_ADMIN: to detach its program from the interface
 //   net_tap      NET_ADMIN: to set the interface down
-//   all others   none: their sockets, VFIO groups and mappings are open and only get closed
+//   all others   none: only closes open sockets, VFIO groups and mappings
 [[nodiscard]] std::uint64_t needed_capabilities(const std::vector<InterfaceConfig>& interfaces);
 
-// Takes all capabilities but `kept` from every thread for good (effective, permitted, inheritable,
+// Drops all capabilities but `kept` in every thread permanently (effective, permitted, inheritable,
 // ambient and bounding set), and sets no_new_privs.
 [[nodiscard]] Result<void> drop_privileges(std::uint64_t kept);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// What --version prints: version, git revision, DPDK's version as loaded, build type and CPU.
+// The text of --version: version, git revision, loaded DPDK version, build type and CPU.
 // version.cc is generated from version.cc.in and linked into the programs only, so that a commit
 // relinks these and not all tests.
 

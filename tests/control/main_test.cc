@@ -142,7 +142,7 @@ TEST_F(MainTest, VersionAndHelp) {
 TEST_F(MainTest, CheckTouchesNothing) {
   const std::string file = config();
   Program good({"--config", file, "--check"});
-  EXPECT_EQ(good.read_all(), file + ": good\n");
+  EXPECT_EQ(good.read_all(), file + ": configuration OK\n");
   EXPECT_EQ(good.exit_status(), 0);
   EXPECT_FALSE(std::filesystem::exists(socket_path()));
 }

@@ -8,7 +8,7 @@
 namespace millrace {
 namespace {
 
-std::expected<Options, Exit> parse(std::vector<const char*> arguments) {
+std::expected<Options, EarlyExit> parse(std::vector<const char*> arguments) {
   arguments.insert(arguments.begin(), "millrace");
   return parse_options(static_cast<int>(arguments.size()), arguments.data(), "millrace 1.2 (x)");
 }

@@ -103,7 +103,7 @@ TEST(Process, TellsSystemdOverItsSocket) {
 
 TEST(Process, HeldSignalsArePendingUntilReleased) {
   {
-    const SignalsHeld held;
+    const SignalBlock blocked;
     ::raise(SIGHUP);
     sigset_t pending;
     ::sigpending(&pending);
