@@ -27,18 +27,18 @@ constexpr std::array<std::string_view, kLevels> kNames = {"debug", "info", "warn
 // The priorities that journald reads from the start of a line (sd-daemon(3)).
 constexpr std::array<std::string_view, kLevels> kPriorities = {"<7>", "<6>", "<4>", "<3>"};
 
-// Writes whole lines to stderr, but only while it takes them: a pipe that polls writable takes a
-// line (PIPE_BUF) without blocking, so that the logging thread can always be ended.
+// Writes complete lines to stderr while it polls writable. A writable pipe takes a line (PIPE_BUF)
+// without blocking, so that the logging thread can always be stopped.
 class StderrSink final : public spdlog::sinks::base_sink<std::mutex> {
  public:
-  // From now on nobody waits longer than half a second in all.
-  void hurry() {
+  // Limits all further waiting to 500 ms in total.
+  void set_deadline() {
     deadline_.store((std::chrono::steady_clock::now() + std::chrono::milliseconds(500))
                         .time_since_epoch()
                         .count());
   }
-  // Lines that were not written, since the last call. None while writing still fails: what reports
-  // them would be lost as well.
+  // Lines lost since the last call; 0 while writing still fails, since the report would be lost
+  // too.
   [[nodiscard]] std::uint64_t lost() { return failing_ ? 0 : lost_.exchange(0); }
 
  protected:
@@ -72,10 +72,10 @@ class StderrSink final : public spdlog::sinks::base_sink<std::mutex> {
   std::atomic<std::chrono::steady_clock::rep> deadline_{0};  // 0: none
   std::atomic<std::uint64_t> lost_{0};
   std::atomic<bool> failing_{false};  // the last line was not written
-  bool torn_ = false;                 // what stands last in the stream is a part of a line
+  bool torn_ = false;                 // the stream ends with a partial line
 };
 
-// JOURNAL_STREAM holds device and inode of the stream that journald gave us (systemd.exec(5)).
+// JOURNAL_STREAM holds device and inode of the stream to journald (systemd.exec(5)).
 bool stderr_is_journal() {
   // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing changes the environment
   const char* stream = std::getenv("JOURNAL_STREAM");
@@ -99,7 +99,7 @@ void append_text(std::string& line, std::string_view value) {
       line += c;
     } else if (c >= ' ' && c < 0x7f) {
       line += c;
-    } else {  // also all above ASCII: terminals act on C1 controls
+    } else {  // non-ASCII too: terminals interpret C1 controls
       fmt::format_to(std::back_inserter(line), "\\x{:02x}", static_cast<unsigned char>(c));
     }
   }
@@ -114,7 +114,7 @@ void append_json(std::string& line, std::string_view value) {
 }  // namespace
 
 struct Logging::State {
-  explicit State(const Log& config) : format(config.format), budget(config.lines_per_second) {
+  explicit State(const Log& config) : format(config.format), limit(config.lines_per_second) {
     const auto* const name = std::ranges::find(kNames, config.level);
     lowest = name == kNames.end() ? Level::info : static_cast<Level>(name - kNames.begin());
     logger.set_pattern("%v");
@@ -124,14 +124,14 @@ struct Logging::State {
   LogFormat format;
   Level lowest = Level::info;
   bool journal = stderr_is_journal();
-  LineBudget budget;
-  std::size_t overruns = 0;  // of the queue, as told last
+  LineLimit limit;
+  std::size_t overruns = 0;  // of the queue, as last reported
   std::mutex names_mutex;
-  std::set<std::string, std::less<>> names;  // told by log_name_once()
+  std::set<std::string, std::less<>> names;  // logged by log_name_once()
   std::shared_ptr<StderrSink> sink = std::make_shared<StderrSink>();
   std::shared_ptr<spdlog::details::thread_pool> pool =
       std::make_shared<spdlog::details::thread_pool>(kQueuedLines, 1);
-  // An async_logger posts itself with each line, so it must be owned by a shared_ptr.
+  // async_logger calls shared_from_this() for each line.
   std::shared_ptr<spdlog::async_logger> owner = std::make_shared<spdlog::async_logger>(
       "millrace", sink, pool, spdlog::async_overflow_policy::overrun_oldest);
   spdlog::async_logger& logger = *owner;
@@ -147,7 +147,7 @@ Logging::Logging(const Log& config) : state_(std::make_unique<State>(config)) {
 
 Logging::~Logging() {
   current.store(nullptr, std::memory_order_release);
-  state_->sink->hurry();
+  state_->sink->set_deadline();
 }
 
 std::string_view level_name(Level level) { return kNames[static_cast<std::size_t>(level)]; }
@@ -159,7 +159,7 @@ bool log_enabled(Level level) {
 
 void log_event(Level level, std::string_view event, std::initializer_list<Field> fields) {
   Logging::State* state = current.load(std::memory_order_acquire);
-  if (state == nullptr || level < state->lowest || !state->budget.take(level)) return;
+  if (state == nullptr || level < state->lowest || !state->limit.take(level)) return;
   std::string line;
   if (state->journal) line = kPriorities[static_cast<std::size_t>(level)];
   line += format_line(state->format, level, std::chrono::system_clock::now(), event, fields);
@@ -179,7 +179,7 @@ void log_name_once(std::string_view event, std::string_view name) {
 void log_tick() {
   Logging::State* state = current.load(std::memory_order_acquire);
   if (state == nullptr) return;
-  const auto refused = state->budget.refill();
+  const auto refused = state->limit.reset();
   const std::size_t overruns = state->pool->overrun_counter();
   const std::uint64_t queue = overruns - state->overruns;
   const std::uint64_t unwritten = state->sink->lost();
@@ -195,7 +195,7 @@ void log_tick() {
              {"not-written", unwritten}});
 }
 
-std::array<std::uint64_t, kLevels> LineBudget::refill() {
+std::array<std::uint64_t, kLevels> LineLimit::reset() {
   std::array<std::uint64_t, kLevels> refused{};
   for (std::size_t i = 0; i < kLevels; ++i) {
     const std::uint64_t used = used_[i].exchange(0, std::memory_order_relaxed);

@@ -3,13 +3,13 @@
 
 // One line per event, on stderr: an event name and fields, as text (logfmt) or JSON.
 //
-// log_event() never blocks its caller: the line goes into a bounded queue which one thread empties
-// (spdlog, asynchronous; a full queue loses its oldest line). A pipe or journal that stops reading
-// therefore costs lines, never a call. Each level has a budget of lines a second, so that a flood
-// of one level cannot hide another; log_tick(), once a second, refills the budgets and reports what
-// was lost, also to a full disk once that takes lines again. Values come from the network: control
-// characters and quotes are escaped, a value is cut after kMaxLogValue bytes, and a field without
-// text is left out. While no Logging object lives, lines go nowhere (unit tests).
+// log_event() never blocks: it puts the line into a bounded queue that one thread drains (spdlog,
+// asynchronous; a full queue drops its oldest line). A pipe or journal that stops reading costs
+// lines, never calls. Each level has its own limit of lines per second, so that a flood of one
+// level cannot hide another. log_tick(), once a second, resets the limits and reports the lines
+// lost, also those lost to a full disk, once it accepts lines again. Values come from the network:
+// control characters and quotes are escaped, a value is cut after kMaxLogValue bytes, and a field
+// with an empty text is omitted. Without a Logging object (unit tests) lines are discarded.
 
 #include <array>
 #include <atomic>
@@ -39,27 +39,27 @@ struct Field {
   Field(std::string_view name, std::integral auto number)
       : key(name), value(static_cast<std::int64_t>(number)) {}
 
-  std::string_view key;  // ours: kebab-case, never from the network
+  std::string_view key;  // kebab-case, a literal: never from the network
   std::variant<std::string_view, std::int64_t> value;
-  bool whole = false;  // a text of our own, longer than kMaxLogValue: not cut
+  bool whole = false;  // do not cut at kMaxLogValue; for texts of our own
 };
 
 // log_event(Level::info, "offer", {{"call-id", request.call_id}, {"sections", 2}});
 void log_event(Level level, std::string_view event, std::initializer_list<Field> fields = {});
 
-// Tells of a name from the network that means nothing here, once for each name: proxies repeat
-// theirs with every call. After kMaxNamesOnce names it is silent.
+// Logs an unknown name from the network, once per name: proxies repeat theirs with every call.
+// Logs kMaxNamesOnce names at most.
 inline constexpr std::size_t kMaxNamesOnce = 256;
 void log_name_once(std::string_view event, std::string_view name);
 
-// True if a line of this level would be written, budget aside: ask before costly preparations.
+// Whether lines of this level are logged, rate limit aside. Check it before costly preparations.
 [[nodiscard]] bool log_enabled(Level level);
 
-// Once a second: refills the budgets and logs how many lines were lost since the last call.
+// Once a second: resets the rate limits and logs how many lines were lost since the last call.
 void log_tick();
 
-// Switches logging on for its lifetime. At most one at a time; threads that log must have ended
-// before it goes. Lines still queued are written first, within half a second.
+// Enables logging for its lifetime. One at a time. Precondition of the destructor: no thread logs
+// any more. It writes queued lines for up to 500 ms.
 class Logging {
  public:
   explicit Logging(const Log& config);
@@ -82,16 +82,16 @@ inline constexpr std::size_t kMaxLogValue = 256;
                                       std::chrono::system_clock::time_point time,
                                       std::string_view event, std::span<const Field> fields);
 
-// So many lines of each level between two refills.
-class LineBudget {
+// Rate limit: `lines` of each level between two resets.
+class LineLimit {
  public:
-  explicit LineBudget(std::uint32_t lines) : lines_(lines) {}
+  explicit LineLimit(std::uint32_t lines) : lines_(lines) {}
 
   [[nodiscard]] bool take(Level level) {
     return used_[static_cast<std::size_t>(level)].fetch_add(1, std::memory_order_relaxed) < lines_;
   }
-  // What was refused since the last refill, by level.
-  [[nodiscard]] std::array<std::uint64_t, kLevels> refill();
+  // Lines refused since the last reset, by level.
+  [[nodiscard]] std::array<std::uint64_t, kLevels> reset();
 
  private:
   std::uint32_t lines_;

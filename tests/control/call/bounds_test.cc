@@ -74,7 +74,7 @@ constexpr std::array kBounds = std::to_array<Bound>({
     {"event readers", "EventStream::kMaxReaders", "EventStreamTest, ReadersAreLimited"},
     {"bytes for an event reader", "EventStream::kMaxBehind",
      "EventStreamTest, AStalledReaderIsCutOffAndOthersGoOn"},
-    {"log lines", "log.lines_per_second", "LineBudget, EachLevelHasItsOwnAndRefusalsAreCounted"},
+    {"log lines", "log.lines_per_second", "LineLimit, EachLevelHasItsOwnAndRefusalsAreCounted"},
     {"bytes of a log value", "kMaxLogValue", "FormatLine, CutsLongValues"},
     // Packet path
     {"hints of a port", "kMaxHints", "Latch, OnlyTheFirstHintsCount"},
