@@ -147,7 +147,7 @@ struct Calls::Impl {
   void tell_progress(Call& call, bool fresh, bool answered) const {
     guarded(call, [&] {
       if (fresh) tell(call, event::Start{});
-      if (!answered && call.answered()) tell(call, event::Answer{});
+      if (!answered && call.answered()) tell(call, event::Answered{});
       if (const auto held = call.hold_changed()) {
         *held ? tell(call, event::Hold{}) : tell(call, event::Resume{});
       }

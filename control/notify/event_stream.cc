@@ -24,7 +24,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr auto kStalled = std::chrono::seconds(1);  // without a write
 constexpr auto kAcceptPause = std::chrono::milliseconds(100);
-constexpr std::size_t kLinesAtOnce = 64;  // a write; the kernel takes 1024 pieces (IOV_MAX)
+constexpr std::size_t kLinesAtOnce = 64;  // per write; the kernel takes 1024 pieces (IOV_MAX)
 
 }  // namespace
 
@@ -106,8 +106,7 @@ EventStream::EventStream(const asio::any_io_executor& strand, FileDescriptor lis
 EventStream::~EventStream() = default;
 
 void EventStream::publish(const std::shared_ptr<const std::string>& line) {
-  // A reader whose connect() has returned may still wait to be accepted. An error is left to
-  // wait().
+  // A reader whose connect() has returned may not be accepted yet. wait() reports errors.
   static_cast<void>(accept_all());
   forget_closed();
   for (const auto& reader : readers_) reader->send(line);

@@ -4,10 +4,10 @@
 // Serves event lines to every reader that connects to a UNIX stream socket.
 //
 // A reader gets every line published after its connect() has returned: before each line the stream
-// accepts all connections that wait. Lines wait for a slow reader up to kMaxBehind bytes; readers
-// further behind are cut off. Readers past kMaxReaders are closed at once. Input from readers is
-// discarded. All readers share the lines, so memory is bounded by kMaxBehind once. Not
-// thread-safe: all on one strand.
+// accepts all pending connections. Up to kMaxBehind bytes are queued for a slow reader; readers
+// further behind are disconnected. Readers past kMaxReaders are closed at once. Input from readers
+// is discarded. All readers share the lines, so memory is bounded by one kMaxBehind. Not
+// thread-safe: all calls on one strand.
 
 #include <list>
 #include <memory>
@@ -25,18 +25,18 @@ class EventStream {
   static constexpr std::size_t kMaxReaders = 16;
   static constexpr std::size_t kMaxBehind = std::size_t{64} << 20;  // 10,000 ends are 20 MB
 
-  // `listening` is a UNIX stream socket, bound and listening.
+  // `listening`: a listening UNIX stream socket.
   EventStream(const asio::any_io_executor& strand, FileDescriptor listening);
   ~EventStream();
   EventStream(const EventStream&) = delete;
   EventStream& operator=(const EventStream&) = delete;
 
   void publish(const std::shared_ptr<const std::string>& line);
-  // Every line is written to every reader.
+  // Whether every line is written to every reader.
   [[nodiscard]] bool empty() const;
-  // A reader is half as far behind as it may be, and does read: worth waiting for.
+  // Whether a reader is more than kMaxBehind / 2 behind and still reads: waiting for it helps.
   [[nodiscard]] bool congested() const;
-  // Cuts off readers that are behind.
+  // Disconnects readers with unwritten lines.
   void abandon();
 
  private:

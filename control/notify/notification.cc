@@ -67,7 +67,7 @@ struct Details {
   Json& out;
 
   void operator()(const event::Start&) const {}
-  void operator()(const event::Answer&) const {}
+  void operator()(const event::Answered&) const {}
   void operator()(const event::Hold&) const {}
   void operator()(const event::Resume&) const {}
   void operator()(const event::Latched& latched) const {
@@ -120,7 +120,7 @@ std::optional<RpcReply> parse_reply(std::string_view datagram) {
     const bool has_text = error->is_object() && message != error->end() && message->is_string();
     if (has_text) {
       result.error = message->get<std::string>();
-    } else {  // dump() recurses, and the nesting is the peer's
+    } else {  // no dump(): it recurses as deep as the peer nested it
       result.error = error->is_structured() ? "an error without a text" : text(*error);
     }
   } else if (!reply.contains("result")) {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// Serializes events as proxies and event readers expect them.
+// Serializes events for proxies and event readers; parses the proxies' replies.
 //
-// Kamailio (module jsonrpcs) and OpenSIPS (mi_datagram) take JSON-RPC 2.0 requests, one a datagram,
-// and reply with the same id. rtpproxy's notification is a tag and a newline. Event readers get one
-// JSON object a line; keys are kebab-case as in the ng protocol, times are RFC 3339 in UTC. Texts
-// come from the network: bytes that are not UTF-8 become U+FFFD.
+// Kamailio (module jsonrpcs) and OpenSIPS (mi_datagram) take JSON-RPC 2.0 requests, one per
+// datagram, and reply with the same id. rtpproxy's notification is a tag and a newline. Event
+// readers get one JSON object per line: keys in kebab-case as in the ng protocol, times as RFC 3339
+// in UTC. Texts come from the network: bytes that are not UTF-8 become U+FFFD.
 
 #include <cstdint>
 #include <optional>
@@ -30,10 +30,10 @@ struct RpcReply {
 // Unset: not a JSON-RPC reply to a request of ours.
 [[nodiscard]] std::optional<RpcReply> parse_reply(std::string_view datagram);
 
-// No line end and no NUL in `text`.
+// Whether `text` has no line end and no NUL.
 [[nodiscard]] bool is_one_line(std::string_view text);
 
-// rtpproxy's line for a tag; unset if the tag does not fit in one line.
+// rtpproxy's line for a tag; unset if the tag is not one line.
 [[nodiscard]] std::optional<std::string> rtpproxy(std::string_view tag);
 
 // A line of the event stream, newline included.

@@ -46,7 +46,7 @@ struct Notifier::Impl {
   asio::any_io_executor strand;
   std::atomic<std::uint32_t> pending = 0;
   std::atomic<std::uint64_t> overflowed = 0;
-  // From here on: on the strand.
+  // Used on the strand only.
   std::list<ProxyPeer> proxies;
   std::list<EventStream> streams;
   std::map<std::string, TagPeer, std::less<>> tags;
@@ -91,17 +91,17 @@ void Notifier::Impl::deliver(const Event& event) {
 }
 
 void Notifier::Impl::notify_tag(const Event& event, const event::End& end) {
-  const auto lose = [&](std::string_view reason) {
+  const auto log_lost = [&](std::string_view reason) {
     log_event(Level::warning, "notification-lost",
               {{"peer", end.notify_socket}, {"call-id", event.call_id}, {"reason", reason}});
   };
   auto line = notification::rtpproxy(end.notify_tag);
-  if (!line) return lose("the tag holds a line end");
+  if (!line) return log_lost("the tag contains a line end");
   auto peer = tags.find(end.notify_socket);
   if (peer == tags.end()) {
     auto endpoint = TagPeer::parse(end.notify_socket);
-    if (!endpoint) return lose(endpoint.error().message);
-    if (tags.size() >= kMaxTagPeers) return lose("too many sockets");
+    if (!endpoint) return log_lost(endpoint.error().message);
+    if (tags.size() >= kMaxTagPeers) return log_lost("too many sockets");
     peer = tags.try_emplace(end.notify_socket, strand, end.notify_socket, std::move(*endpoint),
                             max_age)
                .first;

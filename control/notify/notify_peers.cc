@@ -20,11 +20,9 @@
 
 namespace millrace {
 
-namespace {}  // namespace
-
 // ---- ProxyPeer -------------------------------------------------------------------------------
 
-// Ids start anywhere, so that the answer to an earlier run of the relay is not taken for ours.
+// Ids start at random: a late reply to an earlier run of the relay must not match.
 ProxyPeer::ProxyPeer(const asio::any_io_executor& strand, const Notify& config,
                      std::chrono::seconds max_age, FileDescriptor replies)
     : type_(config.type),
@@ -79,7 +77,7 @@ void ProxyPeer::handle_reply(std::string_view datagram) {
   const auto reply = notification::parse_reply(datagram);
   if (!reply) return;
   const Outbox::Message* request = outbox_.in_flight(reply->id);
-  if (request == nullptr) return;  // given up, or not ours
+  if (request == nullptr) return;  // dropped, or not a request of this run
   log_event(Level::info, "notification-sent",
             {{"peer", outbox_.peer()},
              {"call-id", request->call_id},
@@ -89,7 +87,7 @@ void ProxyPeer::handle_reply(std::string_view datagram) {
 
 // ---- TagPeer ---------------------------------------------------------------------------------
 
-// One attempt to deliver one message. Its handlers keep it alive.
+// One attempt to deliver one message. Owned by its handlers.
 class TagPeer::Connection : public std::enable_shared_from_this<Connection> {
  public:
   Connection(const asio::any_io_executor& strand, TagPeer& peer, const Outbox::Message& message)
@@ -100,7 +98,7 @@ class TagPeer::Connection : public std::enable_shared_from_this<Connection> {
       self->write(error);
     });
   }
-  // Nothing is reported to the peer any more.
+  // No reports to the peer after this.
   void close() {
     peer_ = nullptr;
     asio::error_code error;
@@ -128,8 +126,8 @@ class TagPeer::Connection : public std::enable_shared_from_this<Connection> {
 
 Result<TagPeer::Endpoint> TagPeer::parse(std::string_view socket) {
   const auto wrong = [&] {
-    return fail(fmt::format("'{}' is no notification socket; write tcp:ADDRESS:PORT or unix:/PATH",
-                            socket));
+    return fail(fmt::format(
+        "'{}' is not a notification socket; write tcp:ADDRESS:PORT or unix:/PATH", socket));
   };
   constexpr std::string_view kUnix = "unix:";
   constexpr std::string_view kTcp = "tcp:";
@@ -178,7 +176,7 @@ void TagPeer::advance(Outbox::Time now) {
 }
 
 void TagPeer::send(const Outbox::Message& message) {
-  close(message.id);  // the attempt before had no answer
+  close(message.id);  // the previous attempt timed out
   const auto connection = std::make_shared<Connection>(strand_, *this, message);
   connections_.emplace(message.id, connection);
   connection->start(endpoint_);

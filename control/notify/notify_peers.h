@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// Peers that are notified when the relay ends a call: SIP proxies, each way they listen.
+// SIP proxies to notify when the relay ends a call.
 //
-// A ProxyPeer is the JSON-RPC socket of Kamailio or OpenSIPS. Datagrams leave from a socket of our
-// own, which receives the answers. An error in an answer ("no such dialog") counts as delivered.
-// A TagPeer is a stream socket as rtpproxy's clients open it: connect, one line, close.
+// A ProxyPeer is the JSON-RPC socket of Kamailio or OpenSIPS. Requests are datagrams from a socket
+// of the relay, which also receives the replies. An error reply ("no such dialog") counts as
+// delivered. A TagPeer is a stream socket as rtpproxy's clients open it: connect, one line, close.
 //
-// Lifetime. Asio calls a handler after its socket is closed, too. A ProxyPeer lives as long as the
-// io_context runs. A TagPeer may go at any time: its handlers hold their Connection, which forgets
-// the peer when it is closed.
+// Lifetime. Asio calls handlers even after their socket is closed. A ProxyPeer lives as long as the
+// io_context runs. A TagPeer may be destroyed at any time: its handlers hold their Connection,
+// which clears its pointer to the peer when it is closed.
 
 #include <cstdint>
 #include <map>

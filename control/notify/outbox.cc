@@ -56,7 +56,7 @@ void Outbox::abandon() {
 
 void Outbox::send(Attempt& attempt, Time now) {
   attempt.next = now + kFirstPause * (1U << attempt.count++);
-  attempt.reason = "no answer";
+  attempt.reason = "no reply";
   send_(attempt.message);
 }
 

@@ -3,11 +3,11 @@
 
 // Bounded send queue to one peer; survives a stalled or dead peer.
 //
-// Up to kInFlight messages are in flight at once, so that a healthy peer never waits for the relay,
-// and few enough that a proxy's socket queue (net.unix.max_dgram_qlen, 10) has room for them. A
-// message without an answer is sent again after 1, 2, 4, 8... seconds, until it is older than
-// `max_age`. The queue is bounded in bytes; a message that does not fit is lost and counted. Time
-// is a parameter: call advance() once a second. Not thread-safe.
+// Up to kInFlight messages are in flight at once: enough that a healthy peer never waits for the
+// relay, and few enough for a proxy's socket queue (net.unix.max_dgram_qlen, 10). A message without
+// a reply is sent again after 1, 2, 4, 8... s, until it is older than `max_age`. The queue is
+// bounded in bytes; messages that do not fit are dropped and counted. Time is a parameter: call
+// advance() once a second. Not thread-safe.
 
 #include <chrono>
 #include <cstdint>
@@ -35,7 +35,7 @@ class Outbox {
     std::string bytes;
     Time since;
   };
-  // Sends a message. The peer's answer is reported by delivered(), never from within.
+  // Sends a message. Must not call delivered() itself; that follows with the peer's reply.
   using Send = std::function<void(const Message&)>;
 
   // `peer` is its name for the log.
@@ -43,18 +43,18 @@ class Outbox {
       : peer_(std::move(peer)), max_age_(max_age), send_(std::move(send)) {}
 
   void push(Message message);
-  // Null: not in flight (any more).
+  // Null: not in flight.
   [[nodiscard]] const Message* in_flight(std::uint64_t id) const;
   // Precondition of both: `id` is in flight.
   void delivered(std::uint64_t id, Time now);
   void failed(std::uint64_t id, std::string reason);
-  // Sends again what is due and drops what is too old.
+  // Sends messages that are due again and drops those past max_age.
   void advance(Time now);
   // Drops everything.
   void abandon();
 
   [[nodiscard]] bool empty() const { return waiting_.empty() && in_flight_.empty(); }
-  // Half full, and the peer does take messages: worth waiting for.
+  // More than half full while the peer takes messages: waiting for it helps.
   [[nodiscard]] bool congested(Time now) const {
     return waiting_bytes_ > kMaxBytes / 2 && now - progress_ < kStalled;
   }
@@ -66,7 +66,7 @@ class Outbox {
   struct Attempt {
     Message message;
     unsigned count = 0;
-    Time next;  // the following one
+    Time next;  // time of the next attempt
     std::string reason;
   };
   void send(Attempt& attempt, Time now);

@@ -101,7 +101,7 @@ TEST(Notification, LinesOfTheEventStream) {
   const std::string same =
       R"("time":"2026-11-22T07:35:55.000042Z","call-id":"c@1","from-tag":"A","to-tag":"B")";
   EXPECT_EQ(notification::line(event(event::Start{})), R"({"event":"start",)" + same + "}\n");
-  EXPECT_EQ(notification::line(event(event::Answer{})), R"({"event":"answer",)" + same + "}\n");
+  EXPECT_EQ(notification::line(event(event::Answered{})), R"({"event":"answer",)" + same + "}\n");
   EXPECT_EQ(notification::line(event(event::Hold{})), R"({"event":"hold",)" + same + "}\n");
   EXPECT_EQ(notification::line(event(event::Resume{})), R"({"event":"resume",)" + same + "}\n");
   EXPECT_EQ(notification::line(event(event::Timeout{"media-timeout"})),
