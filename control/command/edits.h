@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// What a proxy may ask to be changed in an SDP, beside where media goes: values only, for requests;
-// sdp_edits.h carries them out.
+// SDP changes that a proxy may request, beside the media addresses. Values only; sdp_edits.h
+// implements them.
 
 #include <cstddef>
 #include <cstdint>
@@ -12,10 +12,10 @@
 
 namespace millrace {
 
-// Handling of ICE. The relay is no ICE agent: it cannot speak ICE for a party without it.
+// ICE handling. The relay is not an ICE agent: it cannot act for a party without ICE.
 enum class IceHandling : std::uint8_t {
-  add,         // where a party has ICE, the relay is one more candidate
-  force,       // the same, and the reply warns where a party has none
+  add,         // add the relay's candidate where a party uses ICE
+  force,       // the same, and warn in the reply where a party does not
   relay_only,  // the relay is the only candidate
   remove,
 };
@@ -24,40 +24,40 @@ enum class IceHandling : std::uint8_t {
 
 namespace millrace::sdp {
 
-// Codec names, attribute lines and media types in one request, together. Each is compared with
+// Codec names, attribute lines and media types of one request, in total. Each is compared with
 // every line of an SDP.
 inline constexpr std::size_t kMaxEdits = 128;
 
 // Codecs by encoding name, "NAME/CLOCK", "NAME/CLOCK/CHANNELS" or payload type; case is ignored.
 struct CodecChoice {
-  std::vector<std::string> strip;   // these go; "all" and "full" mean every one
-  std::vector<std::string> except;  // these stay nevertheless
-  std::vector<std::string> offer;   // these too, and they come first, in this order
+  std::vector<std::string> strip;   // to remove; "all" and "full" mean every codec
+  std::vector<std::string> except;  // to keep in spite of strip
+  std::vector<std::string> offer;   // the same, moved to the front in this order
 
   [[nodiscard]] bool empty() const { return strip.empty() && offer.empty(); }
 };
 
-// Attribute lines of some sections, without their "a=".
+// Attribute lines without "a=", and the sections to edit.
 struct AttributeEdits {
   enum class Where : std::uint8_t { session, sections, everywhere };
   Where where = Where::session;
-  std::string type;  // of the media; empty: any
+  std::string type;  // media type; empty: any
   std::vector<std::string> add;
-  // A whole attribute; or its beginning, up to a ':' or what follows a space: "ssrc", "ssrc:",
-  // "ssrc:1234".
+  // A whole attribute, or a prefix that ends before or at a ':', or before a space: "ssrc",
+  // "ssrc:", "ssrc:1234".
   std::vector<std::string> remove;
-  std::vector<std::pair<std::string, std::string>> substitute;  // a whole attribute by another
+  std::vector<std::pair<std::string, std::string>> substitute;  // whole attributes: from, to
 };
 
 struct LineEdits {
   std::vector<AttributeEdits> attributes;
-  bool generate_mid = false;  // a=mid where a media has none (RFC 5888)
+  bool generate_mid = false;  // a=mid in sections without one (RFC 5888)
   bool loop_mark = false;     // a=millrace:<this process>
 
   [[nodiscard]] bool empty() const { return attributes.empty() && !generate_mid && !loop_mark; }
 };
 
-// What o= said last to one reader.
+// The last o= line sent to one party.
 struct Origin {
   std::string user, id;
   std::uint64_t version = 0;
@@ -65,35 +65,35 @@ struct Origin {
 };
 
 struct OriginEdits {
-  bool user = false;       // its user name stays what it was first
-  bool id = false;         // and its session id
-  bool version = false;    // its version grows by one when the rest changes (RFC 3264 section 8)
-  bool increment = false;  // or whether it changes or not
+  bool user = false;       // keep the first user name
+  bool id = false;         // keep the first session id
+  bool version = false;    // increment the version when the rest changes (RFC 3264 section 8)
+  bool increment = false;  // increment it always
 
   [[nodiscard]] bool empty() const { return !user && !id && !version && !increment; }
 };
 
-// What is asked of a=rtcp-mux with an offer (RFC 5761); by default it is for the parties to agree.
+// Handling of a=rtcp-mux in an offer (RFC 5761). Default: the parties negotiate it.
 struct MuxChoice {
-  bool offer = false;    // to the reader, whether the sender does or not
-  bool require = false;  // the same, and it is named no port for RTCP
-  bool demux = false;    // not to the reader; the sender may go on with it
-  bool accept = false;   // the sender may, whatever the reader answers
-  bool reject = false;   // the sender may not, whatever the reader answers
+  bool offer = false;    // offer it to the receiver, even if the sender does not
+  bool require = false;  // the same, without a port for RTCP
+  bool demux = false;    // do not offer it to the receiver; the sender may still use it
+  bool accept = false;   // accept it towards the sender, whatever the receiver answers
+  bool reject = false;   // reject it towards the sender, whatever the receiver answers
 };
 
-// All of them.
+// All edits of one request.
 struct Edits {
   CodecChoice codecs;
-  std::vector<std::string> remove_media_types;  // media types that are rejected
+  std::vector<std::string> remove_media_types;  // sections to reject
   MuxChoice mux;
   IceHandling ice = IceHandling::add;
-  bool prefer_relay = false;          // its candidate comes before all others, else after them
+  bool prefer_relay = false;          // the relay's candidate first, else last
   bool replace_origin = false;        // address in o=
   bool replace_session_name = false;  // s=
   bool no_bundle = false;
   bool offer_bundle = false, require_bundle = false;
-  std::string protocol;  // in m= of RTP media: "RTP/AVPF"; "accept": as it is; empty: see print()
+  std::string protocol;  // for m= of RTP: "RTP/AVPF"; "accept": unchanged; empty: see print()
   bool no_rtcp_attribute = false, full_rtcp_attribute = false;
   bool replace_zero_address = false;
   LineEdits lines;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// A moment by two clocks: the wall clock's time is printed, the monotonic one's subtracted.
+// A point in time on two clocks: the wall clock for printing, the monotonic one for differences.
 //
-// The wall clock may be stepped while a call lives. A duration or an age is a difference of two
-// moments, so it never sees that.
+// The wall clock may be stepped during a call. Durations and ages are differences of two moments,
+// so a step does not affect them.
 
 #include <chrono>
 #include <compare>
@@ -15,7 +15,7 @@ struct Moment {
   std::chrono::system_clock::time_point wall;
   std::chrono::steady_clock::time_point steady;
 
-  // `now`, with the wall clock's time beside it.
+  // `now` with the current time of the wall clock.
   [[nodiscard]] static Moment at(std::chrono::steady_clock::time_point now) {
     return {std::chrono::system_clock::now(), now};
   }

@@ -7,7 +7,7 @@
 namespace millrace {
 namespace {
 
-// Of sample averages, by how many samples each stands for. Precondition: not both are 0.
+// Mean of two averages, weighted by their samples. Precondition: ones + others > 0.
 template <typename Value>
 Value mean(Value one, std::uint64_t ones, Value other, std::uint64_t others) {
   return static_cast<Value>((one * ones + other * others + (ones + others) / 2) / (ones + others));

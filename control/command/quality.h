@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// Sums of quality reports: two reports about one stream become one.
+// Merges two quality reports about one stream.
 
 #include "dataplane/report.h"
 
 namespace millrace {
 
-// Both reports are about one SSRC: from two reporters, or `later` from after `earlier`. Averages
-// are weighted by their number of samples; values that stand for "unknown" do not count.
+// Both reports are about one SSRC: from two reporters, or from consecutive periods. Averages are
+// weighted by their number of samples; unknown values are left out.
 [[nodiscard]] QualityReport merge(const QualityReport& earlier, const QualityReport& later);
 
 }  // namespace millrace

@@ -14,7 +14,7 @@
 
 namespace millrace {
 
-// Reasons of a Failure that codecs tell apart.
+// Failure reasons that codecs distinguish.
 namespace reason {
 inline constexpr std::string_view kOutOfPorts = "Ran out of ports";
 inline constexpr std::string_view kUnknownCall = "Unknown call-id";
@@ -23,18 +23,18 @@ inline constexpr std::string_view kNoDialog = "Invalid dialogue association";
 
 namespace reply {
 struct Pong {};
-struct Done {  // what was asked for has been done, and there is nothing more to tell
+struct Done {  // success without data
   std::string warning = {};
 };
 struct Sdp {
   std::string body;
-  std::string warning = {};  // what could not be done as asked
+  std::string warning = {};  // unsupported options
 };  // offer, answer
-// Offer, answer without SDP: where media is to be sent, as printed in SDP, in the order of
+// Offer, answer without SDP: where to send media, as printed in SDP, in the order of
 // Request::sections; port 0 = rejected.
 struct Endpoints {
   std::vector<Endpoint> endpoints;
-  std::string warning = {};  // for the log: these protocols have no place for it
+  std::string warning = {};  // for the log only: these protocols have no field for it
 };
 struct Query {
   CallReport call;
@@ -54,10 +54,10 @@ struct Summary {
 };
 struct Failure {
   std::string reason;
-};  // exact texts: the modules act on some
+};  // exact texts: modules compare some
 struct LoadLimit {
   std::string message;
-  bool draining = false;  // no new calls until the relay is started again
+  bool draining = false;  // no new calls until a restart
 };
 }  // namespace reply
 

@@ -4,9 +4,9 @@
 // Protocol-independent requests of a SIP proxy.
 //
 // Each proxy protocol is a codec that parses bytes to a Request and prints a Reply (reply.h).
-// control/call/ sees these types alone and no protocol. The fields are grouped by subject; a codec
-// leaves alone what its protocol lacks. A Request holds views into the bytes that it was parsed
-// from, which must outlive it.
+// control/call/ uses only these types and no protocol. The fields are grouped by subject; a codec
+// leaves fields that its protocol lacks at their defaults. A Request holds views into the bytes
+// that it was parsed from, which must outlive it.
 
 #include <array>
 #include <bitset>
@@ -27,7 +27,7 @@ enum class Command : std::uint8_t {
   ping,
   offer,
   answer,
-  update,  // an offer or an answer, whichever it is by its CSeq
+  update,  // an offer or an answer, depending on its CSeq
   remove,
   query,
   list,
@@ -54,28 +54,28 @@ inline constexpr std::array<std::string_view, kCommands> kCommandNames = {
 
 inline constexpr unsigned kFinalResponse = 200;  // SIP response codes below are provisional
 
-// rtpproxy's claim on a media: the media ends when nobody claims it. A `list` with a claim names
+// rtpproxy's claim on a stream: the stream ends with its last claim. A `list` with a claim returns
 // claimed calls only.
 enum class Claim : std::uint8_t {
-  none,    // other protocols: no claim, and a remove ends what others claim
+  none,    // other protocols: no claim, and a remove ignores claims
   strong,  // one for both parties: made by any offer, dropped by any remove
-  weak,    // one of each party: made by its offer or answer, dropped by a remove that names the
-           // other party first
+  weak,    // one per party: made by its offer or answer, dropped by a remove that names the other
+           // party first
 };
 
-// One media as a protocol names it that sends no SDP (rtpproxy, MediaProxy).
+// One stream in a request without SDP (rtpproxy, MediaProxy).
 struct NamedMedia {
-  unsigned index = 1;                  // 1-based, as m= lines are counted
+  unsigned index = 1;                  // of the m= line, 1-based
   std::string_view type = "audio";     // as in m=
-  std::string_view protocol;           // empty: by its type, and it may be encrypted
+  std::string_view protocol;           // empty: by `type`, possibly encrypted
   Endpoint endpoint;                   // where the party receives, by its SDP; port 0 = rejected
-  std::bitset<128> payload_types;      // none: unknown
+  std::bitset<128> payload_types;      // empty: unknown
   bool sends = true, receives = true;  // by its direction attribute
   bool ice = false;
 };
 
-// Interfaces and addresses of the two sides. An interface is chosen by name, else by a local
-// address, if that is one of ours, else by family.
+// Interfaces and addresses of the two sides. An interface is chosen by name, else by local address
+// if it is a media address, else by family.
 struct Placement {
   std::string_view from_interface;  // side of the sender: direction[0]
   std::string_view to_interface;    // side of the receiver: direction[1]
@@ -85,58 +85,58 @@ struct Placement {
   std::optional<IpAddress> media_address;  // printed in place of the interface's own
 };
 
-// From where the sender's media is accepted and where media for it is sent.
+// Which sources are accepted for the sender's media, and where media to it is sent.
 struct LatchOptions {
   std::optional<IpAddress> received_from;  // source of the SIP message: a latch hint
   bool sip_source_address = false;         // the media address is received_from, not the SDP's
   bool asymmetric = false;                 // no latching: send to the SDP's address
-  bool media_handover = false;             // another of the sender's addresses may take over
+  bool media_handover = false;             // may relatch to another address of the sender
   bool nat_wait = false;                   // send nothing to the sender before its first packet
-  bool nat_punch = false;                  // send packets of our own to it until its first packet
+  bool nat_punch = false;                  // send punch packets to the sender before its first
   bool reset = false;                      // forget the latched address of the sender
 };
 
-// Bytes of a Call-ID, a tag, a branch and whatever else a call keeps whole.
+// Bytes of a Call-ID, a tag, a branch and other identifiers that are kept whole.
 inline constexpr std::size_t kMaxName = 1024;
-inline constexpr std::size_t kMaxLabel = 128;  // bytes kept of texts for reports only
+inline constexpr std::size_t kMaxLabel = 128;  // bytes of texts for reports, cut beyond
 
-// Texts for reports and for naming a party; no effect on media.
+// Texts for reports and to select a party; no effect on media.
 struct Labels {
   std::string_view from_uri, to_uri;  // cut at kMaxLabel
   std::string_view user_agent;        // the sender's
-  std::string_view username;          // of the account that is billed for the call
-  std::string_view label;             // of the sender of an SDP; block, ...: of the party meant
+  std::string_view username;          // account billed for the call
+  std::string_view label;             // SDP: of its sender; block, ...: selects a party
   std::string_view metadata;          // of the call
 };
 
-// SIP message that the request stems from. With update the tags are those of the SIP request, also
-// in a reply to it.
+// The SIP message that caused the request. With update the tags are those of the SIP request, also
+// for a SIP reply.
 struct SipMessage {
   std::uint32_t cseq = 0;    // update
-  unsigned code = 0;         // of the reply that carries an answer; 0 = unknown
-  bool by_reply = false;     // update: a SIP reply carries the SDP
-  bool provisional = false;  // answer: not the last one of this party
+  unsigned code = 0;         // of the SIP reply with the answer; 0 = unknown
+  bool by_reply = false;     // update: the SDP is from a SIP reply
+  bool provisional = false;  // answer: not final (early media)
 };
 
-// Whom to notify when the call ends by itself; kept until another offer or answer names another.
+// Where to notify when the relay ends the call; replaced by a later offer or answer with a target.
 struct NotifyTarget {
-  std::string_view socket;     // rtpproxy: "tcp:192.0.2.1:9000" or "unix:/path" gets
-  std::string_view tag;        // this and a newline
+  std::string_view socket;     // rtpproxy: "tcp:192.0.2.1:9000" or "unix:/path"
+  std::string_view tag;        // line to send to it
   std::string_view dialog_id;  // of the proxy's dialog module
 };
 
 // Options of delete.
 struct Removal {
   std::optional<std::chrono::seconds> delay;
-  std::optional<unsigned> media;  // only this one, 1-based
-  bool match_to_tag = false;      // the to-tag counts too (flag `to-tag`)
+  std::optional<unsigned> media;  // only this m= line, 1-based
+  bool match_to_tag = false;      // match the to-tag too (flag `to-tag`)
   bool fatal = false;             // an unknown call is an error, not a warning
   bool fast = false;              // no statistics in the reply
 };
 
-// Party that block and its like mean, unless from_tag or Labels::label names it.
+// Party of block, silence, ... commands, unless from_tag or Labels::label selects it.
 struct BlockTarget {
-  std::optional<IpAddress> address;  // in its SDP
+  std::optional<IpAddress> address;  // of its SDP
   bool all_parties = false;
 };
 
@@ -149,12 +149,12 @@ struct Request {
 
   std::string_view sdp;              // offer, answer: this,
   std::vector<NamedMedia> sections;  // or these
-  bool all_sections = false;         // those not in `sections` are removed; false: stay as they are
-  bool fragment = false;             // `sdp` holds only further candidates (trickle ICE)
-  bool new_branch = false;           // answer: of another party than the one that has answered
+  bool all_streams = false;         // `sections` is complete: remove the others; false: keep them
+  bool fragment = false;             // `sdp` has only further candidates (trickle ICE)
+  bool new_branch = false;           // answer: from another party than the earlier one
   Claim claim = Claim::none;
   sdp::Edits edits;
-  std::string unsupported;  // requested options that are not supported, whatever the SDP says
+  std::string unsupported;  // requested options that are unsupported for any SDP
 
   Placement placement;
   LatchOptions latching;
@@ -165,9 +165,9 @@ struct Request {
   BlockTarget target;
 
   std::optional<std::uint8_t> dscp;                   // from TOS
-  std::optional<std::chrono::seconds> media_timeout;  // of this call, in place of the configured
+  std::optional<std::chrono::seconds> media_timeout;  // of this call; overrides the configured one
   std::uint32_t list_limit = 32;                      // list: number of call-ids
-  bool supports_load_limit = false;  // a refusal for load may be the result "load limit"
+  bool supports_load_limit = false;                   // the client accepts the result "load limit"
 };
 
 }  // namespace millrace

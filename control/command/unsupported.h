@@ -3,10 +3,10 @@
 
 // Requested but unsupported options.
 //
-// The relay honours the rest of the request and warns: a refusal would end the call, silence would
-// hide the fault. The warning is one line in the log (request-degraded) and, where the protocol has
-// a place for it, in the reply; its sentences are joined by "; ". Each step adds the sentences for
-// what it leaves out: the codec to the request, reading the SDP, printing the reply.
+// The relay executes the rest of the request and warns, since a refusal would end the call. The
+// warning is one log line (request-degraded) and, where the protocol has a field for it, part of
+// the reply. Its sentences are joined by "; ". Each step adds the sentences for the options that it
+// cannot honour: the codec, the SDP parser, the SDP printer.
 
 #include <string>
 #include <string_view>
@@ -16,11 +16,11 @@
 
 namespace millrace {
 
-// Adds one more thing that is left undone, if there is one.
+// Appends a sentence to a warning, unless it is empty or in the warning already.
 void add_sentence(std::string& to, std::string_view more);
 
-// Logs what the request and the reply say already, and `more`; the reply then says all of it. Tells
-// nothing of replies that are neither an SDP nor endpoints.
+// Collects the warnings of the request, of the reply and `more` in the reply, and logs them. No
+// effect on replies that are neither Sdp nor Endpoints.
 void report_unsupported(const Request& request, Reply& reply, std::string_view more);
 
 }  // namespace millrace
