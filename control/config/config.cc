@@ -28,7 +28,7 @@ const toml::table& table_of(const toml::node& node, std::string_view key) {
   return *node.as_table();
 }
 
-// The tables of [[key]], of which there must be one at least.
+// The tables of [[key]]; at least one is required.
 std::vector<const toml::table*> tables_of(const toml::table& root, std::string_view key) {
   const toml::node* node = root.get(key);
   if (node == nullptr) refuse(root, fmt::format("no [[{0}]]; write at least one", key));
@@ -60,7 +60,7 @@ void read_cores(const TomlReader& reader, DataplaneConfig& config) {
     if (std::ranges::find(config.worker_cores, core) != config.worker_cores.end()) {
       refuse(element, fmt::format("worker core {} is listed twice; list it once", core));
     }
-    // The control threads live there: they would wait for a worker that never sleeps.
+    // The control threads run on main_core: a worker that never sleeps would starve them.
     if (known && core == config.main_core && config.idle_sleep_us == 0) {
       refuse(element, fmt::format("core {} is main_core, which a worker that always polls would "
                                   "starve; choose another one, or set idle_sleep_us",
@@ -187,7 +187,7 @@ std::expected<Config, ConfigRefusal> parse_config(std::string_view text, std::st
     Config config = read_root(toml::parse(text, name), faults);
     if (faults.empty()) return config;
     return std::unexpected(refusal(std::move(faults), name, config.log.format));
-  } catch (const toml::parse_error& error) {  // nothing past it can be read
+  } catch (const toml::parse_error& error) {  // the parser stops here
     faults.push_back({error.source().begin, std::string(error.description())});
     return std::unexpected(refusal(std::move(faults), name, LogFormat::text));
   }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// What the operator decides: the values of one TOML file (configs/carrier.toml lists every key).
+// The configuration: the values of one TOML file (configs/carrier.toml lists every key).
 //
-// Values only; read_config() turns a file into them and refuses what is unknown, of the wrong type
-// or out of range, with line, column, what is wrong and what would be right. All faults of a file
-// are reported, not only the first. Nothing here touches a device.
+// Values only. read_config() parses a file and refuses unknown keys, wrong types and values out of
+// range, each with line, column, fault and remedy. It reports all faults of a file, not only the
+// first. Nothing here touches a device.
 
 #include <sys/un.h>
 
@@ -25,20 +25,21 @@
 
 namespace millrace {
 
-// An interface as the control side sees it; its device side is in DataplaneConfig::interfaces, at
-// the same index.
+// The control side of an interface; its device side is in DataplaneConfig::interfaces, at the same
+// index.
 struct Interface {
   std::string name;
   std::vector<IpAddress> addresses;  // media addresses
-  std::vector<MediaAddressId> ids;   // theirs in the data plane, in the same order
-  // Printed in SDP in place of the address of their family (1:1 NAT, cloud); one of each at most.
+  std::vector<MediaAddressId> ids;   // of `addresses`, in the same order
+  // Printed in SDP in place of the address of the same family (1:1 NAT, cloud); one per family at
+  // most.
   std::vector<IpAddress> advertised;
   UdpPort port_min{30000};
   UdpPort port_max{40000};  // inclusive
   Latching latching = Latching::restricted;
 };
 
-// The longest path that a UNIX socket can have.
+// Bytes of a UNIX socket's path, at most.
 inline constexpr std::size_t kMaxSocketPath = sizeof(sockaddr_un{}.sun_path) - 1;
 
 enum class ControlProtocol : std::uint8_t { ng, rtpp, mediaproxy };
@@ -48,34 +49,34 @@ struct ControlSocket {
   std::string path;                // UNIX stream socket, or
   std::optional<Endpoint> udp;     // loopback UDP
   unsigned mode = 0660;            // of the socket file
-  std::string owner;               // "user" or "user:group"; empty = as started
-  std::vector<std::string> peers;  // users that may connect, beside root and our own; empty = all
+  std::string owner;               // "user" or "user:group"; empty = the process's own
+  std::vector<std::string> peers;  // users that may connect beside root and our own; empty = all
 };
 
 enum class NotifyType : std::uint8_t { kamailio, opensips, events };
 
-// Who is told what happens to calls.
+// Call event notifications of one peer.
 struct Notify {
   NotifyType type = NotifyType::events;
   std::string proxy;  // kamailio, opensips: the proxy's own datagram socket
-  ControlSocket own;  // events: where readers connect; else where the proxy's replies come to
+  ControlSocket own;  // events: for readers to connect; else for the proxy's replies
 };
 
-// Zero = never, where a timeout may be off.
+// 0 = off, where a timeout may be off.
 struct Timeouts {
-  std::chrono::seconds media{60};     // no packets on a stream that should have them
-  std::chrono::seconds party{0};      // one party, once heard, is silent; the other talks on
-  std::chrono::seconds silent{3600};  // on hold
-  std::chrono::seconds offer{180};    // offered, never answered
+  std::chrono::seconds media{60};     // no packets on any stream that expects them
+  std::chrono::seconds party{0};      // one latched party stopped, the other still sends
+  std::chrono::seconds silent{3600};  // no packets, all streams on hold
+  std::chrono::seconds offer{180};    // unanswered offer
   std::chrono::seconds final{0};      // age of the whole call
   std::chrono::seconds delete_delay{30};
-  std::chrono::seconds notify{10};      // a notification is tried, and a stop waits for them
-  std::chrono::seconds quarantine{60};  // a freed port rests
+  std::chrono::seconds notify{10};      // age limit of notifications; a stop waits as long
+  std::chrono::seconds quarantine{60};  // before a released port is used again
 };
 
 struct Limits {
-  std::uint32_t calls = 0;     // 0 = as many as there are pairs of ports
-  std::uint32_t streams = 32;  // of a call: m= lines that have ports; MediaProxy's own bound
+  std::uint32_t calls = 0;     // 0 = as many as there are port pairs
+  std::uint32_t streams = 32;  // per call: m= lines with ports; MediaProxy's own limit
 };
 
 enum class LogFormat : std::uint8_t { text, json };
@@ -83,7 +84,7 @@ enum class LogFormat : std::uint8_t { text, json };
 struct Log {
   std::string level = "info";
   LogFormat format = LogFormat::text;
-  std::uint32_t lines_per_second = 1000;  // past it: dropped, counted, and told once a second
+  std::uint32_t lines_per_second = 1000;  // above: dropped, counted, reported once a second
 };
 
 struct Config {
@@ -96,17 +97,17 @@ struct Config {
   Log log;
 };
 
-// Why a file is refused: all its faults, in the order of their places.
+// All faults of a refused file, by line and column.
 struct ConfigRefusal {
-  std::vector<std::string> messages;   // "file:line:column: what is wrong; what would be right"
-  LogFormat format = LogFormat::text;  // of log lines, as far as the file could be read
+  std::vector<std::string> messages;   // "file:line:column: fault; remedy"
+  LogFormat format = LogFormat::text;  // log.format, if it could be read
 
-  [[nodiscard]] std::string text() const;  // one message a line
+  [[nodiscard]] std::string text() const;  // one message per line
 };
-inline constexpr std::size_t kMaxConfigMessages = 20;  // the last one counts those past it
+inline constexpr std::size_t kMaxConfigMessages = 20;  // the last one counts the remaining faults
 
 [[nodiscard]] std::expected<Config, ConfigRefusal> read_config(const std::filesystem::path& file);
-// As read_config, from text; `name` stands for the file in messages.
+// As read_config, from text; messages name the file `name`.
 [[nodiscard]] std::expected<Config, ConfigRefusal> parse_config(std::string_view text,
                                                                 std::string_view name);
 

@@ -37,7 +37,7 @@ void read_path(const toml::node& node, ControlSocket& socket) {
   }
   if (socket.path.find_first_of(":=") != std::string::npos) {
     refuse(node,
-           "path contains ':' or '=', which proxy modules take for a port or a "
+           "path contains ':' or '=', which proxy modules parse as a port or a "
            "weight; write a path without them");
   }
 }
@@ -47,8 +47,8 @@ void read_peers(const TomlReader& reader, ControlSocket& socket) {
     constexpr std::string_view kExample = R"(peers = ["kamailio"])";
     const toml::array& array = TomlReader::array(node, "peers", kExample);
     if (array.empty()) {
-      refuse(node, fmt::format("peers is empty, so it would let in nobody; write {}, or remove it "
-                               "to leave it to the socket's mode",
+      refuse(node, fmt::format("peers is empty, which admits no user; write {}, or remove it "
+                               "to admit all users that the socket's mode admits",
                                kExample));
     }
     for (const toml::node& element : array) {
@@ -97,7 +97,7 @@ void read_control(const toml::table& table, std::vector<ControlSocket>& sockets,
   }
   if (udp != nullptr && socket.protocol == ControlProtocol::mediaproxy) {
     refuse(*udp,
-           "this protocol is spoken on UNIX sockets only; write path = "
+           "this protocol runs on UNIX sockets only; write path = "
            "\"/run/millrace/mediaproxy.sock\"");
   }
   const bool named =

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The [[control]] tables of the config file: where SIP proxies ask, in which protocol, and who may.
+// Parses the [[control]] tables of the config file: control sockets, their protocols and peers.
 
 #include <string_view>
 #include <vector>
@@ -11,14 +11,14 @@
 
 namespace millrace {
 
-// Adds the socket of one table; throws a ConfigFault, or keeps it.
+// Adds the socket of one table. Faults are thrown (ConfigFault) or appended to `faults`.
 void read_control(const toml::table& table, std::vector<ControlSocket>& sockets,
                   ConfigFaults& faults);
 
-// Whether a path, be it too long, is a socket file's: absolute, and no folder's.
+// Whether a path can name a socket file: absolute, without a trailing '/'. Ignores the length.
 [[nodiscard]] bool names_socket_file(std::string_view path);
 
-// The `mode` of a socket file, if it is given.
+// Reads `mode` of a socket file, if present.
 void read_mode(const TomlReader& reader, ControlSocket& socket);
 
 }  // namespace millrace

@@ -23,8 +23,8 @@ std::string read_device(const TomlReader& reader) {
   return canonical_device(device);
 }
 
-// What no two interfaces may share unless they mean to: the PCI address or the virtual device's
-// name, and the kernel interface that a virtual device works on.
+// Whether two device texts name one device: the same PCI address or virtual device name, or the
+// same kernel interface below a virtual device.
 bool same_device(std::string_view a, std::string_view b) {
   const std::string_view iface = device_argument(a, "iface");
   return device_name(a) == device_name(b) ||
@@ -45,14 +45,15 @@ void read_names(const TomlReader& reader, const Config& config, InterfaceConfig&
     for (const InterfaceConfig& other : config.dataplane.interfaces) {
       if (other.device == device.device || !same_device(other.device, device.device)) continue;
       refuse(*reader.find("device"),
-             fmt::format("device is interface '{}' already, as '{}'; to share it write the same, "
-                         "else choose another device (virtual ones are numbered: net_af_packet1)",
+             fmt::format("device belongs to interface '{}' already, as '{}'; to share it write "
+                         "the same text, else choose another device (virtual ones are numbered: "
+                         "net_af_packet1)",
                          other.name, other.device));
     }
   });
 }
 
-// The values of a key that is one text or an array of them.
+// Calls `take` for the value of a key, or for each element if it is an array.
 template <typename Take>
 void for_each_text(const TomlReader& reader, std::string_view key, std::string_view example,
                    Take&& take) {
@@ -69,7 +70,7 @@ bool has_family(const InterfaceConfig& config, Family family) {
                              [&](const Prefix& own) { return own.address.family() == family; });
 }
 
-// Refuses a second one of its family.
+// Appends an address; refuses a second one of its family.
 void append(const toml::node& node, std::string_view what, const IpAddress& address,
             std::vector<IpAddress>& list) {
   for (const IpAddress& other : list) {
@@ -112,7 +113,7 @@ void read_gateways(const TomlReader& reader, InterfaceConfig& config) {
                                "write the router's",
                                gateway.text()));
     }
-    // IPv6 routers are known by their link-local addresses.
+    // IPv6 routers advertise their link-local addresses (RFC 4861 section 4.2).
     const bool link_local =
         gateway.is_link_local() && !gateway.is_v4() && has_family(config, Family::ipv6);
     if (!link_local && std::ranges::none_of(config.addresses, on_link)) {
@@ -136,7 +137,7 @@ void read_advertised(const TomlReader& reader, Interface& interface) {
     }
     if (std::ranges::count(interface.addresses, advertised.family(), &IpAddress::family) != 1) {
       refuse(node,
-             "advertised stands for exactly one address of its own family; write one "
+             "advertised replaces exactly one address of its own family; write one "
              "[[interface]] for each translated address");
     }
     append(node, "advertised", advertised, interface.advertised);
@@ -177,7 +178,7 @@ void read_ports(const TomlReader& reader, Interface& interface) {
   interface.port_max = UdpPort(static_cast<std::uint16_t>(highest));
 }
 
-// False: some address was refused.
+// False: an address was refused.
 bool read_addresses(const TomlReader& reader, InterfaceConfig& device, Interface& interface,
                     std::map<IpAddress, std::string>& owner_of) {
   constexpr std::string_view kExample = R"(addresses = ["192.0.2.1/24"])";
@@ -217,7 +218,7 @@ void read_interface(const toml::table& table, Config& config,
   interface.name = device.name;
   bool addressed = false;
   reader.attempt([&] { addressed = read_addresses(reader, device, interface, owner_of); });
-  if (addressed) {  // their networks and families are known
+  if (addressed) {  // these need the networks and families
     read_gateways(reader, device);
     read_advertised(reader, interface);
   }

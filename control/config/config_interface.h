@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The tables [[interface]] of the config file: the realms. Several may be on one device, if they
-// name it in the same words; an address is on one of them only.
+// Parses the [[interface]] tables of the config file. Interfaces may share a device, if they name
+// it by the same text; each address belongs to one interface only.
 
 #include <map>
 #include <string>
@@ -13,8 +13,8 @@
 
 namespace millrace {
 
-// Appends one interface to both of `config`'s lists; `owner_of` knows all addresses so far. Faults
-// are kept.
+// Appends one interface to both lists of `config`. `owner_of` maps all addresses so far to their
+// interfaces. Faults are appended to `faults`.
 void read_interface(const toml::table& table, Config& config,
                     std::map<IpAddress, std::string>& owner_of, ConfigFaults& faults);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The [[notify]] tables of the config file: peers to notify of call events.
+// Parses the [[notify]] tables of the config file: peers to notify of call events.
 
 #include <vector>
 
@@ -10,7 +10,7 @@
 
 namespace millrace {
 
-// Adds the peer of one table; throws a ConfigFault, or keeps it.
+// Adds the peer of one table. Faults are thrown (ConfigFault) or appended to `faults`.
 void read_notify(const toml::table& table, std::vector<Notify>& all, ConfigFaults& faults);
 
 }  // namespace millrace

@@ -30,7 +30,7 @@ std::string_view type_name(const toml::node& node) {
   }
 }
 
-// Levenshtein's distance.
+// Levenshtein distance.
 std::size_t edits(std::string_view a, std::string_view b) {
   std::vector<std::size_t> row(b.size() + 1);
   for (std::size_t j = 0; j < row.size(); ++j) row[j] = j;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// Typed reading of TOML tables, in which every refusal knows its line and column.
+// Typed access to TOML tables; every fault has its line and column.
 //
-// A TomlReader stands for one table and the keys that may occur in it; any other key is a fault
-// that names the nearest known one. Getters check type and range. A fault ends the step that finds
-// it: refuse() throws it, attempt() keeps it and lets the caller go on with the next key, so that
-// one reading finds all faults of a file. A step that depends on another runs only if that one
-// was good. parse_config() turns faults into "file:line:column: ..." (start-up only).
+// A TomlReader reads one table with its known keys; any other key is a fault that suggests the
+// nearest known one. Getters check type and range. A fault ends the current step: refuse() throws
+// it, attempt() records it and continues with the next key, so that one pass finds all faults of a
+// file. A step that depends on another runs only if that one succeeded. parse_config() formats
+// faults as "file:line:column: ..." (start-up only).
 
 #include <concepts>
 #include <cstdint>
@@ -25,14 +25,14 @@ namespace millrace {
 
 struct ConfigFault {
   toml::source_position at;
-  std::string message;  // what is wrong; what would be right
+  std::string message;  // fault; remedy
 };
 
 using ConfigFaults = std::vector<ConfigFault>;
 
 [[noreturn]] void refuse(const toml::node& at, std::string message);
 
-// Runs a step; false if it was refused, with the fault kept.
+// Runs a step. False: it was refused, and its fault is in `faults`.
 template <typename Step>
 bool attempt(ConfigFaults& faults, Step&& step) {
   try {
@@ -44,13 +44,13 @@ bool attempt(ConfigFaults& faults, Step&& step) {
   }
 }
 
-// The word of `known` with the fewest edits to `word`; empty if none is near.
+// The word of `known` with the smallest edit distance to `word`; empty if none is near.
 [[nodiscard]] std::string_view nearest(std::string_view word,
                                        const std::vector<std::string_view>& known);
 
 class TomlReader {
  public:
-  // `name` is how messages call the table, e.g. "[timeouts]".
+  // `name`: the table in messages, e.g. "[timeouts]".
   TomlReader(const toml::table& table, std::string_view name,
              const std::vector<std::string_view>& known_keys, ConfigFaults& faults);
 
@@ -59,10 +59,10 @@ class TomlReader {
     return millrace::attempt(faults_, std::forward<Step>(step));
   }
   [[nodiscard]] const toml::node* find(std::string_view key) const { return table_.get(key); }
-  // Refuses a table without the key; `example` is what the operator could write.
+  // Refuses a table without the key; the message suggests `example`.
   [[nodiscard]] const toml::node& require(std::string_view key, std::string_view example) const;
 
-  // Set `value` if the key is there. False: it is refused, and the fault is kept.
+  // Set `value` if the key is present. False: it was refused, and the fault is recorded.
   bool read(std::string_view key, bool& value) const;
   bool read(std::string_view key, std::string& value) const;
   template <std::unsigned_integral T>
@@ -87,7 +87,7 @@ class TomlReader {
       refuse_choice(node, key, word, words);
     });
   }
-  // Runs a step on the key's value, if the key is there.
+  // Runs a step on the key's value, if the key is present.
   template <typename Step>
   bool read_node(std::string_view key, Step&& step) const {
     const toml::node* node = find(key);
@@ -110,7 +110,7 @@ class TomlReader {
   ConfigFaults& faults_;
 };
 
-// Runs a value's own parser and puts the place in front of its complaint.
+// Parses a string value with `parse`; its error becomes a fault at the value.
 template <typename T>
 T parsed(const toml::node& node, Result<T> (*parse)(std::string_view), std::string_view what) {
   auto value = parse(TomlReader::string(node, what));

@@ -23,7 +23,7 @@ TEST(Config, ControlSockets) {
   EXPECT_EQ(control_error("path = '/" + std::string(106, 'x') + "'"), "accepted");
   for (const char* path : {"/run/a:b", "/run/a=b"}) {
     EXPECT_EQ(control_error(std::string("path = '") + path + "'"),
-              "m.toml:8:8: path contains ':' or '=', which proxy modules take for a port or a "
+              "m.toml:8:8: path contains ':' or '=', which proxy modules parse as a port or a "
               "weight; write a path without them");
   }
   EXPECT_EQ(control_error("path = '/a'\nprotocol = 'rtpproxy'"),
@@ -33,8 +33,8 @@ TEST(Config, ControlSockets) {
   EXPECT_EQ(control_error("path = '/a'\npeers = 'kamailio'"),
             "m.toml:9:9: peers is a string; write an array: peers = [\"kamailio\"]");
   EXPECT_EQ(control_error("path = '/a'\npeers = []"),
-            "m.toml:9:9: peers is empty, so it would let in nobody; write peers = [\"kamailio\"], "
-            "or remove it to leave it to the socket's mode");
+            "m.toml:9:9: peers is empty, which admits no user; write peers = [\"kamailio\"], "
+            "or remove it to admit all users that the socket's mode admits");
   EXPECT_EQ(control_error("path = '/a'\npeers = ['kamailio', '']"),
             "m.toml:9:22: peer is empty; leave it out or fill it");
   EXPECT_EQ(control_error("path = '/a'\nmode = 660"), "m.toml:9:8: mode is not octal; write 0o660");
@@ -58,7 +58,7 @@ TEST(Config, SocketFilesHaveAbsolutePaths) {
 
 TEST(Config, ControlUdpIsLoopbackOnly) {
   EXPECT_EQ(control_error("udp = '127.0.0.1:2223'\nprotocol = 'mediaproxy'"),
-            "m.toml:8:7: this protocol is spoken on UNIX sockets only; write path = "
+            "m.toml:8:7: this protocol runs on UNIX sockets only; write path = "
             "\"/run/millrace/mediaproxy.sock\"");
   EXPECT_EQ(
       control_error("udp = '192.0.2.1:2223'"),

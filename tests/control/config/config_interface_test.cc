@@ -29,8 +29,9 @@ TEST(Config, InterfaceIdentity) {
   EXPECT_EQ(second("name = 'a'\ndevice = 'net_null1'"),
             "m.toml:8:8: interface name 'a' is taken; names must differ");
   EXPECT_EQ(second("name = 'b'\ndevice = 'net_null0,size=64'"),
-            "m.toml:9:10: device is interface 'a' already, as 'net_null0'; to share it write the "
-            "same, else choose another device (virtual ones are numbered: net_af_packet1)");
+            "m.toml:9:10: device belongs to interface 'a' already, as 'net_null0'; to share it "
+            "write the same text, else choose another device (virtual ones are numbered: "
+            "net_af_packet1)");
   File same_kernel_interface;
   same_kernel_interface.interface =
       "[[interface]]\nname='a'\ndevice='net_af_packet0,iface=x'\naddresses=['198.18.0.5/24']\n"
@@ -105,7 +106,7 @@ TEST(Config, InterfaceGatewayAndAdvertised) {
             "m.toml:7:11: gateway is an integer; write an array: gateway = [\"192.0.2.254\", "
             "\"fe80::1\"]");
   EXPECT_EQ(interface_error("advertised = '2001:db8::1'"),
-            "m.toml:7:14: advertised stands for exactly one address of its own family; write one "
+            "m.toml:7:14: advertised replaces exactly one address of its own family; write one "
             "[[interface]] for each translated address");
 }
 
