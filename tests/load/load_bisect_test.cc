@@ -24,7 +24,7 @@ struct LoadBisect : ::testing::Test {
   }
 };
 
-TEST_F(LoadBisect, WhatPassesAtOnceIsTriedOnce) {
+TEST_F(LoadBisect, PassAtTheUpperLimitNeedsOneTrial) {
   EXPECT_EQ(highest(5000, 1000, 10), 1000);
   EXPECT_EQ(tried, std::vector<std::size_t>{1000});
 }
@@ -40,14 +40,14 @@ TEST_F(LoadBisect, FindsEveryLimitWithinTheResolution) {
   }
 }
 
-TEST_F(LoadBisect, WhatIsKnownIsNotTriedAgain) {
+TEST_F(LoadBisect, NoRateIsTriedTwice) {
   EXPECT_EQ(highest(650, 1000, 1, {.good = 600, .bad = 700}), 650);
   for (const std::size_t load : tried) EXPECT_TRUE(load > 600 && load < 700) << load;
   EXPECT_EQ(highest(1000, 1000, 1, {.good = 1000, .bad = SIZE_MAX}), 1000);
   EXPECT_TRUE(tried.empty());
 }
 
-TEST_F(LoadBisect, AnInterruptEndsIt) {
+TEST_F(LoadBisect, InterruptEndsTheSearch) {
   int left = 3;
   const auto found = bisect(
       {.good = 0, .bad = SIZE_MAX}, 1024, 1, [](std::size_t load) { return load <= 500; },

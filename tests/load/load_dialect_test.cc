@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the call generator says is understood by the servers' parsers, and replies by it.
+// The relay's parsers accept the generator's requests, and the generator parses the replies.
 #include <gtest/gtest.h>
 
 #include "control/protocol/mediaproxy/mediaproxy.h"
@@ -30,7 +30,7 @@ struct LoadDialect : ::testing::Test {
   }
 };
 
-TEST_F(LoadDialect, NgOfferIsWhatTheServerReads) {
+TEST_F(LoadDialect, NgOfferIsParsedByTheServer) {
   const std::string bytes = ng_dialect().encode(ask(Verb::offer));
   EXPECT_EQ(ng::frame(bytes), (Extent{Extent::State::complete, bytes.size()}));
   const auto message = ng::parse(bytes);
@@ -103,7 +103,7 @@ TEST_F(LoadDialect, NgReplies) {
   }
 }
 
-TEST_F(LoadDialect, WorkersCyclesOfStatistics) {
+TEST_F(LoadDialect, ParsesWorkerCyclesFromStatistics) {
   const auto cycles = worker_cycles(
       "d10:statisticsd9:dataplaned7:workersl"
       "d7:relayedi10e11:busy cyclesi700e17:cycles per secondi26ee"
@@ -116,7 +116,7 @@ TEST_F(LoadDialect, WorkersCyclesOfStatistics) {
   EXPECT_FALSE(worker_cycles("").has_value());
 }
 
-TEST_F(LoadDialect, RtpproxyAsItsModulesWriteIt) {
+TEST_F(LoadDialect, RtpproxyCommandsMatchTheModules) {
   const Dialect& rtpproxy = rtpproxy_dialect();
   EXPECT_EQ(rtpproxy.encode(ask(Verb::ping)), "V");
   EXPECT_EQ(rtpproxy.encode(ask(Verb::offer)), "Uc0 c1@load 198.18.0.10 20000 f1;1");
@@ -147,7 +147,7 @@ TEST_F(LoadDialect, RtpproxyReplies) {
   EXPECT_EQ(rtpproxy.frame("310").state, Extent::State::incomplete);
 }
 
-TEST_F(LoadDialect, MediaproxyAsItsModulesWriteIt) {
+TEST_F(LoadDialect, MediaproxyRequestsMatchTheModules) {
   const Dialect& mediaproxy = mediaproxy_dialect();
   for (const Verb verb : {Verb::ping, Verb::offer, Verb::answer, Verb::remove}) {
     const std::string bytes = mediaproxy.encode(ask(verb));

@@ -59,7 +59,7 @@ INSTANTIATE_TEST_SUITE_P(Sockets, LoadExchanges,
                            return address.udp ? "udp" : address.keep ? "kept" : "new";
                          });
 
-TEST(LoadExchanges, AReplyOfAnotherProtocolIsRefused) {
+TEST(LoadExchanges, ReplyOfAnotherProtocolIsRefused) {
   const auto echo = Echo::start(unix_socket(false), "HTTP/1.1 400 Bad Request\r\n", 0);
   ASSERT_TRUE(echo.has_value()) << echo.error().message;
   auto exchanges = Exchanges::open(echo->address(), ng_dialect(), 1);
@@ -67,7 +67,7 @@ TEST(LoadExchanges, AReplyOfAnotherProtocolIsRefused) {
   EXPECT_THAT(exchanges->ask("d7:command4:pinge").error().message, HasSubstr("protocol ng"));
 }
 
-TEST(LoadExchanges, NobodyThereIsToldWithTheRemedy) {
+TEST(LoadExchanges, ErrorOfAMissingServerNamesTheRemedy) {
   ControlAddress nowhere = unix_socket(false);
   nowhere.path = "/nonexistent/ng.sock";
   auto exchanges = Exchanges::open(nowhere, ng_dialect(), 1);
@@ -78,7 +78,7 @@ TEST(LoadExchanges, NobodyThereIsToldWithTheRemedy) {
               HasSubstr("--control-netns"));
 }
 
-TEST(LoadExchanges, TheEchoServerLeavesNothingBehind) {
+TEST(LoadExchanges, EchoServerRemovesItsSocketAndDirectory) {
   std::string path;
   {
     const auto echo = Echo::start(unix_socket(true), kReply, 0);
@@ -89,7 +89,7 @@ TEST(LoadExchanges, TheEchoServerLeavesNothingBehind) {
   EXPECT_FALSE(std::filesystem::exists(std::filesystem::path(path).parent_path()));
 }
 
-TEST(LoadControlAddress, Texts) {
+TEST(LoadControlAddress, ParsesAndPrintsUnixAndUdpAddresses) {
   EXPECT_EQ(ControlAddress::parse("unix:/run/ng.sock")->text(), "unix:/run/ng.sock");
   EXPECT_EQ(ControlAddress::parse("/run/ng.sock")->text(), "unix:/run/ng.sock");
   EXPECT_EQ(ControlAddress::parse("udp:[::1]:2223")->text(), "udp:[::1]:2223");

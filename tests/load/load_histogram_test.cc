@@ -29,7 +29,7 @@ TEST(LoadHistogram, SmallValuesAreExact) {
   }
 }
 
-TEST(LoadHistogram, QuantilesAreThoseOfSortedValues) {
+TEST(LoadHistogram, QuantilesMatchSortedValues) {
   std::mt19937_64 random(1);
   std::lognormal_distribution<double> delay(10, 3);  // 22 us median, seconds at the far end
   std::vector<nanoseconds> values;
@@ -42,15 +42,15 @@ TEST(LoadHistogram, QuantilesAreThoseOfSortedValues) {
   for (const double q : {0.0001, 0.01, 0.25, 0.5, 0.9, 0.99, 0.999, 0.9999, 1.0}) {
     const auto rank = static_cast<std::size_t>(std::ceil(q * 100'000));
     const auto exact = static_cast<double>(values[rank - 1].count());
-    const auto reported = static_cast<double>(histogram.quantile(q).count());
-    EXPECT_GE(reported, exact) << q;
-    EXPECT_LE(reported, exact * 1.008 + 1) << q;
+    const auto value_at_q = static_cast<double>(histogram.quantile(q).count());
+    EXPECT_GE(value_at_q, exact) << q;
+    EXPECT_LE(value_at_q, exact * 1.008 + 1) << q;
   }
   EXPECT_EQ(histogram.largest(), values.back());
   EXPECT_EQ(histogram.quantile(1), values.back());
 }
 
-TEST(LoadHistogram, WhatLiesOutsideCountsAtTheEnd) {
+TEST(LoadHistogram, ValuesOutOfRangeCountInTheLastBucket) {
   Histogram histogram;
   histogram.add(nanoseconds(-5));
   EXPECT_EQ(histogram.quantile(1), nanoseconds(0));
@@ -60,7 +60,7 @@ TEST(LoadHistogram, WhatLiesOutsideCountsAtTheEnd) {
   EXPECT_EQ(histogram.count(), 2);
 }
 
-TEST(LoadHistogram, AddsUpAsOne) {
+TEST(LoadHistogram, SumEqualsOneHistogramOfAllValues) {
   std::mt19937_64 random(2);
   Histogram one;
   Histogram other;

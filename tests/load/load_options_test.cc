@@ -38,7 +38,7 @@ TEST(LoadOptions, VoiceByDefault) {
   EXPECT_EQ(options->command_line, "millrace-load run --control unix:/run/ng.sock");
 }
 
-TEST(LoadOptions, EverythingGiven) {
+TEST(LoadOptions, AllOptionsAreParsed) {
   const auto options = parse({"churn",
                               "--control",
                               "udp:127.0.0.1:2223",
@@ -95,7 +95,7 @@ TEST(LoadOptions, DevicesNeedTheirNetworks) {
   expect_wrong({"run", "--control", "/s", "--hugepages"}, "need --device");
 }
 
-TEST(LoadOptions, WithoutMediaTheAddressesAreThoseOfABenchmark) {
+TEST(LoadOptions, ModesWithoutMediaDefaultToBenchmarkAddresses) {
   for (const char* const mode : {"control", "fill", "latency"}) {
     EXPECT_EQ(parse({mode, "--control", "/s"})->parties[0].address.text(), "198.18.0.10");
     EXPECT_EQ(parse({mode, "--control", "/s", "--caller", "192.0.2.1"})->parties[0].text(),
@@ -103,13 +103,13 @@ TEST(LoadOptions, WithoutMediaTheAddressesAreThoseOfABenchmark) {
   }
 }
 
-TEST(LoadOptions, HelpAndVersionAreNoErrors) {
+TEST(LoadOptions, HelpAndVersionExitWithZero) {
   EXPECT_EQ(parse({"--help"}).error().status, 0);
   EXPECT_THAT(parse({"run", "--help"}).error().output, HasSubstr("--control"));
   EXPECT_THAT(parse({"--version"}).error().output, HasSubstr("millrace-load 1.2 (x)\n"));
 }
 
-TEST(LoadOptions, WhatIsWrongIsNamedWithTheRemedy) {
+TEST(LoadOptions, ErrorsNameTheOptionAndTheRemedy) {
   expect_wrong({}, "subcommand");
   expect_wrong({"run"}, "--control");
   expect_wrong({"run", "--control", "tcp:1.2.3.4:5"}, "write unix:/run/millrace/ng.sock");

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The phones on a wire of this test's own, which loses, doubles and misleads as it is
-// relay_endpoints.
+// The phones on a simulated wire that can lose, duplicate and misdirect packets.
 #include <cstring>
 #include <functional>
 #include <vector>
@@ -65,7 +64,7 @@ class LabWire : public Wire {
     packets_.push_back(std::make_unique<std::vector<std::byte>>(packet.bytes));
     arrived.push_back({{to, packet.from.number, packet.from.rtcp}, from, *packets_.back(), at});
   }
-  // As a relay does it; a test may do otherwise.
+  // Forwards as a relay does; a test may replace it.
   void pass(const Packet& packet, Stamp at) {
     const Party to = other(packet.from.party);
     const unsigned port = packet.to.port.number();
@@ -117,7 +116,7 @@ struct LoadPhones : ::testing::Test {
   }
 };
 
-TEST_F(LoadPhones, EveryPacketIsHeardOnceAndByTheOther) {
+TEST_F(LoadPhones, EveryPacketReachesTheOtherPartyOnce) {
   play(1000);
   for (const Party party : {Party::caller, Party::callee}) {
     EXPECT_EQ(from(party).sent, kCalls * 50);
@@ -135,7 +134,7 @@ TEST_F(LoadPhones, EveryPacketIsHeardOnceAndByTheOther) {
   EXPECT_EQ(phones.tally().lateness.count(), kCalls * 100);
 }
 
-TEST_F(LoadPhones, WhatTheRelayDropsIsLost) {
+TEST_F(LoadPhones, PacketsDroppedByTheRelayCountAsLost) {
   int number = 0;
   wire.relay = [&](const Packet& packet, Stamp now) {
     const bool drop = !packet.from.rtcp && packet.from.party == Party::caller && ++number % 10 == 0;
@@ -148,7 +147,7 @@ TEST_F(LoadPhones, WhatTheRelayDropsIsLost) {
   EXPECT_LT(phones.quality(Party::caller).mos, phones.quality(Party::callee).mos);
 }
 
-TEST_F(LoadPhones, DoubledAndOvertakenPacketsAreToldApart) {
+TEST_F(LoadPhones, DuplicateAndReorderedPacketsAreCountedApart) {
   std::vector<Packet> held;
   int number = 0;
   wire.relay = [&](const Packet& packet, Stamp now) {
@@ -168,7 +167,7 @@ TEST_F(LoadPhones, DoubledAndOvertakenPacketsAreToldApart) {
   EXPECT_EQ(from(Party::caller).reordered + from(Party::callee).reordered, 6);
 }
 
-TEST_F(LoadPhones, WhatComesFromTheWrongPortOrToTheWrongPartyDoesNotCount) {
+TEST_F(LoadPhones, PacketsFromAWrongPortOrToAWrongPartyAreNotReceived) {
   int number = 0;
   wire.relay = [&](const Packet& packet, Stamp now) {
     if (packet.from.rtcp) return;
@@ -185,7 +184,7 @@ TEST_F(LoadPhones, WhatComesFromTheWrongPortOrToTheWrongPartyDoesNotCount) {
   EXPECT_EQ(from(Party::caller).lost() + from(Party::callee).lost(), 2);
 }
 
-TEST_F(LoadPhones, StrangersAreUnknown) {
+TEST_F(LoadPhones, PacketsOutsideTheCallsCountAsUnknown) {
   Packet stranger{{Party::caller, 0, false}, {}, std::vector<std::byte>(172), 0, 0};
   wire.arrive(stranger, Party::callee, relay_port(Party::callee, 0, false), Stamp());
   stranger.bytes.resize(5);
@@ -194,7 +193,7 @@ TEST_F(LoadPhones, StrangersAreUnknown) {
   EXPECT_EQ(phones.tally().unknown, 2);
 }
 
-TEST_F(LoadPhones, OnlyWhatIsSentWithinTheWindowCounts) {
+TEST_F(LoadPhones, OnlyPacketsSentWithinTheWindowCount) {
   play(100);
   phones.begin(std::chrono::system_clock::now());
   play(200);
@@ -206,7 +205,7 @@ TEST_F(LoadPhones, OnlyWhatIsSentWithinTheWindowCounts) {
   EXPECT_EQ(from(Party::caller).received, sent);
 }
 
-TEST_F(LoadPhones, ACallThatEndedIsAnotherOneAfterwards) {
+TEST_F(LoadPhones, PacketsOfAnEndedCallDoNotCountForItsSuccessor) {
   std::vector<Packet> late;
   wire.relay = [&](const Packet& packet, Stamp) {
     if (packet.stream == 0 && !packet.from.rtcp) late.push_back(packet);
@@ -225,7 +224,7 @@ TEST_F(LoadPhones, ACallThatEndedIsAnotherOneAfterwards) {
   EXPECT_EQ(phones.tally().unknown, 1) << "of the call before";
 }
 
-TEST_F(LoadPhones, AFloodIsTheSameCallsFaster) {
+TEST_F(LoadPhones, FloodSendsTheSameCallsFaster) {
   play(1000);
   phones.begin(Stamp::min());
   phones.speed_up(4, start + milliseconds(1000));
@@ -237,7 +236,7 @@ TEST_F(LoadPhones, AFloodIsTheSameCallsFaster) {
   EXPECT_NEAR(static_cast<double>(from(Party::caller).sent), kCalls * 50, kCalls * 2);
 }
 
-TEST_F(LoadPhones, SeriesTellsWhen) {
+TEST_F(LoadPhones, SeriesCountsPacketsPerStep) {
   const Stamp now = std::chrono::system_clock::now();
   phones.begin(now, Series(now, std::chrono::hours(1)));
   play(1000);

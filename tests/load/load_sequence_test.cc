@@ -9,7 +9,7 @@
 namespace millrace::loadgen {
 namespace {
 
-TEST(LoadSequence, InOrderAcrossTheEndOfSixteenBits) {
+TEST(LoadSequence, WrapAt65535IsInOrder) {
   Sequence sequence;
   std::uint16_t number = 65'000;
   for (int i = 0; i < 200'000; ++i) ASSERT_EQ(sequence.note(number++), Arrival::in_order);
@@ -17,7 +17,7 @@ TEST(LoadSequence, InOrderAcrossTheEndOfSixteenBits) {
   EXPECT_EQ(sequence.highest(), 65'000 + 199'999);
 }
 
-TEST(LoadSequence, GapsAreExpected) {
+TEST(LoadSequence, GapsCountAsExpected) {
   Sequence sequence;
   EXPECT_EQ(sequence.expected(), 0);
   EXPECT_EQ(sequence.note(10), Arrival::in_order);
@@ -27,7 +27,7 @@ TEST(LoadSequence, GapsAreExpected) {
   EXPECT_EQ(sequence.expected(), 511);
 }
 
-TEST(LoadSequence, LateOnesAreReorderedOnce) {
+TEST(LoadSequence, LatePacketIsReorderedThenDuplicate) {
   Sequence sequence;
   for (const std::uint16_t number : std::initializer_list<std::uint16_t>{65'534, 1, 2}) {
     EXPECT_EQ(sequence.note(number), Arrival::in_order);
@@ -40,7 +40,7 @@ TEST(LoadSequence, LateOnesAreReorderedOnce) {
   EXPECT_EQ(sequence.highest(), 65'538);
 }
 
-TEST(LoadSequence, WhatIsTooOldToKnowIsReordered) {
+TEST(LoadSequence, PacketOlderThanTheWindowIsReordered) {
   Sequence sequence;
   EXPECT_EQ(sequence.note(100), Arrival::in_order);
   EXPECT_EQ(sequence.note(163), Arrival::in_order);
@@ -49,30 +49,30 @@ TEST(LoadSequence, WhatIsTooOldToKnowIsReordered) {
   EXPECT_EQ(sequence.note(100), Arrival::reordered) << "64 behind";
 }
 
-// Against a set of all numbers: whatever a network does within the window is told rightly.
-TEST(LoadSequence, AgreesWithASetOfWhatHasBeenHeard) {
+// Random reordering, loss and duplication within the window, compared with a set of all numbers.
+TEST(LoadSequence, AgreesWithASetOfReceivedNumbers) {
   std::mt19937 random(3);
   const auto below = [&random](std::uint32_t end) {
     return static_cast<std::uint32_t>(random() % end);
   };
   Sequence sequence;
-  std::set<std::uint32_t> heard;
+  std::set<std::uint32_t> received;
   std::uint32_t next = 65'400;
   std::uint32_t highest = next;
   for (int i = 0; i < 50'000; ++i) {
     std::uint32_t number = next;
-    if (below(4) == 0 && !heard.empty()) {
-      number = highest - below(std::min<std::uint32_t>(64, highest - *heard.begin() + 1));
+    if (below(4) == 0 && !received.empty()) {
+      number = highest - below(std::min<std::uint32_t>(64, highest - *received.begin() + 1));
     } else {
       next += 1 + (below(8) == 0 ? below(100) : 0);
     }
-    const bool fresh = heard.insert(number).second;
-    const Arrival expected = !fresh                                  ? Arrival::duplicate
-                             : heard.size() == 1 || number > highest ? Arrival::in_order
-                                                                     : Arrival::reordered;
+    const bool fresh = received.insert(number).second;
+    const Arrival expected = !fresh                                     ? Arrival::duplicate
+                             : received.size() == 1 || number > highest ? Arrival::in_order
+                                                                        : Arrival::reordered;
     highest = std::max(highest, number);
     ASSERT_EQ(sequence.note(static_cast<std::uint16_t>(number)), expected) << number;
-    ASSERT_EQ(sequence.expected(), highest - *heard.begin() + 1);
+    ASSERT_EQ(sequence.expected(), highest - *received.begin() + 1);
   }
 }
 
