@@ -63,8 +63,8 @@ TEST_F(TreatmentTest, OnlyTheGivenPayloadTypesAreDropped) {
   EXPECT_EQ(flow_drops(a(), DropReason::dtmf_blocked), 2U);
 }
 
-TEST_F(TreatmentTest, SilenceReplacesG711AndNothingElse) {
-  path.a.blocking = Blocking::silence;
+TEST_F(TreatmentTest, SilenceReplacesG711Only) {
+  path.a.treatment = Blocking::silence;
   publish();
   for (const auto& [type, code] : {std::pair{0, 0xff}, std::pair{8, 0xd5}}) {
     for (std::size_t size = 0; size < 6; ++size) {
