@@ -82,7 +82,7 @@ constexpr std::array kBounds = std::to_array<Bound>({
     {"ICE checks that wait, of a port", "EarlyStun", "EarlyStun, IsBoundedPerSlot"},
     {"ICE checks that wait, of a worker", "EarlyStun", "EarlyStun, IsBoundedPerWorker"},
     {"parties waiting for packets of ours", "NatPunch", "NatPunch, FloodOfOffersIsBounded"},
-    {"ICMP replies", "a rate", "HostIcmp, RepliesAreLimitedToARate"},
+    {"ICMP replies", "a rate", "HostIcmp, RepliesAreRateLimited"},
 });
 
 TEST(Bounds, EachHasATest) {
