@@ -47,7 +47,7 @@ constexpr std::array kBounds = std::to_array<Bound>({
     // SDP
     {"bytes, lines, m= lines of an SDP", "sdp::kMax...", "SdpParse, LimitsAreExact"},
     {"candidates of an m= line", "sdp::kMaxCandidates", "SdpFragment, CandidatesAreBounded"},
-    {"m= lines of a fragment", "sdp::kMaxSections", "SdpFragment, WhatIsRefused"},
+    {"m= lines of a fragment", "sdp::kMaxMedias", "SdpFragment, RefusesMalformedFragments"},
     // Protocols
     {"depth of bencode", "bencode::kMaxDepth", "BencodeScan, LimitsDepth"},
     {"depth of JSON", "bencode::kMaxDepth", "JsonScan, LimitsDepth"},

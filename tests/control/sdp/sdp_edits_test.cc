@@ -31,14 +31,14 @@ std::string formats(const CodecChoice& choice) {
   return out.substr(kBefore.size(), out.find('\r') - kBefore.size());
 }
 
-TEST(SdpCodecs, StrippedCodecGoesWithAllThatSpeaksOfIt) {
+TEST(SdpCodecs, StrippedCodecLosesAllItsAttributes) {
   EXPECT_EQ(chosen({.strip = {"opus"}, .except = {}, .offer = {}}),
             "m=audio 4000 RTP/AVP 0 8 96 101\r\na=rtpmap:96 G729/8000\r\n"
             "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=rtcp-fb:* ccm\r\n"
             "a=ptime:20\r\n");
 }
 
-TEST(SdpCodecs, AreNamedInSeveralWays) {
+TEST(SdpCodecs, MatchByNameRateChannelsOrPayloadType) {
   EXPECT_EQ(formats({.strip = {"pcmu"}, .except = {}, .offer = {}}), "111 8 96 97 101");
   EXPECT_EQ(formats({.strip = {"8"}, .except = {}, .offer = {}}), "111 0 96 97 101");
   EXPECT_EQ(formats({.strip = {"opus/48000"}, .except = {}, .offer = {}}), "0 8 96 101");
@@ -47,7 +47,7 @@ TEST(SdpCodecs, AreNamedInSeveralWays) {
             "111 0 8 96 97 101");
 }
 
-TEST(SdpCodecs, AllButSomeAndTheirOrder) {
+TEST(SdpCodecs, ExceptKeepsAndOfferReorders) {
   EXPECT_EQ(formats({.strip = {"all"}, .except = {"PCMA", "telephone-event"}, .offer = {}}),
             "8 101");
   EXPECT_EQ(formats({.strip = {"full"}, .except = {"101"}, .offer = {"PCMA", "PCMU"}}), "8 0 101");
@@ -55,11 +55,11 @@ TEST(SdpCodecs, AllButSomeAndTheirOrder) {
             "96 8 111 0 97 101");
 }
 
-TEST(SdpCodecs, NothingLeftMeansNothingStripped) {
+TEST(SdpCodecs, StrippingAllCodecsStripsNone) {
   EXPECT_EQ(chosen({.strip = {"all"}, .except = {"GSM"}, .offer = {}}), kAudio);
 }
 
-TEST(SdpCodecs, OtherMediaAndOddFormatsStay) {
+TEST(SdpCodecs, OtherMediaAndOddFormatsAreKept) {
   const std::string fax = "m=image 4002 udptl t38\r\na=rtpmap:0 PCMU/8000\r\n";
   EXPECT_EQ(chosen({.strip = {"all"}, .except = {"PCMU"}, .offer = {}}, fax), fax);
   const std::string spaced = "m=audio  4000  RTP/AVP  0  8\n";
@@ -68,7 +68,7 @@ TEST(SdpCodecs, OtherMediaAndOddFormatsStay) {
             "m=audio  4000  RTP/AVP 8\n");
 }
 
-TEST(SdpCodecs, FormatThatComesTwiceHasOneMeaning) {
+TEST(SdpCodecs, DuplicateFormatsAreTreatedAlike) {
   const std::string twice = "m=audio 4 RTP/AVP 96 0 96\r\na=rtpmap:96 opus/48000/2\r\n";
   EXPECT_EQ(chosen({.strip = {"opus"}, .except = {}, .offer = {}}, twice),
             "m=audio 4 RTP/AVP 0\r\n");
@@ -97,7 +97,7 @@ AttributeEdits in_media(std::string type) {
   return edits;
 }
 
-TEST(SdpLines, AreAddedAtTheEndOfTheirSectionOnce) {
+TEST(SdpLines, AreAddedOnceAtTheEndOfTheirSection) {
   AttributeEdits session = in_session(), audio = in_media("audio");
   session.add = {"tool:x", "note:y"};
   audio.add = {"sendonly"};
@@ -135,7 +135,7 @@ TEST(SdpLines, AreSubstitutedWhole) {
                                "a=ssrc:1 cname:a\r\na=ssrc:12 cname:b\r\na=ptime:40\r\n"));
 }
 
-TEST(SdpLines, MidIsMadeWhereThereIsNone) {
+TEST(SdpLines, MissingMidIsGenerated) {
   EXPECT_TRUE(edited({.attributes = {}, .generate_mid = true})
                   .ends_with("a=extmap-allow-mixed\r\na=mid:2\r\n"));
   const std::string taken = "m=audio 4 RTP/AVP 0\nm=video 6 RTP/AVP 96\na=mid:1";
@@ -143,12 +143,12 @@ TEST(SdpLines, MidIsMadeWhereThereIsNone) {
             "m=audio 4 RTP/AVP 0\na=mid:1_\nm=video 6 RTP/AVP 96\na=mid:1");
 }
 
-TEST(SdpLines, EmptyLinesStayLast) {
+TEST(SdpLines, EmptyLinesRemainLast) {
   EXPECT_EQ(edited({.attributes = {}, .generate_mid = true}, "m=audio 4 RTP/AVP 0\r\n\r\n\n\r\n"),
             "m=audio 4 RTP/AVP 0\r\na=mid:1\r\n\r\n\n\r\n");
 }
 
-TEST(SdpLines, LoopMarkIsKnownAgain) {
+TEST(SdpLines, LoopMarkIsDetected) {
   const std::string body = with_head("m=audio 4 RTP/AVP 0\r\n");
   EXPECT_FALSE(has_looped(body));
   const std::string marked = edit_lines(body, {.attributes = {}, .loop_mark = true});
@@ -175,14 +175,14 @@ TEST(SdpOrigin, VersionFollowsTheContent) {
             sdp_of("alice 1 9", "s=x\r\n"));
 }
 
-TEST(SdpOrigin, UserAndIdStay) {
+TEST(SdpOrigin, UserAndIdAreKept) {
   Origin origin;
   const OriginEdits edits{.user = true, .id = true};
   EXPECT_EQ(keep_origin(sdp_of("alice 1 7"), origin, edits), sdp_of("alice 1 7"));
   EXPECT_EQ(keep_origin(sdp_of("bob 2 9"), origin, edits), sdp_of("alice 1 9"));
 }
 
-TEST(SdpOrigin, WhatCannotBeReadStays) {
+TEST(SdpOrigin, UnparsableOriginIsKept) {
   Origin origin;
   for (const std::string& body :
        {sdp_of("alice smith 1 7"), sdp_of("alice"), sdp_of("a b x"),
@@ -193,7 +193,7 @@ TEST(SdpOrigin, WhatCannotBeReadStays) {
 
 // ---- what may not be asked ------------------------------------------------------------------
 
-TEST(SdpEdits, ProfilesChangeInFeedbackAlone) {
+TEST(SdpEdits, ProfilesChangeInFeedbackOnly) {
   EXPECT_TRUE(interchangeable("RTP/AVP", "rtp/avpf"));
   EXPECT_TRUE(interchangeable("UDP/TLS/RTP/SAVPF", "UDP/TLS/RTP/SAVP"));
   EXPECT_FALSE(interchangeable("RTP/AVP", "RTP/SAVP"));

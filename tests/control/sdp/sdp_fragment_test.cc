@@ -33,7 +33,7 @@ std::string error(std::string_view body) {
   return parsed ? "accepted" : parsed.error().message;
 }
 
-TEST(SdpFragment, SectionsAndTheirCandidates) {
+TEST(SdpFragment, ParsesSectionsAndTheirCandidates) {
   for (const bool crlf : {true, false}) {
     std::string body(kFragment);
     if (!crlf) std::erase(body, '\r');
@@ -52,7 +52,7 @@ TEST(SdpFragment, SectionsAndTheirCandidates) {
 }
 
 // As some clients send it that know one media only.
-TEST(SdpFragment, WithoutMLineAMidBeginsAMedia) {
+TEST(SdpFragment, MidStartsASectionWithoutMLine) {
   const auto sections =
       parse_fragment("a=ice-ufrag:x\na=mid:audio\na=candidate:1 1 UDP 1 192.0.2.3 5010 typ host");
   ASSERT_TRUE(sections);
@@ -62,7 +62,7 @@ TEST(SdpFragment, WithoutMLineAMidBeginsAMedia) {
   EXPECT_EQ(sections->at(0).candidates.size(), 1U);
 }
 
-TEST(SdpFragment, WhatIsRefused) {
+TEST(SdpFragment, RefusesMalformedFragments) {
   EXPECT_TRUE(error("").starts_with("line 1: no media"));
   EXPECT_TRUE(error("a=ice-ufrag:x\r\n").starts_with("line 1: no media"));
   EXPECT_TRUE(error("m=audio 9 RTP/AVP 0\r\nnonsense").starts_with("line 2: not of the form"));
@@ -83,7 +83,7 @@ TEST(SdpFragment, CandidatesAreBounded) {
   EXPECT_EQ(parse_fragment(body).value().at(0).candidates.size(), kMaxCandidates);
 }
 
-TEST(SdpFragment, EveryPrefixIsReadWithinItsBounds) {
+TEST(SdpFragment, EveryPrefixIsParsedWithinItsBounds) {
   for (std::size_t size = 0; size < kFragment.size(); ++size) {
     const Exact exact(kFragment.substr(0, size));
     const auto sections = parse_fragment(exact.view());

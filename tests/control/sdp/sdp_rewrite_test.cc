@@ -74,13 +74,13 @@ std::vector<Fixture> fixtures() {
 
 class SdpFixture : public testing::TestWithParam<Fixture> {};
 
-TEST_P(SdpFixture, RewritesAsTold) {
+TEST_P(SdpFixture, RewriteMatchesTheFixture) {
   const Fixture& fixture = GetParam();
   const Exact in(fixture.in);
   EXPECT_EQ(rewrite(parsed(in.view()), fixture.to), fixture.out);
 }
 
-TEST_P(SdpFixture, RewritingOnceMoreChangesNothing) {
+TEST_P(SdpFixture, RewriteIsIdempotent) {
   const Fixture& fixture = GetParam();
   const Exact out(fixture.out);
   EXPECT_EQ(rewrite(parsed(out.view()), fixture.to), fixture.out);
@@ -88,7 +88,7 @@ TEST_P(SdpFixture, RewritingOnceMoreChangesNothing) {
 
 // What the result says to a reader is what was asked, and nothing of the old addresses is left
 // where media is relayed.
-TEST_P(SdpFixture, ResultSaysWhatWasAsked) {
+TEST_P(SdpFixture, ResultParsesToTheRequestedAddresses) {
   const Fixture& fixture = GetParam();
   const Session in = parsed(fixture.in), out = parsed(fixture.out);
   ASSERT_EQ(out.sections.size(), in.sections.size());
@@ -140,7 +140,7 @@ TEST_P(SdpFixture, OtherLinesAreUntouched) {
   EXPECT_EQ(others(fixture.out), others(fixture.in));
 }
 
-TEST_P(SdpFixture, EveryPrefixIsReadOrRefusedWithinItsBounds) {
+TEST_P(SdpFixture, EveryPrefixIsParsedOrRefusedWithinItsBounds) {
   const std::string& in = GetParam().in;
   for (std::size_t size = 0; size < in.size(); ++size) {
     const Exact prefix(std::string_view(in).substr(0, size));
@@ -161,9 +161,9 @@ TEST_P(SdpFixture, EveryPrefixIsReadOrRefusedWithinItsBounds) {
 INSTANTIATE_TEST_SUITE_P(Data, SdpFixture, testing::ValuesIn(fixtures()),
                          [](const auto& fixture) { return fixture.param.name; });
 
-TEST(SdpFixtures, AreThere) { EXPECT_GE(fixtures().size(), 19U); }
+TEST(SdpFixtures, AreFound) { EXPECT_GE(fixtures().size(), 19U); }
 
-TEST(SdpRewrite, IceGoesWhereAskedAndOnlyThere) {
+TEST(SdpRewrite, RemovesIceOnRequestOnly) {
   const std::string body = with_head(
       "a=ice-lite\na=ice-options:trickle\nm=audio 4 RTP/AVP 0\na=ice-ufrag:a\na=ice-pwd:b\n"
       "a=ice-pacing:50\na=ice-mismatch\na=candidate:1 1 UDP 1 10.0.0.1 4 typ host\n"
@@ -209,13 +209,13 @@ std::string join(std::initializer_list<std::string_view> parts) {
   return out;
 }
 
-TEST(SdpIce, TheRelayIsOneMoreCandidate) {
+TEST(SdpIce, AddInsertsTheRelayCandidate) {
   EXPECT_EQ(
       with_ice(join({"m=audio 4 RTP/AVP 0\n", kIce, kHost1, kHost2, "a=ptime:20\n"}), Ice::add),
       join({"m=audio 6 RTP/AVP 0\n", kIce, kRelayRtp, kRelayRtcp, kHost1, kHost2, "a=ptime:20\n"}));
 }
 
-TEST(SdpIce, OrTheOnlyOne) {
+TEST(SdpIce, RelayOnlyReplacesAllCandidates) {
   EXPECT_EQ(with_ice(join({"m=audio 4 RTP/AVP 0\n", kIce, kHost1, kHost2,
                            "a=candidate:2 1 TCP 1 10.0.0.1 9 typ host tcptype active\n",
                            "a=candidate:3 1 UDP 1 x.local 9 typ host\na=end-of-candidates\n"}),
@@ -223,7 +223,7 @@ TEST(SdpIce, OrTheOnlyOne) {
             join({"m=audio 6 RTP/AVP 0\n", kIce, kRelayRtp, kRelayRtcp, "a=end-of-candidates\n"}));
 }
 
-TEST(SdpIce, RtcpHasACandidateOnlyIfTheMediaHas) {
+TEST(SdpIce, RtcpCandidateNeedsOneInTheOffer) {
   EXPECT_EQ(with_ice(join({"m=audio 4 RTP/AVP 0\n", kIce, kHost1}), Ice::add),
             join({"m=audio 6 RTP/AVP 0\n", kIce, kRelayRtp, kHost1}));
   EXPECT_EQ(with_ice(join({"m=audio 4 RTP/AVP 0\n", kIce, "a=rtcp-mux\n", kHost1, kHost2}),
@@ -246,13 +246,13 @@ TEST(SdpIce, MediaWithoutIceOrRejectedHasNoCandidate) {
             join({"m=audio 0 RTP/AVP 0\n", kIce, kHost1}));
 }
 
-TEST(SdpIce, UfragOfTheSessionCounts) {
+TEST(SdpIce, SessionUfragApplies) {
   const std::string body = join({"a=ice-ufrag:s\na=ice-pwd:p\nm=audio 4 RTP/AVP 0\n", kHost1});
   EXPECT_EQ(with_ice(body, Ice::add),
             join({"a=ice-ufrag:s\na=ice-pwd:p\nm=audio 6 RTP/AVP 0\n", kRelayRtp, kHost1}));
 }
 
-TEST(SdpIce, UnfinishedLastLineIsFinishedBeforeIt) {
+TEST(SdpIce, UnterminatedLastLineIsTerminatedFirst) {
   const std::string host(kHost1.substr(0, kHost1.size() - 1));
   const std::string relay(kRelayRtp.substr(0, kRelayRtp.size() - 1));
   EXPECT_EQ(with_ice(join({"m=audio 4 RTP/AVP 0\n", kIce, host}), Ice::relay_only),
@@ -261,7 +261,7 @@ TEST(SdpIce, UnfinishedLastLineIsFinishedBeforeIt) {
             join({"m=audio 6 RTP/AVP 0\n", kIce, relay, "\r\n", host}));
 }
 
-TEST(SdpIce, PreferredItComesBeforeHosts) {
+TEST(SdpIce, PreferredRelayOutranksHosts) {
   const std::string out =
       with_ice(join({"m=audio 4 RTP/AVP 0\n", kIce, kHost1, kHost2}), Ice::add, UdpPort(7), true);
   EXPECT_NE(out.find(" 1 UDP 2147483647 203.0.113.9 6 typ relay"), out.npos) << out;
@@ -269,7 +269,7 @@ TEST(SdpIce, PreferredItComesBeforeHosts) {
 }
 
 // RFC 8839 section 4.2.5: no mismatch, so c= and m=, and a=rtcp, are a candidate each.
-TEST(SdpIce, DefaultDestinationIsACandidateInBothFamilies) {
+TEST(SdpIce, DefaultDestinationHasACandidateInBothFamilies) {
   for (const char* address : {"203.0.113.9", "2001:db8:1:2:3:4:5:9"}) {
     const std::string body = with_head(join({"m=audio 4 RTP/AVP 0\n", kIce, kHost1, kHost2}));
     const Rewrite to{.sections = {{ip(address), UdpPort(6), UdpPort(9)}},
@@ -298,7 +298,7 @@ std::string asked(std::string_view media, Rewrite to) {
   return once.substr(once.find("t=0 0\r\n") + 7);
 }
 
-TEST(SdpAsked, RtcpAttributeNeverOrInFull) {
+TEST(SdpAsked, RtcpAttributeIsOmittedOrFull) {
   Rewrite to;
   to.rtcp = RtcpAttribute::never;
   EXPECT_EQ(asked("m=audio 4 RTP/AVP 0\na=rtcp:5\na=x\n", to), "m=audio 6 RTP/AVP 0\na=x\n");
@@ -321,11 +321,11 @@ TEST(SdpAsked, HoldByAddressBecomesOneByDirection) {
   EXPECT_EQ(asked("m=audio 4 RTP/AVP 0\na=recvonly\n", to), "m=audio 6 RTP/AVP 0\na=recvonly\n");
 }
 
-TEST(SdpAsked, ProtocolOfTheMedia) {
+TEST(SdpAsked, ProtocolIsReplaced) {
   const Rewrite to{.sections = {{.address = ip("203.0.113.9"),
-                                 .port = UdpPort(6),
-                                 .rtcp = UdpPort(7),
-                                 .protocol = "RTP/AVPF"}},
+                               .port = UdpPort(6),
+                               .rtcp = UdpPort(7),
+                               .protocol = "RTP/AVPF"}},
                    .origin = std::nullopt};
   const std::string once = rewrite(parsed(with_head("m=audio 4  RTP/AVP  0 8\n")), to);
   EXPECT_TRUE(once.ends_with("\r\nm=audio 6 RTP/AVPF  0 8\n")) << once;
@@ -333,13 +333,13 @@ TEST(SdpAsked, ProtocolOfTheMedia) {
 }
 
 // Who was asked to reject a media that is not relayable gets it rejected.
-TEST(SdpRewrite, RejectsTcpMediaWithoutKnowingItsAddress) {
+TEST(SdpRewrite, RejectsTcpMediaWithoutAnAddress) {
   const std::string body = with_head("m=message 7 TCP/MSRP *\nc=IN IP4 chat.example\na=x\n");
   EXPECT_TRUE(rewrite(parsed(body), {.sections = {{}}, .origin = std::nullopt})
                   .ends_with("m=message 0 TCP/MSRP *\nc=IN IP4 0.0.0.0\na=x\n"));
 }
 
-TEST(SdpRewrite, RejectedStaysRejected) {
+TEST(SdpRewrite, RejectedSectionIsUnchanged) {
   const std::string body = with_head("m=audio 0 RTP/AVP 0\n");
   const std::string out =
       rewrite(parsed(body),
@@ -348,7 +348,7 @@ TEST(SdpRewrite, RejectedStaysRejected) {
 }
 
 // A reader is told of RTCP what the relay makes of it, whatever the sender said.
-TEST(SdpRewrite, MuxIsAddedAndTakenAway) {
+TEST(SdpRewrite, MuxIsAddedAndRemoved) {
   const auto told = [](const std::string& media, UdpPort rtcp, std::optional<bool> mux) {
     const std::string body = with_head(media);
     MediaRewrite to{.address = ip("203.0.113.9"), .port = UdpPort(6), .rtcp = rtcp};

@@ -20,7 +20,7 @@ std::string error_of(std::string_view body) {
   return session ? "" : session.error().message;
 }
 
-TEST(SdpParse, ReadsWhatDecidesWhereMediaGoes) {
+TEST(SdpParse, ParsesAddressesPortsAndDirections) {
   const std::string body = with_head(
       "a=sendonly\r\n"
       "m=audio 4000 RTP/AVP 9 0 101\r\n"
@@ -82,7 +82,7 @@ TEST(SdpParse, ViewsPointIntoTheBody) {
   EXPECT_TRUE(inside(session.sections[0].type) && inside(session.sections[0].protocol));
 }
 
-TEST(SdpParse, KnowsTheUdpTransports) {
+TEST(SdpParse, RecognisesTheUdpTransports) {
   const std::map<std::string, std::pair<bool, bool>> relayable_and_rtp = {
       {"RTP/AVP", {true, true}},
       {"RTP/AVPF", {true, true}},
@@ -140,7 +140,7 @@ TEST(SdpParse, TakesTheClockFromTheFirstFormat) {
   }
 }
 
-TEST(SdpParse, CandidatesAreHintsOnlyIfTheyAreUdpAddresses) {
+TEST(SdpParse, OnlyUdpCandidatesWithAddressesAreHints) {
   std::string body = with_head("m=audio 4 RTP/AVP 0\n");
   for (const char* wrong :
        {"1 1 TCP 2105458943 10.0.0.1 9 typ host tcptype active",
@@ -177,7 +177,7 @@ TEST(SdpParse, ReflexiveAndRelayedCandidatesComeFirst) {
   EXPECT_TRUE(session.sections[0].rtcp_candidates);
 }
 
-TEST(SdpParse, IceOfSessionAndMedia) {
+TEST(SdpParse, ParsesIceOfSessionAndSection) {
   const std::string body = with_head(
       "a=ice-ufrag:session\nm=audio 4 RTP/AVP 0\na=ice-ufrag:media\n"
       "a=remote-candidates:1 192.0.2.3 45664 2 192.0.2.4 45665\n"
@@ -227,7 +227,7 @@ TEST(SdpParse, PortZero) {
   EXPECT_TRUE(session.sections[2].bundle_only);
 }
 
-TEST(SdpParse, AcceptsWhatIsClear) {
+TEST(SdpParse, AcceptsUnambiguousDeviations) {
   for (const std::string& body : {
            std::string("v=0"),
            std::string("v=0\n"),
@@ -251,7 +251,7 @@ TEST(SdpParse, AcceptsWhatIsClear) {
   }
 }
 
-TEST(SdpParse, NamesTheLineAndTheRemedy) {
+TEST(SdpParse, ErrorsNameTheLineAndTheRemedy) {
   using std::string_view_literals::operator""sv;
   const std::string_view nul = "m=audio 4 RTP/AVP 0\na=fmtp:0 a\0b\n"sv;
   const std::map<std::string, std::string> cases = {
