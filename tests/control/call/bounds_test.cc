@@ -52,9 +52,9 @@ constexpr std::array kBounds = std::to_array<Bound>({
     {"depth of bencode", "bencode::kMaxDepth", "BencodeScan, LimitsDepth"},
     {"depth of JSON", "bencode::kMaxDepth", "JsonScan, LimitsDepth"},
     {"bytes of an ng message", "ng::kMaxMessage", "NgFrame, IsBounded"},
-    {"names reported as unknown", "32 a request", "NgVocabulary, WhatIsNamedIsBounded"},
-    {"bytes of an rtpproxy command", "rtpp::kMaxCommand", "RtppFrame, TooLong"},
-    {"subcommands", "4", "RtppParse, BadSubcommands"},
+    {"names reported as unknown", "32 a request", "NgVocabulary, ReportedNamesAreBounded"},
+    {"bytes of an rtpproxy command", "rtpp::kMaxCommand", "RtppFrame, OversizedIsMalformed"},
+    {"subcommands", "4", "RtppParse, RefusesBadSubcommands"},
     // Control sockets
     {"connections", "Connections::kMaxConnections",
      "ServerTest, RefusesConnectionsPastTheLimitAtOnce"},

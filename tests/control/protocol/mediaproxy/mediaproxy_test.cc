@@ -55,7 +55,7 @@ TEST(MediaproxyFrame, ManagementCommandsAreOneLine) {
   EXPECT_EQ(frame("nonsense\n\n"), (Extent{State::complete, 10}));
 }
 
-TEST(MediaproxyFrame, TooLongIsMalformed) {
+TEST(MediaproxyFrame, OversizedIsMalformed) {
   const std::string longest = update("x: " + std::string(kMaxMessage - 64, 'x') + "\r\n");
   ASSERT_EQ(longest.size(), kMaxMessage);
   EXPECT_EQ(frame(longest), (Extent{State::complete, kMaxMessage}));
@@ -64,7 +64,7 @@ TEST(MediaproxyFrame, TooLongIsMalformed) {
   EXPECT_EQ(frame(std::string(kMaxMessage, 'x')).state, State::malformed);
 }
 
-TEST(MediaproxyParse, UpdateAsTheModuleSendsIt) {
+TEST(MediaproxyParse, ParsesTheUpdateOfTheModule) {
   const std::string bytes = capture("engage_reply");
   const auto message = parse(bytes);
   ASSERT_TRUE(message) << message.error().message;
@@ -93,7 +93,7 @@ TEST(MediaproxyParse, UpdateAsTheModuleSendsIt) {
   EXPECT_TRUE(request.sections[1].sends && request.sections[1].receives);
 }
 
-TEST(MediaproxyParse, RemoveAsTheModuleSendsIt) {
+TEST(MediaproxyParse, ParsesTheRemoveOfTheModule) {
   const std::string bytes = capture("use_remove");
   const auto message = parse(bytes);
   ASSERT_TRUE(message) << message.error().message;
@@ -171,7 +171,7 @@ TEST(MediaproxyParse, ErrorsNameTheLine) {
   EXPECT_NE(reason(update_media(",")), "");
 }
 
-TEST(MediaproxyParse, SomeHeadersMayNotLack) {
+TEST(MediaproxyParse, RefusesMissingHeaders) {
   const std::array<std::string, 4> lines = {"call_id: c", "from_tag: a", "type: reply", "cseq: 0"};
   const auto with = [&](const std::string& command, std::size_t lacking, const char* instead) {
     std::string text = command + "\r\n";
@@ -220,7 +220,7 @@ class MediaproxyTest : public CallsTest {
 constexpr const char* kAudio = "audio:198.18.0.100:4000:sendrecv:ice=no";
 constexpr const char* kRemove = "remove\r\ncall_id: c\r\nfrom_tag: a\r\nto_tag: b\r\n\r\n";
 
-TEST_F(MediaproxyTest, CallAsTheModuleMakesIt) {
+TEST_F(MediaproxyTest, ServesTheCapturedCallOfTheModule) {
   for (const std::string name : {"use", "engage"}) {
     const std::string offered = reply(capture(name + "_request"));
     EXPECT_TRUE(offered.starts_with("198.18.0.10 ")) << offered;
@@ -250,7 +250,7 @@ TEST_F(MediaproxyTest, RejectedStreamHasPortZero) {
   std::ignore = reply(kRemove);
 }
 
-TEST_F(MediaproxyTest, WithoutAnAddressTheReplyIsError) {
+TEST_F(MediaproxyTest, MissingAddressGetsAnErrorReply) {
   EXPECT_EQ(reply("update\r\ntype: reply\r\ncall_id: c\r\nfrom_tag: a\r\ncseq: 1\r\n\r\n"),
             "error\r\n");
   EXPECT_EQ(reply(message("request", 1, "audio:127.0.0.1:4000:sendrecv")), "error\r\n");
@@ -262,7 +262,7 @@ TEST_F(MediaproxyTest, WithoutAnAddressTheReplyIsError) {
   EXPECT_EQ(statistics().sessions, 0U);
 }
 
-TEST_F(MediaproxyTest, DrainServesTheCallsThatAreThere) {
+TEST_F(MediaproxyTest, DrainServesExistingCalls) {
   const std::string offered = reply(message("request", 1, kAudio));
   calls->drain();
   EXPECT_NE(reply(message("reply", 1, kAudio)), "error\r\n");
@@ -298,7 +298,7 @@ TEST_F(MediaproxyTest, SummaryAndVersion) {
   std::ignore = reply(kRemove);
 }
 
-TEST_F(MediaproxyTest, SessionsTellBothSidesOfEachStream) {
+TEST_F(MediaproxyTest, SessionsReportBothSidesOfEachStream) {
   EXPECT_EQ(reply("sessions\r\n"), "[]\r\n");
   const std::string offered = reply(message(
       "request", 1, "audio:198.18.0.100:4000:sendonly:ice=no,video:198.18.0.100:4002:sendrecv"));

@@ -36,7 +36,7 @@ TEST(BencodeScan, EndsAtTheFirstValue) {
   }
 }
 
-TEST(BencodeScan, RefusesWhatNoContinuationCanMend) {
+TEST(BencodeScan, RefusesPrefixesThatCannotBecomeValid) {
   for (const std::string_view bad : {"x",
                                      "e",
                                      "-1:a",
@@ -69,7 +69,7 @@ TEST(BencodeScan, RefusesWhatNoContinuationCanMend) {
   }
 }
 
-TEST(BencodeScan, BelievesNoLengthBeyondTheLimit) {
+TEST(BencodeScan, RefusesLengthsBeyondTheLimit) {
   constexpr std::size_t kLimit = 1000;
   EXPECT_EQ(scan_exact("996:", kLimit).state, State::incomplete);
   EXPECT_EQ(scan_exact("997:", kLimit).state, State::malformed);
@@ -101,7 +101,7 @@ TEST(BencodeScan, LimitsDepth) {
   }
 }
 
-TEST(BencodeValue, ReadsLeaves) {
+TEST(BencodeValue, ParsesLeaves) {
   EXPECT_EQ(Value::read("4:a\0b:"), std::nullopt);
   const std::string binary("5:a\0b:\xff", 7);
   EXPECT_EQ(Value::read(binary)->text(), std::string_view("a\0b:\xff", 5));
@@ -191,7 +191,7 @@ TEST(BencodeRoundTrip, RandomValues) {
   }
 }
 
-TEST(BencodeWriter, CountersEndAtTheRangeOfTheWire) {
+TEST(BencodeWriter, ClampsCountersTo63Bits) {
   Writer writer;
   writer.dictionary();
   writer.entry("n", std::numeric_limits<std::uint64_t>::max());

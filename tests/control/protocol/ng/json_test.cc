@@ -36,7 +36,7 @@ TEST(JsonScan, EndsAtTheClosingBrace) {
   }
 }
 
-TEST(JsonScan, RefusesWhatNoContinuationCanMend) {
+TEST(JsonScan, RefusesPrefixesThatCannotBecomeValid) {
   for (const std::string_view bad : {" {}", "[]", "1", "\"a\"", "}", "{]", "{[}", "{x", "{'a':1}",
                                      "{\"a\":1}}" + 8, "{\x01", "{\"a\":<"}) {
     EXPECT_EQ(scan_exact(bad).state, bad.empty() ? State::incomplete : State::malformed) << bad;
@@ -59,7 +59,7 @@ TEST(JsonScan, LimitsDepth) {
   }
 }
 
-TEST(JsonToBencode, HasACounterpartForEachType) {
+TEST(JsonToBencode, ConvertsEachType) {
   EXPECT_EQ(bencoded(R"({"s":"text","i":-5,"l":["a",1],"d":{"k":"v"}})"),
             "d1:s4:text1:ii-5e1:ll1:ai1ee1:dd1:k1:vee");
   EXPECT_EQ(bencoded(R"({"t":true,"f":false,"n":null})"), "d1:ti1e1:fi0e1:n0:e");
@@ -79,7 +79,7 @@ TEST(JsonToBencode, UnescapesStrings) {
   EXPECT_EQ(bencoded(R"(["a\u0000b"])"), std::string("l3:a\0be", 7));
 }
 
-TEST(JsonToBencode, RefusesWhatIsNotJson) {
+TEST(JsonToBencode, RefusesInvalidJson) {
   for (const std::string_view bad : {"",
                                      "{",
                                      "{\"a\"}",
@@ -123,7 +123,7 @@ TEST(JsonFromBencode, WritesEachType) {
             "b\"");
 }
 
-TEST(JsonRoundTrip, BencodeOfUtf8ComesBack) {
+TEST(JsonRoundTrip, BencodeOfUtf8RoundTrips) {
   for (const std::string_view value :
        {"de", "d1:ad1:bl0:i0eeee", "d3:sdp9:v=0\r\na=\"\\e", "d1:ai-9223372036854775808ee"}) {
     EXPECT_EQ(bencoded(round_trip(value)), value);

@@ -93,7 +93,7 @@ CallReport call() {
   return report;
 }
 
-TEST(MediaReport, HeardForAsLongAsOneOfItsStreams) {
+TEST(MediaReport, LatchedForIsTheLongestOfItsStreams) {
   MediaReport media;
   EXPECT_EQ(media.latched_for(), std::nullopt);
   media.streams.resize(2);
@@ -120,7 +120,7 @@ TEST(MediaReport, JitterInMillisecondsOfItsClock) {
   EXPECT_EQ(jitter_ms(3, 0), 3000U) << "a clock that nobody told";
 }
 
-TEST(NgReply, ShortOnesByteForByte) {
+TEST(NgReply, ShortRepliesMatchByteForByte) {
   EXPECT_EQ(encode("", Encoding::bencode, reply::Pong{}), "d6:result4:ponge");
   EXPECT_EQ(encode("1_2_3", Encoding::bencode, reply::Pong{}), "1_2_3 d6:result4:ponge");
   EXPECT_EQ(encode("1_2_3", Encoding::json, reply::Pong{}), R"(1_2_3 {"result":"pong"})");
@@ -179,7 +179,7 @@ TEST(NgReply, NoMosWithoutCompleteSamples) {
   EXPECT_FALSE(source.contains("highest MOS"));
 }
 
-TEST(NgReply, LabelAndMetadataAreToldWhereTheyWereGiven) {
+TEST(NgReply, LabelAndMetadataAreReportedIfGiven) {
   CallReport report = call();
   EXPECT_FALSE(as_json(reply::Query{report}).contains("metadata"));
   EXPECT_FALSE(as_json(reply::Query{report})["tags"]["alice"].contains("label"));
@@ -189,7 +189,7 @@ TEST(NgReply, LabelAndMetadataAreToldWhereTheyWereGiven) {
   EXPECT_EQ(as_json(reply::Query{report})["tags"]["alice"]["label"], "A");
 }
 
-TEST(NgReply, DoneIsOkAndNothingElse) {
+TEST(NgReply, DoneIsOkWithAnOptionalWarning) {
   EXPECT_EQ(encode("c", Encoding::bencode, reply::Done{}), "c d6:result2:oke");
   EXPECT_EQ(encode("", Encoding::bencode, reply::Done{"but"}), "d6:result2:ok7:warning3:bute");
 }
@@ -242,7 +242,7 @@ TEST(NgReply, QueryHasTagsSectionsAndStreams) {
   EXPECT_EQ(far["streams"][0]["flags"], Json::parse(R"(["RTP", "RTCP", "filled"])"));
 }
 
-TEST(NgReply, UnansweredBranchesGoByTheirVia) {
+TEST(NgReply, UnansweredBranchesAreNamedByTheirVia) {
   CallReport report;
   report.tags = {{"alice", "", {}, "", {}, ""}, {"", "z9hG4bK7", {}, "alice", {}, ""}};
   const Json tags = as_json(reply::Query{report})["tags"];
@@ -250,7 +250,7 @@ TEST(NgReply, UnansweredBranchesGoByTheirVia) {
   EXPECT_TRUE(tags["alice"]["subscriptions"].empty());
 }
 
-TEST(NgReply, SourcesWithOneSsrcAreAddedUp) {
+TEST(NgReply, SourcesWithOneSsrcAreSummed) {
   CallReport report = call();
   report.tags[1].sections[0].streams[0].flow = report.tags[0].sections[0].streams[0].flow;
   const Json reply = as_json(reply::Query{report});
@@ -259,12 +259,12 @@ TEST(NgReply, SourcesWithOneSsrcAreAddedUp) {
   EXPECT_EQ(reply["totals"]["RTP"]["packets"], 1000);
 }
 
-TEST(NgReply, DeleteTellsWhatQueryTells) {
+TEST(NgReply, DeleteReportsTheSameAsQuery) {
   const Json deleted = as_json(reply::Deleted{call(), ""});
   EXPECT_EQ(deleted, as_json(reply::Query{call()}));
 }
 
-TEST(NgReply, BothEncodingsHoldTheSame) {
+TEST(NgReply, BothEncodingsAreEquivalent) {
   const Reply query = reply::Query{call()};
   const std::string bencode = encode("", Encoding::bencode, query);
   EXPECT_EQ(frame(bencode), (Frame{Frame::State::complete, bencode.size()}));

@@ -12,7 +12,7 @@ namespace {
 
 using std::chrono::seconds;
 
-TEST(NgRequest, CommandsOnMedia) {
+TEST(NgRequest, ParsesMediaCommands) {
   const std::pair<std::string_view, Command> commands[] = {
       {"block media", Command::block_media},     {"unblock media", Command::unblock_media},
       {"silence media", Command::silence_media}, {"unsilence media", Command::unsilence_media},
@@ -33,7 +33,7 @@ TEST(NgRequest, CommandsOnMedia) {
   }
 }
 
-TEST(NgRequest, KeysOfDialogsAndLatching) {
+TEST(NgRequest, ParsesDialogAndLatchingKeys) {
   const std::string bytes = offer(
       "10:from-label1:A8:metadata3:m=18:sip-code3:18314:address-family3:IP6"
       "5:flagsl14:media-handover8:NAT-wait10:pierce-NAT5:reset11:provisional13:strict-sourcee");
@@ -67,7 +67,7 @@ TEST(NgRequest, KeysOfDialogsAndLatching) {
             "no-port-latching: a party's ports stay as long as its media");
 }
 
-TEST(NgRequest, FragmentsOfSdp) {
+TEST(NgRequest, ParsesSdpFragments) {
   const auto message = parse(offer("5:flagsl8:fragment11:trickle-ICEe"));
   ASSERT_TRUE(message) << message.error();
   EXPECT_TRUE(message->request.fragment);
@@ -105,7 +105,7 @@ TEST(NgVocabulary, FillsEveryField) {
   EXPECT_EQ(message->unknown, Strings{});
 }
 
-TEST(NgVocabulary, SpacesHyphensUnderscoresAndCaseAreTheSame) {
+TEST(NgVocabulary, IgnoresCaseAndTheKindOfSeparator) {
   for (const std::string_view key :
        {"delete delay", "delete-delay", "delete_delay", "Delete-Delay"}) {
     const std::string bytes = offer(b(key) + "i7e");
@@ -120,7 +120,7 @@ TEST(NgVocabulary, SpacesHyphensUnderscoresAndCaseAreTheSame) {
   EXPECT_EQ(parse(bytes)->request.call_id, "c");
 }
 
-TEST(NgVocabulary, ListsAndIntegersMayComeAsStrings) {
+TEST(NgVocabulary, AcceptsListsAndIntegersAsStrings) {
   const std::string bytes = offer(
       "5:flags26:asymmetric, trust-address,13:received-from13:IP4,192.0.2.19:direction8:pub,priv"
       "3:TOS3:18412:delete-delay2:307:replace6:origin8:supports10:load limit");
@@ -155,13 +155,13 @@ TEST(NgVocabulary, DefaultsOfTosDelayAndLimit) {
   EXPECT_EQ(parse("d7:command4:list5:limit3:100e")->request.list_limit, 100U);
 }
 
-TEST(NgVocabulary, OfAKeyThatComesTwiceTheLastCounts) {
+TEST(NgVocabulary, LastOfDuplicateKeysApplies) {
   const std::string bytes = offer("3:TOSi0e3:TOSi184e3:ICE6:remove3:ICE4:keep");
   EXPECT_EQ(parse(bytes)->request.dscp, 46);
   EXPECT_EQ(parse(bytes)->request.edits.ice, IceHandling::add);
 }
 
-TEST(NgVocabulary, NamesWhatItDoesNotActUpon) {
+TEST(NgVocabulary, ReportsIgnoredNames) {
   const std::string bytes = offer(
       "5:flagsl13:trust-address9:symmetric13:strict-source5:weird5:weird26:replace-session-"
       "connection"
@@ -175,7 +175,7 @@ TEST(NgVocabulary, NamesWhatItDoesNotActUpon) {
                      "bundle=strict", "codec=transcode", "replace=thing", "xmlrpc-cb-ip"}));
 }
 
-TEST(NgVocabulary, WhatIsNamedIsBounded) {
+TEST(NgVocabulary, ReportedNamesAreBounded) {
   std::string flags = "5:flagsl";
   for (int i = 0; i < 1000; ++i) flags += b("flag" + std::to_string(i));
   const std::string many = offer(flags + "e");

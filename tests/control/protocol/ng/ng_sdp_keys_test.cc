@@ -35,7 +35,7 @@ TEST(NgSdpKeys, FillTheEdits) {
   EXPECT_TRUE(edits.lines.generate_mid && edits.lines.loop_mark);
 }
 
-TEST(NgSdpKeys, MuxIsWordByWord) {
+TEST(NgSdpKeys, ParsesEachWordOfRtcpMux) {
   const std::string bytes = offer("8:rtcp-muxl5:offer6:accept6:rejecte");
   const auto message = parse(bytes);
   ASSERT_TRUE(message.has_value()) << message.error();
@@ -45,7 +45,7 @@ TEST(NgSdpKeys, MuxIsWordByWord) {
   EXPECT_FALSE(mux.demux || mux.require);
 }
 
-TEST(NgSdpKeys, MayComeAsFlags) {
+TEST(NgSdpKeys, AcceptsEditsAsFlags) {
   const std::string bytes =
       offer("5:flagsl" + b("codec-strip-G722") + b("codec-offer-opus/48000/2") +
             b("codec-except-PCMU") + b("sdp-attr-add-audio-fmtp:96..mode--30") +
@@ -70,7 +70,7 @@ TEST(NgSdpKeys, MayComeAsFlags) {
   EXPECT_EQ(attributes[3].remove, (Strings{"group:BUNDLE", "bundle-only"}));
 }
 
-TEST(NgSdpKeys, AttributesOfSections) {
+TEST(NgSdpKeys, ParsesAttributesOfSections) {
   const std::string bytes = offer(
       "8:sdp-attrd5:audiod3:addl8:ptime:208:sendonlye6:removel5:ssrc:ee"
       "4:noned10:substitutell1:a1:bel1:c1:deeee");
@@ -90,7 +90,7 @@ TEST(NgSdpKeys, AttributesOfSections) {
   EXPECT_TRUE(error(offer("5:codecle")).starts_with("Invalid value of key \"codec\""));
 }
 
-TEST(NgSdpKeys, OneStringOfFlags) {
+TEST(NgSdpKeys, ParsesOneStringOfFlags) {
   const std::string bytes =
       offer("10:rtpp-flags" +
             b("replace-origin  ICE=remove direction=pub direction=priv label=x "
@@ -117,7 +117,7 @@ TEST(NgSdpKeys, OneStringOfFlags) {
   }
 }
 
-TEST(NgVocabulary, IceByItsNames) {
+TEST(NgVocabulary, ParsesTheValuesOfIce) {
   const auto read = [](const std::string& keys) {
     const std::string bytes = offer(keys);
     auto message = parse(bytes);
@@ -214,7 +214,7 @@ std::chrono::nanoseconds time_of_flags(std::size_t count, std::string (*key)(std
 }
 
 // Four times as many keys take four times as long; sixteen times when each looked at all others.
-TEST(NgSdpKeys, CostOfFlagsGrowsWithTheirNumber) {
+TEST(NgSdpKeys, CostOfFlagsIsLinear) {
   for (const auto key : {+[](std::size_t i) { return "k" + std::to_string(i) + "=1 "; },
                          +[](std::size_t) { return std::string("k=1 "); }}) {
     const auto few = time_of_flags(2500, key), many = time_of_flags(10'000, key);

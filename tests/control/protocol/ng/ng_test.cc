@@ -109,7 +109,7 @@ TEST(NgCaptured, UnknownKeysAndFlagsAreNamed) {
 
 // ---- frames -----------------------------------------------------------------------------------
 
-TEST(NgFrame, TellsCookiesFromDictionaries) {
+TEST(NgFrame, DistinguishesCookiesFromDictionaries) {
   for (const std::string_view whole :
        {"de", "d7:command4:pinge", "c1 d7:command4:pinge", "dead d7:command4:pinge",
         "de d7:command4:pinge", "d7 d7:command4:pinge", R"(d41d8cd9 {"command":"ping"})",
@@ -159,7 +159,7 @@ TEST(NgFrame, LimitsDepth) {
 
 // ---- error replies ----------------------------------------------------------------------------
 
-TEST(NgErrors, UseRtpenginesWords) {
+TEST(NgErrors, UseTheTextsOfRtpengine) {
   EXPECT_EQ(parse("c dx").error(),
             "c d6:result5:error12:error-reason35:Could not decode bencode dictionarye");
   EXPECT_EQ(parse("c {").error(),
@@ -181,7 +181,7 @@ TEST(NgErrors, UseRtpenginesWords) {
             R"(c {"result":"error","error-reason":"Unrecognized command"})");
 }
 
-TEST(NgErrors, NothingIsAnsweredWithoutACookie) {
+TEST(NgErrors, DatagramWithoutCookieGetsNoReply) {
   for (const std::string_view bytes :
        {"", " ", "\r\n", "x", "hello", "4:ping", "[1]", "i1e", "\x01\x02 de"}) {
     const auto message = parse(bytes);
@@ -191,7 +191,7 @@ TEST(NgErrors, NothingIsAnsweredWithoutACookie) {
   EXPECT_EQ(parse(std::string(kMaxCookie + 1, 'c') + " de").error(), "");
 }
 
-TEST(NgErrors, CommandsOfLaterWorkSayWhatTheyAre) {
+TEST(NgErrors, UnsupportedCommandsNameTheReason) {
   EXPECT_EQ(error("d7:command15:start recordinge"),
             "Command \"start recording\" is not supported: this relay records nothing");
   EXPECT_EQ(error("d7:command9:play DTMFe"),
@@ -207,7 +207,7 @@ TEST(NgErrors, CommandsOfLaterWorkSayWhatTheyAre) {
   }
 }
 
-TEST(NgErrors, WhatIsNotDoneIsNeverSilentlyLeftOut) {
+TEST(NgErrors, UnsupportedOptionsAreRefused) {
   EXPECT_EQ(error(offer("11:record call3:yes")),
             "\"record call\" is not supported: this relay records nothing");
   EXPECT_EQ(error(offer("4:SDESl8:no-NULL_e")),
@@ -230,7 +230,7 @@ TEST(NgErrors, WhatIsNotDoneIsNeverSilentlyLeftOut) {
   }
 }
 
-TEST(NgErrors, MalformedValuesNameTheirKey) {
+TEST(NgErrors, ErrorsOfMalformedValuesNameTheKey) {
   EXPECT_EQ(error(offer("3:TOS4:high")), "Invalid value of key \"TOS\": expected an integer");
   EXPECT_EQ(error(offer("3:TOSle")), "Invalid value of key \"TOS\": expected an integer");
   EXPECT_EQ(error(offer("12:delete delay3:now")),
@@ -272,7 +272,7 @@ TEST(NgErrors, MalformedValuesNameTheirKey) {
 
 // ---- JSON -------------------------------------------------------------------------------------
 
-TEST(NgJson, MeansTheSameAsBencode) {
+TEST(NgJson, IsEquivalentToBencode) {
   const std::string bencode =
       "c " +
       offer(
@@ -318,7 +318,7 @@ TEST(NgJson, UnescapesTheSdp) {
   EXPECT_EQ(message->request.sdp, "v=0\r\ns=\xc3\xa9\r\n");
 }
 
-TEST(NgJson, NullIsAsIfNotThere) {
+TEST(NgJson, NullEqualsAbsent) {
   const auto message = parse(R"({"command":"offer","sdp":"x","call-id":null,"from-tag":"f"})");
   ASSERT_TRUE(message) << message.error();
   EXPECT_EQ(message->request.call_id, "");

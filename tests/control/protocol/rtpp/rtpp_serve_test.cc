@@ -55,7 +55,7 @@ class RtppServe : public CallsTest {
   void expect_no_ports_used() { EXPECT_EQ(statistics().ports_used, 0U); }
 };
 
-TEST_F(RtppServe, AConnectionWithoutNewlineEndsWithItsReply) {
+TEST_F(RtppServe, ConnectionWithoutNewlineEndsWithItsReply) {
   EXPECT_EQ(ask("V"), "20040107\n");
   EXPECT_TRUE(answer("V").close);
   EXPECT_FALSE(answer("V\n").close);
@@ -129,7 +129,7 @@ TEST_F(RtppServe, BridgesInterfaces) {
   EXPECT_TRUE(ask("Lei call 192.0.2.2 5000 a;1 b;1").ends_with(" 198.18.0.10\n"));
 }
 
-TEST_F(RtppServe, LocalAddressChoosesAmongAnInterfacesOwn) {
+TEST_F(RtppServe, LocalAddressSelectsOneOfTheInterface) {
   config.interfaces[0].addresses = {kCore, kEdge};
   config.interfaces[0].ids = {MediaAddressId{0}, MediaAddressId{1}};
   config.interfaces.pop_back();
@@ -143,13 +143,13 @@ TEST_F(RtppServe, LocalAddressChoosesAmongAnInterfacesOwn) {
   }
 }
 
-TEST_F(RtppServe, AsymmetricSendsWhereItIsTold) {
+TEST_F(RtppServe, AsymmetricSendsToTheSdpAddress) {
   const int to_b = port("Uac0 call 192.0.2.1 4000 a;1");
   port(lookup());
   EXPECT_EQ(flow(at(to_b)).destination, endpoint("192.0.2.1", 4000));
 }
 
-TEST_F(RtppServe, UnknownCalls) {
+TEST_F(RtppServe, UnknownCallsGetTheirErrorCodes) {
   EXPECT_EQ(ask("L call 192.0.2.2 5000 a b"), "0\n");
   EXPECT_EQ(ask("D call a"), "E50\n");
   EXPECT_EQ(ask("Q call a"), "E50\n");
@@ -160,14 +160,14 @@ TEST_F(RtppServe, UnknownCalls) {
   EXPECT_EQ(ask("Q call other"), "E50\n");
 }
 
-TEST_F(RtppServe, AddressesThatMustNotBeSentTo) {
+TEST_F(RtppServe, RefusesUnsendableAddresses) {
   EXPECT_EQ(ask("Uc0 call 127.0.0.1 4000 a;1"), "E37\n");
   EXPECT_EQ(ask("Uc0 call 198.18.0.10 4000 a;1"), "E37\n");
   EXPECT_EQ(ask("Uc0 call 192.0.2.1 4000 a;65"), "E37\n");
   expect_no_ports_used();
 }
 
-TEST_F(RtppServe, WhatThisRelayDoesNotMakeIsDeclined) {
+TEST_F(RtppServe, RefusesPlayingRecordingAndCopying) {
   port(update());
   EXPECT_EQ(ask("P-1 call /v/p session a;1"), "E60\n");
   EXPECT_EQ(ask("S call a"), "E60\n");
@@ -209,7 +209,7 @@ TEST_F(RtppServe, Query) {
   expect_no_ports_used();
 }
 
-TEST_F(RtppServe, RepliesFitTheModulesBuffer) {
+TEST_F(RtppServe, RepliesFitTheBufferOfTheModules) {
   port(update());
   std::string names;
   for (int i = 0; i < 16; ++i) names += " rtpa_nrcvd";
@@ -233,7 +233,7 @@ TEST_F(RtppServe, InfoAndStatistics) {
 
 // U by A, U by B and L each hold a media; D and Dw let go of it as rtpproxy does: what a party
 // holds weakly is let go of by a Dw that names the other one first.
-TEST_F(RtppServe, AStrongSessionOutlivesDw) {
+TEST_F(RtppServe, StrongSessionOutlivesDw) {
   port(update());
   port(lookup());
   EXPECT_EQ(ask("Dw call a b"), "0\n");
@@ -242,7 +242,7 @@ TEST_F(RtppServe, AStrongSessionOutlivesDw) {
   expect_no_ports_used();
 }
 
-TEST_F(RtppServe, AWeakSessionOutlivesD) {
+TEST_F(RtppServe, WeakSessionOutlivesD) {
   port(update());
   port("Lwc0 call 192.0.2.2 5000 a;1 b;1");
   EXPECT_EQ(ask("D call a b"), "0\n");
@@ -252,7 +252,7 @@ TEST_F(RtppServe, AWeakSessionOutlivesD) {
   expect_no_ports_used();
 }
 
-TEST_F(RtppServe, BothPartiesMayHoldItWeakly) {
+TEST_F(RtppServe, EndsWithTheLastWeakReference) {
   port("Uwc0 call 192.0.2.1 4000 a;1");
   port("Lwc0 call 192.0.2.2 5000 a;1 b;1");
   EXPECT_EQ(ask("D call a b"), "0\n");
@@ -264,7 +264,7 @@ TEST_F(RtppServe, BothPartiesMayHoldItWeakly) {
   expect_no_ports_used();
 }
 
-TEST_F(RtppServe, OneMediaGoesAlone) {
+TEST_F(RtppServe, DeletesOneStreamOnly) {
   port("Uc0 call 192.0.2.1 4000 a;1");
   const int video = port("Uc99 call 192.0.2.1 4002 a;2");
   const int audio_to_a = port("Lc0 call 192.0.2.2 5000 a;1 b;1");
@@ -288,7 +288,7 @@ TEST_F(RtppServe, OneMediaGoesAlone) {
   expect_no_ports_used();
 }
 
-TEST_F(RtppServe, OneMediaOfABranchLeavesTheOthersAlone) {
+TEST_F(RtppServe, DeletesOneStreamOfOneBranchOnly) {
   port("Uc0 call;x 192.0.2.1 4000 a;1");
   port("Uc99 call;x 192.0.2.1 4002 a;2");
   port("Uc0 call;y 192.0.2.1 4000 a;1");
@@ -319,7 +319,7 @@ TEST_F(RtppServe, OneShotUpdateAndLookup) {
   expect_no_ports_used();
 }
 
-TEST_F(RtppServe, ASessionMayHaveItsOwnTimeout) {
+TEST_F(RtppServe, SessionTimeoutOverridesTheDefault) {
   port("Uc0 call 192.0.2.1 4000 a;1 && S ttl=300");
   port(lookup());
   EXPECT_EQ(ask("Q call a b"), "300 0 0 0 0\n");
@@ -329,7 +329,7 @@ TEST_F(RtppServe, ASessionMayHaveItsOwnTimeout) {
   EXPECT_EQ(statistics().sessions, 0U);
 }
 
-TEST_F(RtppServe, RemoveAllEndsTheCallsOfThisProtocolOnly) {
+TEST_F(RtppServe, RemoveAllEndsCallsOfThisProtocolOnly) {
   port("Uwc0 call 192.0.2.1 4000 a;1");
   std::ignore = print(offer(audio(kA, 4000)));  // into the same call
   Request other = offer(audio(kA, 4000));

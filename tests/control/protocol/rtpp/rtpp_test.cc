@@ -18,12 +18,12 @@ using State = Extent::State;
 
 // ---- framing ---------------------------------------------------------------------------------
 
-TEST(RtppFrame, WithoutANewlineTheFirstBytesAreOneCommand) {
+TEST(RtppFrame, FirstBytesWithoutNewlineAreOneCommand) {
   EXPECT_EQ(rtpp::frame("V", true), (Extent{State::complete, 1}));
   EXPECT_EQ(rtpp::frame("VF 20050322", true), (Extent{State::complete, 11}));
 }
 
-TEST(RtppFrame, WithANewlineTheLineIs) {
+TEST(RtppFrame, NewlineDelimitsTheCommand) {
   for (const bool first : {true, false}) {
     EXPECT_EQ(rtpp::frame("V\nVF 20", first), (Extent{State::complete, 2}));
     EXPECT_EQ(rtpp::frame("V\r\n", first), (Extent{State::complete, 3}));
@@ -31,7 +31,7 @@ TEST(RtppFrame, WithANewlineTheLineIs) {
   EXPECT_EQ(rtpp::frame("VF 20", false).state, State::incomplete);
 }
 
-TEST(RtppFrame, TooLong) {
+TEST(RtppFrame, OversizedIsMalformed) {
   const std::string longest = "D " + std::string(rtpp::kMaxCommand - 3, 'x');
   EXPECT_EQ(rtpp::frame(longest + "\n", true).size, rtpp::kMaxCommand);
   for (const bool first : {true, false}) {
@@ -104,7 +104,7 @@ TEST_F(RtppParse, LookupWithBranchAndSecondMedia) {
   EXPECT_EQ(command.request.sections.at(0).index, 2U);
 }
 
-TEST_F(RtppParse, TagsMayHaveSemicolons) {
+TEST_F(RtppParse, AcceptsSemicolonsInTags) {
   EXPECT_EQ(parse("Q call a;b;3 c;x").request.from_tag, "a;b");
   EXPECT_EQ(parse("Q call a;b;3 c;x").media, 3U);
   EXPECT_EQ(parse("Q call a;b;3 c;x").request.to_tag, "c;x");
@@ -140,12 +140,12 @@ TEST_F(RtppParse, WeakAndStrong) {
   EXPECT_EQ(parse("Dw call tag").request.claim, Claim::weak);
 }
 
-TEST_F(RtppParse, WithoutCodecsTheMediaIsOfNoKnownKind) {
+TEST_F(RtppParse, MediaTypeIsEmptyWithoutCodecs) {
   EXPECT_EQ(update().request.sections[0].type, "");
   EXPECT_EQ(update("c0").request.sections[0].type, "audio");
 }
 
-TEST_F(RtppParse, BridgingNamesTheSendersSideFirst) {
+TEST_F(RtppParse, FirstBridgingLetterIsTheSendersSide) {
   // Interfaces "core" and "edge" in this order: the first one is inside.
   const auto sides = [this](const std::string& letters) {
     const Request request = update(letters).request;
@@ -220,14 +220,14 @@ TEST_F(RtppParse, Notification) {
 }
 
 // It would not be one line when the call ends, so the proxy hears of it now.
-TEST_F(RtppParse, NotificationTagIsOneLine) {
+TEST_F(RtppParse, RefusesANotificationTagWithALineEnd) {
   for (const char* tag : {"a%0db", "%0D", "a%0d%0a", "a%0a", "a%00b"}) {
     EXPECT_EQ(error(std::string("U call 192.0.2.1 4000 f t unix:/s ") + tag), "E10") << tag;
   }
   EXPECT_EQ(parse("U call 192.0.2.1 4000 f t unix:/s a%09%25").request.notify.tag, "a\t%");
 }
 
-TEST_F(RtppParse, NotificationToWhoAsks) {
+TEST_F(RtppParse, CcSelfIsTheAddressOfThePeer) {
   const auto socket = [this] {
     const auto command = parse("U call 192.0.2.1 4000 f tcp:%%CC_SELF%%:9000 tag");
     return std::string(command.request.notify.socket);
@@ -302,7 +302,7 @@ TEST_F(RtppParse, LookupAsASubcommand) {
   EXPECT_EQ(parse(u + "C call2 from to").then.at(0).verb, rtpp::Verb::copy);
 }
 
-TEST_F(RtppParse, BadSubcommands) {
+TEST_F(RtppParse, RefusesBadSubcommands) {
   const std::string u = "U call 192.0.2.1 4000 t && ";
   for (const char* text : {"", "M1:1", "D x", "Dx", "D &&", "S", "S ttl=0", "S ttl=", "S ttl=1x",
                            "S tos=256", "S tos=0", "S ssrc=1", "Sx ttl=1", "Srr ttl=1", "S ttl=1 x",
@@ -316,7 +316,7 @@ TEST_F(RtppParse, BadSubcommands) {
   }
 }
 
-TEST_F(RtppParse, FeaturesAreTheTrueOnes) {
+TEST_F(RtppParse, FeaturesMatchTheImplementation) {
   for (const char* date : {"20040107", "20050322", "20060704", "20080403", "20081102", "20081224",
                            "20141004", "20150617", "20191015", "20260306", "20260308"}) {
     EXPECT_TRUE(rtpp::has_feature(date)) << date;
@@ -327,7 +327,7 @@ TEST_F(RtppParse, FeaturesAreTheTrueOnes) {
   }
 }
 
-TEST_F(RtppParse, EveryPrefixOfACaptureIsReadWithinItsBounds) {
+TEST_F(RtppParse, EveryPrefixOfACaptureIsParsedWithinItsBounds) {
   for (const char* name : {"unix", "reinvite_timeout"}) {
     for (const std::string& line : captured(name)) {
       for (std::size_t size = 0; size <= line.size(); ++size) {
