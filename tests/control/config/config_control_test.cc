@@ -46,7 +46,7 @@ TEST(Config, ControlSockets) {
             "m.toml:10:8: this control socket is listed twice; list it once");
 }
 
-TEST(Config, SocketFilesHaveAbsolutePaths) {
+TEST(Config, SocketFilesNeedAbsolutePaths) {
   for (const char* path : {"/a", "/run/m/ng.sock", "//a"}) {
     EXPECT_TRUE(names_socket_file(path)) << path;
   }
@@ -56,7 +56,7 @@ TEST(Config, SocketFilesHaveAbsolutePaths) {
   EXPECT_EQ(kMaxSocketPath, 107U);
 }
 
-TEST(Config, ControlUdpIsLoopbackOnly) {
+TEST(Config, ControlUdpRequiresLoopback) {
   EXPECT_EQ(control_error("udp = '127.0.0.1:2223'\nprotocol = 'mediaproxy'"),
             "m.toml:8:7: this protocol runs on UNIX sockets only; write path = "
             "\"/run/millrace/mediaproxy.sock\"");

@@ -11,7 +11,7 @@
 namespace millrace {
 namespace {
 
-TEST(Config, InterfaceIdentity) {
+TEST(Config, InterfaceRequiresNameDeviceAndAddresses) {
   const std::string head = "[[interface]]\n", addresses = "addresses = ['198.18.0.5/24']\n";
   EXPECT_EQ(error_of(File{.interface = head}),
             "m.toml:3:1: [[interface]] lacks 'name'; write name = \"public\"\n"
@@ -135,7 +135,7 @@ TEST(Config, InterfaceOfBothFamilies) {
             "192.0.2.1/24");
 }
 
-TEST(Config, PciAddressesAreReadAsTheStartReadsThem) {
+TEST(Config, PciAddressesAreNormalised) {
   const auto device = [](const std::string& text) {
     const auto config = parse_config(File{.interface = "[[interface]]\nname = 'a'\ndevice = '" +
                                                        text + "'\naddresses = ['198.18.0.5/24']\n"}

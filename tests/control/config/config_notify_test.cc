@@ -8,7 +8,7 @@
 namespace millrace {
 namespace {
 
-TEST(Config, ReadsWhomToNotify) {
+TEST(Config, ParsesNotifyTables) {
   const std::string rest =
       "[[notify]]\ntype = 'kamailio'\npath = '/run/k/rpc.sock'\nmode = 0o600\nowner = 'm:k'\n"
       "[[notify]]\ntype = 'opensips'\npath = '/run/o/mi.sock'\nreply_path = '/run/m/r.sock'\n"

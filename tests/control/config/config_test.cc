@@ -15,7 +15,7 @@ namespace {
 
 using std::chrono::seconds;
 
-TEST(Config, DefaultsAreThoseOfTheHeader) {
+TEST(Config, DefaultsMatchTheHeader) {
   const auto config = parse_config(File().text(), "m.toml");
   ASSERT_TRUE(config) << config.error().text();
   EXPECT_EQ(config->dataplane.worker_cores, std::vector<unsigned>{1});
@@ -43,7 +43,7 @@ TEST(Config, DefaultsAreThoseOfTheHeader) {
   EXPECT_EQ(config->log.lines_per_second, 1000U);
 }
 
-TEST(Config, ReadsEveryKey) {
+TEST(Config, ParsesEveryKey) {
   const auto config = parse_config(R"(
 [dataplane]
 worker_cores = [2, 3]
@@ -147,13 +147,13 @@ lines_per_second = 8
   EXPECT_EQ(config->log.lines_per_second, 8U);
 }
 
-TEST(Config, SyntaxErrorsHaveTheirPlace) {
+TEST(Config, SyntaxErrorsNameLineAndColumn) {
   EXPECT_EQ(error_of("[dataplane]\nmain_core = \n"),
             "m.toml:2:13: Error while parsing key-value pair: expected value, saw '\\n'");
   EXPECT_EQ(error_of("a = 1\na = 2\n").substr(0, 12), "m.toml:2:5: ");
 }
 
-TEST(Config, ReportsAllFaultsInTheirOrder) {
+TEST(Config, ReportsAllFaultsInFileOrder) {
   EXPECT_EQ(
       error_of("[dataplane]\nworker_cores = [1, 1, 'x']\nmain_core = -1\nhugepage = 1\n"
                "[[interface]]\nname = 3\ndevice = 'eth0'\n"
@@ -189,7 +189,7 @@ TEST(Config, ReportsAllFaultsInTheirOrder) {
       "m.toml:22:1: unknown key 'levle' in [log]; did you mean 'level'?");
 }
 
-TEST(Config, ReportsSoManyFaultsAndCountsTheOthers) {
+TEST(Config, BoundsTheReportedFaultsAndCountsTheRest) {
   std::string many = "[limits]\n";
   for (int i = 0; i < 100; ++i) many += "key-number-" + std::to_string(i) + " = 1\n";
   const auto config = parse_config(File{.rest = many}.text(), "m.toml");
@@ -198,7 +198,7 @@ TEST(Config, ReportsSoManyFaultsAndCountsTheOthers) {
   EXPECT_EQ(config.error().messages.back(), "m.toml: and 81 more errors");
 }
 
-TEST(Config, RefusalKnowsTheFormOfLogLines) {
+TEST(Config, ErrorCarriesTheConfiguredLogFormat) {
   const auto format = [](const std::string& log) {
     const auto config = parse_config(File{.rest = "[log]\n" + log}.text(), "m.toml");
     return config ? std::nullopt : std::optional(config.error().format);
@@ -219,7 +219,7 @@ TEST(Config, MissingTables) {
   EXPECT_EQ(error_of("log = 3\n" + File().text()), "m.toml:1:7: 'log' is not a table; write [log]");
 }
 
-TEST(Config, UnknownKeysNameTheNearest) {
+TEST(Config, UnknownKeysSuggestTheNearest) {
   EXPECT_EQ(rest_error("[log]\nlevels = 'info'"),
             "m.toml:10:1: unknown key 'levels' in [log]; did you mean 'level'?");
   EXPECT_EQ(rest_error("[timeout]"),
@@ -256,7 +256,7 @@ TEST(Config, Dataplane) {
             "m.toml:3:8: EAL argument is an integer; write a string in quotes");
 }
 
-TEST(Config, WorkerThatNapsMayShareTheMainCore) {
+TEST(Config, SleepingWorkerMayShareTheMainCore) {
   File file;
   file.dataplane = "[dataplane]\nworker_cores = [0, 1]\nmain_core = 0\nidle_sleep_us = 50\n";
   const auto config = parse_config(file.text(), "m.toml");
@@ -288,7 +288,7 @@ TEST(ReadConfig, NamesTheFileThatCannotBeRead) {
 
 std::filesystem::path shipped(const char* name) { return data_folder() / "../../configs" / name; }
 
-TEST(ReadConfig, ShippedLabFileIsGood) {
+TEST(ReadConfig, ShippedLabFileIsValid) {
   const auto config = read_config(shipped("lab.toml"));
   EXPECT_TRUE(config) << config.error().text();
 }
@@ -301,7 +301,7 @@ TEST(ReadConfig, CarrierTomlIsRefusedUntilItIsEdited) {
 }
 
 // carrier.toml must name every key with its true default.
-TEST(ReadConfig, CommentedDefaultsInCarrierTomlAreTheTrueOnes) {
+TEST(ReadConfig, CommentedDefaultsInCarrierTomlMatchTheCode) {
   std::ifstream stream(shipped("carrier.toml"));
   std::string uncommented;
   std::string line;

@@ -30,7 +30,7 @@ TEST_F(EventStreamTest, ReadersGetEveryLineAfterTheirConnect) {
   EXPECT_TRUE(flushes());
 }
 
-TEST_F(EventStreamTest, AStalledReaderIsCutOffAndOthersGoOn) {
+TEST_F(EventStreamTest, StalledReaderIsDisconnectedWithoutDelayingOthers) {
   start({events()});
   stream_protocol::socket stalled(io_), good(io_);
   stalled.connect(stream_protocol::endpoint(path("events")));
@@ -76,7 +76,7 @@ TEST_F(EventStreamTest, ReadersAreLimited) {
   EXPECT_EQ(lines(readers.back(), 1).size(), 1U);
 }
 
-TEST_F(EventStreamTest, EventsPastTheBoundAreLost) {
+TEST_F(EventStreamTest, EventsPastTheBoundAreDropped) {
   start({events()});
   stream_protocol::socket reader(io_);
   reader.connect(stream_protocol::endpoint(path("events")));

@@ -32,7 +32,7 @@ TEST(Notification, OpenSipsEndsADialog) {
             R"({"jsonrpc":"2.0","id":4294967297,"method":"dlg_end_dlg","params":["1708:4730"]})");
 }
 
-TEST(Notification, TextsOfPhonesStayInsideTheirString) {
+TEST(Notification, PhoneSuppliedTextIsEscaped) {
   const std::string bytes = notification::kamailio(7, "a\"],\"x\\\n\x01", {"\xff", ""});
   const json read = json::parse(bytes);
   EXPECT_EQ(read["params"], json::array({"a\"],\"x\\\n\x01", "\xef\xbf\xbd", ""}));
@@ -60,7 +60,7 @@ TEST(Notification, EveryStrictPrefixOfAReplyIsRefused) {
   }
 }
 
-TEST(Notification, OtherJsonIsNoReply) {
+TEST(Notification, OtherJsonIsRefused) {
   for (const char* text :
        {"[]", "1", R"({"id":1})", R"({"result":{}})", R"({"id":"1","result":{}})",
         R"({"id":-1,"result":{}})", R"({"id":1.5,"result":{}})", "\xff"}) {
@@ -68,7 +68,7 @@ TEST(Notification, OtherJsonIsNoReply) {
   }
 }
 
-TEST(Notification, RtpproxysTagIsALine) {
+TEST(Notification, RtpproxyTagIsSentAsOneLine) {
   EXPECT_EQ(notification::rtpproxy("T12.34 %20"), "T12.34 %20\n");
   EXPECT_EQ(notification::rtpproxy(""), "\n");
   for (const std::string& two : {std::string("a\nb"), std::string("a\r"), std::string(1, '\0')}) {
@@ -76,7 +76,7 @@ TEST(Notification, RtpproxysTagIsALine) {
   }
 }
 
-TEST(Notification, OneLineHasNoLineEnd) {
+TEST(Notification, OneLineContainsNoLineEnd) {
   for (const std::string& one : {std::string(), std::string("a b\t%0a"), std::string("\xff\v\f")}) {
     EXPECT_TRUE(notification::is_one_line(one)) << one;
   }
@@ -97,7 +97,7 @@ Event event(decltype(Event::what) what) {
           .what = std::move(what)};
 }
 
-TEST(Notification, LinesOfTheEventStream) {
+TEST(Notification, EventLinesMatchTheDocumentedForm) {
   const std::string same =
       R"("time":"2026-11-22T07:35:55.000042Z","call-id":"c@1","from-tag":"A","to-tag":"B")";
   EXPECT_EQ(notification::line(event(event::Start{})), R"({"event":"start",)" + same + "}\n");
@@ -117,7 +117,7 @@ TEST(Notification, LinesOfTheEventStream) {
                 "\n");
 }
 
-TEST(Notification, TheEndLineIsTheCallsRecord) {
+TEST(Notification, EndEventIsTheCallRecord) {
   event::End end;
   end.reason = "deleted";
   end.dialog_id = "7:8";
@@ -167,7 +167,7 @@ TEST(Notification, TheEndLineIsTheCallsRecord) {
     "ssrc": 3735928559, "payload-type": 0, "expected": 214, "lost": 1, "jitter-ms": 2})"));
 }
 
-TEST(Notification, AnUnansweredCallHasNoDuration) {
+TEST(Notification, UnansweredCallHasNoDuration) {
   event::End end;
   end.reason = "offer-timeout";
   const json read = json::parse(notification::line(event(end)));

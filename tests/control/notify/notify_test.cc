@@ -82,7 +82,7 @@ TEST_F(NotifyTest, EachAnsweredBranchIsADialogForKamailio) {
   EXPECT_EQ(parameters(datagram(kamailio), "dlg.terminate_dlg")[2], "B2");
 }
 
-TEST_F(NotifyTest, OpenSipsGetsTheDialogIdOrElseTheCallId) {
+TEST_F(NotifyTest, OpenSipsGetsTheDialogIdElseTheCallId) {
   start({proxy(NotifyType::opensips)});
   auto opensips = proxy_socket();
   Event event = ended("one");
@@ -94,7 +94,7 @@ TEST_F(NotifyTest, OpenSipsGetsTheDialogIdOrElseTheCallId) {
   EXPECT_EQ(parameters(datagram(opensips), "dlg_end_dlg"), json::array({"4711"}));
 }
 
-TEST_F(NotifyTest, AnUnansweredCallIsNoDialog) {
+TEST_F(NotifyTest, UnansweredCallIsNotNotified) {
   start({proxy(NotifyType::opensips)});
   auto opensips = proxy_socket();
   Event event = ended("unanswered");
@@ -104,7 +104,7 @@ TEST_F(NotifyTest, AnUnansweredCallIsNoDialog) {
   EXPECT_EQ(parameters(datagram(opensips), "dlg_end_dlg"), json::array({"answered"}));
 }
 
-TEST_F(NotifyTest, CallsThatTheProxyDeletedAreNotNotified) {
+TEST_F(NotifyTest, DeletedCallsAreNotNotified) {
   start({proxy(NotifyType::kamailio)});
   auto kamailio = proxy_socket();
   notifier_->publish(started("deleted"));
@@ -113,7 +113,7 @@ TEST_F(NotifyTest, CallsThatTheProxyDeletedAreNotNotified) {
   EXPECT_EQ(parameters(datagram(kamailio), "dlg.terminate_dlg")[0], "died");
 }
 
-TEST_F(NotifyTest, AnAbsentProxyIsRetried) {
+TEST_F(NotifyTest, AbsentProxyIsRetried) {
   start({proxy(NotifyType::kamailio)});
   notifier_->publish(ended("one"));
   io_.poll();  // refused: the socket does not exist
@@ -122,7 +122,7 @@ TEST_F(NotifyTest, AnAbsentProxyIsRetried) {
   EXPECT_EQ(parameters(datagram(kamailio), "dlg.terminate_dlg")[0], "one");
 }
 
-TEST_F(NotifyTest, AnAnswerWithAnUnknownIdIsIgnored) {
+TEST_F(NotifyTest, AnswerWithAnUnknownIdIsIgnored) {
   start({proxy(NotifyType::kamailio)});
   auto kamailio = proxy_socket();
   notifier_->publish(ended("one"));
@@ -134,7 +134,7 @@ TEST_F(NotifyTest, AnAnswerWithAnUnknownIdIsIgnored) {
   EXPECT_EQ(id_, asked);
 }
 
-TEST_F(NotifyTest, FlushHasAnEnd) {
+TEST_F(NotifyTest, FlushEndsAtItsDeadline) {
   start({proxy(NotifyType::kamailio)});
   notifier_->publish(ended("one"));
   bool flushed = false;
@@ -143,7 +143,7 @@ TEST_F(NotifyTest, FlushHasAnEnd) {
   EXPECT_TRUE(flushes()) << "the rest is dropped";
 }
 
-TEST_F(NotifyTest, ADeadProxyHoldsUpNobody) {
+TEST_F(NotifyTest, DeadProxyLeavesRoomForEvents) {
   start({proxy(NotifyType::kamailio)});
   for (int call = 0; call < 2000; ++call) notifier_->publish(ended(std::string(10'000, 'c')));
   bool room = false;
@@ -152,7 +152,7 @@ TEST_F(NotifyTest, ADeadProxyHoldsUpNobody) {
   EXPECT_TRUE(run_until([&] { return room; }));
 }
 
-TEST_F(NotifyTest, RtpproxysListenerGetsTheTag) {
+TEST_F(NotifyTest, RtpproxyListenerGetsTheTag) {
   start({});
   stream_protocol::acceptor listener(io_, stream_protocol::endpoint(path("tags")));
   for (const std::string& name : {"unix:" + path("tags"), path("tags")}) {
@@ -190,7 +190,7 @@ TEST_F(NotifyTest, NotificationSocketsInUseAreBounded) {
 }
 
 // The kernel drops SYNs to a listener whose accept queue is full: connect() takes minutes.
-TEST_F(NotifyTest, ASocketThatSwallowsSynsIsForgotten) {
+TEST_F(NotifyTest, SocketThatDropsSynsIsRemoved) {
   start({});
   using asio::ip::tcp;
   tcp::acceptor listener(io_, tcp::v4());
@@ -214,7 +214,7 @@ TEST_F(NotifyTest, ASocketThatSwallowsSynsIsForgotten) {
   EXPECT_TRUE(flushes());
 }
 
-TEST_F(NotifyTest, RtpproxysListenerOverTcpGetsTheTag) {
+TEST_F(NotifyTest, RtpproxyListenerOverTcpGetsTheTag) {
   start({});
   using asio::ip::tcp;
   tcp::acceptor listener(io_, tcp::endpoint(asio::ip::address_v4::loopback(), 0));
@@ -230,7 +230,7 @@ TEST_F(NotifyTest, RtpproxysListenerOverTcpGetsTheTag) {
   EXPECT_EQ(text, "T7\n");
 }
 
-TEST(TagPeer, ReadsSocketNames) {
+TEST(TagPeer, ParsesSocketNames) {
   for (const char* good : {"tcp:192.0.2.1:9000", "tcp:[2001:db8::1]:9000", "tcp:2001:db8::1:9000",
                            "unix:/run/x", "/run/x"}) {
     EXPECT_TRUE(TagPeer::parse(good)) << good;

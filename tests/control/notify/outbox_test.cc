@@ -35,7 +35,7 @@ class OutboxTest : public testing::Test {
                 }};
 };
 
-TEST_F(OutboxTest, InOrderAndOnlySoManyInFlight) {
+TEST_F(OutboxTest, SendsInOrderUpToTheInFlightLimit) {
   for (std::uint64_t id = 0; id < Outbox::kInFlight + 2; ++id) push(id);
   EXPECT_EQ(sent, (Ids{0, 1, 2, 3, 4, 5, 6, 7}));
   EXPECT_EQ(outbox.in_flight(7)->id, 7U);
@@ -51,7 +51,7 @@ TEST_F(OutboxTest, InOrderAndOnlySoManyInFlight) {
   EXPECT_EQ(outbox.take_lost(), 0U);
 }
 
-TEST_F(OutboxTest, SilenceIsRetriedWithGrowingPauses) {
+TEST_F(OutboxTest, UnansweredMessageIsRetriedWithBackoff) {
   push(1);
   const auto start = now;
   std::vector<seconds> at;
@@ -65,7 +65,7 @@ TEST_F(OutboxTest, SilenceIsRetriedWithGrowingPauses) {
   EXPECT_EQ(outbox.take_lost(), 0U);
 }
 
-TEST_F(OutboxTest, ARefusedMessageIsRetriedUntilItWorks) {
+TEST_F(OutboxTest, RefusedMessageIsRetriedUntilDelivered) {
   peer = [this](std::uint64_t id) { outbox.failed(id, "refused"); };
   push(1);
   advance(seconds(3));
@@ -75,7 +75,7 @@ TEST_F(OutboxTest, ARefusedMessageIsRetriedUntilItWorks) {
   EXPECT_EQ(outbox.take_lost(), 0U);
 }
 
-TEST_F(OutboxTest, ALateAnswerCounts) {
+TEST_F(OutboxTest, LateAnswerCounts) {
   push(1);
   advance(seconds(6));
   outbox.delivered(1, now);
@@ -97,7 +97,7 @@ TEST_F(OutboxTest, TheQueueIsBoundedInBytes) {
   EXPECT_EQ(sent.back(), 9999U) << "there is room again";
 }
 
-TEST_F(OutboxTest, OnlyAPeerThatTakesMessagesIsCongested) {
+TEST_F(OutboxTest, OnlyALivePeerIsCongested) {
   const std::string longest(Outbox::kMaxMessage, 'x');
   for (std::uint64_t id = 0; id < 600; ++id) {
     outbox.push({.id = id, .call_id = "", .bytes = longest, .since = now});
@@ -110,7 +110,7 @@ TEST_F(OutboxTest, OnlyAPeerThatTakesMessagesIsCongested) {
   EXPECT_FALSE(outbox.congested(now)) << "less than half full";
 }
 
-TEST_F(OutboxTest, AMessageThatNoProxyReadsWholeIsLost) {
+TEST_F(OutboxTest, OversizedMessageIsLost) {
   outbox.push(
       {.id = 1, .call_id = "", .bytes = std::string(Outbox::kMaxMessage + 1, 'x'), .since = now});
   EXPECT_TRUE(outbox.empty());

@@ -8,7 +8,7 @@ namespace {
 
 IpAddress ip(std::string_view text) { return IpAddress::parse(text).value(); }
 
-TEST(OfferedPorts, CountForTheirSourceUntilTheAnswer) {
+TEST(OfferedPorts, CountAgainstTheirSourceUntilTheAnswer) {
   OffersBySource counts;
   {
     OfferedPorts first, second, other, unnamed;
@@ -41,7 +41,7 @@ TEST(OfferedPorts, CountForTheirSourceUntilTheAnswer) {
   EXPECT_EQ(counts.sources(), 0U);
 }
 
-TEST(OfferedPorts, AHostCannotHideBehindItsIpv6Network) {
+TEST(OfferedPorts, SourcesOfOneIpv6NetworkCountAsOne) {
   OffersBySource counts;
   OfferedPorts first, second;
   first.add(counts, ip("2001:db8::1"), 1);
@@ -52,7 +52,7 @@ TEST(OfferedPorts, AHostCannotHideBehindItsIpv6Network) {
   EXPECT_EQ(report.most[0].ports, 4U);
 }
 
-TEST(OfferedPorts, TheMostAreReported) {
+TEST(OfferedPorts, ReportsTheLargestSources) {
   OffersBySource counts;
   std::vector<OfferedPorts> all(100);
   for (std::uint8_t i = 0; i < 100; ++i) {

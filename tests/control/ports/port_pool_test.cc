@@ -62,7 +62,7 @@ TEST(PortPool, HandsOutEveryPairOfEveryAddressOnce) {
   EXPECT_FALSE(pool.take(kStart));
 }
 
-TEST(PortPool, HandsOutTheAddressThatIsAskedFor) {
+TEST(PortPool, HandsOutTheRequestedAddress) {
   PortPool pool(interface(30000, 30099, 3), 60s);
   const IpAddress second = IpAddress::v4(198, 18, 0, 2);
   std::vector<PortPair> pairs;
@@ -79,7 +79,7 @@ TEST(PortPool, HandsOutTheAddressThatIsAskedFor) {
   EXPECT_TRUE(pool.take(kStart + 60s, second));
 }
 
-TEST(PortPool, RangeThatStartsOddOrEndsEvenLosesTheHalfPairs) {
+TEST(PortPool, OddStartAndEvenEndLoseTheHalfPairs) {
   PortPool pool(interface(30001, 30006), 60s);
   const auto pairs = take_all(pool, kStart);
   ASSERT_EQ(pairs.size(), 2U);
@@ -114,7 +114,7 @@ TEST(PortPool, ReleasedPairRestsForTheWholeQuarantine) {
   EXPECT_TRUE(pool.take(kStart + 561s));
 }
 
-TEST(PortPool, AdvanceLetsRestedPairsGoFree) {
+TEST(PortPool, AdvanceFreesRestedPairs) {
   PortPool pool(interface(30000, 30009), 60s);
   {
     const auto pairs = take_all(pool, kStart);
@@ -127,12 +127,12 @@ TEST(PortPool, AdvanceLetsRestedPairsGoFree) {
   EXPECT_EQ(pool.free(), 10U);
 }
 
-TEST(PortPool, WithoutQuarantineAPairIsFreeAtOnce) {
+TEST(PortPool, PairIsFreeImmediatelyWithoutQuarantine) {
   PortPool pool(interface(30000, 30001), 0s);
   for (int i = 0; i < 100; ++i) EXPECT_TRUE(pool.take(kStart)) << i;
 }
 
-TEST(PortPool, MovingAPairNeitherLosesNorDoublesIt) {
+TEST(PortPool, MovingALeaseKeepsOnePair) {
   PortPool pool(interface(30000, 30003), 60s);
   auto a = pool.take(kStart);
   auto b = pool.take(kStart);

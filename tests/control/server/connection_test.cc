@@ -174,7 +174,7 @@ TEST_F(ConnectionTest, AnswersRequestsOfEverySizeInPieces) {
   }
 }
 
-TEST_F(ConnectionTest, AnswersARequestCutAnywhere) {
+TEST_F(ConnectionTest, AnswersARequestSplitAnywhere) {
   Client client = connect();
   const auto expect_pong = [&](std::string_view request, std::size_t cut) {
     EXPECT_EQ(client.send(request.substr(0, cut)), "") << request.size() << " at " << cut;
@@ -220,7 +220,7 @@ TEST_F(ConnectionTest, RefusesARequestPastTheLimit) {
   EXPECT_TRUE(client.closed());
 }
 
-TEST_F(ConnectionTest, AnswersNothingOfAHalfClosedRequest) {
+TEST_F(ConnectionTest, DropsAHalfClosedRequest) {
   for (const std::size_t size : {kPing.size(), std::size_t{1'000}, kChunk + 30, ng::kMaxMessage}) {
     const std::string request = size == kPing.size() ? std::string(kPing) : long_ping(size);
     for (std::size_t cut = 1; cut < size; cut += 1 + size / 100) {
@@ -233,7 +233,7 @@ TEST_F(ConnectionTest, AnswersNothingOfAHalfClosedRequest) {
 }
 
 // A process's unfinished requests end with its connections, also with the only one it has.
-TEST_F(ConnectionTest, CountsAgainAfterADeathWithinARequest) {
+TEST_F(ConnectionTest, DeadClientsReturnTheirUnfinishedRequests) {
   const std::string request = long_ping(1'000);
   for (std::size_t i = 0; i < 3 * Connections::kMaxUnfinished; ++i) {
     {
@@ -267,7 +267,7 @@ const std::string kLongReply = [] {
 }();
 constexpr std::string_view kList = "d7:command4:liste";
 
-TEST_F(ConnectionTest, DeliversAReplyLongerThanTheSocketHolds) {
+TEST_F(ConnectionTest, DeliversAReplyLongerThanTheSocketBuffer) {
   Client client = connect();
   for (const std::size_t piece : {std::size_t{1'000}, std::size_t{100'000}, kLong}) {
     client.send_only(std::string(kList) + std::string(kPing));
@@ -283,7 +283,7 @@ TEST_F(ConnectionTest, DeliversAReplyLongerThanTheSocketHolds) {
   EXPECT_EQ(connections.disconnected, 0U);
 }
 
-TEST_F(ConnectionTest, AsksOnceToBeToldOfRoom) {
+TEST_F(ConnectionTest, ArmsTheOutputEventOncePerBlockedReply) {
   Client client = connect();
   EXPECT_EQ(client.send(kPing), kPong);
   EXPECT_FALSE(client.connection().has_blocked());
@@ -296,7 +296,7 @@ TEST_F(ConnectionTest, AsksOnceToBeToldOfRoom) {
 }
 
 // Nothing is read while a reply waits: what the client sends meanwhile stays in its socket.
-TEST_F(ConnectionTest, ServesNothingBehindAReplyThatIsNotRead) {
+TEST_F(ConnectionTest, ServesNothingBehindAnUnreadReply) {
   Client client = connect();
   client.send_only(kList);
   std::size_t sent = 0;
@@ -307,7 +307,7 @@ TEST_F(ConnectionTest, ServesNothingBehindAReplyThatIsNotRead) {
   EXPECT_EQ(served, 1U);
 }
 
-TEST_F(ConnectionTest, AReplyThatIsNotReadIsOverdue) {
+TEST_F(ConnectionTest, UnreadReplyIsOverdue) {
   Client client = connect();
   EXPECT_EQ(client.send(kPing), kPong);
   client.send_only(kList);
@@ -322,7 +322,7 @@ TEST_F(ConnectionTest, AReplyThatIsNotReadIsOverdue) {
   EXPECT_EQ(connections.disconnected, 1U);
 }
 
-TEST_F(ConnectionTest, AProcessHasFewRepliesThatAreNotRead) {
+TEST_F(ConnectionTest, UnreadRepliesPerProcessAreLimited) {
   std::list<Client> clients;
   for (std::size_t i = 0; i <= Connections::kMaxUnfinished; ++i) {
     clients.push_back(connect());
@@ -394,7 +394,7 @@ TEST_F(ConnectionTest, ClientsOfOtherPidNamespacesShareOneLimit) {
 }
 
 // Of what rtpproxy's modules send without newline.
-TEST_F(ConnectionTest, ClosesAfterALongReplyHasBeenRead) {
+TEST_F(ConnectionTest, ClosesAfterALongReplyIsRead) {
   Client client = connect(ControlProtocol::rtpp);
   client.send_only("I");
   EXPECT_FALSE(client.closed());

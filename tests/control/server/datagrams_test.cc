@@ -75,7 +75,7 @@ class DatagramsTest : public testing::Test {
   std::optional<Datagrams> datagrams;
 };
 
-TEST_F(DatagramsTest, RepeatsTheReplyToARetransmission) {
+TEST_F(DatagramsTest, RetransmissionGetsTheSameReply) {
   const std::string request = "1_23_4 " + std::string(kPing);
   const std::vector reply{"1_23_4 " + std::string(kPong)};
   const auto client = connect();
@@ -87,7 +87,7 @@ TEST_F(DatagramsTest, RepeatsTheReplyToARetransmission) {
   EXPECT_EQ(handled, 2U);
 }
 
-TEST_F(DatagramsTest, IgnoresThoseWithoutCookie) {
+TEST_F(DatagramsTest, IgnoresDatagramsWithoutCookie) {
   const auto client = connect();
   EXPECT_TRUE(ask(client, kPing).empty());
   EXPECT_TRUE(ask(client, "nothing").empty());
@@ -95,7 +95,7 @@ TEST_F(DatagramsTest, IgnoresThoseWithoutCookie) {
 }
 
 // A request that failed is carried out when it comes again; those beside it are not disturbed.
-TEST_F(DatagramsTest, ARetransmissionAfterAnExceptionIsServed) {
+TEST_F(DatagramsTest, RetransmissionAfterAnExceptionIsServed) {
   const auto client = connect();
   const std::string request = "1 " + std::string(kPing), other = "2 " + std::string(kPing);
   to_fail = 2;
@@ -109,7 +109,7 @@ TEST_F(DatagramsTest, ARetransmissionAfterAnExceptionIsServed) {
 
 // Those that have come together, among them some that get no answer: the replies go to whom they
 // are for, in order.
-TEST_F(DatagramsTest, ServesWhatHasComeInTurns) {
+TEST_F(DatagramsTest, ServesQueuedDatagramsInTurns) {
   constexpr std::size_t kAll = Datagrams::kTurn * Datagrams::kBatch + 1;
   const std::array clients = {connect(), connect()};
   std::array<std::vector<std::string>, clients.size()> expected;

@@ -70,7 +70,7 @@ class ListenerTest : public testing::Test {
 
 std::string own_pid() { return std::to_string(::getpid()); }
 
-TEST_F(ListenerTest, TakesConnectionsOnlyOnceListening) {
+TEST_F(ListenerTest, AcceptsConnectionsOnlyAfterListen) {
   const auto listener = Listener::bind(config());
   ASSERT_TRUE(listener) << listener.error().message;
   EXPECT_EQ(listener->name(), "unix:" + path());
@@ -90,7 +90,7 @@ TEST_F(ListenerTest, SetsTheMode) {
   EXPECT_EQ(status.st_mode & 07777, 0626U);
 }
 
-TEST_F(ListenerTest, LeavesNothingBehind) {
+TEST_F(ListenerTest, RemovesItsFiles) {
   {
     const auto listener = Listener::bind(config());
     ASSERT_TRUE(listener);
@@ -136,7 +136,7 @@ TEST_F(ListenerTest, RefusesToReplaceAnOrdinaryFile) {
   EXPECT_EQ(std::filesystem::file_size(path()), 8U);
 }
 
-TEST_F(ListenerTest, NamesWhatIsMissing) {
+TEST_F(ListenerTest, ErrorsNameTheMissingDirectoryOrUser) {
   ControlSocket socket = config();
   socket.path = (directory_ / "nosuch" / "ng.sock").string();
   EXPECT_EQ(error(socket), "control socket " + socket.path + ": cannot create " + socket.path +
@@ -167,7 +167,7 @@ TEST_F(ListenerTest, AdmitsPeersRootAndOurselves) {
   EXPECT_TRUE(listener->admits(::geteuid()));
 }
 
-TEST_F(ListenerTest, RefusesAPeerThatDoesNotExist) {
+TEST_F(ListenerTest, RefusesANonexistentPeer) {
   ControlSocket config = this->config();
   config.peers = {"root", "nobody-of-that-name"};
   EXPECT_EQ(error(config), "control socket " + path() +

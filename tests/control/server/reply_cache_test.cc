@@ -19,7 +19,7 @@ const Endpoint kPeer{IpAddress::v4(127, 0, 0, 1), UdpPort(40'000)};
 const Endpoint kOtherPort{IpAddress::v4(127, 0, 0, 1), UdpPort(40'001)};
 const Endpoint kOtherHost{IpAddress::v4(127, 0, 0, 2), UdpPort(40'000)};
 
-TEST(ReplyCache, FirstClaimsThenPendingThenReplied) {
+TEST(ReplyCache, ClaimIsFreshThenPendingThenReplied) {
   ReplyCache cache;
   EXPECT_EQ(cache.claim(kPeer, "c1", kStart).state, State::fresh);
   EXPECT_EQ(cache.claim(kPeer, "c1", kStart).state, State::pending);
@@ -30,7 +30,7 @@ TEST(ReplyCache, FirstClaimsThenPendingThenReplied) {
   EXPECT_EQ(cache.entries(), 1U);
 }
 
-TEST(ReplyCache, PeerAndCookieTogetherAreTheKey) {
+TEST(ReplyCache, KeyIsPeerAndCookie) {
   ReplyCache cache;
   cache.store(kPeer, "c1", "one", kStart);
   EXPECT_EQ(cache.claim(kOtherPort, "c1", kStart).state, State::fresh);
@@ -40,7 +40,7 @@ TEST(ReplyCache, PeerAndCookieTogetherAreTheKey) {
   EXPECT_EQ(cache.claim(kPeer, "c1", kStart).reply, "one");
 }
 
-TEST(ReplyCache, RepliesLiveAMinute) {
+TEST(ReplyCache, RepliesExpireAfterAMinute) {
   ReplyCache cache;
   ASSERT_EQ(cache.claim(kPeer, "c1", kStart).state, State::fresh);
   cache.store(kPeer, "c1", "one", kStart + seconds(5));
@@ -49,14 +49,14 @@ TEST(ReplyCache, RepliesLiveAMinute) {
   EXPECT_EQ(cache.claim(kPeer, "c1", end).state, State::fresh);
 }
 
-TEST(ReplyCache, AClaimThatIsNeverAnsweredGoesToo) {
+TEST(ReplyCache, UnansweredClaimExpires) {
   ReplyCache cache;
   ASSERT_EQ(cache.claim(kPeer, "c1", kStart).state, State::fresh);
   EXPECT_EQ(cache.claim(kPeer, "c1", kStart + ReplyCache::kLife).state, State::fresh);
   EXPECT_EQ(cache.entries(), 1U);
 }
 
-TEST(ReplyCache, AClaimThatIsGivenUpIsFreshAgain) {
+TEST(ReplyCache, AbandonedClaimIsFreshAgain) {
   ReplyCache cache;
   ASSERT_EQ(cache.claim(kPeer, "c1", kStart).state, State::fresh);
   cache.forget(kOtherPort, "c1");
@@ -91,7 +91,7 @@ TEST(ReplyCache, BytesAreBounded) {
   EXPECT_EQ(cache.claim(kPeer, "99", kStart).state, State::replied);
 }
 
-TEST(ReplyCache, BytesComeBackToNothing) {
+TEST(ReplyCache, ByteCountReturnsToZero) {
   ReplyCache cache;
   for (int i = 0; i < 100; ++i) {
     cache.store(kPeer, std::to_string(i % 10), std::string(static_cast<std::size_t>(i), 'x'),
@@ -107,7 +107,7 @@ TEST(ReplyCache, BytesComeBackToNothing) {
   EXPECT_EQ(cache.bytes(), same.bytes());
 }
 
-TEST(ReplyCache, KeepsFindingTheLatestWhileOthersComeAndGo) {
+TEST(ReplyCache, FindsTheLatestWhileOthersExpire) {
   constexpr int kEntries = 1500, kRequests = 20'000;
   ReplyCache cache({.entries = kEntries, .bytes = 1 << 20});
   const std::string small = "xxx", large(1 << 20, 'x');
@@ -134,7 +134,7 @@ TEST(ReplyCache, KeepsFindingTheLatestWhileOthersComeAndGo) {
   EXPECT_EQ(cache.bytes(), empty.bytes());
 }
 
-TEST(ReplyCache, EachRequestIsClaimedOnceByAllThreads) {
+TEST(ReplyCache, EachRequestIsClaimedByOneThread) {
   ReplyCache cache;
   constexpr int kRequests = 2000;
   std::atomic<int> fresh = 0;

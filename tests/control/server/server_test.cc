@@ -208,7 +208,7 @@ TEST_F(ServerTest, AnswersManyRequestsOnOneConnection) {
   for (int i = 0; i < 100; ++i) expect_pong(client.get());
 }
 
-TEST_F(ServerTest, TakesARequestByteByByte) {
+TEST_F(ServerTest, AcceptsARequestByteByByte) {
   const auto client = connect();
   const std::string request = offer("bytes");
   for (const char byte : request) send_all(client.get(), std::string_view(&byte, 1));
@@ -228,7 +228,7 @@ TEST_F(ServerTest, AnswersPipelinedRequestsInOrder) {
   EXPECT_EQ(receive_exactly(client.get(), replies.size()), replies);
 }
 
-TEST_F(ServerTest, CarriesALongSdpWhole) {
+TEST_F(ServerTest, RelaysALongSdpUnchanged) {
   std::string more;
   while (more.size() < 60'000) more += "a=x-note:" + std::string(100, 'x') + "\r\n";
   const auto client = connect();
@@ -245,7 +245,7 @@ TEST_F(ServerTest, CarriesALongSdpWhole) {
   expect_pong(client.get());
 }
 
-TEST_F(ServerTest, StaysConnectedAfterARequestItCannotServe) {
+TEST_F(ServerTest, StaysConnectedAfterAnUnsupportedRequest) {
   const auto client = connect();
   send_all(client.get(), kUnknown);
   EXPECT_EQ(receive_once(client.get()), kUnknownReply);
@@ -255,7 +255,7 @@ TEST_F(ServerTest, StaysConnectedAfterARequestItCannotServe) {
   expect_pong(client.get());
 }
 
-TEST_F(ServerTest, AnswersWhatCannotBeDelimitedAndCloses) {
+TEST_F(ServerTest, AnswersAnUndelimitedRequestWithAnErrorAndCloses) {
   // What follows may be out of somebody's SDP: it must not be taken for a request.
   const auto client = connect();
   send_all(client.get(), "d3:sdpXX" + offer("smuggled"));
@@ -273,7 +273,7 @@ TEST_F(ServerTest, AnswersAfterAHalfClose) {
   EXPECT_EQ(receive_once(client.get()), "");
 }
 
-TEST_F(ServerTest, SurvivesClientsThatVanish) {
+TEST_F(ServerTest, SurvivesVanishedClients) {
   for (int i = 0; i < 50; ++i) {
     send_all(connect().get(), std::string(kPing) + std::string(kPing));
     send_all(connect().get(), kPing.substr(0, 9));
@@ -281,7 +281,7 @@ TEST_F(ServerTest, SurvivesClientsThatVanish) {
   expect_pong(connect().get());
 }
 
-TEST_F(ServerTest, CutsAClientThatNeverReads) {
+TEST_F(ServerTest, DisconnectsAClientThatNeverReads) {
   const auto other = connect();
   const auto client = connect();
   const auto later = Server::Clock::now() + std::chrono::hours(1);
@@ -329,7 +329,7 @@ TEST_F(ServerTest, ServesTwoHundredConnectionsAtOnce) {
   EXPECT_EQ(server_->report().connections, 200U);
 }
 
-TEST_F(ServerTest, RefusesConnectionsOfOneProcessPastItsShare) {
+TEST_F(ServerTest, RefusesConnectionsOfOneProcessPastItsLimit) {
   std::vector<FileDescriptor> clients;
   for (std::size_t i = 0; i < Connections::kMaxPerProcess; ++i) clients.push_back(connect());
   if (!clients.back().valid()) GTEST_SKIP() << "too few descriptors allowed here";
@@ -342,7 +342,7 @@ TEST_F(ServerTest, RefusesConnectionsOfOneProcessPastItsShare) {
   expect_pong(clients.front().get());
 }
 
-TEST_F(ServerTest, RefusesConnectionsPastTheLimitAtOnce) {
+TEST_F(ServerTest, RefusesConnectionsPastTheLimitImmediately) {
   std::list<OtherProcess> others;
   for (std::size_t i = 0; i < Connections::kMaxConnections / Connections::kMaxPerProcess; ++i) {
     others.emplace_back(*this, Connections::kMaxPerProcess);
@@ -362,7 +362,7 @@ TEST_F(ServerTest, RefusesConnectionsPastTheLimitAtOnce) {
   EXPECT_EQ(reply, kPong);
 }
 
-TEST_F(ServerTest, ClosesTheConnectionsOfUsersThatAreNotPeers) {
+TEST_F(ServerTest, ClosesConnectionsOfUsersThatAreNotPeers) {
   if (::geteuid() != 0) GTEST_SKIP() << "to be another user takes root";
   const OtherProcess stranger(*this, 3, "peers.sock", 12346);
   EXPECT_EQ(stranger.connected(), 0U);
@@ -372,7 +372,7 @@ TEST_F(ServerTest, ClosesTheConnectionsOfUsersThatAreNotPeers) {
   EXPECT_EQ(server_->report().peers_refused, 3U);
 }
 
-TEST_F(ServerTest, CutsAProcessThatHoldsManyUnfinishedRequests) {
+TEST_F(ServerTest, DisconnectsAProcessWithTooManyUnfinishedRequests) {
   std::vector<FileDescriptor> clients;
   for (std::size_t i = 0; i <= Connections::kMaxUnfinished; ++i) {
     clients.push_back(connect());
@@ -392,7 +392,7 @@ TEST_F(ServerTest, CutsAProcessThatHoldsManyUnfinishedRequests) {
 
 // Who sends many requests at once is served a turn at a time: another one's ping does not wait for
 // all of them.
-TEST_F(ServerTest, AFloodDelaysNobodyElse) {
+TEST_F(ServerTest, FloodDelaysNoOtherClient) {
   const auto flood = connect(), client = connect();
   expect_pong(flood.get());
   expect_pong(client.get());
@@ -413,7 +413,7 @@ TEST_F(ServerTest, AFloodDelaysNobodyElse) {
   EXPECT_LE(before, static_cast<ssize_t>(2 * kPong.size() * Connection::kTurn));
 }
 
-TEST_F(ServerTest, CutsOnlyConnectionsWhoseRequestIsOverdue) {
+TEST_F(ServerTest, DisconnectsOverdueRequestsOnly) {
   const auto idle = connect();
   expect_pong(idle.get());
   const auto finished = connect();
