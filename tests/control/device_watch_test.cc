@@ -53,7 +53,7 @@ DataplaneReport report() {
   return report;
 }
 
-TEST(DeviceWatch, WarnsOfAWorkerOnAnotherNode) {
+TEST(DeviceWatch, WarnsAboutAWorkerOnAnotherNode) {
   const std::string lines = logged([] { const DeviceWatch watch(report()); });
   EXPECT_THAT(lines, HasSubstr("warning numa-mismatch device=0000:3b:00.0 device-node=0 core=9 "
                                "core-node=1"));
@@ -61,7 +61,7 @@ TEST(DeviceWatch, WarnsOfAWorkerOnAnotherNode) {
   EXPECT_EQ(lines.find("net_tap0"), std::string::npos) << "it is on no node";
 }
 
-TEST(DeviceWatch, LogsLossWhenItGrowsAndOnlyThen) {
+TEST(DeviceWatch, LogsLossOnlyWhenItGrows) {
   DataplaneReport start = report();
   start.devices[0].imissed = 7;
   DeviceWatch watch(start);
@@ -93,7 +93,7 @@ TEST(DeviceWatch, LogsLinkChanges) {
               HasSubstr("warning link-up device=0000:3b:00.0 mbps=25000"));
 }
 
-TEST(DeviceWatch, LogsALinkThatIsDownAtTheStart) {
+TEST(DeviceWatch, LogsALinkDownAtStart) {
   DataplaneReport start = report();
   start.devices[1].link_up = false;
   EXPECT_THAT(logged([&] { const DeviceWatch watch(start); }),

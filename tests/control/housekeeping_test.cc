@@ -8,7 +8,7 @@
 namespace millrace {
 namespace {
 
-TEST(Housekeeping, AStepThatThrowsCostsOnlyItself) {
+TEST(Housekeeping, ThrowingStepDoesNotStopTheOthers) {
   asio::io_context io;
   int before = 0, thrown = 0, after = 0;
   Housekeeping housekeeping(io, std::chrono::milliseconds(1),

@@ -96,7 +96,7 @@ TEST(FormatLine, JsonIsParsedBackToTheSameValues) {
   EXPECT_EQ(line["sections"], 2);
 }
 
-TEST(FormatLine, JsonIsAsciiWhateverTheBytes) {
+TEST(FormatLine, JsonIsAsciiForAnyBytes) {
   std::string every;
   for (int byte = 0; byte < 256; ++byte) every += static_cast<char>(byte);
   const std::array fields = {Field("call-id", every)};
@@ -111,16 +111,16 @@ TEST(FormatLine, CutsLongValues) {
   EXPECT_EQ(json({{"call-id", value.substr(1)}})["call-id"], value.substr(1));
 }
 
-TEST(LineLimit, EachLevelHasItsOwnAndRefusalsAreCounted) {
-  LineLimit limit(2);
-  EXPECT_TRUE(limit.take(Level::info));
-  EXPECT_TRUE(limit.take(Level::info));
-  EXPECT_FALSE(limit.take(Level::info));
-  EXPECT_FALSE(limit.take(Level::info));
-  EXPECT_TRUE(limit.take(Level::error));
-  EXPECT_EQ(limit.reset(), (std::array<std::uint64_t, kLevels>{0, 2, 0, 0}));
-  EXPECT_TRUE(limit.take(Level::info));
-  EXPECT_EQ(limit.reset(), (std::array<std::uint64_t, kLevels>{0, 0, 0, 0}));
+TEST(LineBudget, EachLevelHasItsOwnAndSuppressedLinesAreCounted) {
+  LineBudget budget(2);
+  EXPECT_TRUE(budget.take(Level::info));
+  EXPECT_TRUE(budget.take(Level::info));
+  EXPECT_FALSE(budget.take(Level::info));
+  EXPECT_FALSE(budget.take(Level::info));
+  EXPECT_TRUE(budget.take(Level::error));
+  EXPECT_EQ(budget.refill(), (std::array<std::uint64_t, kLevels>{0, 2, 0, 0}));
+  EXPECT_TRUE(budget.take(Level::info));
+  EXPECT_EQ(budget.refill(), (std::array<std::uint64_t, kLevels>{0, 0, 0, 0}));
 }
 
 TEST(Logging, IsSilentBelowItsLevelAndOutsideItsLifetime) {
@@ -140,7 +140,7 @@ TEST(Logging, IsSilentBelowItsLevelAndOutsideItsLifetime) {
   EXPECT_NE(lines[0].find(" warning written n=1"), std::string::npos);
 }
 
-TEST(Logging, TellsOnceWhatTheBudgetRefused) {
+TEST(Logging, ReportsOnceTheSuppressedLines) {
   const CapturedStderr captured;
   {
     const Logging logging(Log{.format = LogFormat::json, .lines_per_second = 3});
@@ -159,7 +159,7 @@ TEST(Logging, TellsOnceWhatTheBudgetRefused) {
   EXPECT_EQ(summary["queue-full"], 0);
 }
 
-TEST(Logging, AReaderThatHangsBlocksNobody) {
+TEST(Logging, StalledReaderDoesNotBlockLogging) {
   const CapturedStderr captured;
   captured.fill();
   const auto start = std::chrono::steady_clock::now();
@@ -171,7 +171,7 @@ TEST(Logging, AReaderThatHangsBlocksNobody) {
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(2) * kSlowness);
 }
 
-TEST(Logging, ReportsLinesThatAFullDiskLost) {
+TEST(Logging, ReportsLinesLostToAFullDisk) {
   const CapturedStderr captured;
   {
     const Logging logging(Log{.format = LogFormat::json});

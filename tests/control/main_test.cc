@@ -139,7 +139,7 @@ TEST_F(MainTest, VersionAndHelp) {
   EXPECT_EQ(help.exit_status(), 0);
 }
 
-TEST_F(MainTest, CheckTouchesNothing) {
+TEST_F(MainTest, CheckCreatesNoSocket) {
   const std::string file = config();
   Program good({"--config", file, "--check"});
   EXPECT_EQ(good.read_all(), file + ": configuration OK\n");
@@ -147,7 +147,7 @@ TEST_F(MainTest, CheckTouchesNothing) {
   EXPECT_FALSE(std::filesystem::exists(socket_path()));
 }
 
-TEST_F(MainTest, CheckReportsWhatThisMachineLacks) {
+TEST_F(MainTest, CheckReportsFaultsOfThisMachine) {
   Program wrong({"--check", "--config",
                  config("owner = 'nosuch-user'\n"
                         "[[interface]]\nname = 'b'\ndevice = 'net_foo0'\n"
@@ -165,7 +165,7 @@ TEST_F(MainTest, CheckReportsWhatThisMachineLacks) {
   EXPECT_FALSE(std::filesystem::exists(socket_path()));
 }
 
-TEST_F(MainTest, ReportsEveryFaultInTheFormOfTheLog) {
+TEST_F(MainTest, ReportsEveryFaultInTheLogFormat) {
   const std::string file = config("[log]\nlevle = 'info'\nformat = 'json'\n[limits]\ncalls = -1\n");
   Program wrong({"--config", file});
   const std::string& lines = wrong.read_all();
@@ -187,7 +187,7 @@ TEST_F(MainTest, ReportsEveryFaultInTheFormOfTheLog) {
   EXPECT_EQ(check.exit_status(), 2);
 }
 
-TEST_F(MainTest, WhyItDoesNotStartIsJsonWhereTheLogIs) {
+TEST_F(MainTest, StartFailureIsJsonWhenTheLogIs) {
   const std::string folder = directory_ / "no" / "";
   const std::string path = folder + std::string(107 - folder.size(), 'x');  // the longest there is
   Program program(
@@ -221,7 +221,7 @@ TEST_F(MainTest, WrongCommandLineExitsWithTwo) {
   EXPECT_EQ(wrong.exit_status(), 2);
 }
 
-TEST_F(MainTest, ServesUntilTerminatedAndLeavesNothingBehind) {
+TEST_F(MainTest, ServesUntilTerminatedAndRemovesItsSockets) {
   const std::string file = config();
   Program program({"--config", file});
   ASSERT_NE(program.read_until(" info ready ").find(" info ready "), std::string::npos)
@@ -276,7 +276,7 @@ TEST_F(MainTest, ReplacesTheSocketOfAKilledInstance) {
   EXPECT_EQ(program.exit_status(), 0);
 }
 
-TEST_F(MainTest, HangUpDrainsAndEndsWithTheLastCall) {
+TEST_F(MainTest, SighupDrainsAndExitsWithTheLastCall) {
   Program program({"--config", config(), "--log-format", "json"});
   program.read_until(R"("event":"ready")");
   program.send_signal(SIGHUP);

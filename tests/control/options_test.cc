@@ -22,7 +22,7 @@ TEST(Options, Defaults) {
   EXPECT_FALSE(options->log_level);
 }
 
-TEST(Options, All) {
+TEST(Options, ParsesAllOptions) {
   const auto options =
       parse({"--config", "a.toml", "--check", "--log-format", "json", "--log-level", "error"});
   ASSERT_TRUE(options) << options.error().error;
@@ -32,7 +32,7 @@ TEST(Options, All) {
   EXPECT_EQ(options->log_level, "error");
 }
 
-TEST(Options, OverrideTheFileOnlyWhereGiven) {
+TEST(Options, OverrideTheFileOnlyWhenGiven) {
   Config config;
   config.log.format = LogFormat::json;
   config.log.level = "debug";
@@ -63,7 +63,7 @@ TEST(Options, Version) {
   EXPECT_EQ(exit.error().output, "millrace 1.2 (x)\n");
 }
 
-TEST(Options, WrongLinesExitWithTwoAndSayWhy) {
+TEST(Options, WrongCommandLinesExitWithTwoAndTheReason) {
   const std::vector<std::vector<const char*>> wrong = {
       {"--nosuch"}, {"stray"}, {"--config"}, {"--log-format", "xml"}, {"--log-level", "loud"}};
   for (const auto& arguments : wrong) {

@@ -29,7 +29,7 @@ std::vector<InterfaceConfig> devices(std::initializer_list<const char*> names) {
   return interfaces;
 }
 
-TEST(Process, NeedsCapabilitiesOnlyForDevicesWhoseStopDoes) {
+TEST(Process, KeepsCapabilitiesOnlyForDevicesThatNeedThemToStop) {
   EXPECT_EQ(needed_capabilities(devices({"0000:3b:00.0", "net_af_packet0,iface=a", "net_null0"})),
             0U);
   EXPECT_EQ(needed_capabilities(devices({"net_tap0"})), 1ULL << CAP_NET_ADMIN);
@@ -78,7 +78,7 @@ TEST(ProcessDeathTest, EveryThreadDropsItsPrivileges) {
   EXPECT_EXIT(drop_and_look(1ULL << CAP_CHOWN), testing::ExitedWithCode(0), "");
 }
 
-TEST(Process, TellsSystemdOverItsSocket) {
+TEST(Process, NotifiesSystemdOverItsSocket) {
   std::string name = (std::filesystem::temp_directory_path() / "millrace-XXXXXX").string();
   const std::filesystem::path directory = ::mkdtemp(name.data());
   const std::string path = directory / "notify";
@@ -101,7 +101,7 @@ TEST(Process, TellsSystemdOverItsSocket) {
   std::filesystem::remove_all(directory);
 }
 
-TEST(Process, HeldSignalsArePendingUntilReleased) {
+TEST(Process, BlockedSignalsArePendingUntilReleased) {
   {
     const SignalBlock blocked;
     ::raise(SIGHUP);
@@ -113,7 +113,7 @@ TEST(Process, HeldSignalsArePendingUntilReleased) {
   ::signal(SIGHUP, SIG_DFL);
 }
 
-TEST(Process, RaisesTheDescriptorLimitWithinTheHardOne) {
+TEST(Process, RaisesTheDescriptorLimitUpToTheHardLimit) {
   rlimit before{};
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
   rlimit low = before;
