@@ -29,7 +29,7 @@ constexpr std::array kBounds = std::to_array<Bound>({
     {"calls", "limits.calls, or pairs of ports", "CallBounds, CallsWithoutPorts"},
     {"dialogs of a call", "Call::kMaxDialogs", "CallBounds, DialogsByBranch"},
     {"branches that one offer reached", "Call::kMaxDialogs", "CallBranchTest, BranchesAreLimited"},
-    {"tags of a party", "Call::kMaxTags", "CallBranchTest, NamesOfAPartyAreLimited"},
+    {"tags of a party", "Call::kMaxTags", "CallBranchTest, TagsOfAPartyAreLimited"},
     {"bytes of a tag, Call-ID, branch", "kMaxName", "CallBounds, NamesHaveALength"},
     {"bytes of metadata", "4096", "CallBounds, MetadataIsCut"},
     {"ended branches of a call", "Call::kMaxDialogs", "CallBounds, EndedBranches"},
@@ -38,9 +38,9 @@ constexpr std::array kBounds = std::to_array<Bound>({
     {"m= lines over all re-offers", "sdp::kMaxSections", "CallBounds, SectionsOverReOffers"},
     {"streams of endpoint protocols", "limits.streams", "CallBounds, NamedStreams"},
     {"addresses a party is heard from", "kMaxHints",
-     "PartyMediaTest, TheNewestCandidatesStayAndOldOnesGo"},
+     "PartyMediaTest, NewestCandidatesReplaceTheOldest"},
     {"the same, by trickling", "kMaxHints",
-     "PartyMediaTest, LaterCandidatesReplaceTheOldestOfAFullList"},
+     "PartyMediaTest, LaterCandidatesReplaceTheOldestInAFullList"},
     {"fragments before their SDP", "8 a call", "CallBounds, EarlyFragments"},
     {"sources of unanswered offers", "pairs of ports", "CallBounds, SourcesOfOffers"},
     {"resting ports", "pairs of ports", "PortPool, HandsOutEveryPairOfEveryAddressOnce"},
@@ -87,7 +87,7 @@ constexpr std::array kBounds = std::to_array<Bound>({
     {"ICMP replies", "a rate", "HostIcmp, RepliesAreRateLimited"},
 });
 
-TEST(Bounds, EachHasATest) {
+TEST(Bounds, EachNamesAnExistingTest) {
   const char* data = std::getenv("TEST_DATA");  // NOLINT(concurrency-mt-unsafe): one thread
   ASSERT_NE(data, nullptr);
   std::string all;

@@ -7,7 +7,7 @@
 namespace millrace {
 namespace {
 
-struct Restrained : CallTest {
+struct MediaCommands : CallTest {
   // Whether the media of the two parties is so, by the report.
   std::pair<bool, bool> both(bool MediaReport::* what) {
     const Reply reply = handle(request(Command::query));
@@ -27,7 +27,7 @@ struct Restrained : CallTest {
 constexpr std::pair kNone{false, false}, kFirst{true, false}, kSecond{false, true},
     kBoth{true, true};
 
-TEST_F(Restrained, WholeCallUnlessAPartyIsNamed) {
+TEST_F(MediaCommands, ApplyToTheWholeCallUnlessAPartyIsGiven) {
   establish();
   EXPECT_TRUE(done(whole(Command::block_media)));
   EXPECT_EQ(both(&MediaReport::blocked), kBoth);
@@ -39,7 +39,7 @@ TEST_F(Restrained, WholeCallUnlessAPartyIsNamed) {
   EXPECT_EQ(both(&MediaReport::silenced), kNone);
 }
 
-TEST_F(Restrained, PartyByTagLabelOrAddress) {
+TEST_F(MediaCommands, FindThePartyByTagLabelOrAddress) {
   Request first = offer(audio(kA, 4000));
   first.labels.label = "caller";
   std::ignore = print(first);
@@ -67,7 +67,7 @@ TEST_F(Restrained, PartyByTagLabelOrAddress) {
   EXPECT_EQ(both(&MediaReport::blocked), kBoth);
 }
 
-TEST_F(Restrained, SurvivesAnotherOffer) {
+TEST_F(MediaCommands, SurviveAReoffer) {
   establish();
   EXPECT_TRUE(done(whole(Command::block_media)));
   Request again = offer(audio(kA, 4100));
@@ -78,7 +78,7 @@ TEST_F(Restrained, SurvivesAnotherOffer) {
   EXPECT_EQ(flow(to_b).destination, endpoint(kA, 4100));
 }
 
-TEST_F(Restrained, WhoCannotBeFoundIsNamed) {
+TEST_F(MediaCommands, ErrorsNameTheMissingCallOrParty) {
   Request block = whole(Command::block_media);
   EXPECT_EQ(reason(block), "Unknown call-id");
   block.call_id = "";

@@ -56,7 +56,7 @@ class CallBranchTest : public CallTest {
   }
 };
 
-TEST_F(CallBranchTest, IsAPartyOfItsOwnAndHasTheMedia) {
+TEST_F(CallBranchTest, NewBranchIsASeparatePartyAndTakesTheMedia) {
   fork();
   expect_media(endpoint(kC, 6000));
   EXPECT_EQ(statistics().ports_used, 4U);
@@ -72,7 +72,7 @@ TEST_F(CallBranchTest, IsAPartyOfItsOwnAndHasTheMedia) {
   EXPECT_TRUE(c.flow.active);
 }
 
-TEST_F(CallBranchTest, WithoutTheFlagItIsAnotherNameOfWhoAnswered) {
+TEST_F(CallBranchTest, NewTagWithoutTheFlagRenamesTheAnsweredParty) {
   establish();
   Request other = answer_of_c();
   other.new_branch = false;
@@ -81,7 +81,7 @@ TEST_F(CallBranchTest, WithoutTheFlagItIsAnotherNameOfWhoAnswered) {
   EXPECT_EQ(names(), "A>C C>A ");
 }
 
-TEST_F(CallBranchTest, AfterAFinalAnswerItIsAnotherPartyWithoutTheFlag) {
+TEST_F(CallBranchTest, NewTagAfterAFinalAnswerIsANewPartyWithoutTheFlag) {
   Request first = answer(audio(kB, 5000)), other = answer_of_c();
   other.new_branch = false;
   to_b = print(offer(audio(kA, 4000))).local();
@@ -102,7 +102,7 @@ TEST_F(CallBranchTest, AfterAFinalAnswerItIsAnotherPartyWithoutTheFlag) {
   expect_media(endpoint(kC, 6000));
 }
 
-TEST_F(CallBranchTest, LateProvisionalAnswerMakesNoParty) {
+TEST_F(CallBranchTest, LateProvisionalAnswerAddsNoParty) {
   Request first = answer(audio(kB, 5000)), late = answer_of_c();
   to_b = print(offer(audio(kA, 4000))).local();
   first.sip.code = 200;
@@ -114,14 +114,14 @@ TEST_F(CallBranchTest, LateProvisionalAnswerMakesNoParty) {
   EXPECT_EQ(statistics().ports_used, 4U);
 }
 
-TEST_F(CallBranchTest, NobodyAnsweredYetIsNoOtherParty) {
+TEST_F(CallBranchTest, FirstAnswerReplacesTheUnansweredParty) {
   to_b = print(offer(audio(kA, 4000))).local();
   to_a = print(answer_of_c()).local();
   EXPECT_EQ(names(), "A>C C>A ");
   expect_media(endpoint(kC, 6000));
 }
 
-TEST_F(CallBranchTest, LastAnswerHasTheMediaByThePortsOfAll) {
+TEST_F(CallBranchTest, LastAnswerTakesTheMediaOnTheSharedPorts) {
   fork();
   EXPECT_EQ(print(answer(audio(kB, 5000))).local(), to_a);
   expect_media(endpoint(kB, 5000));
@@ -131,7 +131,7 @@ TEST_F(CallBranchTest, LastAnswerHasTheMediaByThePortsOfAll) {
   EXPECT_EQ(statistics().ports_used, 4U);
 }
 
-TEST_F(CallBranchTest, EitherMayOfferAndBeOffered) {
+TEST_F(CallBranchTest, EitherBranchMayOfferAndAnswer) {
   fork();
   // To B, who has no media: it is told the same port, and takes the media with its answer.
   Request again = offer(audio(kA, 4000));
@@ -155,7 +155,7 @@ TEST_F(CallBranchTest, EitherMayOfferAndBeOffered) {
   expect_media(endpoint(kC, 6004));
 }
 
-TEST_F(CallBranchTest, MediaComesBackWhenTheOtherIsDeleted) {
+TEST_F(CallBranchTest, DeleteOfABranchReturnsTheMediaToTheOther) {
   fork();
   remove("C");
   expect_media(endpoint(kB, 5000));
@@ -166,7 +166,7 @@ TEST_F(CallBranchTest, MediaComesBackWhenTheOtherIsDeleted) {
   EXPECT_EQ(statistics().ports_used, 0U);
 }
 
-TEST_F(CallBranchTest, DeleteOfWhoHasNoMediaTakesItFromNobody) {
+TEST_F(CallBranchTest, DeleteOfABranchWithoutMediaKeepsTheMedia) {
   fork();
   remove("B");
   expect_media(endpoint(kC, 6000));
@@ -176,7 +176,7 @@ TEST_F(CallBranchTest, DeleteOfWhoHasNoMediaTakesItFromNobody) {
             "Call-ID not found or tags didn't match");
 }
 
-TEST_F(CallBranchTest, WholeCallGivesPortsBackOnce) {
+TEST_F(CallBranchTest, DeletedCallReturnsItsPortsOnce) {
   fork();
   Request third = answer_of_c(7000);
   third.to_tag = "D";
@@ -188,7 +188,7 @@ TEST_F(CallBranchTest, WholeCallGivesPortsBackOnce) {
   EXPECT_FALSE(flow(to_b).active);
 }
 
-TEST_F(CallBranchTest, WhatOneRefusesTheOthersKeep) {
+TEST_F(CallBranchTest, SectionRefusedByOneBranchStaysForTheOthers) {
   const std::string both = audio(kA, 4000) + media("video", 4002);
   const Printed offered = print(offer(both));
   const Printed answered = print(answer(audio(kB, 5000) + media("video", 5002)));
@@ -217,7 +217,7 @@ TEST_F(CallBranchTest, WhatOneRefusesTheOthersKeep) {
   EXPECT_FALSE(flow(offered.local(1)).active);
 }
 
-TEST_F(CallBranchTest, RestraintOfAPartyHoldsThroughTheOthersTurn) {
+TEST_F(CallBranchTest, BlockOfABranchPersistsWhileAnotherHasTheMedia) {
   fork();
   Request block = request(Command::block_media);
   block.from_tag = "B";
@@ -230,7 +230,7 @@ TEST_F(CallBranchTest, RestraintOfAPartyHoldsThroughTheOthersTurn) {
   EXPECT_TRUE(tags().at(1).sections.at(0).blocked);
 }
 
-TEST_F(CallBranchTest, CandidatesOfWhoHasNoMediaWaitForItsTurn) {
+TEST_F(CallBranchTest, CandidatesOfABranchWithoutMediaApplyWhenItGetsTheMedia) {
   const std::string ice = "a=mid:0\r\na=ice-ufrag:bbbb\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\n";
   to_b = print(offer(audio(kA, 4000))).local();
   to_a = print(answer(audio(kB, 5000, ice))).local();
@@ -245,7 +245,7 @@ TEST_F(CallBranchTest, CandidatesOfWhoHasNoMediaWaitForItsTurn) {
   EXPECT_NE(std::ranges::find(hints, *IpAddress::parse("198.18.0.222")), hints.end());
 }
 
-TEST_F(CallBranchTest, CallLivesOnWhenTheOtherIsDeletedLate) {
+TEST_F(CallBranchTest, DelayedDeleteOfABranchKeepsTheCall) {
   fork();
   now += 50s;  // nobody is heard in this test
   remove("C");
@@ -256,7 +256,7 @@ TEST_F(CallBranchTest, CallLivesOnWhenTheOtherIsDeletedLate) {
   EXPECT_EQ(statistics().timeouts, 1U);
 }
 
-TEST_F(CallBranchTest, BranchesOfOneOfferAreNoPartiesOfOneAnother) {
+TEST_F(CallBranchTest, OfferBetweenBranchesOfOneOfferIsRefused) {
   fork();
   Request odd = offer(audio(kB, 5000));
   odd.from_tag = "B";
@@ -265,7 +265,7 @@ TEST_F(CallBranchTest, BranchesOfOneOfferAreNoPartiesOfOneAnother) {
   expect_media(endpoint(kC, 6000));
 }
 
-TEST_F(CallBranchTest, StrangerTakesTheMediaOfABranchWithItsAnswerOnly) {
+TEST_F(CallBranchTest, NewCallerTakesTheMediaOfABranchOnAnswerOnly) {
   fork();
   Request stranger = offer(audio(kC, 9000));
   stranger.from_tag = "X";
@@ -280,7 +280,7 @@ TEST_F(CallBranchTest, StrangerTakesTheMediaOfABranchWithItsAnswerOnly) {
   EXPECT_FALSE(flow(to_a).active) << "nobody is left that A could hear";
 }
 
-TEST_F(CallBranchTest, ViaBranchesTellFirst) {
+TEST_F(CallBranchTest, ViaBranchOverridesTheFlag) {
   Request first = offer(audio(kA, 4000)), second = first;
   first.via_branch = "b1";
   second.via_branch = "b2";
@@ -323,7 +323,7 @@ TEST_F(CallBranchTest, BranchesAreLimited) {
 }
 
 // Answers by ever new to-tags, without a word of branches, are one party's.
-TEST_F(CallBranchTest, NamesOfAPartyAreLimited) {
+TEST_F(CallBranchTest, TagsOfAPartyAreLimited) {
   establish();
   for (int i = 1; i < 128; ++i) {
     Request another = answer(audio(kC, 6000));

@@ -55,7 +55,7 @@ class CallEventsTest : public CallsTest {
   std::vector<Event> events;
 };
 
-TEST_F(CallEventsTest, ADeletedCallHasItsRecord) {
+TEST_F(CallEventsTest, DeletedCallIsRecorded) {
   establish();
   std::ignore = handle(remove(0s));
   EXPECT_EQ(kinds(), "start answer end ");
@@ -71,7 +71,7 @@ TEST_F(CallEventsTest, ADeletedCallHasItsRecord) {
   EXPECT_TRUE(end().report.answered);
 }
 
-TEST_F(CallEventsTest, ADelayedDeleteHasItsRecordWhenItIsDue) {
+TEST_F(CallEventsTest, DelayedDeleteIsRecordedWhenDue) {
   establish();
   std::ignore = handle(remove(3s));
   expire_after(2s);
@@ -83,7 +83,7 @@ TEST_F(CallEventsTest, ADelayedDeleteHasItsRecordWhenItIsDue) {
   EXPECT_EQ(end().report.tags.size(), 2U);
 }
 
-TEST_F(CallEventsTest, AMediaTimeoutNotifiesTheProxy) {
+TEST_F(CallEventsTest, MediaTimeoutNotifiesTheProxy) {
   Request first = offer(audio("198.18.0.1", 4000));
   first.notify.socket = "unix:/run/x";
   first.notify.tag = "T1";
@@ -104,7 +104,7 @@ TEST_F(CallEventsTest, AMediaTimeoutNotifiesTheProxy) {
   EXPECT_EQ(end().report.tags.size(), 2U);
 }
 
-TEST_F(CallEventsTest, AnOfferThatNobodyAnsweredIsNoDialog) {
+TEST_F(CallEventsTest, UnansweredOfferDoesNotNotifyTheProxy) {
   std::ignore = print(offer(audio("198.18.0.1", 4000)));
   for (int i = 0; i < 181; ++i) expire_after(1s);
   EXPECT_EQ(kinds(), "start timeout end ");
@@ -112,7 +112,7 @@ TEST_F(CallEventsTest, AnOfferThatNobodyAnsweredIsNoDialog) {
   EXPECT_TRUE(end().dialogs.empty());
 }
 
-TEST_F(CallEventsTest, HoldAndResumeAreToldOnce) {
+TEST_F(CallEventsTest, HoldAndResumeArePublishedOnce) {
   establish();
   reinvite("a=sendonly\r\n", "a=recvonly\r\n");
   reinvite("a=inactive\r\n", "a=inactive\r\n");
@@ -121,7 +121,7 @@ TEST_F(CallEventsTest, HoldAndResumeAreToldOnce) {
   EXPECT_EQ(kinds(), "start answer hold resume ");
 }
 
-TEST_F(CallEventsTest, ARefusedOfferIsNoCall) {
+TEST_F(CallEventsTest, RefusedOfferPublishesNothing) {
   std::ignore = reason(offer(audio("127.0.0.1", 4000)));
   EXPECT_EQ(kinds(), "");
 }
@@ -148,7 +148,7 @@ TEST_F(CallEventsTest, ManyCallsEndInPortions) {
   EXPECT_EQ(calls->end_portion(), 0U);
 }
 
-TEST_F(CallEventsTest, AStopPublishesEveryEndAndRefusesNewCalls) {
+TEST_F(CallEventsTest, StopPublishesEveryEndAndRefusesNewCalls) {
   establish();
   Request other = offer(audio("198.18.0.1", 6000));
   other.call_id = "other";
@@ -164,7 +164,7 @@ TEST_F(CallEventsTest, AStopPublishesEveryEndAndRefusesNewCalls) {
   EXPECT_EQ(reason(offer(audio("198.18.0.1", 4000))), "Parallel session limit reached");
 }
 
-TEST_F(CallEventsTest, WithoutReadersOnlyEndsForTheProxyArePublished) {
+TEST_F(CallEventsTest, OnlyEndsForTheProxyArePublishedWithoutReaders) {
   config.notify.clear();
   listen();
   establish();

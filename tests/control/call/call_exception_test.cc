@@ -75,7 +75,7 @@ class CallException : public CallTest {
   unsigned ends = 0;
 };
 
-TEST_F(CallException, OneCallThatFailsInATickDelaysNoOther) {
+TEST_F(CallException, FailingCallInATickDelaysNoOther) {
   std::int64_t nth = 0;
   for (bool failed = true; failed; ++nth) {
     for (const char* call : {"one", "two", "three"}) offer_call(call);
@@ -92,7 +92,7 @@ TEST_F(CallException, OneCallThatFailsInATickDelaysNoOther) {
   EXPECT_GT(nth, 10);  // there was something to fail
 }
 
-TEST_F(CallException, NoRequestThatFailsLeavesACallForEver) {
+TEST_F(CallException, FailedRequestLeavesNoCallBehind) {
   std::int64_t nth = 0;
   for (bool failed = true; failed; ++nth) {
     const Request first = offer(audio(kA, 4000)), second = answer(audio(kB, 5000));
@@ -109,7 +109,7 @@ TEST_F(CallException, NoRequestThatFailsLeavesACallForEver) {
   EXPECT_GT(nth, 10);
 }
 
-TEST_F(CallException, TheEndOfAllCallsGoesOn) {
+TEST_F(CallException, EndOfAllCallsContinuesAfterAFailure) {
   std::int64_t nth = 0;
   for (bool failed = true; failed; ++nth) {
     SetUp();

@@ -41,7 +41,7 @@ class CallForkTest : public CallTest {
   LocalPort one, two;  // the ports that B and C were told to send to
 };
 
-TEST_F(CallForkTest, BranchesHaveTheirOwnPortsAndTheLastAnswerWins) {
+TEST_F(CallForkTest, BranchesHaveTheirOwnPortsAndTheLastAnswerApplies) {
   fork();
   EXPECT_NE(one, two);
   EXPECT_EQ(print(first).local(), one);
@@ -111,7 +111,7 @@ TEST_F(CallForkTest, LateCancelOfABranchEndsNoOther) {
   EXPECT_EQ(statistics().sessions, 0U);
 }
 
-TEST_F(CallForkTest, ProvisionalAnswerTakesTheMediaFromNobodyWhoAnsweredFinally) {
+TEST_F(CallForkTest, ProvisionalAnswerDoesNotOverrideAFinalAnswer) {
   fork();
   Request taken = answer_of_b(), ringing = answer_of_c();
   taken.sip.code = 200;

@@ -37,7 +37,7 @@ class CallLogTest : public CallTest {
   }
 };
 
-TEST_F(CallLogTest, OfferAndAnswerHaveBothAddressesOfEachSection) {
+TEST_F(CallLogTest, OfferAndAnswerLogBothAddressesOfEachSection) {
   const auto lines = logged([&] { establish(); });
   ASSERT_EQ(lines.size(), 2U);
   EXPECT_EQ(lines[0]["event"], "offer");
@@ -55,7 +55,7 @@ TEST_F(CallLogTest, RefusedSectionIsNamed) {
   EXPECT_TRUE(lines[0]["media"].get<std::string>().ends_with(" refused")) << lines[0];
 }
 
-TEST_F(CallLogTest, MediaTimeoutNamesWhoWasSilent) {
+TEST_F(CallLogTest, MediaTimeoutNamesTheSilentParty) {
   establish();
   const auto lines = logged([&] { expire_after(3700s); });
   const auto end =
@@ -94,7 +94,7 @@ TEST_F(CallLogTest, FiguresAreByParty) {
   EXPECT_FALSE(lines[1].contains("silent-seconds"));
 }
 
-TEST_F(CallLogTest, DrainingIsTheReasonOfARefusal) {
+TEST_F(CallLogTest, RefusalDuringDrainNamesTheDrain) {
   const auto lines = logged([&] {
     calls->drain();
     EXPECT_EQ(reason(offer(audio(kA, 4000))), "Parallel session limit reached");

@@ -53,7 +53,7 @@ struct CallMux : CallTest {
   }
 };
 
-TEST_F(CallMux, ByDefaultThePartiesAgree) {
+TEST_F(CallMux, MuxIsNegotiatedEndToEndByDefault) {
   call(kMux, {}, kMux);
   expect_told(true, true);
   expect_together();
@@ -62,13 +62,13 @@ TEST_F(CallMux, ByDefaultThePartiesAgree) {
   expect_split(5001, 4001);
 }
 
-TEST_F(CallMux, AnAnswerSaysNoMoreThanWasOffered) {
+TEST_F(CallMux, AnswerHasMuxOnlyIfOffered) {
   call(kApart, {}, kMux);
   expect_told(false, false);
   expect_split(5001, 4001);
 }
 
-TEST_F(CallMux, DemuxIsBetweenTheRelayAndTheOfferer) {
+TEST_F(CallMux, DemuxMultiplexesWithTheOffererOnly) {
   call(kMux, {.demux = true}, kApart);
   expect_told(false, true);
   expect_split(5001, 4000);
@@ -81,18 +81,18 @@ TEST_F(CallMux, DemuxIsBetweenTheRelayAndTheOfferer) {
   EXPECT_EQ(of_b[1].flow.destination, endpoint(kA, 4000));
 }
 
-TEST_F(CallMux, DemuxTakesAwayMuxOnly) {
+TEST_F(CallMux, DemuxAlsoRemovesTheMuxOnlyAttribute) {
   call("a=rtcp-mux\r\na=rtcp-mux-only\r\n", {.demux = true}, kApart);
   expect_told(false, true);
 }
 
-TEST_F(CallMux, DemuxOfWhatIsNotMultiplexedIsNothing) {
+TEST_F(CallMux, DemuxWithoutMuxInTheOfferDoesNothing) {
   call(kApart, {.demux = true}, kApart);
   expect_told(false, false);
   expect_split(5001, 4001);
 }
 
-TEST_F(CallMux, AcceptIsWhateverTheOtherAnswers) {
+TEST_F(CallMux, AcceptMultiplexesWhateverTheOtherAnswers) {
   call(kMux, {.accept = true}, kApart);
   expect_told(true, true);
   expect_split(5001, 4000);
@@ -101,7 +101,7 @@ TEST_F(CallMux, AcceptIsWhateverTheOtherAnswers) {
   expect_together();
 }
 
-TEST_F(CallMux, RejectConcernsTheOffererAlone) {
+TEST_F(CallMux, RejectAppliesToTheOffererOnly) {
   call(kMux, {.reject = true}, kMux);
   expect_told(true, false);
   expect_split(5000, 4001);
@@ -109,7 +109,7 @@ TEST_F(CallMux, RejectConcernsTheOffererAlone) {
   EXPECT_EQ(streams("B").size(), 1U);
 }
 
-TEST_F(CallMux, OfferIsWhateverTheOffererSays) {
+TEST_F(CallMux, OfferMultiplexesWhateverTheOffererSupports) {
   call(kApart, {.offer = true}, kMux);
   expect_told(true, false);
   expect_split(5000, 4001);
@@ -126,7 +126,7 @@ TEST_F(CallMux, DemuxAndAcceptAreForTheOfferersSideOnly) {
   expect_split(5000, 4001);
 }
 
-TEST_F(CallMux, RequireNamesOnePort) {
+TEST_F(CallMux, RequireWritesOnePort) {
   call("a=rtcp:4001\r\n", {.require = true}, kMux);
   EXPECT_TRUE(names_mux(*to_callee));
   EXPECT_NE(to_callee->body->find("a=rtcp:" + std::to_string(to_callee->port()) + "\r\n"),
@@ -135,7 +135,7 @@ TEST_F(CallMux, RequireNamesOnePort) {
   EXPECT_FALSE(names_mux(*to_caller));
 }
 
-TEST_F(CallMux, AReofferKeepsTheSplitUntilItIsAnswered) {
+TEST_F(CallMux, ReofferKeepsTheSplitUntilAnswered) {
   call(kMux, {.demux = true}, kApart);
   Request again = offer(audio(kA, 4000, kApart));
   again.to_tag = "B";
@@ -156,7 +156,7 @@ TEST_F(CallMux, AReofferKeepsTheSplitUntilItIsAnswered) {
   expect_together();
 }
 
-TEST_F(CallMux, AReofferFromTheOtherSideKeepsItToo) {
+TEST_F(CallMux, ReofferFromTheOtherSideKeepsTheSplit) {
   call(kMux, {.demux = true}, kApart);
   EXPECT_TRUE(names_mux(print(back(Command::offer, audio(kB, 5000)))));
   expect_split(5001, 4000);
@@ -165,7 +165,7 @@ TEST_F(CallMux, AReofferFromTheOtherSideKeepsItToo) {
   expect_split(5001, 4000);
 }
 
-TEST_F(CallMux, TheMultiplexedSideMovesAsOne) {
+TEST_F(CallMux, MovedEndpointMovesRtpAndRtcp) {
   call(kMux, {.demux = true}, kApart);
   Request moved = offer(audio(kA, 4600, kMux));
   moved.to_tag = "B";
@@ -176,7 +176,7 @@ TEST_F(CallMux, TheMultiplexedSideMovesAsOne) {
   EXPECT_EQ(rtcp_flow(to_b).destination, endpoint(kA, 4600));
 }
 
-TEST_F(CallMux, ARefusedMediaHasNone) {
+TEST_F(CallMux, RejectedSectionHasNoMux) {
   Request first = offer(audio(kA, 4000, kMux));
   first.edits.mux.demux = true;
   const Printed offered = print(first);
@@ -186,7 +186,7 @@ TEST_F(CallMux, ARefusedMediaHasNone) {
   EXPECT_FALSE(flow(offered.local()).active);
 }
 
-TEST_F(CallMux, AgentsOfIceCannotCheckIt) {
+TEST_F(CallMux, DemuxWithIceWarns) {
   const std::string ice = "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n";
   Request first = offer(audio(kA, 4000, ice + kMux));
   first.edits.mux.demux = true;

@@ -31,14 +31,14 @@ TEST_F(CallTest, RelayIsACandidateOfBothParties) {
   EXPECT_NE(offered.body->find(std::string(kA) + " 4000 typ srflx"), std::string::npos);
 }
 
-TEST_F(CallTest, ForceRelayShowsNoOtherCandidate) {
+TEST_F(CallTest, ForceRelayRemovesAllOtherCandidates) {
   Request asked = offer(audio(kA, 4000, ice("a", kA)));
   asked.edits.ice = IceHandling::relay_only;
   const Printed offered = print(asked);
   EXPECT_EQ(offered.session.sections[0].candidates, std::vector{kCore});
 }
 
-TEST_F(CallTest, ForcedIceThatThereIsNotIsTold) {
+TEST_F(CallTest, ForcedIceWithoutCandidatesWarns) {
   Request asked = offer(audio(kA, 4000));
   asked.edits.ice = IceHandling::force;
   EXPECT_NE(std::get<reply::Sdp>(handle(asked)).warning.find("ICE=force"), std::string::npos);
@@ -46,7 +46,7 @@ TEST_F(CallTest, ForcedIceThatThereIsNotIsTold) {
   EXPECT_EQ(std::get<reply::Sdp>(handle(asked)).warning, "");
 }
 
-TEST_F(CallTest, ReinviteThatConcludesIcePassesAsItIs) {
+TEST_F(CallTest, ReinviteThatConcludesIcePassesUnchanged) {
   to_b = print(offer(audio(kA, 4000, ice("a", kA)))).local();
   to_a = print(answer(audio(kB, 5000, ice("b", kB)))).local();
   const std::string end = "a=remote-candidates:1 198.18.0.200 5000\r\n";
@@ -62,7 +62,7 @@ TEST_F(CallTest, ReinviteThatConcludesIcePassesAsItIs) {
 
 // ---- what proxies ask of the SDP -------------------------------------------------------------
 
-TEST_F(CallTest, AnswerComesOverTheProtocolThatWasOffered) {
+TEST_F(CallTest, AnswerHasTheProtocolOfTheOffer) {
   Request asked = offer(audio(kA, 4000));
   asked.edits.protocol = "RTP/AVPF";
   EXPECT_EQ(print(asked).session.sections[0].protocol, "RTP/AVPF");
@@ -73,14 +73,14 @@ TEST_F(CallTest, AnswerComesOverTheProtocolThatWasOffered) {
   EXPECT_EQ(print(accepting).session.sections[0].protocol, "RTP/AVPF");
 }
 
-TEST_F(CallTest, EncryptionCannotBeAskedFor) {
+TEST_F(CallTest, ChangeToAnEncryptedProtocolIsRefused) {
   Request asked = offer(audio(kA, 4000));
   asked.edits.protocol = "RTP/SAVP";
   EXPECT_NE(reason(asked).find("neither encrypts nor decrypts"), std::string::npos);
   EXPECT_EQ(statistics().sessions, 0U);
 }
 
-TEST_F(CallTest, StrippedCodecWasNeverOffered) {
+TEST_F(CallTest, StrippedCodecIsAbsentFromTheOffer) {
   Request asked = offer(audio(kA, 4000));
   asked.edits.codecs.strip = {"PCMU"};
   EXPECT_EQ(print(asked).session.sections[0].codec, "PCMA/8000");
@@ -94,7 +94,7 @@ TEST_F(CallTest, RemovedMediaTakesNoPorts) {
   EXPECT_EQ(statistics().ports_used, 4U);
 }
 
-TEST_F(CallTest, LoopedSdpPassesUntouched) {
+TEST_F(CallTest, LoopedSdpPassesUnchanged) {
   Request asked = offer(audio(kA, 4000));
   asked.edits.lines.loop_mark = true;
   const Printed once = print(asked);
@@ -105,7 +105,7 @@ TEST_F(CallTest, LoopedSdpPassesUntouched) {
   EXPECT_EQ(statistics().sessions, 1U);
 }
 
-TEST_F(CallTest, VersionOfTheSdpFollowsWhatTheReaderSees) {
+TEST_F(CallTest, SdpVersionFollowsTheRewrittenContent) {
   const auto version = [&](std::string_view body) {
     Request asked = offer(std::string(body));
     asked.edits.origin.version = true;
@@ -128,7 +128,7 @@ class CallWarning : public CallTest {
   }
 };
 
-TEST_F(CallWarning, APartyStaysOnItsInterface) {
+TEST_F(CallWarning, ChangeOfInterfaceWarns) {
   Request first = offer(audio(kA, 4000));
   first.placement.from_interface = "core";
   first.placement.to_interface = "edge";
@@ -154,7 +154,7 @@ TEST_F(CallWarning, APartyStaysOnItsInterface) {
             "is not used");
 }
 
-TEST_F(CallWarning, AllOfThemAreTold) {
+TEST_F(CallWarning, AllWarningsAreReported) {
   Request asked = offer(audio(kA, 4000) + media("video", 4002));
   asked.edits.ice = IceHandling::force;
   asked.unsupported = "new-branch: no";
@@ -168,7 +168,7 @@ TEST_F(CallWarning, AllOfThemAreTold) {
 
 constexpr std::string_view kGroup = "a=group:BUNDLE a v\r\n";
 
-TEST_F(CallWarning, BundlePassesWithAPortForEachMedia) {
+TEST_F(CallWarning, BundlePassesWithAPortPerSection) {
   const std::string two = media("audio", 4000, "a=mid:a\r\n") + media("video", 4002, "a=mid:v\r\n");
   const Printed offered = print(offer(session(kA) + std::string(kGroup) + two));
   EXPECT_NE(offered.body->find("\r\na=group:BUNDLE a v\r\n"), std::string::npos);
@@ -181,7 +181,7 @@ TEST_F(CallWarning, BundlePassesWithAPortForEachMedia) {
   }
 }
 
-TEST_F(CallWarning, BundleThatThereIsNotCannotBeMade) {
+TEST_F(CallWarning, RequiredBundleWithoutAGroupIsRefused) {
   Request asked = offer(audio(kA, 4000) + media("video", 4002));
   asked.edits.offer_bundle = true;
   EXPECT_EQ(warning(asked), "bundle: the SDP has no a=group:BUNDLE and is sent without one");
@@ -196,7 +196,7 @@ TEST_F(CallWarning, BundleThatThereIsNotCannotBeMade) {
   EXPECT_EQ(warning(unbundled), "") << "who answers decides";
 }
 
-TEST_F(CallWarning, BundleOnlyMediaNeedsTheGroup) {
+TEST_F(CallWarning, BundleOnlySectionNeedsTheGroup) {
   const std::string two = media("audio", 4000) + media("video", 0, "a=bundle-only\r\n");
   Request asked = offer(session(kA) + std::string(kGroup) + two);
   EXPECT_EQ(warning(asked), "");

@@ -22,7 +22,7 @@ TEST_F(CallTest, OfferAndAnswerJoinTheTwoSides) {
   EXPECT_EQ(statistics().ports_used, 4U);
 }
 
-TEST_F(CallTest, NothingIsSentToTheCalleeBeforeItsAnswer) {
+TEST_F(CallTest, CalleeReceivesNothingBeforeItsAnswer) {
   const Printed offered = print(offer(audio(kA, 4000)));
   const Reply reply = handle(request(Command::query));
   const auto& tags = std::get<reply::Query>(reply).call.tags;
@@ -110,7 +110,7 @@ TEST_F(CallTest, MediaIsAddedAndRemoved) {
   EXPECT_NE(revived.port(1), offered.port(1));  // that one rests
 }
 
-TEST_F(CallTest, MediaLinesNeverBecomeFewer) {
+TEST_F(CallTest, ReofferWithFewerSectionsIsRefused) {
   std::ignore = print(offer(audio(kA, 4000) + media("video", 4002)));
   std::ignore = print(answer(audio(kB, 5000) + media("video", 5002)));
   Request fewer = offer(audio(kA, 4000));
@@ -128,7 +128,7 @@ TEST_F(CallTest, FirstOfferMayBeRetriedWithFewerSections) {
   EXPECT_EQ(statistics().ports_used, 4U);
 }
 
-TEST_F(CallTest, RejectedMediaGivesItsPortsBack) {
+TEST_F(CallTest, RejectedSectionReturnsItsPorts) {
   const Printed offered = print(offer(audio(kA, 4000) + media("video", 4002)));
   const Printed answered = print(answer(audio(kB, 5000) + media("video", 0)));
   EXPECT_EQ(answered.port(1), 0U);
@@ -145,7 +145,7 @@ TEST_F(CallTest, OfferedPortZeroTakesNoPorts) {
   EXPECT_EQ(flow(answered.local(1)).destination, endpoint(kB, 5002));
 }
 
-TEST_F(CallTest, AnswerWithFewerSectionsLeavesTheRestSilent) {
+TEST_F(CallTest, AnswerWithFewerSectionsLeavesTheRestInactive) {
   const Printed offered = print(offer(audio(kA, 4000) + media("video", 4002)));
   std::ignore = print(answer(audio(kB, 5000)));
   EXPECT_TRUE(flow(offered.local(0)).active);
@@ -158,7 +158,7 @@ TEST_F(CallTest, AnswerWithMoreSectionsIsRefused) {
             "The answer has 2 m= lines, the offer has 1 (RFC 3264 section 6)");
 }
 
-TEST_F(CallTest, RtcpSharesThePortOnlyIfBothSay) {
+TEST_F(CallTest, RtcpSharesThePortOnlyIfBothMultiplex) {
   constexpr const char* kMux = "a=rtcp-mux\r\n";
   const LocalPort callee = print(offer(audio(kA, 4000, kMux))).local();
   EXPECT_TRUE(rtcp_flow(callee).active);  // either port, until the answer
@@ -174,7 +174,7 @@ TEST_F(CallTest, RtcpSharesThePortOnlyIfBothSay) {
   EXPECT_EQ(statistics().ports_used, 4U);  // still held, a re-offer may want them
 }
 
-TEST_F(CallTest, RtcpGoesWhereItsAttributeSays) {
+TEST_F(CallTest, RtcpIsSentToTheRtcpAttribute) {
   std::ignore = print(offer(audio(kA, 4000, "a=rtcp:4500 IN IP4 198.18.0.101\r\n")));
   const Printed answered = print(answer(audio(kB, 5000, "a=rtcp:5500\r\n")));
   EXPECT_EQ(rtcp_flow(answered.local()).destination, endpoint(kB, 5500));
@@ -207,7 +207,7 @@ TEST_F(CallTest, HoldByDirectionChangesNoFlow) {
   }
 }
 
-TEST_F(CallTest, AddressFamilyChoosesTheReadersSide) {
+TEST_F(CallTest, AddressFamilySelectsTheReceivingSide) {
   Request crossing = offer(audio(kA, 4000));
   crossing.placement.address_family = Family::ipv6;
   EXPECT_EQ(reason(crossing), "No interface has an IPv6 media address");
@@ -215,7 +215,7 @@ TEST_F(CallTest, AddressFamilyChoosesTheReadersSide) {
   std::ignore = print(crossing);
 }
 
-TEST_F(CallTest, NatWaitSendsNothingToWhoIsNotHeard) {
+TEST_F(CallTest, NatWaitSendsNothingBeforeTheLatch) {
   Request waiting = offer(audio(kA, 4000));
   waiting.latching.nat_wait = true;
   const LocalPort offered = print(waiting).local();
@@ -224,7 +224,7 @@ TEST_F(CallTest, NatWaitSendsNothingToWhoIsNotHeard) {
   EXPECT_FALSE(flow(offered).destination);
 }
 
-TEST_F(CallTest, PunchesNatTowardsWhoseSdpComesWithTheFlag) {
+TEST_F(CallTest, PunchesNatTowardsThePartyOfTheFlag) {
   Request first = offer(audio(kA, 4000)), second = answer(audio(kB, 5000));
   first.latching.nat_punch = true;
   to_b = print(first).local();
@@ -244,7 +244,7 @@ TEST_F(CallTest, PunchesNatTowardsWhoseSdpComesWithTheFlag) {
   EXPECT_TRUE(flow(to_b).nat_punch);
 }
 
-TEST_F(CallTest, PunchesNatTowardsWhoIsToBeHeard) {
+TEST_F(CallTest, PunchesNatTowardsASendingPartyOnly) {
   Request first = offer(audio(kA, 4000, "a=recvonly\r\n")), second = answer(audio(kB, 5000));
   first.latching.nat_punch = second.latching.nat_punch = true;
   to_b = print(first).local();
@@ -310,7 +310,7 @@ TEST_F(CallTest, PrintsAdvertisedOrGivenAddress) {
             "send to itself");
 }
 
-TEST_F(CallTest, OtherTransportsPassUntouchedAndOpaqueOnesHaveNoRtcp) {
+TEST_F(CallTest, OtherTransportsPassUnchangedAndOpaqueOnesHaveNoRtcp) {
   const std::string msrp = "m=message 2855 TCP/MSRP *\r\n";
   const std::string fax = "m=image 4006 udptl t38\r\n";
   const Printed offered = print(offer(audio(kA, 4000) + msrp + fax));
@@ -332,7 +332,7 @@ TEST_F(CallTest, AudioMayBecomeFaxOnTheSamePorts) {
   EXPECT_FALSE(rtcp_flow(to_a).active);
 }
 
-TEST_F(CallTest, PhoneBehindNatIsNotSentToBeforeItIsHeard) {
+TEST_F(CallTest, PartyBehindNatReceivesNothingBeforeTheLatch) {
   Request natted = offer(audio("192.168.1.20", 4000));
   natted.latching.received_from = IpAddress::parse("192.0.2.9").value();
   std::ignore = print(natted);
@@ -362,7 +362,7 @@ TEST_F(CallTest, FailedRequestChangesNothing) {
   EXPECT_EQ(flow(to_b).destination, endpoint(kA, 4000));
 }
 
-TEST_F(CallTest, TagsThatMakeNoDialogAreRefused) {
+TEST_F(CallTest, InconsistentTagsAreRefused) {
   Request self = offer(audio(kA, 4000));
   self.to_tag = "A";
   EXPECT_EQ(reason(self), "Invalid dialogue association");
@@ -374,7 +374,7 @@ TEST_F(CallTest, TagsThatMakeNoDialogAreRefused) {
   EXPECT_EQ(reason(stranger), "Invalid dialogue association");
 }
 
-TEST_F(CallTest, ReportTellsBothSides) {
+TEST_F(CallTest, ReportHasBothSides) {
   establish();
   const Reply reply = handle(request(Command::query));
   const CallReport& call = std::get<reply::Query>(reply).call;

@@ -52,7 +52,7 @@ class CallTrickle : public CallTest {
   }
 };
 
-TEST_F(CallTrickle, TheyBecomeHints) {
+TEST_F(CallTrickle, CandidatesBecomeHints) {
   to_b = print(offer(audio("0.0.0.0", 9, ice("a")))).local();
   to_a = print(answer(audio(kB, 5000, ice("b")))).local();
   EXPECT_EQ(hints("A"), list({}));
@@ -66,7 +66,7 @@ TEST_F(CallTrickle, TheyBecomeHints) {
   EXPECT_EQ(hints("A"), list({kSeen}));
 }
 
-TEST_F(CallTrickle, OfTheAnswererToo) {
+TEST_F(CallTrickle, CandidatesOfTheAnswererBecomeHints) {
   std::ignore = print(offer(audio(kA, 4000, ice("a"))));
   std::ignore = print(answer(audio(kB, 5000, ice("b"))));
   Request later = answer(fragment("b", kSeen));
@@ -79,7 +79,7 @@ TEST_F(CallTrickle, OfTheAnswererToo) {
   EXPECT_EQ(hints("B"), list({kB, "198.18.0.112", kSeen}));
 }
 
-TEST_F(CallTrickle, SectionsAreNamedByMidOrPlace) {
+TEST_F(CallTrickle, SectionsAreFoundByMidOrIndex) {
   const std::string two =
       audio(kA, 4000, ice("a")) + media("video", 4002, "a=mid:v\r\na=ice-ufrag:a\r\n");
   std::ignore = print(offer(two));
@@ -92,7 +92,7 @@ TEST_F(CallTrickle, SectionsAreNamedByMidOrPlace) {
   EXPECT_EQ(hints("A", 0).size() + hints("A", 1).size(), 4U);
 }
 
-TEST_F(CallTrickle, WhatIsNoHint) {
+TEST_F(CallTrickle, UnusableCandidatesAreNoHints) {
   std::ignore = print(offer(audio(kA, 4000, ice("a"))));
   expect_done(trickle(fragment("before-the-restart", kSeen)));
   expect_done(trickle(fragment("a", "127.0.0.1")));
@@ -101,7 +101,7 @@ TEST_F(CallTrickle, WhatIsNoHint) {
   EXPECT_EQ(hints("A"), list({kA}));
 }
 
-TEST_F(CallTrickle, TheNewestAreHeard) {
+TEST_F(CallTrickle, NewestCandidatesAreKept) {
   std::ignore = print(offer(audio(kA, 4000, ice("a"))));
   for (int i = 120; i < 140; ++i) {
     expect_done(trickle(fragment("a", "198.18.0." + std::to_string(i))));
@@ -110,7 +110,7 @@ TEST_F(CallTrickle, TheNewestAreHeard) {
                               "198.18.0.135", "198.18.0.134", "198.18.0.133"}));
 }
 
-TEST_F(CallTrickle, OneThatOvertakesItsSdpWaits) {
+TEST_F(CallTrickle, EarlyFragmentWaitsForItsSdp) {
   std::ignore = print(offer(audio(kA, 4000, ice("a"))));
   Request info = back(Command::offer, fragment("b", kSeen));
   info.fragment = true;
@@ -120,7 +120,7 @@ TEST_F(CallTrickle, OneThatOvertakesItsSdpWaits) {
   EXPECT_EQ(hints("B"), list({kB, kSeen}));
 }
 
-TEST_F(CallTrickle, ButNotForLong) {
+TEST_F(CallTrickle, EarlyFragmentExpires) {
   std::ignore = print(offer(audio(kA, 4000, ice("a"))));
   Request info = back(Command::offer, fragment("b", kSeen));
   info.fragment = true;
@@ -130,7 +130,7 @@ TEST_F(CallTrickle, ButNotForLong) {
   EXPECT_EQ(hints("B"), list({kB}));
 }
 
-TEST_F(CallTrickle, WhatFails) {
+TEST_F(CallTrickle, RefusesMalformedFragments) {
   EXPECT_EQ(reason(trickle(fragment("a", kSeen))), "Unknown call-id");
   std::ignore = print(offer(audio(kA, 4000, ice("a"))));
   EXPECT_EQ(reason(trickle("nonsense")),

@@ -108,7 +108,7 @@ TEST_F(CallUpdateTest, PrackAnswersAnOfferOfAProvisionalReply) {
   EXPECT_EQ(statistics().offer_timeouts, 0U);
 }
 
-TEST_F(CallUpdateTest, AuthenticatedInviteIsTheSameCall) {
+TEST_F(CallUpdateTest, AuthenticatedInviteContinuesTheCall) {
   to_b = told(invite(1, {stream(kA, 4000)})).at(0);
   EXPECT_EQ(told(invite(2, {stream(kA, 4000)})).at(0), to_b);
   to_a = told(ok(2, {stream(kB, 5000)})).at(0);
@@ -117,7 +117,7 @@ TEST_F(CallUpdateTest, AuthenticatedInviteIsTheSameCall) {
   EXPECT_EQ(statistics().ports_used, 4U);
 }
 
-TEST_F(CallUpdateTest, WithoutSectionsItTellsWhatHolds) {
+TEST_F(CallUpdateTest, UpdateWithoutStreamsReturnsTheCurrentPorts) {
   EXPECT_EQ(reason(ok(1, {})), "Invalid dialogue association");
   EXPECT_EQ(statistics().sessions, 0U);
   establish();

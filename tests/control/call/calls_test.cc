@@ -120,7 +120,7 @@ TEST_F(CallTableTest, ExhaustedPoolLeaksNothing) {
   EXPECT_EQ(statistics().ports_used, 8U);
 }
 
-TEST_F(CallTableTest, DeleteTellsWhatWasAndFreesEverything) {
+TEST_F(CallTableTest, DeleteReportsTheCallAndFreesItsPorts) {
   establish();
   const Reply reply = handle(remove(0s));
   const auto& deleted = std::get<reply::Deleted>(reply);
@@ -212,7 +212,7 @@ TEST_F(CallTableTest, AnsweredCallWithoutMediaEnds) {
   EXPECT_FALSE(flow(to_a).active);
 }
 
-TEST_F(CallTableTest, HeldCallMayBeSilentForLonger) {
+TEST_F(CallTableTest, HeldCallHasALongerTimeout) {
   establish();
   std::ignore = print(reoffer(audio(kA, 4000, "a=inactive\r\n")));
   std::ignore = print(answer(audio(kB, 5000, "a=inactive\r\n")));
@@ -221,7 +221,7 @@ TEST_F(CallTableTest, HeldCallMayBeSilentForLonger) {
   EXPECT_EQ(statistics().silent_timeouts, 1U);
 }
 
-TEST_F(CallTableTest, IceThatNeverUsedTheRelayHasGoneAroundIt) {
+TEST_F(CallTableTest, UnusedRelayWithIceCountsAsDirectPath) {
   const std::string ice = "a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\n";
   std::ignore = print(offer(audio(kA, 4000, ice)));
   std::ignore = print(answer(audio(kB, 5000, ice)));
@@ -231,7 +231,7 @@ TEST_F(CallTableTest, IceThatNeverUsedTheRelayHasGoneAroundIt) {
   EXPECT_EQ(statistics().timeouts, 0U);
 }
 
-TEST_F(CallTableTest, IceOfOnePartyOrOneMediaIsNotEnough) {
+TEST_F(CallTableTest, IceOfOnePartyOrOneSectionIsNoDirectPath) {
   const std::string ice = "a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\n";
   std::ignore = print(offer(audio(kA, 4000, ice)));
   std::ignore = print(answer(audio(kB, 5000)));
@@ -244,7 +244,7 @@ TEST_F(CallTableTest, IceOfOnePartyOrOneMediaIsNotEnough) {
   EXPECT_EQ(statistics().ice_direct, 0U);
 }
 
-TEST_F(CallTableTest, OneDirectionIsEnoughToExpectMedia) {
+TEST_F(CallTableTest, OneSendingDirectionIsEnoughForTheTimeout) {
   establish();
   std::ignore = print(reoffer(audio(kA, 4000, "a=sendonly\r\n")));  // music on hold
   std::ignore = print(answer(audio(kB, 5000, "a=recvonly\r\n")));
@@ -268,7 +268,7 @@ TEST_F(CallTableTest, ZeroTimeoutsNeverEndACall) {
   EXPECT_EQ(statistics().sessions, 1U);
 }
 
-TEST_F(CallTableTest, ListHasALimit) {
+TEST_F(CallTableTest, ListHonoursItsLimit) {
   for (const char* id : {"one", "two", "three"}) establish(id);
   Request list = request(Command::list);
   const auto ids = [&] {
@@ -284,7 +284,7 @@ TEST_F(CallTableTest, ListHasALimit) {
 }
 
 // More calls than the schedule hands out at a time, each of them once.
-TEST_F(CallTableTest, AListHasAtMost1024CallsWhateverItsLimit) {
+TEST_F(CallTableTest, ListIsBoundedBy1024Calls) {
   static_assert(CallSchedule::kMaxListed > 2 * CallSchedule::kPage);
   std::set<std::string> made;
   for (std::size_t i = 0; i <= CallSchedule::kMaxListed; ++i) {

@@ -51,7 +51,7 @@ TEST_F(NamedMediaTest, OfferAndAnswerJoinTheTwoSides) {
   EXPECT_EQ(statistics().ports_used, 4U);
 }
 
-TEST_F(NamedMediaTest, SectionsMayComeOneByOne) {
+TEST_F(NamedMediaTest, StreamsMayBeAddedOneByOne) {
   const Endpoint audio_to_b = told(offer({named(1, kA, 4000)})).at(0);
   const Endpoint video_to_b = told(offer({named(2, kA, 4002, "video")})).at(0);
   EXPECT_EQ(statistics().ports_used, 8U);
@@ -71,14 +71,14 @@ TEST_F(NamedMediaTest, SectionsMayComeOneByOne) {
   EXPECT_EQ(destination(audio_to_b), endpoint(kA, 4000));
 }
 
-TEST_F(NamedMediaTest, AnswersInTheOrderThatWasAsked) {
+TEST_F(NamedMediaTest, RepliesInRequestOrder) {
   const auto to_b = told(offer({named(2, kA, 4002, "video"), named(1, kA, 4000)}));
   const auto again = told(offer({named(1, kA, 4000), named(2, kA, 4002, "video")}));
   EXPECT_EQ(again.at(0), to_b.at(1));
   EXPECT_EQ(again.at(1), to_b.at(0));
 }
 
-TEST_F(NamedMediaTest, RejectedMediaHasPortZeroAndGivesItsPortsBack) {
+TEST_F(NamedMediaTest, RejectedStreamHasPortZeroAndReturnsItsPorts) {
   const auto to_b = told(offer({named(1, kA, 4000), named(2, kA, 4002, "video")}));
   const auto to_a = told(answer({named(1, kB, 5000), named(2, kB, 0, "video")}));
   EXPECT_EQ(to_a.at(1), (Endpoint{kCore, UdpPort(0)}));
@@ -118,7 +118,7 @@ TEST_F(NamedMediaTest, OneCallMayMixNamesAndSdp) {
   EXPECT_EQ(flow(to_a.local()).destination, endpoint(kB, 5000));
 }
 
-TEST_F(NamedMediaTest, TellsTheAdvertisedOrTheGivenAddress) {
+TEST_F(NamedMediaTest, ReturnsTheAdvertisedOrTheGivenAddress) {
   config.interfaces[0].advertised = {IpAddress::parse("192.0.2.50").value()};
   restart();
   EXPECT_EQ(told(offer({named(1, kA, 4000)})).at(0).address, IpAddress::parse("192.0.2.50"));
@@ -127,7 +127,7 @@ TEST_F(NamedMediaTest, TellsTheAdvertisedOrTheGivenAddress) {
   EXPECT_EQ(told(given).at(0).address, IpAddress::parse("192.0.2.60"));
 }
 
-TEST_F(NamedMediaTest, RefusesWhatCannotBeRelayed) {
+TEST_F(NamedMediaTest, RefusesUnusableStreams) {
   EXPECT_EQ(reason(offer({named(1, "127.0.0.1", 4000)})),
             "Media address 127.0.0.1 (media 1) cannot be sent to: it is loopback, link-local, "
             "multicast, broadcast or reserved; name an address that the relay can reach");
@@ -150,7 +150,7 @@ TEST_F(NamedMediaTest, MediaThatWasNotOfferedIsRejected) {
 }
 
 // MediaProxy's reply has one address for all.
-TEST_F(NamedMediaTest, AllSectionsOfAPartyAreOnOneAddress) {
+TEST_F(NamedMediaTest, AllStreamsOfAPartyShareOneAddress) {
   config.interfaces[0].addresses.push_back(kEdge);
   config.interfaces[0].ids.push_back(MediaAddressId{1});
   config.interfaces.pop_back();
@@ -169,8 +169,8 @@ TEST_F(NamedMediaTest, AllSectionsOfAPartyAreOnOneAddress) {
   }
 }
 
-TEST(NameSections, TypeDecidesWithoutProtocol) {
-  const auto session = name_sections(std::vector{named(1, kA, 4000), named(3, kA, 4002, "image")});
+TEST(NameMedias, TypeSelectsTheProtocol) {
+  const auto session = name_medias(std::vector{named(1, kA, 4000), named(3, kA, 4002, "image")});
   ASSERT_TRUE(session);
   ASSERT_EQ(session->sections.size(), 3U);
   EXPECT_TRUE(session->sections[0].rtp);
@@ -184,7 +184,7 @@ TEST(NameSections, TypeDecidesWithoutProtocol) {
   EXPECT_TRUE(name_sections(std::vector{application})->sections[0].rtp);
 }
 
-TEST(NameSections, DirectionIsWhatThePartyDoes) {
+TEST(NameMedias, DirectionFollowsSendsAndReceives) {
   NamedMedia media = named(1, kA, 4000);
   const auto direction = [&] { return name_sections(std::vector{media})->sections[0].direction; };
   EXPECT_EQ(direction(), sdp::Direction::sendrecv);

@@ -67,7 +67,7 @@ TEST_F(PartyMediaTest, PublicAddressIsRemoteAndHint) {
   EXPECT_EQ(media.payload_types.count(), 2U);
 }
 
-TEST_F(PartyMediaTest, BundledMediaBringsTheTypesOfAll) {
+TEST_F(PartyMediaTest, BundledSectionHasThePayloadTypesOfTheGroup) {
   const std::string_view video = "m=video 4000 RTP/AVP 96 97\r\n";
   EXPECT_EQ(say("203.0.113.5", video).payload_types.count(), 2U);
   const auto session = sdp::parse(
@@ -84,7 +84,7 @@ TEST_F(PartyMediaTest, BundledMediaBringsTheTypesOfAll) {
   EXPECT_TRUE(describe(*session, 2, request, realm, realms, {}).value().payload_types.none());
 }
 
-TEST_F(PartyMediaTest, PrivateAddressBehindNatIsNeither) {
+TEST_F(PartyMediaTest, PrivateAddressBehindNatIsNeitherRemoteNorHint) {
   request.latching.received_from = ip("192.0.2.9");
   const PartyMedia media = say("192.168.1.20");
   EXPECT_EQ(media.components[0].advertised, (Endpoint{ip("192.168.1.20"), UdpPort(4000)}));
@@ -93,7 +93,7 @@ TEST_F(PartyMediaTest, PrivateAddressBehindNatIsNeither) {
   EXPECT_EQ(media.hints, list({"192.0.2.9"}));
 }
 
-TEST_F(PartyMediaTest, PrivateAddressCountsWhereItCanBeReached) {
+TEST_F(PartyMediaTest, ReachablePrivateAddressIsTheRemote) {
   EXPECT_TRUE(say("192.168.1.20").components[0].remote());  // nothing else is known
   request.latching.received_from = ip("192.0.2.9");
   EXPECT_TRUE(say("10.0.0.77").components[0].remote());  // on-link
@@ -115,7 +115,7 @@ TEST_F(PartyMediaTest, CandidatesAreHintsUnderTheSameRule) {
   EXPECT_EQ(media.hints, list({"192.0.2.9", "203.0.113.5", "198.51.100.4"}));
 }
 
-TEST_F(PartyMediaTest, SignallingAddressReplacesTheSdpsOnRequest) {
+TEST_F(PartyMediaTest, SignallingAddressReplacesTheSdpAddressOnRequest) {
   request.latching.received_from = ip("192.0.2.9");
   request.latching.sip_source_address = true;
   const PartyMedia media = say("127.0.0.1");
@@ -124,14 +124,14 @@ TEST_F(PartyMediaTest, SignallingAddressReplacesTheSdpsOnRequest) {
   EXPECT_EQ(media.hints, list({"192.0.2.9"}));
 }
 
-TEST_F(PartyMediaTest, AsymmetricPartyIsSentToWhereItSays) {
+TEST_F(PartyMediaTest, AsymmetricPartyReceivesAtItsSdpAddress) {
   request.latching.received_from = ip("192.0.2.9");
   request.latching.asymmetric = true;
   EXPECT_EQ(say("192.168.1.20").components[0].remote(),
             (Endpoint{ip("192.168.1.20"), UdpPort(4000)}));
 }
 
-TEST_F(PartyMediaTest, AddressesThatNobodyCanBeReachedAtAreRefused) {
+TEST_F(PartyMediaTest, UnsendableAddressesAreRefused) {
   for (const char* address :
        {"127.0.0.1", "0.1.2.3", "169.254.169.254", "240.0.0.1", "255.255.255.255", "198.18.0.10"}) {
     const auto media = judge(address);
@@ -151,7 +151,7 @@ TEST_F(PartyMediaTest, AddressesThatNobodyCanBeReachedAtAreRefused) {
   EXPECT_FALSE(judge("203.0.113.5", "a=rtcp:9 IN IP4 0.0.0.0\r\n")->components[1].advertised);
 }
 
-TEST_F(PartyMediaTest, OwnAndBroadcastAddressesAreRefusedInEveryForm) {
+TEST_F(PartyMediaTest, OwnAndBroadcastAddressesAreRefusedInEveryNotation) {
   for (const char* address : {"198.18.0.255", "198.18.0.0", "10.0.0.255"}) {
     EXPECT_NE(judge(address).error().message.find("cannot be sent to"), std::string::npos);
   }
@@ -163,7 +163,7 @@ TEST_F(PartyMediaTest, OwnAndBroadcastAddressesAreRefusedInEveryForm) {
   }
 }
 
-TEST_F(PartyMediaTest, PolicyOfTheInterface) {
+TEST_F(PartyMediaTest, InterfacePolicyFiltersRemoteAndHints) {
   Config with_policy = config();
   PeerPolicy& peers = with_policy.dataplane.interfaces[0].peers;
   peers.deny = {Prefix::parse("203.0.113.0/25").value()};
@@ -204,7 +204,7 @@ TEST_F(PartyMediaTest, OnlyAChangedEndpointHasMoved) {
   EXPECT_FALSE(say("203.0.113.6").components[0].moved);
 }
 
-TEST_F(PartyMediaTest, PartyBehindNatHasMovedWithItsNat) {
+TEST_F(PartyMediaTest, ChangedNatAddressMovesTheParty) {
   request.latching.received_from = ip("192.0.2.9");
   EXPECT_FALSE(say("192.168.1.20").components[0].moved);
   EXPECT_FALSE(say("192.168.1.20").components[0].moved);
@@ -212,7 +212,7 @@ TEST_F(PartyMediaTest, PartyBehindNatHasMovedWithItsNat) {
   EXPECT_TRUE(say("192.168.1.20").components[0].moved);
 }
 
-TEST_F(PartyMediaTest, HoldByAddressForgetsNothing) {
+TEST_F(PartyMediaTest, HoldByAddressKeepsRemoteAndHints) {
   say("203.0.113.5");
   const PartyMedia held = say("0.0.0.0");
   EXPECT_TRUE(held.held);
@@ -226,7 +226,7 @@ TEST_F(PartyMediaTest, HoldByAddressForgetsNothing) {
   EXPECT_TRUE(say("203.0.113.6").components[0].moved);
 }
 
-TEST_F(PartyMediaTest, NoDefaultCandidateIsNoHold) {
+TEST_F(PartyMediaTest, ZeroAddressWithCandidatesIsNoHold) {
   const PartyMedia media =
       say("0.0.0.0", "a=candidate:1 1 UDP 2130706431 203.0.113.5 4000 typ host\r\n");
   EXPECT_FALSE(media.held);
@@ -242,7 +242,7 @@ std::string srflx(std::string_view address) {
          " 4000 typ srflx raddr 192.168.1.20 rport 4000\r\n";
 }
 
-TEST_F(PartyMediaTest, MoreCandidatesOfTheSameIceWidenTheHints) {
+TEST_F(PartyMediaTest, CandidatesOfTheSameIceSessionAddHints) {
   say("203.0.113.5", kIce + srflx("198.51.100.4"));
   EXPECT_EQ(say("203.0.113.5", kIce + srflx("198.51.100.5")).hints,
             list({"203.0.113.5", "198.51.100.5", "198.51.100.4"}));
@@ -251,7 +251,7 @@ TEST_F(PartyMediaTest, MoreCandidatesOfTheSameIceWidenTheHints) {
 }
 
 // Six hundred re-offers of 16 new candidates each, of one ICE session.
-TEST_F(PartyMediaTest, TheNewestCandidatesStayAndOldOnesGo) {
+TEST_F(PartyMediaTest, NewestCandidatesReplaceTheOldest) {
   request.latching.received_from = ip("192.0.2.9");
   for (int offer = 0; offer < 600; ++offer) {
     std::string candidates = "a=ice-ufrag:a\r\n";
@@ -273,7 +273,7 @@ TEST_F(PartyMediaTest, TheNewestCandidatesStayAndOldOnesGo) {
 }
 
 // Candidates of an INFO, to a list that its SDP has filled.
-TEST_F(PartyMediaTest, LaterCandidatesReplaceTheOldestOfAFullList) {
+TEST_F(PartyMediaTest, LaterCandidatesReplaceTheOldestInAFullList) {
   std::string candidates = "a=ice-ufrag:a\r\n";
   for (int i = 0; i < 16; ++i) {
     candidates += "a=candidate:1 1 UDP 1 203.1.0." + std::to_string(1 + i) + " 4000 typ host\r\n";
@@ -295,7 +295,7 @@ TEST_F(PartyMediaTest, LaterCandidatesReplaceTheOldestOfAFullList) {
                                 "203.3.0.5", "203.3.0.6", "203.3.0.7"}));
 }
 
-TEST_F(PartyMediaTest, IcePartySeesItselfBehindTheRelay) {
+TEST_F(PartyMediaTest, RelayAddressInAnIceReofferKeepsTheRemote) {
   const PartyMedia first = say("203.0.113.5", kIce + srflx("198.51.100.4"));
   const PartyMedia later = say("198.18.0.10", kIce);
   EXPECT_EQ(later.components[0].remote(), first.components[0].remote());
@@ -304,7 +304,7 @@ TEST_F(PartyMediaTest, IcePartySeesItselfBehindTheRelay) {
   EXPECT_FALSE(judge("198.18.0.10", kIce)) << "nothing is known of it";
 }
 
-TEST_F(PartyMediaTest, ConcludedIceLeavesTheFlowsAndTellsWhichWayItWent) {
+TEST_F(PartyMediaTest, ConcludedIceKeepsTheFlowsAndReportsTheDirectPath) {
   const PartyMedia first = say("203.0.113.5", kIce + srflx("198.51.100.4"));
   const std::string end = std::string(kIce) + "a=remote-candidates:1 ";
   const PartyMedia around = say("198.51.100.4", end + "192.0.2.7 6000\r\n");
@@ -321,12 +321,12 @@ TEST_F(PartyMediaTest, ConcludedIceLeavesTheFlowsAndTellsWhichWayItWent) {
   EXPECT_FALSE(say("203.0.113.5", end + "198.18.0.10 30000\r\n").ice_direct);
 }
 
-TEST_F(PartyMediaTest, ConcludedIceOfAnUnknownMediaIsNoneOfOurs) {
+TEST_F(PartyMediaTest, ConcludedIceOfAnUnknownSectionIsUntouched) {
   EXPECT_EQ(say("10.9.9.9", std::string(kIce) + "a=remote-candidates:1 192.0.2.7 6000\r\n").state,
             State::untouched);
 }
 
-TEST_F(PartyMediaTest, ProxyMayHaveItsWayWithConcludedIce) {
+TEST_F(PartyMediaTest, IceRemoveOverridesConcludedIce) {
   const std::string end = std::string(kIce) + "a=remote-candidates:1 192.0.2.7 6000\r\n";
   for (const IceHandling ice : {IceHandling::remove, IceHandling::relay_only}) {
     request.edits.ice = ice;
@@ -338,7 +338,7 @@ TEST_F(PartyMediaTest, ProxyMayHaveItsWayWithConcludedIce) {
   }
 }
 
-TEST_F(PartyMediaTest, DirectionsSayWhoSends) {
+TEST_F(PartyMediaTest, DirectionsDecideSendingAndReceiving) {
   const auto directions = [&](std::string_view line) {
     const PartyMedia media = say("203.0.113.5", line);
     return std::pair(media.sends, media.receives);

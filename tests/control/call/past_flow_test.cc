@@ -32,7 +32,7 @@ FlowReport heard() {
   return flow;
 }
 
-TEST(PastFlow, TellsWhatWasHeardAsOfNow) {
+TEST(PastFlow, ReportsThePastLatchWithCurrentTimes) {
   const FlowReport told = PastFlow{heard(), kThen}.with({}, kThen + 5s);
   EXPECT_FALSE(told.active);
   EXPECT_EQ(told.packets, 100U);
@@ -44,7 +44,7 @@ TEST(PastFlow, TellsWhatWasHeardAsOfNow) {
   EXPECT_FALSE(told.destination);
 }
 
-TEST(PastFlow, AddsUpWhatIsCounted) {
+TEST(PastFlow, SumsTheCounters) {
   FlowReport later = heard();
   later.ssrc = 9;
   later.extended_highest_sequence = 20;
@@ -68,7 +68,7 @@ TEST(PastFlow, AddsUpWhatIsCounted) {
   EXPECT_EQ(told.idle, 0s);
 }
 
-TEST(PastFlow, NotHeardAnewItIsLatchedNowhere) {
+TEST(PastFlow, IsNotLatchedUntilTheNewFlowLatches) {
   FlowReport later;
   later.active = true;
   const FlowReport told = PastFlow{heard(), kThen}.with(later, kThen + 5s);

@@ -37,18 +37,18 @@ TEST_F(SpeedTest, IsThatOfTheLastWholePeriod) {
   EXPECT_EQ(asked, 2);
 }
 
-TEST_F(SpeedTest, IsASecondsWhenThePeriodWasLonger) {
+TEST_F(SpeedTest, IsPerSecondAfterALongerPeriod) {
   EXPECT_EQ(at(milliseconds(4000), 1000), 250U);
   EXPECT_EQ(at(milliseconds(5500), 1300), 200U);
 }
 
-TEST_F(SpeedTest, FallsToZeroWhenNothingIsCounted) {
+TEST_F(SpeedTest, FallsToZeroWithoutTraffic) {
   EXPECT_EQ(at(milliseconds(1000), 300), 300U);
   EXPECT_EQ(at(milliseconds(2000), 300), 0U);
 }
 
 // More than 2^64 / 1000 would overflow the product: 18 PB, which no relay counts in a period.
-TEST_F(SpeedTest, HoldsForTheCountsOfTheFastestLinks) {
+TEST_F(SpeedTest, DoesNotOverflowAtTerabytes) {
   constexpr std::uint64_t kTerabyte = 1'000'000'000'000;
   EXPECT_EQ(at(milliseconds(1000), 100 * kTerabyte), 100 * kTerabyte);
 }
