@@ -19,7 +19,7 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 
-// What a test logs.
+// The log lines of a test.
 std::string logged(const std::function<void()>& act) {
   int ends[2] = {-1, -1};
   EXPECT_EQ(::pipe(ends), 0);

@@ -61,7 +61,7 @@ class Program {
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
-  // Reads on until `text` has come, or to the end; all that came.
+  // Reads until `text` arrives or to the end; returns all output so far.
   const std::string& read_until(std::string_view text) {
     std::array<char, 4096> buffer{};
     while (text.empty() || all_.find(text) == std::string::npos) {

@@ -51,7 +51,7 @@ bool all_threads_have(const std::string& key, const std::string& value) {
   return threads >= 2;
 }
 
-// In a child, since there is no way back.
+// In a child: dropped privileges cannot be regained.
 [[noreturn]] void drop_and_look(std::uint64_t kept) {
   std::atomic<bool> done = false;
   const std::jthread other([&] {

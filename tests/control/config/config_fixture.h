@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// Config files in pieces, and what is said of a wrong one.
+// Config files in sections, and the errors of a wrong one.
 
 #include <string>
 
@@ -9,7 +9,7 @@
 
 namespace millrace {
 
-// A good file as sections, any of which a test replaces.
+// A valid file in sections; a test replaces any of them.
 struct File {
   std::string dataplane = "[dataplane]\nworker_cores = [1]\n";  // 1-2
   std::string interface =                                       // 3-6

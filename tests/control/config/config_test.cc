@@ -174,7 +174,7 @@ TEST(Config, ReportsAllFaultsInFileOrder) {
       "192.0.2.1/24\n"
       "m.toml:8:28: 198.18.0.255/24 is the broadcast address of its network; write a host's "
       "address with the network's length, e.g. 192.0.2.1/24\n"
-      // The gateway is not judged by networks that are not known.
+      // The gateway is not checked against invalid networks.
       "m.toml:10:9: ports has 1 elements; write the lowest and the highest port: ports = "
       "[30000, 40000]\n"
       "m.toml:11:12: latching is 'none'; it must be one of \"restricted\", \"open\", \"off\"\n"
@@ -293,7 +293,7 @@ TEST(ReadConfig, ShippedLabFileIsValid) {
   EXPECT_TRUE(config) << config.error().text();
 }
 
-// Its required keys have no value, so that nobody runs with an example's addresses.
+// Its required keys have no value, so that no relay starts with an example's addresses.
 TEST(ReadConfig, CarrierTomlIsRefusedUntilItIsEdited) {
   const auto config = read_config(shipped("carrier.toml"));
   ASSERT_FALSE(config);

@@ -116,7 +116,7 @@ class NotifyTest : public testing::Test {
     return request["params"];
   }
 
-  // Everything that a reader of the stream gets until `count` lines are there.
+  // Reads from the event stream until `count` lines have arrived.
   [[nodiscard]] std::vector<nlohmann::json> lines(asio::local::stream_protocol::socket& socket,
                                                   std::size_t count) {
     socket.non_blocking(true);

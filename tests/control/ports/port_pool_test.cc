@@ -162,7 +162,7 @@ TEST(PortPool, DrawsAreUniform) {
   EXPECT_LT(chi_square, 499 + 6 * 31.6);
 }
 
-// The distance from one port to the next tells nothing either.
+// The distance from one port to the next is uniform as well.
 TEST(PortPool, NextDrawIsIndependentOfTheLast) {
   PortPool pool(interface(30000, 30127), 0s);
   std::array<double, 64> counts{};

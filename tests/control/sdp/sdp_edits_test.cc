@@ -17,7 +17,7 @@ constexpr std::string_view kAudio =
     "a=rtpmap:96 G729/8000\r\na=rtpmap:97 rtx/48000\r\na=fmtp:97 apt=111\r\n"
     "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=rtcp-fb:* ccm\r\na=ptime:20\r\n";
 
-// What is left of kAudio below t=, and left of that by the same choice.
+// kAudio's lines below t= after the edit; a second run must not change them.
 std::string chosen(const CodecChoice& choice, std::string_view media = kAudio) {
   const Exact body(with_head(media));
   const std::string once = choose_codecs(parsed(body.view()), choice);
@@ -191,7 +191,7 @@ TEST(SdpOrigin, UnparsableOriginIsKept) {
   }
 }
 
-// ---- what may not be asked ------------------------------------------------------------------
+// ---- refused edits --------------------------------------------------------------------------
 
 TEST(SdpEdits, ProfilesChangeInFeedbackOnly) {
   EXPECT_TRUE(interchangeable("RTP/AVP", "rtp/avpf"));
@@ -227,7 +227,7 @@ TEST(SdpEdits, ReplyIsBounded) {
   Edits edits;
   EXPECT_TRUE(check(session, edits));
   const auto printed = [&] { return edit_lines(body, edits.lines).size(); };
-  // Lines that are added stand in each section.
+  // Added lines are copied to each section.
   edits.lines.attributes = {in_media("")};
   edits.lines.attributes[0].add = {std::string(kMaxPrinted / kMaxSections - 1200, 'y')};
   EXPECT_TRUE(check(session, edits));
@@ -247,8 +247,8 @@ TEST(SdpEdits, ReplyIsBounded) {
   EXPECT_FALSE(check(session, edits));
 }
 
-// Lines that are written anew may come thousands of times, and the one that is copied to each
-// untouched media may be kMaxLine long.
+// Rewritten lines may occur thousands of times, and the line copied to each untouched section may
+// be kMaxLine long.
 TEST(SdpRewrite, GrowthIsBounded) {
   const std::string media = "m=audio 4 RTP/AVP 0\n", tcp = "m=message 4 TCP/MSRP *\n";
   const std::string padded = "v=0\nc=IN IP4 192.0.2.1" + std::string(8000, ' ') + "\n";
@@ -276,7 +276,7 @@ double cpu_seconds() {
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
-// The least of some runs.
+// The minimum of several runs.
 double cost(const auto& work) {
   double least = 1e9;
   for (int run = 0; run < 7; ++run) {
@@ -287,8 +287,8 @@ double cost(const auto& work) {
   return least;
 }
 
-// Four times the lines, or the formats, cost about four times the work; sixteen times when each
-// line looked for its format among all formats of m=.
+// Four times the lines, or the formats, cost about four times the CPU time. A search of all formats
+// of m= for each line costs sixteen times.
 TEST(SdpEdits, CostIsLinear) {
   CodecChoice choice;
   for (std::size_t i = 0; i < kMaxEdits / 2; ++i) {

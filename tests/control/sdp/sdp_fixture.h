@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// What the tests of the SDP reader and of the SDP writer share.
+// Shared by the tests of the SDP parser and of the SDP rewriter.
 
 #include <cstddef>
 #include <string>

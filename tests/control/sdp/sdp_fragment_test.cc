@@ -11,7 +11,7 @@
 namespace millrace::sdp {
 namespace {
 
-// As RFC 8840 section 4.4 has it: what was told before, and what is new.
+// RFC 8840 section 4.4: a fragment repeats the earlier candidates and adds new ones.
 constexpr std::string_view kFragment =
     "a=group:BUNDLE 1 2\r\n"
     "a=ice-pwd:asd88fgpdd777uzjYhagZg\r\n"
@@ -51,7 +51,7 @@ TEST(SdpFragment, ParsesSectionsAndTheirCandidates) {
   }
 }
 
-// As some clients send it that know one media only.
+// Sent by some clients with a single section.
 TEST(SdpFragment, MidStartsASectionWithoutMLine) {
   const auto sections =
       parse_fragment("a=ice-ufrag:x\na=mid:audio\na=candidate:1 1 UDP 1 192.0.2.3 5010 typ host");

@@ -86,8 +86,7 @@ TEST_P(SdpFixture, RewriteIsIdempotent) {
   EXPECT_EQ(rewrite(parsed(out.view()), fixture.to), fixture.out);
 }
 
-// What the result says to a reader is what was asked, and nothing of the old addresses is left
-// where media is relayed.
+// The result parses to the requested addresses; relayed sections keep no old address.
 TEST_P(SdpFixture, ResultParsesToTheRequestedAddresses) {
   const Fixture& fixture = GetParam();
   const Session in = parsed(fixture.in), out = parsed(fixture.out);
@@ -112,13 +111,13 @@ TEST_P(SdpFixture, ResultParsesToTheRequestedAddresses) {
     const IpAddress zero = to.address.is_v4() ? IpAddress::v4(0, 0, 0, 0) : IpAddress();
     EXPECT_EQ(after.connection, before.held_by_address ? zero : to.address);
     if (!after.rtp) continue;
-    const bool told_by_mux = to.rtcp == to.port && after.rtcp_mux;
-    EXPECT_TRUE(after.rtcp.port == to.rtcp || told_by_mux);
+    const bool by_mux = to.rtcp == to.port && after.rtcp_mux;
+    EXPECT_TRUE(after.rtcp.port == to.rtcp || by_mux);
     EXPECT_TRUE(after.rtcp.address == to.address || before.held_by_address);
   }
 }
 
-// Every line but the named ones is there, byte for byte and in order, ending included.
+// Every line but the named ones is kept, byte for byte and in order, line end included.
 TEST_P(SdpFixture, OtherLinesAreUntouched) {
   const Fixture& fixture = GetParam();
   const auto others = [&](const std::string& body) {
@@ -191,7 +190,7 @@ constexpr std::string_view kRelayRtcp =
 constexpr std::string_view kHost1 = "a=candidate:1 1 UDP 2130706431 10.0.0.1 4 typ host\n";
 constexpr std::string_view kHost2 = "a=candidate:1 2 UDP 2130706430 10.0.0.1 5 typ host\n";
 
-// What stands below t= once `ice` was done to it, and again.
+// The lines below t= after `ice` is applied; a second run must not change them.
 std::string with_ice(std::string_view media, Ice ice, UdpPort rtcp = UdpPort(7),
                      bool prefer = false) {
   const Rewrite to{.sections = {{ip("203.0.113.9"), UdpPort(6), rtcp}},
@@ -289,7 +288,7 @@ TEST(SdpIce, DefaultDestinationHasACandidateInBothFamilies) {
   }
 }
 
-// ---- what proxies ask ------------------------------------------------------------------------
+// ---- edits requested by proxies --------------------------------------------------------------
 
 std::string asked(std::string_view media, Rewrite to) {
   to.sections = {{ip("203.0.113.9"), UdpPort(6), UdpPort(7)}};
@@ -332,7 +331,7 @@ TEST(SdpAsked, ProtocolIsReplaced) {
   EXPECT_EQ(rewrite(parsed(once), to), once);
 }
 
-// Who was asked to reject a media that is not relayable gets it rejected.
+// A section that is not relayable is rejected on request.
 TEST(SdpRewrite, RejectsTcpMediaWithoutAnAddress) {
   const std::string body = with_head("m=message 7 TCP/MSRP *\nc=IN IP4 chat.example\na=x\n");
   EXPECT_TRUE(rewrite(parsed(body), {.sections = {{}}, .origin = std::nullopt})
@@ -347,9 +346,9 @@ TEST(SdpRewrite, RejectedSectionIsUnchanged) {
   EXPECT_EQ(out, body);
 }
 
-// A reader is told of RTCP what the relay makes of it, whatever the sender said.
+// a=rtcp and a=rtcp-mux describe the relay's ports, whatever the sender's SDP has.
 TEST(SdpRewrite, MuxIsAddedAndRemoved) {
-  const auto told = [](const std::string& media, UdpPort rtcp, std::optional<bool> mux) {
+  const auto with_rtcp = [](const std::string& media, UdpPort rtcp, std::optional<bool> mux) {
     const std::string body = with_head(media);
     MediaRewrite to{.address = ip("203.0.113.9"), .port = UdpPort(6), .rtcp = rtcp};
     to.rtcp_mux = mux;
@@ -360,16 +359,16 @@ TEST(SdpRewrite, MuxIsAddedAndRemoved) {
   };
   const std::string plain = "m=audio 4 RTP/AVP 0\na=ptime:20\n";
   const std::string mux = "m=audio 4 RTP/AVP 0\na=rtcp-mux\na=rtcp-mux-only\na=ptime:20\n";
-  EXPECT_EQ(told(plain, UdpPort(6), true), "m=audio 6 RTP/AVP 0\na=ptime:20\na=rtcp-mux\n");
-  EXPECT_EQ(told(plain, UdpPort(7), true), "m=audio 6 RTP/AVP 0\na=ptime:20\na=rtcp-mux\n");
-  EXPECT_EQ(told(plain, UdpPort(7), false), "m=audio 6 RTP/AVP 0\na=ptime:20\n");
-  EXPECT_EQ(told(mux, UdpPort(7), false), "m=audio 6 RTP/AVP 0\na=ptime:20\n");
-  EXPECT_EQ(told(mux, UdpPort(6), true),
+  EXPECT_EQ(with_rtcp(plain, UdpPort(6), true), "m=audio 6 RTP/AVP 0\na=ptime:20\na=rtcp-mux\n");
+  EXPECT_EQ(with_rtcp(plain, UdpPort(7), true), "m=audio 6 RTP/AVP 0\na=ptime:20\na=rtcp-mux\n");
+  EXPECT_EQ(with_rtcp(plain, UdpPort(7), false), "m=audio 6 RTP/AVP 0\na=ptime:20\n");
+  EXPECT_EQ(with_rtcp(mux, UdpPort(7), false), "m=audio 6 RTP/AVP 0\na=ptime:20\n");
+  EXPECT_EQ(with_rtcp(mux, UdpPort(6), true),
             "m=audio 6 RTP/AVP 0\na=rtcp-mux\na=rtcp-mux-only\na=ptime:20\n");
-  EXPECT_EQ(told(mux, UdpPort(6), std::nullopt), told(mux, UdpPort(6), true));
-  EXPECT_EQ(told("m=audio 4 RTP/AVP 0\na=rtcp:4\na=rtcp-mux\n", UdpPort(7), false),
+  EXPECT_EQ(with_rtcp(mux, UdpPort(6), std::nullopt), with_rtcp(mux, UdpPort(6), true));
+  EXPECT_EQ(with_rtcp("m=audio 4 RTP/AVP 0\na=rtcp:4\na=rtcp-mux\n", UdpPort(7), false),
             "m=audio 6 RTP/AVP 0\na=rtcp:7\n");
-  EXPECT_EQ(told("m=audio 4 RTP/AVP 0\na=rtcp-mux", UdpPort(9), false),
+  EXPECT_EQ(with_rtcp("m=audio 4 RTP/AVP 0\na=rtcp-mux", UdpPort(9), false),
             "m=audio 6 RTP/AVP 0\na=rtcp:9");
 }
 
@@ -381,7 +380,7 @@ double cpu_seconds() {
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
-// The least of some runs of parse() and rewrite().
+// The minimum of several runs of parse() and rewrite().
 double cost(const std::string& body) {
   double least = 1e9;
   for (int run = 0; run < 15; ++run) {
@@ -400,7 +399,7 @@ double cost(const std::string& body) {
   return least;
 }
 
-// Four times the input costs about four times the work; what is quadratic would cost sixteen.
+// Four times the input costs about four times the CPU time; quadratic work would cost sixteen.
 TEST(SdpCost, IsLinearForTheWorstBodies) {
   const std::string media = "m=audio 4 RTP/AVP 0\n";
   const auto candidates = [](std::size_t count) {

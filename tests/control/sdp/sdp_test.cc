@@ -123,7 +123,7 @@ TEST(SdpParse, TakesTheClockFromTheFirstFormat) {
       {"m=audio 4 RTP/AVP 96 0\na=rtpmap:0 PCMU/8000\na=rtpmap:96 opus/48000/2\n",
        {"opus/48000/2", 48000}},
       {"m=audio 4 RTP/AVP 0\na=rtpmap:0 X/16000\n", {"X/16000", 16000}},
-      // What cannot be a clock changes nothing.
+      // Invalid clock rates are ignored.
       {"m=audio 4 RTP/AVP 0\na=rtpmap:0 X/0\n", {"PCMU/8000", 8000}},
       {"m=audio 4 RTP/AVP 0\na=rtpmap:0 X/4294967296\n", {"PCMU/8000", 8000}},
       {"m=audio 4 RTP/AVP 0\na=rtpmap:0 X/-8000\n", {"PCMU/8000", 8000}},
@@ -241,7 +241,7 @@ TEST(SdpParse, AcceptsUnambiguousDeviations) {
            with_head("m=audio 4/1 RTP/AVP 0\n"),
            with_head("m=audio 4 RTP/AVP 0 0 0\n"),
            with_head("m=audio 4 RTP/AVP 0 \n"),
-           // What is not relayed is not judged.
+           // Sections that are not relayed are not validated.
            with_head("m=message 7/2 TCP/MSRP *\nc=IN IP4 chat.example\nc=IN IP4 x\na=rtcp:x\n"),
            with_head("m=audio 4 RTP/AVP 0\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" +
                      std::string(8000, 'A') + "\n"),
@@ -335,7 +335,7 @@ TEST(SdpParse, ErrorsNameTheLineAndTheRemedy) {
   for (const auto& [body, message] : cases) EXPECT_EQ(error_of(body), message);
 }
 
-// A message is shown in logs and JSON replies: short and printable, whatever the line held.
+// Logs and JSON replies contain the message: short and printable for any line.
 TEST(SdpParse, MessagesAreShortAndPrintable) {
   const std::string error = error_of("v=0\n\xff\x1b[31m" + std::string(5000, '\x80'));
   EXPECT_LT(error.size(), 160U);

@@ -30,7 +30,7 @@ namespace {
 
 constexpr std::string_view kPing = "d7:command4:pinge";
 constexpr std::string_view kPong = "d6:result4:ponge";
-// What must never be answered: it stands within another request's value.
+// Looks like a request, but is part of another request's value: never answered.
 constexpr std::string_view kHidden = "d7:command5:dancee";
 constexpr std::size_t kChunk = 65'536;  // bytes of one recv()
 
@@ -48,7 +48,7 @@ std::string long_ping(std::size_t size, std::string_view cookie = "") {
   return text;
 }
 
-// The client's end of a connection that is served by this thread.
+// The client's end of a connection that this thread serves.
 class Client {
  public:
   Client(Connections& connections, const Codec& codec, const ServeContext& context) {
@@ -60,7 +60,7 @@ class Client {
         std::make_shared<Connection>(id++, FileDescriptor(ends[1]), codec, context, connections);
     EXPECT_EQ(connections.add(connection_), "");
   }
-  // Sends `bytes` in as many pieces as the socket needs; what the server has answered.
+  // Sends `bytes` in as many pieces as the socket needs; returns the server's reply.
   std::string send(std::string_view bytes) {
     std::string replies;
     while (!bytes.empty() && !closed()) {
@@ -69,20 +69,20 @@ class Client {
     }
     return replies;
   }
-  // Sends `bytes` and reads nothing. Whether the server is to watch for room from now on.
+  // Sends `bytes` and reads nothing; returns whether the server now waits for writability.
   bool send_only(std::string_view bytes) {
     EXPECT_EQ(put(bytes), bytes.size());
     return post(Connection::kInput);
   }
-  // What the server has answered, at most `size` bytes of it.
+  // At most `size` bytes of the server's reply.
   std::string receive(std::size_t size) {
     std::string bytes(size, ' ');
     const ssize_t n = ::recv(socket_.get(), bytes.data(), size, MSG_DONTWAIT);
     bytes.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
     return bytes;
   }
-  // Receives all that comes while the server works.
-  std::string serve(std::uint32_t events = Connection::kInput) {
+  // Serves and receives until nothing is left.
+  std::string serve(std::uint32_t news = Connection::kInput) {
     std::string replies;
     for (;;) {
       post(events);
@@ -101,8 +101,8 @@ class Client {
     post(Connection::kInput | Connection::kHangup);
     EXPECT_TRUE(closed());
   }
-  // All turns of it. Whether the server is to watch for room from now on.
-  bool post(std::uint32_t events) {
+  // Runs all turns; returns whether the server now waits for writability.
+  bool tell(std::uint32_t news) {
     bool room = false;
     for (bool again = true; again;) {
       const Connection::Next next = connection_->post(events);
@@ -111,7 +111,7 @@ class Client {
     }
     return room;
   }
-  // How much of it the socket has room for.
+  // The number of bytes that the socket buffers.
   [[nodiscard]] std::size_t put(std::string_view bytes) const {
     const ssize_t n =
         ::send(socket_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -232,7 +232,7 @@ TEST_F(ConnectionTest, DropsAHalfClosedRequest) {
   EXPECT_EQ(connections.count(), 0U);
 }
 
-// A process's unfinished requests end with its connections, also with the only one it has.
+// A process's unfinished requests end with its connections, even with its only one.
 TEST_F(ConnectionTest, DeadClientsReturnTheirUnfinishedRequests) {
   const std::string request = long_ping(1'000);
   for (std::size_t i = 0; i < 3 * Connections::kMaxUnfinished; ++i) {
@@ -246,8 +246,8 @@ TEST_F(ConnectionTest, DeadClientsReturnTheirUnfinishedRequests) {
     EXPECT_EQ(client.send(request.substr(500)), kPong) << i;
     client.die();
   }
-  EXPECT_EQ(connections.disconnected, 0U);
-  // The limit is where it was.
+  EXPECT_EQ(connections.cut, 0U);
+  // The limit is unchanged.
   std::vector<Client> clients;
   for (std::size_t i = 0; i <= Connections::kMaxUnfinished; ++i) {
     clients.push_back(connect());
@@ -295,7 +295,7 @@ TEST_F(ConnectionTest, ArmsTheOutputEventOncePerBlockedReply) {
   EXPECT_TRUE(client.connection().has_blocked());
 }
 
-// Nothing is read while a reply waits: what the client sends meanwhile stays in its socket.
+// The server reads nothing while a reply waits: further requests stay in the client's socket.
 TEST_F(ConnectionTest, ServesNothingBehindAnUnreadReply) {
   Client client = connect();
   client.send_only(kList);

@@ -44,7 +44,7 @@ class DatagramsTest : public testing::Test {
     EXPECT_EQ(::connect(fd.get(), address.get(), address.size), 0);
     return fd;
   }
-  // What has come back, in order; on loopback a datagram is there when its send() returns.
+  // The replies, in order. On loopback a datagram has arrived when its send() returns.
   [[nodiscard]] static std::vector<std::string> replies(const FileDescriptor& client) {
     std::vector<std::string> all;
     for (std::array<char, 65536> buffer{};;) {
@@ -94,7 +94,7 @@ TEST_F(DatagramsTest, IgnoresDatagramsWithoutCookie) {
   EXPECT_EQ(ask(client, "c " + std::string(kPing)), std::vector{"c " + std::string(kPong)});
 }
 
-// A request that failed is carried out when it comes again; those beside it are not disturbed.
+// A request that failed is executed on retransmission; requests next to it are unaffected.
 TEST_F(DatagramsTest, RetransmissionAfterAnExceptionIsServed) {
   const auto client = connect();
   const std::string request = "1 " + std::string(kPing), other = "2 " + std::string(kPing);
@@ -107,8 +107,8 @@ TEST_F(DatagramsTest, RetransmissionAfterAnExceptionIsServed) {
   EXPECT_EQ(handled, 4U);
 }
 
-// Those that have come together, among them some that get no answer: the replies go to whom they
-// are for, in order.
+// Requests of two clients in one queue, some without a reply: each client gets its own replies in
+// order.
 TEST_F(DatagramsTest, ServesQueuedDatagramsInTurns) {
   constexpr std::size_t kAll = Datagrams::kTurn * Datagrams::kBatch + 1;
   const std::array clients = {connect(), connect()};

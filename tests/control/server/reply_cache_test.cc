@@ -72,7 +72,7 @@ TEST(ReplyCache, CountIsBoundedOldestFirst) {
   for (const char* cookie : {"a", "b", "c", "d"}) cache.store(kPeer, cookie, cookie, kStart);
   EXPECT_EQ(cache.entries(), 3U);
   EXPECT_EQ(cache.claim(kPeer, "b", kStart).state, State::replied);
-  EXPECT_EQ(cache.claim(kPeer, "a", kStart).state, State::fresh);  // and b goes for it
+  EXPECT_EQ(cache.claim(kPeer, "a", kStart).state, State::fresh);  // evicts b
   EXPECT_EQ(cache.claim(kPeer, "c", kStart).state, State::replied);
   EXPECT_EQ(cache.claim(kPeer, "b", kStart).state, State::fresh);
 }
@@ -114,7 +114,7 @@ TEST(ReplyCache, FindsTheLatestWhileOthersExpire) {
   for (int i = 0; i < kRequests; ++i) {
     const std::string cookie = std::to_string(i * 7919);
     ASSERT_EQ(cache.claim(kPeer, cookie, kStart).state, State::fresh);
-    // Some are never answered, or not so that it could be kept.
+    // Some get no reply, or one that is too long to keep.
     if (i % 5 != 0) cache.store(kPeer, cookie, i % 7 == 0 ? large : small, kStart);
     const int back = i - (i * 31) % kEntries;
     if (back < 0) continue;

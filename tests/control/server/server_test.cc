@@ -126,7 +126,7 @@ path = "/unused"
     if (fd.get() < 0) throw std::system_error(errno, std::generic_category(), "socket");
     const sockaddr_un address = this->address();
     EXPECT_EQ(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
-    // A test that waits for what never comes fails instead of hanging.
+    // A receive without a reply fails instead of blocking.
     const timeval limit{.tv_sec = 5, .tv_usec = 0};
     ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     return fd;
@@ -256,7 +256,7 @@ TEST_F(ServerTest, StaysConnectedAfterAnUnsupportedRequest) {
 }
 
 TEST_F(ServerTest, AnswersAnUndelimitedRequestWithAnErrorAndCloses) {
-  // What follows may be out of somebody's SDP: it must not be taken for a request.
+  // The rest may be part of an SDP: it must not be parsed as a request.
   const auto client = connect();
   send_all(client.get(), "d3:sdpXX" + offer("smuggled"));
   EXPECT_TRUE(receive_once(client.get()).starts_with("d6:result5:error"));
@@ -336,7 +336,7 @@ TEST_F(ServerTest, RefusesConnectionsOfOneProcessPastItsLimit) {
   for (const FileDescriptor& client : clients) expect_pong(client.get());  // each has its place
   EXPECT_EQ(receive_once(connect().get()), "");
   EXPECT_EQ(server_->report().refused, 1U);
-  const OtherProcess other(*this, 1);  // nobody else notices
+  const OtherProcess other(*this, 1);  // other processes are unaffected
   EXPECT_EQ(other.connected(), 1U);
   clients.resize(1);
   expect_pong(clients.front().get());
@@ -379,7 +379,7 @@ TEST_F(ServerTest, DisconnectsAProcessWithTooManyUnfinishedRequests) {
     send_all(clients.back().get(), std::string(kPing) + std::string(kPing.substr(0, 9)));
     EXPECT_EQ(receive_once(clients.back().get()), kPong);
   }
-  // Which of them is the one too many is the threads' affair.
+  // Any one of them may exceed the limit: the threads race.
   const auto ended = [](const FileDescriptor& client) {
     char byte = 0;
     return ::recv(client.get(), &byte, 1, MSG_DONTWAIT) == 0;
@@ -390,8 +390,8 @@ TEST_F(ServerTest, DisconnectsAProcessWithTooManyUnfinishedRequests) {
   expect_pong(connect().get());
 }
 
-// Who sends many requests at once is served a turn at a time: another one's ping does not wait for
-// all of them.
+// A flooding client is served one turn at a time: another client's ping does not wait for all of
+// its requests.
 TEST_F(ServerTest, FloodDelaysNoOtherClient) {
   const auto flood = connect(), client = connect();
   expect_pong(flood.get());
@@ -422,7 +422,7 @@ TEST_F(ServerTest, DisconnectsOverdueRequestsOnly) {
   const auto slow = connect();
   send_all(slow.get(), std::string(kPing) + std::string(kPing.substr(0, 5)));
   EXPECT_EQ(receive_once(slow.get()), kPong);
-  // The rest is noted right after the reply was sent: look until it is.
+  // The server records the rest right after it sent the reply: poll until it has.
   const auto later = Server::Clock::now() + Connection::kRequestTime + std::chrono::seconds(1);
   const timeval brief{.tv_sec = 0, .tv_usec = 1000};
   ::setsockopt(slow.get(), SOL_SOCKET, SO_RCVTIMEO, &brief, sizeof brief);
