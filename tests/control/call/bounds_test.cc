@@ -37,8 +37,7 @@ constexpr std::array kBounds = std::to_array<Bound>({
     {"streams of a call", "limits.streams", "CallBounds, Streams"},
     {"m= lines over all re-offers", "sdp::kMaxSections", "CallBounds, SectionsOverReOffers"},
     {"streams of endpoint protocols", "limits.streams", "CallBounds, NamedStreams"},
-    {"addresses a party is heard from", "kMaxHints",
-     "PartyMediaTest, NewestCandidatesReplaceTheOldest"},
+    {"latch hints of a party", "kMaxHints", "PartyMediaTest, NewestCandidatesReplaceTheOldest"},
     {"the same, by trickling", "kMaxHints",
      "PartyMediaTest, LaterCandidatesReplaceTheOldestInAFullList"},
     {"fragments before their SDP", "8 a call", "CallBounds, EarlyFragments"},
@@ -275,7 +274,7 @@ TEST_F(CallBounds, NamedStreams) {
     const Reply reply = ask(index);
     const auto* const given = std::get_if<reply::Endpoints>(&reply);
     EXPECT_EQ(given != nullptr, index <= 32) << index;
-    if (given != nullptr) saw(local(given->endpoints.at(0)));
+    if (given != nullptr) note_port(local(given->endpoints.at(0)));
   }
   EXPECT_EQ(statistics().ports_used, 128U);
 }

@@ -19,7 +19,7 @@ class CallBranchTest : public CallTest {
     CallTest::SetUp();
   }
 
-  // C's, which makes it a party of its own.
+  // C's answer, which makes it a separate party.
   [[nodiscard]] Request answer_of_c(int port = 6000) {
     Request result = answer(audio(kC, port));
     result.to_tag = "C";
@@ -40,7 +40,7 @@ class CallBranchTest : public CallTest {
   void remove(std::string_view tag) {
     EXPECT_EQ(std::get<reply::Deleted>(handle(remove_party(tag))).warning, "");
   }
-  // Who has media: where packets that arrive at A's port go, and those of the phones' port.
+  // The party that has the media: A's port sends to `callee`, the phones' port to A.
   void expect_media(std::optional<Endpoint> callee) {
     EXPECT_EQ(flow(to_a).destination, callee);
     EXPECT_EQ(flow(to_b).destination, endpoint(kA, 4000));
@@ -91,7 +91,7 @@ TEST_F(CallBranchTest, NewTagAfterAFinalAnswerIsANewPartyWithoutTheFlag) {
   renamed.to_tag = "B2";
   renamed.sip.code = 200;
   std::ignore = print(renamed);
-  EXPECT_EQ(names(), "A>B2 B2>A ") << "nobody had answered finally";
+  EXPECT_EQ(names(), "A>B2 B2>A ") << "no final answer yet";
   other.sip.code = 183;
   std::ignore = print(other);
   EXPECT_EQ(names(), "A>B2 B2>A ") << "it comes late and takes nothing";
@@ -133,14 +133,14 @@ TEST_F(CallBranchTest, LastAnswerTakesTheMediaOnTheSharedPorts) {
 
 TEST_F(CallBranchTest, EitherBranchMayOfferAndAnswer) {
   fork();
-  // To B, who has no media: it is told the same port, and takes the media with its answer.
+  // To B, which has no media: it gets the same port, and its answer takes the media.
   Request again = offer(audio(kA, 4000));
   again.to_tag = "B";
   EXPECT_EQ(print(again).local(), to_b);
   expect_media(endpoint(kC, 6000));
   std::ignore = print(answer(audio(kB, 5002)));
   expect_media(endpoint(kB, 5002));
-  // By C, who has none now.
+  // From C, which has no media now.
   Request of_c = back(Command::offer, audio(kC, 6004));
   of_c.from_tag = "C";
   EXPECT_EQ(print(of_c).local(), to_a);
@@ -150,7 +150,7 @@ TEST_F(CallBranchTest, EitherBranchMayOfferAndAnswer) {
   EXPECT_EQ(print(reply).local(), to_b);
   expect_media(endpoint(kC, 6004));
   EXPECT_EQ(statistics().ports_used, 4U);
-  // The first INVITE once more takes it from nobody.
+  // A repeated first INVITE does not move the media.
   EXPECT_EQ(print(offer(audio(kA, 4000))).local(), to_b);
   expect_media(endpoint(kC, 6004));
 }
@@ -212,7 +212,7 @@ TEST_F(CallBranchTest, SectionRefusedByOneBranchStaysForTheOthers) {
   expect_media(endpoint(kB, 5000));
   EXPECT_EQ(flow(answered.local(1)).destination, endpoint(kB, 5002));
   EXPECT_EQ(flow(offered.local(1)).destination, endpoint(kA, 4002));
-  // Refused by C in the midst of its turn: nothing of it is left at the port.
+  // C rejects it while it has the media: the port is inactive.
   std::ignore = print(without);
   EXPECT_FALSE(flow(offered.local(1)).active);
 }
@@ -247,10 +247,10 @@ TEST_F(CallBranchTest, CandidatesOfABranchWithoutMediaApplyWhenItGetsTheMedia) {
 
 TEST_F(CallBranchTest, DelayedDeleteOfABranchKeepsTheCall) {
   fork();
-  now += 50s;  // nobody is heard in this test
+  now += 50s;  // no packets arrive in this test
   remove("C");
   expire_after(50s);
-  EXPECT_EQ(statistics().sessions, 1U) << "B could not be heard before";
+  EXPECT_EQ(statistics().sessions, 1U) << "B had no media before";
   expire_after(11s);
   EXPECT_EQ(statistics().sessions, 0U);
   EXPECT_EQ(statistics().timeouts, 1U);
@@ -277,7 +277,7 @@ TEST_F(CallBranchTest, NewCallerTakesTheMediaOfABranchOnAnswerOnly) {
   const LocalPort to_x = print(stranger).local();
   EXPECT_EQ(flow(to_b).destination, endpoint(kC, 9000));
   EXPECT_EQ(flow(to_x).destination, endpoint(kB, 5000));
-  EXPECT_FALSE(flow(to_a).active) << "nobody is left that A could hear";
+  EXPECT_FALSE(flow(to_a).active) << "no party is left to send to A";
 }
 
 TEST_F(CallBranchTest, ViaBranchOverridesTheFlag) {
@@ -322,7 +322,7 @@ TEST_F(CallBranchTest, BranchesAreLimited) {
   expect_media(endpoint(kC, 6000));
 }
 
-// Answers by ever new to-tags, without a word of branches, are one party's.
+// Answers with changing to-tags and without branches come from one party.
 TEST_F(CallBranchTest, TagsOfAPartyAreLimited) {
   establish();
   for (int i = 1; i < 128; ++i) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// What calls tell of themselves. That a latch is told needs packets: see the smoke tests.
+// Events of a call. The `latched` event needs packets: see the smoke tests.
 
 #include <string>
 #include <vector>
@@ -40,7 +40,7 @@ class CallEventsTest : public CallsTest {
     result.removal.fast = true;
     return result;
   }
-  // The kinds of what was told, in order.
+  // The kinds of the published events, in order.
   [[nodiscard]] std::string kinds() const {
     constexpr std::array<std::string_view, 7> kKinds = {"start ",  "answer ",  "latched ", "hold ",
                                                         "resume ", "timeout ", "end "};

@@ -65,7 +65,7 @@ class CallException : public CallTest {
     }
     return FailingAllocation::has_failed();
   }
-  // With nothing left of the calls before.
+  // Checks that no earlier call is left.
   void expect_nothing_left() {
     for (int i = 0; i < 3; ++i) expire_after(200s);
     EXPECT_EQ(statistics().sessions, 0U);
@@ -84,7 +84,7 @@ TEST_F(CallException, FailingCallInATickDelaysNoOther) {
     failed = fails(nth, [&] { std::ignore = calls->expire(now); });
     EXPECT_LE(statistics().sessions, 1U) << "allocation " << nth;
     EXPECT_GE(ends, 2U) << "allocation " << nth;
-    // The one that failed is checked again a second later.
+    // The failed call is checked again a second later.
     expire_after(1s);
     EXPECT_EQ(statistics().sessions, 0U) << "allocation " << nth;
     EXPECT_EQ(statistics().ports_used, 0U) << "allocation " << nth;

@@ -28,7 +28,7 @@ class CallTest : public CallsTest {
     return result;
   }
 
-  LocalPort to_a, to_b;  // the ports that A and B were told to send to
+  LocalPort to_a, to_b;  // the relay ports in the SDP to A and to B
 };
 
 }  // namespace millrace

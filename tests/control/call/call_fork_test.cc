@@ -38,7 +38,7 @@ class CallForkTest : public CallTest {
   }
 
   Request first, second;
-  LocalPort one, two;  // the ports that B and C were told to send to
+  LocalPort one, two;  // the ports offered to B and C
 };
 
 TEST_F(CallForkTest, BranchesHaveTheirOwnPortsAndTheLastAnswerApplies) {
@@ -123,7 +123,7 @@ TEST_F(CallForkTest, ProvisionalAnswerDoesNotOverrideAFinalAnswer) {
   ringing.sip.provisional = true;
   std::ignore = print(ringing);
   EXPECT_EQ(flow(caller).destination, endpoint(kB, 5000));
-  taken.sip.code = 183;  // its own branch, which may well change its mind
+  taken.sip.code = 183;  // its own branch may answer again
   taken.sdp = keep(audio(kB, 5002));
   std::ignore = print(taken);
   EXPECT_EQ(flow(caller).destination, endpoint(kB, 5002));

@@ -11,7 +11,7 @@ constexpr const char* kMux = "a=rtcp-mux\r\n";
 constexpr const char* kApart = "";
 
 struct CallMux : CallTest {
-  // A call as A offers and B answers it; what they were told.
+  // A's offer and B's answer, with the SDP that each party received.
   std::optional<Printed> to_callee, to_caller;
 
   void call(const char* of_a, const Choice& asked, const char* of_b) {
@@ -22,13 +22,13 @@ struct CallMux : CallTest {
     to_b = to_callee->local();
     to_a = to_caller->local();
   }
-  [[nodiscard]] static bool names_mux(const Printed& told) {
-    return told.body->find("a=rtcp-mux") != std::string::npos;
+  [[nodiscard]] static bool has_mux(const Printed& printed) {
+    return printed.body->find("a=rtcp-mux") != std::string::npos;
   }
-  // Who is told to multiplex: by the offer, then by the answer.
-  void expect_told(bool callee, bool caller) const {
-    EXPECT_EQ(names_mux(*to_callee), callee) << *to_callee->body;
-    EXPECT_EQ(names_mux(*to_caller), caller) << *to_caller->body;
+  // a=rtcp-mux in the SDP to the callee, then in the SDP to the caller.
+  void expect_mux(bool callee, bool caller) const {
+    EXPECT_EQ(has_mux(*to_callee), callee) << *to_callee->body;
+    EXPECT_EQ(has_mux(*to_caller), caller) << *to_caller->body;
     EXPECT_EQ(to_caller->body->find("a=rtcp:"), std::string::npos) << *to_caller->body;
   }
   // RTCP of A goes to this port of B, and that of B to that of A.
@@ -55,22 +55,22 @@ struct CallMux : CallTest {
 
 TEST_F(CallMux, MuxIsNegotiatedEndToEndByDefault) {
   call(kMux, {}, kMux);
-  expect_told(true, true);
+  expect_mux(true, true);
   expect_together();
   call(kMux, {}, kApart);
-  expect_told(true, false);
+  expect_mux(true, false);
   expect_split(5001, 4001);
 }
 
 TEST_F(CallMux, AnswerHasMuxOnlyIfOffered) {
   call(kApart, {}, kMux);
-  expect_told(false, false);
+  expect_mux(false, false);
   expect_split(5001, 4001);
 }
 
 TEST_F(CallMux, DemuxMultiplexesWithTheOffererOnly) {
   call(kMux, {.demux = true}, kApart);
-  expect_told(false, true);
+  expect_mux(false, true);
   expect_split(5001, 4000);
   const auto of_a = streams("A"), of_b = streams("B");
   ASSERT_EQ(of_a.size(), 1U);
@@ -83,27 +83,27 @@ TEST_F(CallMux, DemuxMultiplexesWithTheOffererOnly) {
 
 TEST_F(CallMux, DemuxAlsoRemovesTheMuxOnlyAttribute) {
   call("a=rtcp-mux\r\na=rtcp-mux-only\r\n", {.demux = true}, kApart);
-  expect_told(false, true);
+  expect_mux(false, true);
 }
 
 TEST_F(CallMux, DemuxWithoutMuxInTheOfferDoesNothing) {
   call(kApart, {.demux = true}, kApart);
-  expect_told(false, false);
+  expect_mux(false, false);
   expect_split(5001, 4001);
 }
 
 TEST_F(CallMux, AcceptMultiplexesWhateverTheOtherAnswers) {
   call(kMux, {.accept = true}, kApart);
-  expect_told(true, true);
+  expect_mux(true, true);
   expect_split(5001, 4000);
   call(kMux, {.accept = true}, kMux);
-  expect_told(true, true);
+  expect_mux(true, true);
   expect_together();
 }
 
 TEST_F(CallMux, RejectAppliesToTheOffererOnly) {
   call(kMux, {.reject = true}, kMux);
-  expect_told(true, false);
+  expect_mux(true, false);
   expect_split(5000, 4001);
   EXPECT_EQ(streams("A").size(), 2U);
   EXPECT_EQ(streams("B").size(), 1U);
@@ -111,57 +111,57 @@ TEST_F(CallMux, RejectAppliesToTheOffererOnly) {
 
 TEST_F(CallMux, OfferMultiplexesWhateverTheOffererSupports) {
   call(kApart, {.offer = true}, kMux);
-  expect_told(true, false);
+  expect_mux(true, false);
   expect_split(5000, 4001);
   call(kApart, {.offer = true}, kApart);
-  expect_told(true, false);  // who multiplexes goes on to be offered it
+  expect_mux(true, false);  // a multiplexing party keeps a=rtcp-mux in its offers
   expect_split(5001, 4001);
 }
 
 TEST_F(CallMux, DemuxAndAcceptAreForTheOfferersSideOnly) {
   call(kMux, {.offer = true, .demux = true}, kMux);
-  expect_told(true, true);
+  expect_mux(true, true);
   call(kMux, {.offer = true, .reject = true}, kMux);
-  expect_told(true, false);
+  expect_mux(true, false);
   expect_split(5000, 4001);
 }
 
 TEST_F(CallMux, RequireWritesOnePort) {
   call("a=rtcp:4001\r\n", {.require = true}, kMux);
-  EXPECT_TRUE(names_mux(*to_callee));
+  EXPECT_TRUE(has_mux(*to_callee));
   EXPECT_NE(to_callee->body->find("a=rtcp:" + std::to_string(to_callee->port()) + "\r\n"),
             std::string::npos);
   expect_split(5000, 4001);
-  EXPECT_FALSE(names_mux(*to_caller));
+  EXPECT_FALSE(has_mux(*to_caller));
 }
 
 TEST_F(CallMux, ReofferKeepsTheSplitUntilAnswered) {
   call(kMux, {.demux = true}, kApart);
   Request again = offer(audio(kA, 4000, kApart));
   again.to_tag = "B";
-  EXPECT_FALSE(names_mux(print(again)));
+  EXPECT_FALSE(has_mux(print(again)));
   expect_split(5001, 4000);
-  EXPECT_FALSE(names_mux(print(answer(audio(kB, 5000)))));
+  EXPECT_FALSE(has_mux(print(answer(audio(kB, 5000)))));
   expect_split(5001, 4001);
   Request third = offer(audio(kA, 4000, kMux));
   third.to_tag = "B";
   third.edits.mux.demux = true;
-  EXPECT_FALSE(names_mux(print(third)));
-  EXPECT_TRUE(names_mux(print(answer(audio(kB, 5000)))));
+  EXPECT_FALSE(has_mux(print(third)));
+  EXPECT_TRUE(has_mux(print(answer(audio(kB, 5000)))));
   expect_split(5001, 4000);
   Request fourth = offer(audio(kA, 4000, kMux));
   fourth.to_tag = "B";
-  EXPECT_TRUE(names_mux(print(fourth)));
-  EXPECT_TRUE(names_mux(print(answer(audio(kB, 5000, kMux)))));
+  EXPECT_TRUE(has_mux(print(fourth)));
+  EXPECT_TRUE(has_mux(print(answer(audio(kB, 5000, kMux)))));
   expect_together();
 }
 
 TEST_F(CallMux, ReofferFromTheOtherSideKeepsTheSplit) {
   call(kMux, {.demux = true}, kApart);
-  EXPECT_TRUE(names_mux(print(back(Command::offer, audio(kB, 5000)))));
+  EXPECT_TRUE(has_mux(print(back(Command::offer, audio(kB, 5000)))));
   expect_split(5001, 4000);
   const Request answered = back(Command::answer, audio(kA, 4000, kMux));
-  EXPECT_FALSE(names_mux(print(answered)));
+  EXPECT_FALSE(has_mux(print(answered)));
   expect_split(5001, 4000);
 }
 
@@ -182,7 +182,7 @@ TEST_F(CallMux, RejectedSectionHasNoMux) {
   const Printed offered = print(first);
   const Printed refused = print(answer(audio(kB, 0)));
   EXPECT_EQ(refused.port(), 0U);
-  EXPECT_FALSE(names_mux(refused));
+  EXPECT_FALSE(has_mux(refused));
   EXPECT_FALSE(flow(offered.local()).active);
 }
 
@@ -190,8 +190,8 @@ TEST_F(CallMux, DemuxWithIceWarns) {
   const std::string ice = "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n";
   Request first = offer(audio(kA, 4000, ice + kMux));
   first.edits.mux.demux = true;
-  const Reply told = handle(first);
-  EXPECT_NE(std::get<reply::Sdp>(told).warning.find("ICE=remove"), std::string::npos);
+  const Reply warned = handle(first);
+  EXPECT_NE(std::get<reply::Sdp>(warned).warning.find("ICE=remove"), std::string::npos);
   first.edits.ice = IceHandling::remove;
   const Reply without = handle(first);
   EXPECT_EQ(std::get<reply::Sdp>(without).warning, "");

@@ -60,7 +60,7 @@ TEST_F(CallTest, ReinviteThatConcludesIcePassesUnchanged) {
   EXPECT_EQ(flow(to_b).destination, endpoint(kA, 4000));
 }
 
-// ---- what proxies ask of the SDP -------------------------------------------------------------
+// ---- SDP edits requested by proxies ----------------------------------------------------------
 
 TEST_F(CallTest, AnswerHasTheProtocolOfTheOffer) {
   Request asked = offer(audio(kA, 4000));
@@ -117,7 +117,7 @@ TEST_F(CallTest, SdpVersionFollowsTheRewrittenContent) {
   EXPECT_EQ(version(audio(kA, 4444, "a=sendonly\r\n")), "o=- 1 2");
 }
 
-// ---- what is not done as asked ----------------------------------------------------------------
+// ---- warnings ---------------------------------------------------------------------------------
 
 class CallWarning : public CallTest {
  protected:

@@ -234,7 +234,7 @@ TEST_F(CallTest, PunchesNatTowardsThePartyOfTheFlag) {
   EXPECT_TRUE(rtcp_flow(to_a).nat_punch);
   EXPECT_FALSE(flow(to_b).nat_punch);
 
-  // Each offer or answer of a party says it anew.
+  // Each offer or answer of a party sets it again.
   first.latching.nat_punch = false;
   second.latching.nat_punch = true;
   first.to_tag = "B";
@@ -338,10 +338,10 @@ TEST_F(CallTest, PartyBehindNatReceivesNothingBeforeTheLatch) {
   std::ignore = print(natted);
   const Printed answered = print(answer(audio(kB, 5000)));
   EXPECT_EQ(flow(answered.local()).destination, endpoint(kB, 5000));
-  EXPECT_FALSE(flow(seen.front()).destination);
+  EXPECT_FALSE(flow(noted_ports.front()).destination);
   natted.latching.sip_source_address = true;
   std::ignore = print(natted);
-  EXPECT_EQ(flow(seen.front()).destination, endpoint("192.0.2.9", 4000));
+  EXPECT_EQ(flow(noted_ports.front()).destination, endpoint("192.0.2.9", 4000));
 }
 
 TEST_F(CallTest, FailedRequestChangesNothing) {

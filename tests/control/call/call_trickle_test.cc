@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Candidates that come after the SDP.
+// Trickled candidates: ICE candidates sent after the SDP (RFC 8840).
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 namespace millrace {
 namespace {
 
-constexpr const char* kSeen = "198.18.0.111";  // where A's packets come from
+constexpr const char* kSeen = "198.18.0.111";  // source of A's packets
 
 std::string ice(std::string_view ufrag, std::string_view rest = "") {
   return "a=mid:0\r\na=ice-ufrag:" + std::string(ufrag) +

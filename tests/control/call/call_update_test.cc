@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Updates: offers and answers that only their CSeq tells apart (call.h).
+// Updates: offers and answers that only their CSeq distinguishes (call.h).
 
 #include <vector>
 
@@ -40,68 +40,68 @@ class CallUpdateTest : public CallsTest {
     return update("A", "B", cseq, true, std::move(sections));
   }
   void establish() {
-    to_b = told(invite(1, {stream(kA, 4000)})).at(0);
-    to_a = told(ok(1, {stream(kB, 5000)})).at(0);
+    to_b = relay_endpoints(invite(1, {stream(kA, 4000)})).at(0);
+    to_a = relay_endpoints(ok(1, {stream(kB, 5000)})).at(0);
   }
 
-  Endpoint to_a, to_b;  // where A and B are told to send
+  Endpoint to_a, to_b;  // the relay's endpoints for A and B
 };
 
 TEST_F(CallUpdateTest, RequestOffersAndReplyAnswers) {
   establish();
   EXPECT_EQ(destination(to_a), endpoint(kB, 5000));
   EXPECT_EQ(destination(to_b), endpoint(kA, 4000));
-  EXPECT_EQ(told(invite(1, {stream(kA, 4000)})).at(0), to_b);  // retransmitted
-  EXPECT_EQ(told(ok(1, {stream(kB, 5000)})).at(0), to_a);      // 183, then 200
+  EXPECT_EQ(relay_endpoints(invite(1, {stream(kA, 4000)})).at(0), to_b);  // retransmitted
+  EXPECT_EQ(relay_endpoints(ok(1, {stream(kB, 5000)})).at(0), to_a);      // 183, then 200
   EXPECT_EQ(statistics().ports_used, 4U);
 }
 
 TEST_F(CallUpdateTest, HigherCSeqIsANewOffer) {
   establish();
-  EXPECT_EQ(told(invite(2, {stream(kA, 4100)}, "B")).at(0), to_b);
+  EXPECT_EQ(relay_endpoints(invite(2, {stream(kA, 4100)}, "B")).at(0), to_b);
   EXPECT_EQ(destination(to_b), endpoint(kA, 4100));
-  EXPECT_EQ(told(ok(2, {stream(kB, 5100)})).at(0), to_a);
+  EXPECT_EQ(relay_endpoints(ok(2, {stream(kB, 5100)})).at(0), to_a);
   EXPECT_EQ(destination(to_a), endpoint(kB, 5100));
   EXPECT_EQ(statistics().ports_used, 4U);
 }
 
 TEST_F(CallUpdateTest, LowerCSeqChangesNothing) {
   establish();
-  std::ignore = told(invite(2, {stream(kA, 4100)}, "B"));
-  std::ignore = told(ok(2, {stream(kB, 5100)}));
-  EXPECT_EQ(told(ok(1, {stream(kB, 5000)})).at(0), to_a);
-  EXPECT_EQ(told(invite(1, {stream(kA, 4000)})).at(0), to_b);
+  std::ignore = relay_endpoints(invite(2, {stream(kA, 4100)}, "B"));
+  std::ignore = relay_endpoints(ok(2, {stream(kB, 5100)}));
+  EXPECT_EQ(relay_endpoints(ok(1, {stream(kB, 5000)})).at(0), to_a);
+  EXPECT_EQ(relay_endpoints(invite(1, {stream(kA, 4000)})).at(0), to_b);
   EXPECT_EQ(destination(to_a), endpoint(kB, 5100));
   EXPECT_EQ(destination(to_b), endpoint(kA, 4100));
 }
 
 TEST_F(CallUpdateTest, EachPartyCountsItsOwnCSeq) {
-  std::ignore = told(invite(100, {stream(kA, 4000)}));
-  to_a = told(ok(100, {stream(kB, 5000)})).at(0);
-  EXPECT_EQ(told(update("B", "A", 1, false, {stream(kB, 5200)})).at(0), to_a);
+  std::ignore = relay_endpoints(invite(100, {stream(kA, 4000)}));
+  to_a = relay_endpoints(ok(100, {stream(kB, 5000)})).at(0);
+  EXPECT_EQ(relay_endpoints(update("B", "A", 1, false, {stream(kB, 5200)})).at(0), to_a);
   EXPECT_EQ(destination(to_a), endpoint(kB, 5200));
-  to_b = told(update("B", "A", 1, true, {stream(kA, 4200)})).at(0);
+  to_b = relay_endpoints(update("B", "A", 1, true, {stream(kA, 4200)})).at(0);
   EXPECT_EQ(destination(to_b), endpoint(kA, 4200));
-  std::ignore = told(invite(101, {stream(kA, 4300)}, "B"));
+  std::ignore = relay_endpoints(invite(101, {stream(kA, 4300)}, "B"));
   EXPECT_EQ(destination(to_b), endpoint(kA, 4300));
   EXPECT_EQ(statistics().ports_used, 4U);
 }
 
 TEST_F(CallUpdateTest, LateOfferComesInTheReplyAndItsAnswerInTheAck) {
-  to_a = told(ok(1, {stream(kB, 5000)})).at(0);
-  EXPECT_EQ(told(ok(1, {stream(kB, 5000)})).at(0), to_a);  // retransmitted
-  to_b = told(invite(1, {stream(kA, 4000)}, "B")).at(0);
+  to_a = relay_endpoints(ok(1, {stream(kB, 5000)})).at(0);
+  EXPECT_EQ(relay_endpoints(ok(1, {stream(kB, 5000)})).at(0), to_a);  // retransmitted
+  to_b = relay_endpoints(invite(1, {stream(kA, 4000)}, "B")).at(0);
   EXPECT_EQ(destination(to_a), endpoint(kB, 5000));
   EXPECT_EQ(destination(to_b), endpoint(kA, 4000));
   // The caller's next re-INVITE offers.
-  EXPECT_EQ(told(invite(2, {stream(kA, 4100)}, "B")).at(0), to_b);
+  EXPECT_EQ(relay_endpoints(invite(2, {stream(kA, 4100)}, "B")).at(0), to_b);
   EXPECT_EQ(destination(to_b), endpoint(kA, 4100));
   EXPECT_EQ(statistics().ports_used, 4U);
 }
 
 TEST_F(CallUpdateTest, PrackAnswersAnOfferOfAProvisionalReply) {
-  to_a = told(ok(1, {stream(kB, 5000)})).at(0);
-  to_b = told(invite(2, {stream(kA, 4000)}, "B")).at(0);
+  to_a = relay_endpoints(ok(1, {stream(kB, 5000)})).at(0);
+  to_b = relay_endpoints(invite(2, {stream(kA, 4000)}, "B")).at(0);
   EXPECT_EQ(destination(to_a), endpoint(kB, 5000));
   EXPECT_EQ(destination(to_b), endpoint(kA, 4000));
   expire_after(config.timeouts.offer + std::chrono::seconds(1));  // it is answered: no offer waits
@@ -109,9 +109,9 @@ TEST_F(CallUpdateTest, PrackAnswersAnOfferOfAProvisionalReply) {
 }
 
 TEST_F(CallUpdateTest, AuthenticatedInviteContinuesTheCall) {
-  to_b = told(invite(1, {stream(kA, 4000)})).at(0);
-  EXPECT_EQ(told(invite(2, {stream(kA, 4000)})).at(0), to_b);
-  to_a = told(ok(2, {stream(kB, 5000)})).at(0);
+  to_b = relay_endpoints(invite(1, {stream(kA, 4000)})).at(0);
+  EXPECT_EQ(relay_endpoints(invite(2, {stream(kA, 4000)})).at(0), to_b);
+  to_a = relay_endpoints(ok(2, {stream(kB, 5000)})).at(0);
   EXPECT_EQ(destination(to_a), endpoint(kB, 5000));
   EXPECT_EQ(statistics().sessions, 1U);
   EXPECT_EQ(statistics().ports_used, 4U);
@@ -121,35 +121,35 @@ TEST_F(CallUpdateTest, UpdateWithoutStreamsReturnsTheCurrentPorts) {
   EXPECT_EQ(reason(ok(1, {})), "Invalid dialogue association");
   EXPECT_EQ(statistics().sessions, 0U);
   establish();
-  EXPECT_EQ(told(ok(1, {})), std::vector{to_a});
+  EXPECT_EQ(relay_endpoints(ok(1, {})), std::vector{to_a});
   EXPECT_EQ(destination(to_a), endpoint(kB, 5000));
 }
 
 TEST_F(CallUpdateTest, ShorterListRemovesTheRest) {
-  std::ignore = told(invite(1, {stream(kA, 4000), stream(kA, 4002, 2)}));
-  std::ignore = told(ok(1, {stream(kB, 5000), stream(kB, 5002, 2)}));
+  std::ignore = relay_endpoints(invite(1, {stream(kA, 4000), stream(kA, 4002, 2)}));
+  std::ignore = relay_endpoints(ok(1, {stream(kB, 5000), stream(kB, 5002, 2)}));
   EXPECT_EQ(statistics().ports_used, 8U);
-  std::ignore = told(invite(2, {stream(kA, 4000)}, "B"));
+  std::ignore = relay_endpoints(invite(2, {stream(kA, 4000)}, "B"));
   EXPECT_EQ(statistics().ports_used, 8U);  // until the answer
-  to_a = told(ok(2, {stream(kB, 5000)})).at(0);
+  to_a = relay_endpoints(ok(2, {stream(kB, 5000)})).at(0);
   EXPECT_EQ(statistics().ports_used, 4U);
   EXPECT_EQ(destination(to_a), endpoint(kB, 5000));
 }
 
 TEST_F(CallUpdateTest, AnswerWithFewerStreamsRejectsTheRest) {
-  std::ignore = told(invite(1, {stream(kA, 4000), stream(kA, 4002, 2)}));
-  std::ignore = told(ok(1, {stream(kB, 5000)}));
+  std::ignore = relay_endpoints(invite(1, {stream(kA, 4000), stream(kA, 4002, 2)}));
+  std::ignore = relay_endpoints(ok(1, {stream(kB, 5000)}));
   EXPECT_EQ(statistics().ports_used, 4U);
 }
 
 TEST_F(CallUpdateTest, LocalAddressPicksItsInterface) {
   Request crossing = invite(1, {stream(kA, 4000)});
   crossing.placement.to_local = kEdge;
-  EXPECT_EQ(told(crossing).at(0).address, kEdge);
-  EXPECT_EQ(told(ok(1, {stream("203.0.113.77", 5000)})).at(0).address, kCore);
+  EXPECT_EQ(relay_endpoints(crossing).at(0).address, kEdge);
+  EXPECT_EQ(relay_endpoints(ok(1, {stream("203.0.113.77", 5000)})).at(0).address, kCore);
   crossing.call_id = "other";
-  crossing.placement.to_local = IpAddress::v4(192, 0, 2, 1);  // not ours: as if not said
-  EXPECT_EQ(told(crossing).at(0).address, kCore);
+  crossing.placement.to_local = IpAddress::v4(192, 0, 2, 1);  // not a local address: ignored
+  EXPECT_EQ(relay_endpoints(crossing).at(0).address, kCore);
 }
 
 TEST_F(CallUpdateTest, ReportNamesTheParties) {
@@ -158,10 +158,10 @@ TEST_F(CallUpdateTest, ReportNamesTheParties) {
   asked.labels.from_uri = "alice@example.com";
   asked.labels.to_uri = long_uri;
   asked.labels.user_agent = "phone a";
-  std::ignore = told(asked);
+  std::ignore = relay_endpoints(asked);
   asked = ok(1, {stream(kB, 5000)});
   asked.labels.user_agent = "phone b";
-  std::ignore = told(asked);
+  std::ignore = relay_endpoints(asked);
   const Reply reply = handle(request(Command::query));
   const CallReport& call = std::get<reply::Query>(reply).call;
   EXPECT_EQ(call.from_uri, "alice@example.com");

@@ -89,7 +89,7 @@ inline LocalPort local_port(std::optional<IpAddress> address, UdpPort port) {
   return {MediaAddressId{static_cast<std::uint16_t>(address == kEdge ? 1 : 0)}, port};
 }
 
-// What a reply's SDP tells its reader.
+// The SDP of a reply, parsed.
 struct Printed {
   std::shared_ptr<const std::string> body;  // shared: `session` views it
   sdp::Session session;
@@ -100,7 +100,7 @@ struct Printed {
     if (parsed) session = std::move(*parsed);
   }
 
-  // The local port of media `index` that it names; for RTCP, the one above.
+  // The relay's RTP port of section `index`.
   [[nodiscard]] LocalPort local(std::size_t index = 0) const {
     const sdp::Media& at = session.sections.at(index);
     return local_port(at.connection, at.port);
@@ -118,7 +118,7 @@ class CallsTest : public testing::Test {
   // Every test leaves the pools and the data plane as it found them.
   void TearDown() override {
     calls.reset();
-    for (const LocalPort port : seen) EXPECT_FALSE(flow(port).active) << port.port.number();
+    for (const LocalPort port : noted_ports) EXPECT_FALSE(flow(port).active) << port.port.number();
   }
 
   // After a change of `config`.
@@ -131,12 +131,12 @@ class CallsTest : public testing::Test {
   [[nodiscard]] static LocalPort rtcp_port(LocalPort port) {
     return {port.address, port.port.next()};
   }
-  [[nodiscard]] static LocalPort local(const Endpoint& told) {
-    return local_port(told.address, told.port);
+  [[nodiscard]] static LocalPort local(const Endpoint& relay) {
+    return local_port(relay.address, relay.port);
   }
-  // Where media is sent on to that arrives where a reader was told to send.
-  [[nodiscard]] static std::optional<Endpoint> destination(const Endpoint& told) {
-    return flow(local(told)).destination;
+  // The destination of media that arrives at `relay`.
+  [[nodiscard]] static std::optional<Endpoint> destination(const Endpoint& relay) {
+    return flow(local(relay)).destination;
   }
   [[nodiscard]] static std::optional<Endpoint> endpoint(std::string_view address, int port) {
     return Endpoint{*IpAddress::parse(address), UdpPort(static_cast<std::uint16_t>(port))};
@@ -161,7 +161,7 @@ class CallsTest : public testing::Test {
     return result;
   }
 
-  // A Request views what it was parsed from.
+  // Owns a text for the rest of the test: a Request views its source.
   [[nodiscard]] std::string_view keep(std::string text) {
     return texts.emplace_back(std::move(text));
   }
@@ -179,13 +179,13 @@ class CallsTest : public testing::Test {
     EXPECT_NE(sdp, nullptr) << (failure != nullptr ? failure->reason : "");
     Printed printed(sdp != nullptr ? sdp->body : session("198.18.0.10"));
     for (std::size_t i = 0; i < printed.session.sections.size(); ++i) {
-      if (printed.port(i) != 0) saw(printed.local(i));
+      if (printed.port(i) != 0) note_port(printed.local(i));
     }
     return printed;
   }
-  // Expects it to succeed: where the reader is told to send the media it named, or, with an update
-  // that names none, all there is.
-  [[nodiscard]] std::vector<Endpoint> told(const Request& asked) {
+  // Expects success; returns the relay's endpoints: one per stream of the request, or all of the
+  // call if an update has no streams.
+  [[nodiscard]] std::vector<Endpoint> relay_endpoints(const Request& asked) {
     const Reply reply = handle(asked);
     const auto* endpoints = std::get_if<reply::Endpoints>(&reply);
     const auto* failure = std::get_if<reply::Failure>(&reply);
@@ -195,19 +195,19 @@ class CallsTest : public testing::Test {
       EXPECT_EQ(endpoints->endpoints.size(), asked.sections.size());
     }
     for (const Endpoint& each : endpoints->endpoints) {
-      if (each.port != UdpPort(0)) saw(local(each));
+      if (each.port != UdpPort(0)) note_port(local(each));
     }
     return endpoints->endpoints;
   }
-  // Expects it to fail: the reason.
+  // Expects failure; returns the reason.
   [[nodiscard]] std::string reason(const Request& asked) {
     const Reply reply = handle(asked);
     const auto* failure = std::get_if<reply::Failure>(&reply);
     EXPECT_NE(failure, nullptr);
     return failure != nullptr ? failure->reason : "";
   }
-  // An RTP port that was told: it and its RTCP port are to be free in the end.
-  void saw(LocalPort port) { seen.insert(seen.end(), {port, rtcp_port(port)}); }
+  // Notes an RTP port of a reply: it and its RTCP port must be free at the end of the test.
+  void note_port(LocalPort port) { noted_ports.insert(noted_ports.end(), {port, rtcp_port(port)}); }
   [[nodiscard]] StatisticsReport statistics() const { return calls->statistics(now); }
   void expire_after(std::chrono::milliseconds time) {
     while (calls->expire(now + time)) {
@@ -218,7 +218,7 @@ class CallsTest : public testing::Test {
   Config config = two_interfaces();
   std::unique_ptr<Calls> calls;
   Clock::time_point now = Clock::now();
-  std::vector<LocalPort> seen;
+  std::vector<LocalPort> noted_ports;
   std::deque<std::string> texts;
 };
 

@@ -42,7 +42,7 @@ class CallTableTest : public CallTest {
     EXPECT_NE(deleted, nullptr);
     return deleted != nullptr ? deleted->warning : "";
   }
-  // Lets the call run silent for `time`, looking once a second; whether it is then over.
+  // Runs the call without media for `time`, checking once a second; returns whether it ended.
   [[nodiscard]] bool over_after(std::chrono::seconds time) {
     for (; time > 0s; time -= 1s) expire_after(1s);
     return statistics().sessions == 0;
@@ -140,13 +140,13 @@ TEST_F(CallTableTest, DeleteReportsTheCallAndFreesItsPorts) {
 TEST_F(CallTableTest, DurationsFollowTheMonotonicClock) {
   establish();
   now += 9s;
-  const CallReport told = std::get<reply::Query>(handle(request(Command::query))).call;
-  ASSERT_TRUE(told.answered);
-  EXPECT_EQ(told.reported - told.created, 9s);
-  EXPECT_EQ(told.reported - *told.answered, 9s);
-  EXPECT_EQ(told.reported - told.last_signal, 9s);
-  EXPECT_EQ(told.reported - told.tags.at(1).created, 9s);
-  EXPECT_EQ(told.reported - told.tags.at(1).sections.at(0).created, 9s);
+  const CallReport report = std::get<reply::Query>(handle(request(Command::query))).call;
+  ASSERT_TRUE(report.answered);
+  EXPECT_EQ(report.reported - report.created, 9s);
+  EXPECT_EQ(report.reported - *report.answered, 9s);
+  EXPECT_EQ(report.reported - report.last_signal, 9s);
+  EXPECT_EQ(report.reported - report.tags.at(1).created, 9s);
+  EXPECT_EQ(report.reported - report.tags.at(1).sections.at(0).created, 9s);
 }
 
 TEST_F(CallTableTest, DeleteMatchesTags) {
@@ -301,8 +301,8 @@ TEST_F(CallTableTest, ListIsBoundedBy1024Calls) {
   EXPECT_EQ(calls->summary(now).streams.at("audio"), made.size());
 }
 
-// Operations drawn at random over few calls: SDP with one to three sections, live or rejected, good
-// and bad addresses, branches, both directions, deletes with and without delay, time that passes.
+// Random operations on a few calls: SDP with one to three sections, live or rejected, valid and
+// invalid addresses, branches, both directions, deletes with and without delay, passing time.
 class Churn {
  public:
   Churn(Calls& calls, unsigned seed, Calls::Clock::time_point start)

@@ -36,8 +36,8 @@ class NamedMediaTest : public CallsTest {
 };
 
 TEST_F(NamedMediaTest, OfferAndAnswerJoinTheTwoSides) {
-  const Endpoint to_b = told(offer({named(1, kA, 4000)})).at(0);
-  const Endpoint to_a = told(answer({named(1, kB, 5000)})).at(0);
+  const Endpoint to_b = relay_endpoints(offer({named(1, kA, 4000)})).at(0);
+  const Endpoint to_a = relay_endpoints(answer({named(1, kB, 5000)})).at(0);
   EXPECT_EQ(to_b.address, kCore);
   EXPECT_EQ(to_b.port.number() % 2, 0);
   EXPECT_NE(to_a, to_b);
@@ -46,19 +46,19 @@ TEST_F(NamedMediaTest, OfferAndAnswerJoinTheTwoSides) {
   EXPECT_EQ(destination(to_b), endpoint(kA, 4000));
   EXPECT_EQ(statistics().ports_used, 4U);
   // The same once more changes nothing.
-  EXPECT_EQ(told(offer({named(1, kA, 4000)})).at(0), to_b);
-  EXPECT_EQ(told(answer({named(1, kB, 5000)})).at(0), to_a);
+  EXPECT_EQ(relay_endpoints(offer({named(1, kA, 4000)})).at(0), to_b);
+  EXPECT_EQ(relay_endpoints(answer({named(1, kB, 5000)})).at(0), to_a);
   EXPECT_EQ(statistics().ports_used, 4U);
 }
 
 TEST_F(NamedMediaTest, StreamsMayBeAddedOneByOne) {
-  const Endpoint audio_to_b = told(offer({named(1, kA, 4000)})).at(0);
-  const Endpoint video_to_b = told(offer({named(2, kA, 4002, "video")})).at(0);
+  const Endpoint audio_to_b = relay_endpoints(offer({named(1, kA, 4000)})).at(0);
+  const Endpoint video_to_b = relay_endpoints(offer({named(2, kA, 4002, "video")})).at(0);
   EXPECT_EQ(statistics().ports_used, 8U);
-  const Endpoint audio_to_a = told(answer({named(1, kB, 5000)})).at(0);
+  const Endpoint audio_to_a = relay_endpoints(answer({named(1, kB, 5000)})).at(0);
   EXPECT_EQ(destination(audio_to_a), endpoint(kB, 5000));
   EXPECT_EQ(statistics().ports_used, 8U);
-  const Endpoint video_to_a = told(answer({named(2, kB, 5002, "video")})).at(0);
+  const Endpoint video_to_a = relay_endpoints(answer({named(2, kB, 5002, "video")})).at(0);
   EXPECT_EQ(destination(audio_to_a), endpoint(kB, 5000));
   EXPECT_EQ(destination(audio_to_b), endpoint(kA, 4000));
   EXPECT_EQ(destination(video_to_a), endpoint(kB, 5002));
@@ -66,21 +66,21 @@ TEST_F(NamedMediaTest, StreamsMayBeAddedOneByOne) {
 
   Request moved = offer({named(2, kA, 4102, "video")});
   moved.to_tag = "B";
-  EXPECT_EQ(told(moved).at(0), video_to_b);
+  EXPECT_EQ(relay_endpoints(moved).at(0), video_to_b);
   EXPECT_EQ(destination(video_to_b), endpoint(kA, 4102));
   EXPECT_EQ(destination(audio_to_b), endpoint(kA, 4000));
 }
 
 TEST_F(NamedMediaTest, RepliesInRequestOrder) {
-  const auto to_b = told(offer({named(2, kA, 4002, "video"), named(1, kA, 4000)}));
-  const auto again = told(offer({named(1, kA, 4000), named(2, kA, 4002, "video")}));
+  const auto to_b = relay_endpoints(offer({named(2, kA, 4002, "video"), named(1, kA, 4000)}));
+  const auto again = relay_endpoints(offer({named(1, kA, 4000), named(2, kA, 4002, "video")}));
   EXPECT_EQ(again.at(0), to_b.at(1));
   EXPECT_EQ(again.at(1), to_b.at(0));
 }
 
 TEST_F(NamedMediaTest, RejectedStreamHasPortZeroAndReturnsItsPorts) {
-  const auto to_b = told(offer({named(1, kA, 4000), named(2, kA, 4002, "video")}));
-  const auto to_a = told(answer({named(1, kB, 5000), named(2, kB, 0, "video")}));
+  const auto to_b = relay_endpoints(offer({named(1, kA, 4000), named(2, kA, 4002, "video")}));
+  const auto to_a = relay_endpoints(answer({named(1, kB, 5000), named(2, kB, 0, "video")}));
   EXPECT_EQ(to_a.at(1), (Endpoint{kCore, UdpPort(0)}));
   EXPECT_EQ(destination(to_a.at(0)), endpoint(kB, 5000));
   EXPECT_FALSE(flow(local(to_b.at(1))).active);
@@ -88,30 +88,30 @@ TEST_F(NamedMediaTest, RejectedStreamHasPortZeroAndReturnsItsPorts) {
 }
 
 TEST_F(NamedMediaTest, RejectedMediaMayBeOfferedAgain) {
-  std::ignore = told(offer({named(1, kA, 4000), named(2, kA, 4002, "video")}));
-  std::ignore = told(answer({named(1, kB, 5000), named(2, kB, 0, "video")}));
-  std::ignore = told(offer({named(1, kA, 4000)}));
-  EXPECT_NE(told(offer({named(2, kA, 4002, "video")})).at(0).port, UdpPort(0));
-  std::ignore = told(answer({named(1, kB, 5000)}));
-  const Endpoint video = told(answer({named(2, kB, 5002, "video")})).at(0);
+  std::ignore = relay_endpoints(offer({named(1, kA, 4000), named(2, kA, 4002, "video")}));
+  std::ignore = relay_endpoints(answer({named(1, kB, 5000), named(2, kB, 0, "video")}));
+  std::ignore = relay_endpoints(offer({named(1, kA, 4000)}));
+  EXPECT_NE(relay_endpoints(offer({named(2, kA, 4002, "video")})).at(0).port, UdpPort(0));
+  std::ignore = relay_endpoints(answer({named(1, kB, 5000)}));
+  const Endpoint video = relay_endpoints(answer({named(2, kB, 5002, "video")})).at(0);
   EXPECT_EQ(destination(video), endpoint(kB, 5002));
 }
 
 TEST_F(NamedMediaTest, HoldByAddressStopsDelivery) {
-  const Endpoint to_b = told(offer({named(1, kA, 4000)})).at(0);
-  std::ignore = told(answer({named(1, kB, 5000)}));
+  const Endpoint to_b = relay_endpoints(offer({named(1, kA, 4000)})).at(0);
+  std::ignore = relay_endpoints(answer({named(1, kB, 5000)}));
   Request hold = offer({named(1, "0.0.0.0", 4000)});
   hold.to_tag = "B";
-  EXPECT_EQ(told(hold).at(0), to_b);
+  EXPECT_EQ(relay_endpoints(hold).at(0), to_b);
   EXPECT_FALSE(destination(to_b));
   Request resume = offer({named(1, kA, 4000)});
   resume.to_tag = "B";
-  EXPECT_EQ(told(resume).at(0), to_b);
+  EXPECT_EQ(relay_endpoints(resume).at(0), to_b);
   EXPECT_EQ(destination(to_b), endpoint(kA, 4000));
 }
 
 TEST_F(NamedMediaTest, OneCallMayMixNamesAndSdp) {
-  const Endpoint to_b = told(offer({named(1, kA, 4000)})).at(0);
+  const Endpoint to_b = relay_endpoints(offer({named(1, kA, 4000)})).at(0);
   const Request body = CallsTest::answer(audio(kB, 5000));
   const Printed to_a = print(body);
   EXPECT_EQ(destination(to_b), endpoint(kA, 4000));
@@ -121,10 +121,11 @@ TEST_F(NamedMediaTest, OneCallMayMixNamesAndSdp) {
 TEST_F(NamedMediaTest, ReturnsTheAdvertisedOrTheGivenAddress) {
   config.interfaces[0].advertised = {IpAddress::parse("192.0.2.50").value()};
   restart();
-  EXPECT_EQ(told(offer({named(1, kA, 4000)})).at(0).address, IpAddress::parse("192.0.2.50"));
+  EXPECT_EQ(relay_endpoints(offer({named(1, kA, 4000)})).at(0).address,
+            IpAddress::parse("192.0.2.50"));
   Request given = answer({named(1, kB, 5000)});
   given.placement.media_address = IpAddress::parse("192.0.2.60").value();
-  EXPECT_EQ(told(given).at(0).address, IpAddress::parse("192.0.2.60"));
+  EXPECT_EQ(relay_endpoints(given).at(0).address, IpAddress::parse("192.0.2.60"));
 }
 
 TEST_F(NamedMediaTest, RefusesUnusableStreams) {
@@ -142,8 +143,8 @@ TEST_F(NamedMediaTest, RefusesUnusableStreams) {
 }
 
 TEST_F(NamedMediaTest, MediaThatWasNotOfferedIsRejected) {
-  std::ignore = told(offer({named(1, kA, 4000)}));
-  const auto to_a = told(answer({named(1, kB, 5000), named(2, kB, 5002, "video")}));
+  std::ignore = relay_endpoints(offer({named(1, kA, 4000)}));
+  const auto to_a = relay_endpoints(answer({named(1, kB, 5000), named(2, kB, 5002, "video")}));
   EXPECT_EQ(destination(to_a.at(0)), endpoint(kB, 5000));
   EXPECT_EQ(to_a.at(1), (Endpoint{kCore, UdpPort(0)}));
   EXPECT_EQ(statistics().ports_used, 4U);
@@ -162,10 +163,11 @@ TEST_F(NamedMediaTest, AllStreamsOfAPartyShareOneAddress) {
     for (unsigned k = 1; k <= 4; ++k) sections.push_back(named(k, kA, 4000));
     Request asked = offer(sections);
     asked.call_id = call;
-    const auto first = told(asked);
+    const auto first = relay_endpoints(asked);
     sections.push_back(named(5, kA, 4000));
     asked.sections = sections;
-    for (const Endpoint& each : told(asked)) EXPECT_EQ(each.address, first.at(0).address);
+    for (const Endpoint& each : relay_endpoints(asked))
+      EXPECT_EQ(each.address, first.at(0).address);
   }
 }
 

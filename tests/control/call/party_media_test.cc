@@ -31,8 +31,8 @@ Config config() {
 
 class PartyMediaTest : public testing::Test {
  protected:
-  Result<PartyMedia> judge(std::string_view address, std::string_view rest = "",
-                           Family family = Family::ipv4) {
+  Result<PartyMedia> describe_sdp(std::string_view address, std::string_view rest = "",
+                                  Family family = Family::ipv4) {
     const std::string body = std::string("v=0\r\nc=IN ") +
                              (family == Family::ipv4 ? "IP4 " : "IP6 ") + std::string(address) +
                              "\r\nm=audio 4000 RTP/AVP 0 101\r\n" + std::string(rest);
@@ -40,9 +40,9 @@ class PartyMediaTest : public testing::Test {
     if (!session) return std::unexpected(session.error());
     return describe(*session, 0, request, **realms.find("", family), realms, before);
   }
-  // Describes it and remembers it as the SDP before.
-  PartyMedia say(std::string_view address, std::string_view rest = "") {
-    return before = judge(address, rest).value();
+  // Describes it and keeps it as the previous SDP.
+  PartyMedia apply_sdp(std::string_view address, std::string_view rest = "") {
+    return before = describe_sdp(address, rest).value();
   }
 
   Realms realms{config()};
@@ -58,7 +58,7 @@ std::vector<IpAddress> list(std::initializer_list<std::string_view> texts) {
 
 TEST_F(PartyMediaTest, PublicAddressIsRemoteAndHint) {
   request.latching.received_from = ip("192.0.2.9");
-  const PartyMedia media = say("203.0.113.5", "a=rtcp:4100 IN IP4 203.0.113.6\r\n");
+  const PartyMedia media = apply_sdp("203.0.113.5", "a=rtcp:4100 IN IP4 203.0.113.6\r\n");
   EXPECT_EQ(media.state, State::live);
   EXPECT_EQ(media.components[0].remote(), (Endpoint{ip("203.0.113.5"), UdpPort(4000)}));
   EXPECT_EQ(media.components[1].remote(), (Endpoint{ip("203.0.113.6"), UdpPort(4100)}));
@@ -69,7 +69,7 @@ TEST_F(PartyMediaTest, PublicAddressIsRemoteAndHint) {
 
 TEST_F(PartyMediaTest, BundledSectionHasThePayloadTypesOfTheGroup) {
   const std::string_view video = "m=video 4000 RTP/AVP 96 97\r\n";
-  EXPECT_EQ(say("203.0.113.5", video).payload_types.count(), 2U);
+  EXPECT_EQ(apply_sdp("203.0.113.5", video).payload_types.count(), 2U);
   const auto session = sdp::parse(
       "v=0\r\nc=IN IP4 203.0.113.5\r\na=group:BUNDLE 0 1\r\n"
       "m=audio 4000 RTP/AVP 0 101\r\nm=video 4000 RTP/AVP 96 97\r\n"
@@ -86,7 +86,7 @@ TEST_F(PartyMediaTest, BundledSectionHasThePayloadTypesOfTheGroup) {
 
 TEST_F(PartyMediaTest, PrivateAddressBehindNatIsNeitherRemoteNorHint) {
   request.latching.received_from = ip("192.0.2.9");
-  const PartyMedia media = say("192.168.1.20");
+  const PartyMedia media = apply_sdp("192.168.1.20");
   EXPECT_EQ(media.components[0].advertised, (Endpoint{ip("192.168.1.20"), UdpPort(4000)}));
   EXPECT_FALSE(media.components[0].remote());
   EXPECT_FALSE(media.components[1].remote());
@@ -94,14 +94,14 @@ TEST_F(PartyMediaTest, PrivateAddressBehindNatIsNeitherRemoteNorHint) {
 }
 
 TEST_F(PartyMediaTest, ReachablePrivateAddressIsTheRemote) {
-  EXPECT_TRUE(say("192.168.1.20").components[0].remote());  // nothing else is known
+  EXPECT_TRUE(apply_sdp("192.168.1.20").components[0].remote());  // nothing else is known
   request.latching.received_from = ip("192.0.2.9");
-  EXPECT_TRUE(say("10.0.0.77").components[0].remote());  // on-link
-  EXPECT_FALSE(say("10.0.1.77").components[0].remote());
+  EXPECT_TRUE(apply_sdp("10.0.0.77").components[0].remote());  // on-link
+  EXPECT_FALSE(apply_sdp("10.0.1.77").components[0].remote());
   request.latching.received_from = ip("10.0.1.77");
-  EXPECT_TRUE(say("10.0.1.77").components[0].remote());  // no NAT in between
-  request.latching.received_from = ip("127.0.0.1");      // the proxy's own request
-  EXPECT_EQ(say("192.168.1.20").hints, list({"192.168.1.20"}));
+  EXPECT_TRUE(apply_sdp("10.0.1.77").components[0].remote());  // no NAT in between
+  request.latching.received_from = ip("127.0.0.1");            // the proxy's own request
+  EXPECT_EQ(apply_sdp("192.168.1.20").hints, list({"192.168.1.20"}));
 }
 
 TEST_F(PartyMediaTest, CandidatesAreHintsUnderTheSameRule) {
@@ -110,15 +110,15 @@ TEST_F(PartyMediaTest, CandidatesAreHintsUnderTheSameRule) {
     return "a=candidate:1 1 UDP 2130706431 " + std::string(address) + " 4000 typ host\r\n";
   };
   const PartyMedia media =
-      say("203.0.113.5", candidate("192.168.1.20") + candidate("127.0.0.1") +
-                             candidate("198.51.100.4") + candidate("198.18.0.10"));
+      apply_sdp("203.0.113.5", candidate("192.168.1.20") + candidate("127.0.0.1") +
+                                   candidate("198.51.100.4") + candidate("198.18.0.10"));
   EXPECT_EQ(media.hints, list({"192.0.2.9", "203.0.113.5", "198.51.100.4"}));
 }
 
 TEST_F(PartyMediaTest, SignallingAddressReplacesTheSdpAddressOnRequest) {
   request.latching.received_from = ip("192.0.2.9");
   request.latching.sip_source_address = true;
-  const PartyMedia media = say("127.0.0.1");
+  const PartyMedia media = apply_sdp("127.0.0.1");
   EXPECT_EQ(media.components[0].remote(), (Endpoint{ip("192.0.2.9"), UdpPort(4000)}));
   EXPECT_EQ(media.components[1].remote(), (Endpoint{ip("192.0.2.9"), UdpPort(4001)}));
   EXPECT_EQ(media.hints, list({"192.0.2.9"}));
@@ -127,14 +127,14 @@ TEST_F(PartyMediaTest, SignallingAddressReplacesTheSdpAddressOnRequest) {
 TEST_F(PartyMediaTest, AsymmetricPartyReceivesAtItsSdpAddress) {
   request.latching.received_from = ip("192.0.2.9");
   request.latching.asymmetric = true;
-  EXPECT_EQ(say("192.168.1.20").components[0].remote(),
+  EXPECT_EQ(apply_sdp("192.168.1.20").components[0].remote(),
             (Endpoint{ip("192.168.1.20"), UdpPort(4000)}));
 }
 
 TEST_F(PartyMediaTest, UnsendableAddressesAreRefused) {
   for (const char* address :
        {"127.0.0.1", "0.1.2.3", "169.254.169.254", "240.0.0.1", "255.255.255.255", "198.18.0.10"}) {
-    const auto media = judge(address);
+    const auto media = describe_sdp(address);
     ASSERT_FALSE(media) << address;
     if (media.error().message.find("line 2") == std::string::npos) {  // sdp's own refusal
       EXPECT_NE(media.error().message.find(address), std::string::npos);
@@ -143,21 +143,22 @@ TEST_F(PartyMediaTest, UnsendableAddressesAreRefused) {
   }
   for (const char* address :
        {"::1", "fe80::1", "::127.0.0.1", "2002:7f00:1::", "64:ff9b::7f00:1", "2001:db8::10"}) {
-    EXPECT_FALSE(judge(address, "", Family::ipv6)) << address;
+    EXPECT_FALSE(describe_sdp(address, "", Family::ipv6)) << address;
   }
-  EXPECT_TRUE(judge("2001:db8::20", "", Family::ipv6));
-  EXPECT_FALSE(judge("203.0.113.5", "a=rtcp:4001 IN IP4 127.0.0.1\r\n"));
-  EXPECT_FALSE(judge("203.0.113.5", "a=rtcp:4001 IN IP6 2001:db8::20\r\n"));
-  EXPECT_FALSE(judge("203.0.113.5", "a=rtcp:9 IN IP4 0.0.0.0\r\n")->components[1].advertised);
+  EXPECT_TRUE(describe_sdp("2001:db8::20", "", Family::ipv6));
+  EXPECT_FALSE(describe_sdp("203.0.113.5", "a=rtcp:4001 IN IP4 127.0.0.1\r\n"));
+  EXPECT_FALSE(describe_sdp("203.0.113.5", "a=rtcp:4001 IN IP6 2001:db8::20\r\n"));
+  EXPECT_FALSE(
+      describe_sdp("203.0.113.5", "a=rtcp:9 IN IP4 0.0.0.0\r\n")->components[1].advertised);
 }
 
 TEST_F(PartyMediaTest, OwnAndBroadcastAddressesAreRefusedInEveryNotation) {
   for (const char* address : {"198.18.0.255", "198.18.0.0", "10.0.0.255"}) {
-    EXPECT_NE(judge(address).error().message.find("cannot be sent to"), std::string::npos);
+    EXPECT_NE(describe_sdp(address).error().message.find("cannot be sent to"), std::string::npos);
   }
-  EXPECT_TRUE(judge("198.18.1.255"));
+  EXPECT_TRUE(describe_sdp("198.18.1.255"));
   for (const char* address : {"64:ff9b::198.18.0.10", "::198.18.0.10", "2002:c612:a::1"}) {
-    const auto media = judge(address, "", Family::ipv6);
+    const auto media = describe_sdp(address, "", Family::ipv6);
     ASSERT_FALSE(media) << address;
     EXPECT_NE(media.error().message.find("is the relay's own"), std::string::npos) << address;
   }
@@ -185,7 +186,7 @@ TEST_F(PartyMediaTest, InterfacePolicyFiltersRemoteAndHints) {
             "its `allow` and `deny` do not admit it");
   EXPECT_FALSE(said(session("64:ff9b::203.0.113.5"), Family::ipv6));
   EXPECT_FALSE(said(session("203.0.113.200", "a=rtcp:4001 IN IP4 203.0.113.5\r\n")));
-  // Where signalling came from and candidates are hints only if they are peers.
+  // The signalling source and candidates are hints only if the policy allows them.
   request.latching.received_from = ip("203.0.113.9");
   const auto media =
       said(session("203.0.113.200", "a=candidate:1 1 UDP 1 203.0.113.7 4000 typ host\r\n"));
@@ -194,41 +195,41 @@ TEST_F(PartyMediaTest, InterfacePolicyFiltersRemoteAndHints) {
 }
 
 TEST_F(PartyMediaTest, OnlyAChangedEndpointHasMoved) {
-  EXPECT_FALSE(say("203.0.113.5").components[0].moved);
-  EXPECT_FALSE(say("203.0.113.5", "a=sendonly\r\n").components[0].moved);
-  const PartyMedia rtcp = say("203.0.113.5", "a=rtcp:4100\r\n");
+  EXPECT_FALSE(apply_sdp("203.0.113.5").components[0].moved);
+  EXPECT_FALSE(apply_sdp("203.0.113.5", "a=sendonly\r\n").components[0].moved);
+  const PartyMedia rtcp = apply_sdp("203.0.113.5", "a=rtcp:4100\r\n");
   EXPECT_FALSE(rtcp.components[0].moved);
   EXPECT_TRUE(rtcp.components[1].moved);
-  EXPECT_TRUE(say("203.0.113.6").components[0].moved);
-  request.latching.received_from = ip("192.0.2.9");  // told once more where it already is
-  EXPECT_FALSE(say("203.0.113.6").components[0].moved);
+  EXPECT_TRUE(apply_sdp("203.0.113.6").components[0].moved);
+  request.latching.received_from = ip("192.0.2.9");  // repeats the current address
+  EXPECT_FALSE(apply_sdp("203.0.113.6").components[0].moved);
 }
 
 TEST_F(PartyMediaTest, ChangedNatAddressMovesTheParty) {
   request.latching.received_from = ip("192.0.2.9");
-  EXPECT_FALSE(say("192.168.1.20").components[0].moved);
-  EXPECT_FALSE(say("192.168.1.20").components[0].moved);
+  EXPECT_FALSE(apply_sdp("192.168.1.20").components[0].moved);
+  EXPECT_FALSE(apply_sdp("192.168.1.20").components[0].moved);
   request.latching.received_from = ip("192.0.2.10");
-  EXPECT_TRUE(say("192.168.1.20").components[0].moved);
+  EXPECT_TRUE(apply_sdp("192.168.1.20").components[0].moved);
 }
 
 TEST_F(PartyMediaTest, HoldByAddressKeepsRemoteAndHints) {
-  say("203.0.113.5");
-  const PartyMedia held = say("0.0.0.0");
+  apply_sdp("203.0.113.5");
+  const PartyMedia held = apply_sdp("0.0.0.0");
   EXPECT_TRUE(held.held);
   EXPECT_EQ(held.state, State::live);
   EXPECT_EQ(held.components[0].remote(), (Endpoint{ip("203.0.113.5"), UdpPort(4000)}));
   EXPECT_EQ(held.hints, list({"203.0.113.5"}));
-  const PartyMedia resumed = say("203.0.113.5");
+  const PartyMedia resumed = apply_sdp("203.0.113.5");
   EXPECT_FALSE(resumed.held);
   EXPECT_FALSE(resumed.components[0].moved);
-  say("0.0.0.0");
-  EXPECT_TRUE(say("203.0.113.6").components[0].moved);
+  apply_sdp("0.0.0.0");
+  EXPECT_TRUE(apply_sdp("203.0.113.6").components[0].moved);
 }
 
 TEST_F(PartyMediaTest, ZeroAddressWithCandidatesIsNoHold) {
   const PartyMedia media =
-      say("0.0.0.0", "a=candidate:1 1 UDP 2130706431 203.0.113.5 4000 typ host\r\n");
+      apply_sdp("0.0.0.0", "a=candidate:1 1 UDP 2130706431 203.0.113.5 4000 typ host\r\n");
   EXPECT_FALSE(media.held);
   EXPECT_FALSE(media.components[0].remote());
   EXPECT_EQ(media.hints, list({"203.0.113.5"}));
@@ -243,10 +244,10 @@ std::string srflx(std::string_view address) {
 }
 
 TEST_F(PartyMediaTest, CandidatesOfTheSameIceSessionAddHints) {
-  say("203.0.113.5", kIce + srflx("198.51.100.4"));
-  EXPECT_EQ(say("203.0.113.5", kIce + srflx("198.51.100.5")).hints,
+  apply_sdp("203.0.113.5", kIce + srflx("198.51.100.4"));
+  EXPECT_EQ(apply_sdp("203.0.113.5", kIce + srflx("198.51.100.5")).hints,
             list({"203.0.113.5", "198.51.100.5", "198.51.100.4"}));
-  EXPECT_EQ(say("203.0.113.5", "a=ice-ufrag:other\r\n" + srflx("198.51.100.6")).hints,
+  EXPECT_EQ(apply_sdp("203.0.113.5", "a=ice-ufrag:other\r\n" + srflx("198.51.100.6")).hints,
             list({"203.0.113.5", "198.51.100.6"}));
 }
 
@@ -259,26 +260,26 @@ TEST_F(PartyMediaTest, NewestCandidatesReplaceTheOldest) {
       candidates += "a=candidate:1 1 UDP 1 203.1." + std::to_string(offer % 250) + "." +
                     std::to_string(1 + i) + " 4000 typ srflx\r\n";
     }
-    say("203.0.113.5", candidates);
+    apply_sdp("203.0.113.5", candidates);
     ASSERT_EQ(before.hints.size(), kMaxHints);
   }
   const auto hints = list({"192.0.2.9", "203.0.113.5", "203.1.99.1", "203.1.99.2", "203.1.99.3",
                            "203.1.99.4", "203.1.99.5", "203.1.99.6"});
   EXPECT_EQ(before.hints, hints);
-  // One that comes alone keeps the newest of those before.
-  say("203.0.113.5", "a=ice-ufrag:a\r\na=candidate:1 1 UDP 1 203.2.0.1 4000 typ srflx\r\n");
+  // A single new candidate keeps the newest of the earlier ones.
+  apply_sdp("203.0.113.5", "a=ice-ufrag:a\r\na=candidate:1 1 UDP 1 203.2.0.1 4000 typ srflx\r\n");
   EXPECT_EQ(before.hints[2], ip("203.2.0.1"));
   EXPECT_EQ(before.hints[3], hints[2]);
   EXPECT_EQ(before.hints.size(), kMaxHints);
 }
 
-// Candidates of an INFO, to a list that its SDP has filled.
+// Candidates of an INFO, added to a list that the SDP has filled.
 TEST_F(PartyMediaTest, LaterCandidatesReplaceTheOldestInAFullList) {
   std::string candidates = "a=ice-ufrag:a\r\n";
   for (int i = 0; i < 16; ++i) {
     candidates += "a=candidate:1 1 UDP 1 203.1.0." + std::to_string(1 + i) + " 4000 typ host\r\n";
   }
-  say("203.0.113.5", candidates);
+  apply_sdp("203.0.113.5", candidates);
   const Realm& realm = **realms.find("", Family::ipv4);
   const auto add = [&](std::initializer_list<std::string_view> addresses) {
     return add_candidates(before, {.mid = "", .ufrag = "a", .candidates = list(addresses)}, realm,
@@ -287,7 +288,7 @@ TEST_F(PartyMediaTest, LaterCandidatesReplaceTheOldestInAFullList) {
   EXPECT_EQ(add({"203.2.0.1", "203.2.0.2", "203.1.0.1"}), 2U);
   EXPECT_EQ(before.hints, list({"203.0.113.5", "203.2.0.1", "203.2.0.2", "203.1.0.1", "203.1.0.2",
                                 "203.1.0.3", "203.1.0.4", "203.1.0.5"}));
-  // Of more than there is room for, the first, and never in place of the SDP's endpoint.
+  // Beyond the limit: the first ones are kept; none replaces the SDP's endpoint.
   EXPECT_EQ(add({"203.3.0.1", "203.3.0.2", "203.3.0.3", "203.3.0.4", "203.3.0.5", "203.3.0.6",
                  "203.3.0.7", "203.3.0.8"}),
             7U);
@@ -296,34 +297,35 @@ TEST_F(PartyMediaTest, LaterCandidatesReplaceTheOldestInAFullList) {
 }
 
 TEST_F(PartyMediaTest, RelayAddressInAnIceReofferKeepsTheRemote) {
-  const PartyMedia first = say("203.0.113.5", kIce + srflx("198.51.100.4"));
-  const PartyMedia later = say("198.18.0.10", kIce);
+  const PartyMedia first = apply_sdp("203.0.113.5", kIce + srflx("198.51.100.4"));
+  const PartyMedia later = apply_sdp("198.18.0.10", kIce);
   EXPECT_EQ(later.components[0].remote(), first.components[0].remote());
   EXPECT_FALSE(later.components[0].moved);
   before = {};
-  EXPECT_FALSE(judge("198.18.0.10", kIce)) << "nothing is known of it";
+  EXPECT_FALSE(describe_sdp("198.18.0.10", kIce)) << "nothing is known of it";
 }
 
 TEST_F(PartyMediaTest, ConcludedIceKeepsTheFlowsAndReportsTheDirectPath) {
-  const PartyMedia first = say("203.0.113.5", kIce + srflx("198.51.100.4"));
+  const PartyMedia first = apply_sdp("203.0.113.5", kIce + srflx("198.51.100.4"));
   const std::string end = std::string(kIce) + "a=remote-candidates:1 ";
-  const PartyMedia around = say("198.51.100.4", end + "192.0.2.7 6000\r\n");
+  const PartyMedia around = apply_sdp("198.51.100.4", end + "192.0.2.7 6000\r\n");
   EXPECT_TRUE(around.ice_concluded);
   EXPECT_TRUE(around.ice_direct);
   EXPECT_EQ(around.state, State::live);
   EXPECT_EQ(around.components[0].remote(), first.components[0].remote());
   EXPECT_FALSE(around.components[0].moved);
-  const PartyMedia hold = say("198.51.100.4", std::string(kIce) + "a=inactive\r\n");
+  const PartyMedia hold = apply_sdp("198.51.100.4", std::string(kIce) + "a=inactive\r\n");
   EXPECT_FALSE(hold.ice_concluded);
   EXPECT_TRUE(hold.ice_direct) << "as before, until ICE starts again";
-  EXPECT_FALSE(say("198.51.100.4", "a=ice-ufrag:other\r\n").ice_direct);
-  EXPECT_FALSE(say("198.18.0.10", end + "198.18.0.10 30000\r\n").ice_direct);
-  EXPECT_FALSE(say("203.0.113.5", end + "198.18.0.10 30000\r\n").ice_direct);
+  EXPECT_FALSE(apply_sdp("198.51.100.4", "a=ice-ufrag:other\r\n").ice_direct);
+  EXPECT_FALSE(apply_sdp("198.18.0.10", end + "198.18.0.10 30000\r\n").ice_direct);
+  EXPECT_FALSE(apply_sdp("203.0.113.5", end + "198.18.0.10 30000\r\n").ice_direct);
 }
 
 TEST_F(PartyMediaTest, ConcludedIceOfAnUnknownSectionIsUntouched) {
-  EXPECT_EQ(say("10.9.9.9", std::string(kIce) + "a=remote-candidates:1 192.0.2.7 6000\r\n").state,
-            State::untouched);
+  EXPECT_EQ(
+      apply_sdp("10.9.9.9", std::string(kIce) + "a=remote-candidates:1 192.0.2.7 6000\r\n").state,
+      State::untouched);
 }
 
 TEST_F(PartyMediaTest, IceRemoveOverridesConcludedIce) {
@@ -331,7 +333,7 @@ TEST_F(PartyMediaTest, IceRemoveOverridesConcludedIce) {
   for (const IceHandling ice : {IceHandling::remove, IceHandling::relay_only}) {
     request.edits.ice = ice;
     before = {};
-    const PartyMedia media = say("203.0.113.5", end);
+    const PartyMedia media = apply_sdp("203.0.113.5", end);
     EXPECT_EQ(media.state, State::live);
     EXPECT_FALSE(media.ice_concluded);
     EXPECT_TRUE(media.ice_ufrag.empty()) << "it can find no way around the relay";
@@ -340,7 +342,7 @@ TEST_F(PartyMediaTest, IceRemoveOverridesConcludedIce) {
 
 TEST_F(PartyMediaTest, DirectionsDecideSendingAndReceiving) {
   const auto directions = [&](std::string_view line) {
-    const PartyMedia media = say("203.0.113.5", line);
+    const PartyMedia media = apply_sdp("203.0.113.5", line);
     return std::pair(media.sends, media.receives);
   };
   EXPECT_EQ(directions(""), std::pair(true, true));

@@ -12,7 +12,7 @@ using namespace std::chrono_literals;
 
 constexpr PastFlow::Clock::time_point kThen{100s};
 
-FlowReport heard() {
+FlowReport past_report() {
   FlowReport flow;
   flow.active = true;
   flow.latched = Endpoint{IpAddress::v4(198, 18, 0, 20), UdpPort(5000)};
@@ -33,49 +33,49 @@ FlowReport heard() {
 }
 
 TEST(PastFlow, ReportsThePastLatchWithCurrentTimes) {
-  const FlowReport told = PastFlow{heard(), kThen}.with({}, kThen + 5s);
-  EXPECT_FALSE(told.active);
-  EXPECT_EQ(told.packets, 100U);
-  EXPECT_EQ(told.idle, 6s);
-  EXPECT_EQ(told.latched, heard().latched);
-  EXPECT_EQ(told.latched_for, 14s);
-  EXPECT_EQ(told.ssrc, 7U);
-  EXPECT_EQ(told.jitter, 12U);
-  EXPECT_FALSE(told.destination);
+  const FlowReport merged = PastFlow{past_report(), kThen}.with({}, kThen + 5s);
+  EXPECT_FALSE(merged.active);
+  EXPECT_EQ(merged.packets, 100U);
+  EXPECT_EQ(merged.idle, 6s);
+  EXPECT_EQ(merged.latched, past_report().latched);
+  EXPECT_EQ(merged.latched_for, 14s);
+  EXPECT_EQ(merged.ssrc, 7U);
+  EXPECT_EQ(merged.jitter, 12U);
+  EXPECT_FALSE(merged.destination);
 }
 
 TEST(PastFlow, SumsTheCounters) {
-  FlowReport later = heard();
+  FlowReport later = past_report();
   later.ssrc = 9;
   later.extended_highest_sequence = 20;
   later.latched->port = UdpPort(5002);
   later.latched_for = 2s;
   later.idle = 0s;
   later.drops[2] = UINT32_MAX - 1;
-  const FlowReport told = PastFlow{heard(), kThen}.with(later, kThen + 5s);
-  EXPECT_TRUE(told.active);
-  EXPECT_EQ(told.packets, 200U);
-  EXPECT_EQ(told.bytes, 34'400U);
-  EXPECT_EQ(told.forwarded, 180U);
-  EXPECT_EQ(told.refused, 6U);
-  EXPECT_EQ(told.expected, 208U);
-  EXPECT_EQ(told.lost, 8);
-  EXPECT_EQ(told.drops[2], UINT32_MAX);
-  EXPECT_EQ(told.ssrc, 9U) << "of the stream that is heard now";
-  EXPECT_EQ(told.extended_highest_sequence, 20U);
-  EXPECT_EQ(told.latched->port, UdpPort(5002));
-  EXPECT_EQ(told.latched_for, 2s);
-  EXPECT_EQ(told.idle, 0s);
+  const FlowReport merged = PastFlow{past_report(), kThen}.with(later, kThen + 5s);
+  EXPECT_TRUE(merged.active);
+  EXPECT_EQ(merged.packets, 200U);
+  EXPECT_EQ(merged.bytes, 34'400U);
+  EXPECT_EQ(merged.forwarded, 180U);
+  EXPECT_EQ(merged.refused, 6U);
+  EXPECT_EQ(merged.expected, 208U);
+  EXPECT_EQ(merged.lost, 8);
+  EXPECT_EQ(merged.drops[2], UINT32_MAX);
+  EXPECT_EQ(merged.ssrc, 9U) << "of the current stream";
+  EXPECT_EQ(merged.extended_highest_sequence, 20U);
+  EXPECT_EQ(merged.latched->port, UdpPort(5002));
+  EXPECT_EQ(merged.latched_for, 2s);
+  EXPECT_EQ(merged.idle, 0s);
 }
 
 TEST(PastFlow, IsNotLatchedUntilTheNewFlowLatches) {
   FlowReport later;
   later.active = true;
-  const FlowReport told = PastFlow{heard(), kThen}.with(later, kThen + 5s);
-  EXPECT_FALSE(told.latched);
-  EXPECT_FALSE(told.latched_for);
-  EXPECT_EQ(told.ssrc, 7U);
-  EXPECT_EQ(told.idle, 6s);
+  const FlowReport merged = PastFlow{past_report(), kThen}.with(later, kThen + 5s);
+  EXPECT_FALSE(merged.latched);
+  EXPECT_FALSE(merged.latched_for);
+  EXPECT_EQ(merged.ssrc, 7U);
+  EXPECT_EQ(merged.idle, 6s);
 }
 
 TEST(PastFlow, IsEmptyWithoutPackets) {
@@ -84,7 +84,7 @@ TEST(PastFlow, IsEmptyWithoutPackets) {
   EXPECT_TRUE((PastFlow{flow, kThen}.empty()));
   flow.refused = 1;
   EXPECT_FALSE((PastFlow{flow, kThen}.empty()));
-  EXPECT_FALSE((PastFlow{heard(), kThen}.empty()));
+  EXPECT_FALSE((PastFlow{past_report(), kThen}.empty()));
 }
 
 QualityReport quality(std::uint64_t samples, std::uint8_t mos, std::chrono::microseconds trip) {

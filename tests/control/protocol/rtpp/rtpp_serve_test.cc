@@ -32,13 +32,13 @@ class RtppServe : public CallsTest {
   [[nodiscard]] static std::string lookup(const std::string& call = "call") {
     return "Lc0 " + call + " 192.0.2.2 5000 a;1 b;1";
   }
-  // The port that a U or L is told, on kCore.
+  // The port in the reply to a U or L, on kCore.
   int port(std::string_view message) {
     const std::string reply = ask(message);
     EXPECT_TRUE(reply.ends_with('\n')) << message << ": " << reply;
-    return told(std::string_view(reply).substr(0, reply.size() - 1));
+    return relay_endpoints(std::string_view(reply).substr(0, reply.size() - 1));
   }
-  int told(std::string_view port_and_address) {
+  int relay_endpoints(std::string_view port_and_address) {
     constexpr std::string_view kAddress = " 198.18.0.10";
     const auto number = decimal<std::uint16_t>(
         port_and_address.substr(0, port_and_address.size() - kAddress.size()));
@@ -46,7 +46,7 @@ class RtppServe : public CallsTest {
       ADD_FAILURE() << port_and_address;
       return 0;
     }
-    saw(at(*number));
+    note_port(at(*number));
     return *number;
   }
   [[nodiscard]] static LocalPort at(int port) {
@@ -231,8 +231,8 @@ TEST_F(RtppServe, InfoAndStatistics) {
   EXPECT_EQ(ask("G").find('E'), std::string::npos);
 }
 
-// U by A, U by B and L each hold a media; D and Dw let go of it as rtpproxy does: what a party
-// holds weakly is let go of by a Dw that names the other one first.
+// U by A, U by B and L each hold a reference to the media. D and Dw release it as rtpproxy does: a
+// Dw that names the other party first releases a party's weak reference.
 TEST_F(RtppServe, StrongSessionOutlivesDw) {
   port(update());
   port(lookup());
@@ -308,8 +308,9 @@ TEST_F(RtppServe, OneShotUpdateAndLookup) {
   const std::size_t bar = reply.find(" && ");
   ASSERT_TRUE(bar != std::string::npos && reply.ends_with('\n')) << reply;
   const std::string first = reply.substr(0, bar);
-  const LocalPort to_b = at(told(first));
-  const LocalPort to_a = at(told(std::string_view(reply).substr(bar + 4, reply.size() - bar - 5)));
+  const LocalPort to_b = at(relay_endpoints(first));
+  const LocalPort to_a =
+      at(relay_endpoints(std::string_view(reply).substr(bar + 4, reply.size() - bar - 5)));
   EXPECT_EQ(flow(to_b).destination, endpoint("192.0.2.1", 4000));
   EXPECT_EQ(flow(to_a).destination, endpoint("192.0.2.2", 5000));
   EXPECT_EQ(ask(u + "Lc0 127.0.0.1 5000"), first + " && -1\n");
