@@ -203,7 +203,7 @@ void relay_scenario(Dataplane& dataplane, Wire& wire) {
 
 void full_queue_scenario(Dataplane& dataplane, Wire& wire) {
   set_up(dataplane, wire);
-  constexpr std::uint16_t kPackets = 3000;  // nobody takes them from a queue of 1024
+  constexpr std::uint16_t kPackets = 3000;  // not received; the queue holds 1024
   for (std::uint16_t i = 0; i < kPackets; ++i) {
     ASSERT_TRUE(within(
         10s, [&] { return wire.send({wire.relay_mac, kPhoneA, {kRelay, kPortA.port}, i}); }));

@@ -21,7 +21,7 @@ namespace {
 
 using namespace millrace;
 
-// As IpAddress: what the seeds ask for.
+// The address of the link, which the seeds solicit.
 const Prefix kAddress{IpAddress::parse("2001:db8:a::1").value(), 64};
 
 void answer(std::span<const std::byte> frame) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A buffer of JSON: its transcript is bencode and comes back as JSON that says the same; read as an
+// A buffer of JSON: it converts to bencode and back to equivalent JSON; parsed as an
 // ng message it gives a Request or an error reply in JSON.
 
 #include "control/protocol/ng/json.h"

@@ -37,7 +37,7 @@ void silence(std::span<const std::byte> datagram, const Content& content, std::u
   FUZZ_CHECK(std::ranges::equal(payload.first(same), datagram.first(same)));
 }
 
-// A report on the stream that its first block names, answering what it says it answers.
+// A report on the stream of its first block, answering the report that its LSR names.
 void read_reports(std::span<const std::byte> datagram) {
   constexpr std::uint64_t kHz = 2'000'000'000;
   constexpr std::size_t kFirstBlock = 8, kLsr = 16;
@@ -49,12 +49,12 @@ void read_reports(std::span<const std::byte> datagram) {
     peer.leg_last = 20'000;
   }
   note_reports(datagram, own, peer, stream, 8000, Tsc{100 * kHz}, kHz);
-  if (const auto told = report_of(own, Tsc{100 * kHz}, kHz)) {
-    FUZZ_CHECK(told->average.loss_percent < 100);
-    FUZZ_CHECK(told->complete <= told->samples);
-    const unsigned least = told->complete == 0 ? 0 : 10, most = told->complete == 0 ? 0 : 50;
-    FUZZ_CHECK(told->average.mos_tenths >= least && told->average.mos_tenths <= most);
-    FUZZ_CHECK(told->lowest.mos_tenths <= told->highest.mos_tenths);
+  if (const auto report = report_of(own, Tsc{100 * kHz}, kHz)) {
+    FUZZ_CHECK(report->average.loss_percent < 100);
+    FUZZ_CHECK(report->complete <= report->samples);
+    const unsigned least = report->complete == 0 ? 0 : 10, most = report->complete == 0 ? 0 : 50;
+    FUZZ_CHECK(report->average.mos_tenths >= least && report->average.mos_tenths <= most);
+    FUZZ_CHECK(report->lowest.mos_tenths <= report->highest.mos_tenths);
   }
 }
 
@@ -75,7 +75,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       FUZZ_CHECK(content->kind != Kind::rtcp || (size >= sizeof(RtcpHeader) && data[0] >> 6 == 2));
       FUZZ_CHECK(content->kind != Kind::stun || (size >= 20 && size % 4 == 0));
       FUZZ_CHECK(content->kind != Kind::rtp || path != flow_flag::kRtcp);
-      // What is plain and well-formed is so under encryption, where less is looked at.
+      // Well-formed plain content is well-formed as encrypted content, where fewer checks apply.
       if (cipher == 0) FUZZ_CHECK(examine(datagram, path | flow_flag::kCipher));
     }
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A body from a SIP message: what parse() accepts, rewrite() turns into a body that parse() accepts
-// too, that says what was asked, and that a second rewrite() leaves as it is.
+// too, that has the requested addresses, and that a second rewrite() does not change.
 
 #include "control/sdp/sdp_edits.h"
 #include "control/sdp/sdp_fragment.h"
@@ -67,7 +67,7 @@ void check(std::string_view body, const Session& session, Ice ice) {
   FUZZ_CHECK(out.ends_with('\n') || !body.ends_with('\n'));
 }
 
-// What proxies ask beside: text that parse() accepts too, and that stays as it is the next time.
+// The other edits of proxies: parse() accepts the result, and a second run does not change it.
 void check_edits(std::string_view body, const Session& session) {
   for (const CodecChoice& choice :
        {CodecChoice{

@@ -69,7 +69,7 @@ Tsc to_tsc(std::chrono::milliseconds time) {
   return Tsc{static_cast<std::uint64_t>(time.count()) * (kHz / 1000)};
 }
 
-// What the Dataplane below works on.
+// The state of the Dataplane below.
 struct Bench {
   FlowTable* flows = nullptr;
   NatPunch* nat_punch = nullptr;
@@ -273,7 +273,7 @@ bool World::is_udp(const Bytes& frame) {
   return type == 0x86dd && frame.size() >= 62 && frame[20] == std::byte{17};
 }
 
-// A datagram goes to whom a request named, from a port that has a flow.
+// A datagram is sent to an address that a request named, from a port that has a flow.
 void World::check_sent(const Frame& frame) {
   if (!is_udp(frame.bytes)) return;
   const bool v4 = test::get16(frame.bytes, 12) == 0x0800;
@@ -290,7 +290,7 @@ void World::check_sent(const Frame& frame) {
 }
 
 std::vector<Frame> World::receive(std::size_t link, const Bytes& frame) {
-  // There whoever talks is heard, and then is who the other side's media goes to.
+  // Open latching accepts any source and sends the other side's media to it.
   if (latching(link) == Latching::open && is_udp(frame)) {
     named_.insert(test::source_of(frame).address);
   }

@@ -41,7 +41,7 @@ using test::Bytes;
 inline constexpr std::uint16_t kFirstPort = 30000;
 inline constexpr std::uint16_t kPorts = 64;  // of each of the four addresses
 
-// What an input may choose.
+// Settings chosen by the input.
 struct Settings {
   std::array<Latching, 2> latching{};  // of "core" and "edge"
   std::chrono::seconds quarantine{1};

@@ -229,7 +229,7 @@ TEST_F(Latch, ReopenedSideForwardsUntilAnotherHintLatches) {
   lab.introduce(1, moved.address, kMacB);
   path.b.hints = {moved.address};
   publish(OnPublish::reopen);
-  EXPECT_TRUE(lab.from_b(rtp({.sequence = 2}))) << "the old source is heard meanwhile";
+  EXPECT_TRUE(lab.from_b(rtp({.sequence = 2}))) << "the old source stays latched meanwhile";
   EXPECT_EQ(a().destination, kPartyB) << "and sent to: no new address to send to is known";
   EXPECT_FALSE(lab.from_b(rtp({.sequence = 3}), kStart, kAttacker));
   ASSERT_TRUE(lab.from_b(rtp({.sequence = 7, .ssrc = 99}), kStart, moved)) << "at once";
@@ -248,7 +248,7 @@ TEST_F(Latch, ReopenedSideSendsToTheNewRemote) {
   EXPECT_EQ(a().destination, moved);
   publish();
   EXPECT_EQ(a().destination, moved) << "a later unchanged offer changes nothing";
-  EXPECT_TRUE(lab.from_b(rtp({.sequence = 2}))) << "still heard";
+  EXPECT_TRUE(lab.from_b(rtp({.sequence = 2}))) << "still latched";
   EXPECT_EQ(a().destination, moved);
 }
 
@@ -256,7 +256,7 @@ TEST_F(Latch, LatchingOffAcceptsTheSdpEndpointOnly) {
   path.b.latching = Latching::off;
   path.b.remote = kPartyB;
   publish();
-  EXPECT_FALSE(b().latched) << "not heard yet";
+  EXPECT_FALSE(b().latched) << "not latched yet";
   EXPECT_FALSE(lab.from_b(rtp({}), kStart, at_port(kPartyB, 5001)));
   EXPECT_TRUE(lab.from_b(rtp({})));
   EXPECT_FALSE(lab.from_b(rtp({.sequence = 2}), after_ms(1000), at_port(kPartyB, 5001)));

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::uint8_t kSolicit = 135;
 constexpr std::uint8_t kAdvertise = 136;
-const IpAddress kNobody;
+const IpAddress kUnspecified;
 const IpAddress kGroupOfA = solicited_node_group(kLocalA6.address);
 
 // A solicits `target` by its solicited-node group.
@@ -60,7 +60,7 @@ TEST(HostNd, AnswersForItsOwnAddresses) {
 
 TEST(HostNd, DefendsItsAddress) {
   PacketLab lab;
-  const auto reply = lab.receive(0, solicitation(kLocalA6.address, kNobody));
+  const auto reply = lab.receive(0, solicitation(kLocalA6.address, kUnspecified));
   ASSERT_TRUE(reply);
   EXPECT_EQ(reply->frame,
             ethernet(group_mac(kAllNodes), kMac0, 0x86dd,
@@ -103,9 +103,9 @@ TEST(HostNd, MalformedMessagesAreRefused) {
   EXPECT_TRUE(refused(icmp6(kAllNodes, kGroupOfA, discovery(kSolicit, 0, own, {})),
                       DropReason::nd_malformed));
   EXPECT_TRUE(
-      refused(icmp6(kNobody, own, discovery(kSolicit, 0, own, {})), DropReason::nd_malformed))
+      refused(icmp6(kUnspecified, own, discovery(kSolicit, 0, own, {})), DropReason::nd_malformed))
       << "duplicate address detection asks the group";
-  EXPECT_TRUE(refused(icmp6(kNobody, kGroupOfA, discovery(kSolicit, 0, own, option(1, kMacA))),
+  EXPECT_TRUE(refused(icmp6(kUnspecified, kGroupOfA, discovery(kSolicit, 0, own, option(1, kMacA))),
                       DropReason::nd_malformed));
   for (const Bytes& options : {test::bytes_of({1, 0, 0, 0, 0, 0, 0, 0}), test::bytes_of({1}),
                                test::bytes_of({1, 2, 0, 0, 0, 0, 0, 0})}) {

@@ -392,10 +392,11 @@ TEST(Relay, DropReasonsHaveUniqueNamesAndHelp) {
 TEST(Relay, UnspecifiedDestinationIsNotLocal) {
   PacketLab lab;
   lab.flows.publish(path_ab(), kStart);
-  const Endpoint nobody{IpAddress::v4(0, 0, 0, 0), kLocalA.port};
-  EXPECT_FALSE(lab.receive(0, ethernet(kMac0, kMacA, 0x0800, udp(kPartyA, nobody, rtp({})))));
-  const Endpoint nobody6{IpAddress::parse("::").value(), kLocalA.port};
-  EXPECT_FALSE(lab.receive(0, ethernet(kMac0, kMacA, 0x86dd, udp(kPartyA6, nobody6, rtp({})))));
+  const Endpoint unspecified{IpAddress::v4(0, 0, 0, 0), kLocalA.port};
+  EXPECT_FALSE(lab.receive(0, ethernet(kMac0, kMacA, 0x0800, udp(kPartyA, unspecified, rtp({})))));
+  const Endpoint unspecified6{IpAddress::parse("::").value(), kLocalA.port};
+  EXPECT_FALSE(
+      lab.receive(0, ethernet(kMac0, kMacA, 0x86dd, udp(kPartyA6, unspecified6, rtp({})))));
   EXPECT_EQ(lab.dropped(DropReason::not_local), 2U);
 }
 

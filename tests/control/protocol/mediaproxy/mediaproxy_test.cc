@@ -324,7 +324,7 @@ TEST_F(MediaproxyTest, SessionsReportBothSidesOfEachStream) {
   EXPECT_EQ(audio["caller_local"], "198.18.0.10:" + std::to_string(ports(answered)[0]));
   EXPECT_EQ(audio["callee_local"], "198.18.0.10:" + std::to_string(ports(offered)[0]));
   EXPECT_TRUE(audio.contains("post_dial_delay"));
-  EXPECT_EQ(audio["post_dial_delay"], nullptr) << "nobody was heard";
+  EXPECT_EQ(audio["post_dial_delay"], nullptr) << "no packet arrived";
   EXPECT_EQ(session["streams"][1]["status"], "rejected");
   std::ignore = reply(kRemove);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The bytes that Kamailio 5.6's rtpengine module wrote to its sockets, and what was answered.
+// The bytes that Kamailio 5.6's rtpengine module wrote to its sockets, with the replies.
 
 #include <array>
 #include <string>

@@ -25,7 +25,7 @@ Endpoint endpoint(std::string_view address, std::uint16_t port) {
 // Where reports of all reasons count this one.
 constexpr std::size_t at(DropReason reason) { return std::to_underlying(reason); }
 
-// A call of two parties: the caller is latched and sends, the callee has not been heard yet.
+// A call of two parties: the caller is latched and sends, the callee has not latched yet.
 CallReport call() {
   StreamReport rtp;
   rtp.local_endpoint = endpoint("198.18.0.10", 30'000);
@@ -117,7 +117,7 @@ TEST(MediaReport, JitterInMillisecondsOfItsClock) {
   EXPECT_EQ(jitter_ms(8, 8000), 1U);
   EXPECT_EQ(jitter_ms(960, 48'000), 20U);
   EXPECT_EQ(jitter_ms(0xffff'ffff, 8000), 536'870'911U) << "no overflow of 32 bits";
-  EXPECT_EQ(jitter_ms(3, 0), 3000U) << "a clock that nobody told";
+  EXPECT_EQ(jitter_ms(3, 0), 3000U) << "unknown clock";
 }
 
 TEST(NgReply, ShortRepliesMatchByteForByte) {
@@ -327,15 +327,15 @@ TEST(NgReply, StatisticsOfTheDataPlane) {
                                .oerrors = 6}};
   report.dataplane.mbufs = 1024;
   const Json statistics = as_json(reply::Statistics{report})["statistics"];
-  const Json& told = statistics["workers"][0];
-  EXPECT_EQ(told["core"], 3);
-  EXPECT_EQ(told["received"], 50);
-  EXPECT_EQ(told["relayed"], 48);
-  EXPECT_EQ(told["pierced"], 7);
-  EXPECT_EQ(told["bursts"].size(), 33U);
-  EXPECT_EQ(told["bursts"][2], 25);
-  EXPECT_EQ(told["drops"].size(), 1U) << "reasons that did not occur are left out";
-  EXPECT_EQ(told["drops"]["frame_truncated"], 2);
+  const Json& worker = statistics["workers"][0];
+  EXPECT_EQ(worker["core"], 3);
+  EXPECT_EQ(worker["received"], 50);
+  EXPECT_EQ(worker["relayed"], 48);
+  EXPECT_EQ(worker["pierced"], 7);
+  EXPECT_EQ(worker["bursts"].size(), 33U);
+  EXPECT_EQ(worker["bursts"][2], 25);
+  EXPECT_EQ(worker["drops"].size(), 1U) << "reasons that did not occur are left out";
+  EXPECT_EQ(worker["drops"]["frame_truncated"], 2);
   EXPECT_EQ(statistics["devices"], Json::array({{{"device", "0000:3b:00.0"},
                                                  {"link", "up"},
                                                  {"link changes", 2},

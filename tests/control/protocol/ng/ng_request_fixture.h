@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// ng requests written by hand, and what is answered to bad ones.
+// ng requests written by hand, and the error replies to bad ones.
 
 #include <string>
 #include <string_view>

@@ -11,7 +11,7 @@
 namespace millrace::ng {
 namespace {
 
-// ---- what is to be done to the SDP ------------------------------------------------------------
+// ---- SDP edits --------------------------------------------------------------------------------
 
 TEST(NgSdpKeys, FillTheEdits) {
   const std::string bytes = offer(
@@ -106,7 +106,7 @@ TEST(NgSdpKeys, ParsesOneStringOfFlags) {
   EXPECT_EQ(r.edits.codecs.strip, (Strings{"opus", "G722"}));
   EXPECT_EQ(r.edits.codecs.offer, Strings{"PCMA"});
   EXPECT_EQ(r.edits.lines.attributes.at(0).add, Strings{"fmtp:96 a=b"});
-  // What the proxy says itself counts more.
+  // An explicit key overrides it.
   const std::string both = offer("3:ICE7:default10:rtpp-flags" + b("ICE=remove TOS=184"));
   EXPECT_EQ(parse(both)->request.edits.ice, IceHandling::add);
   EXPECT_EQ(parse(both)->request.dscp, 46);
@@ -213,7 +213,7 @@ std::chrono::nanoseconds time_of_flags(std::size_t count, std::string (*key)(std
   return best;
 }
 
-// Four times as many keys take four times as long; sixteen times when each looked at all others.
+// Four times as many keys take about four times as long; a quadratic parser takes sixteen times.
 TEST(NgSdpKeys, CostOfFlagsIsLinear) {
   for (const auto key : {+[](std::size_t i) { return "k" + std::to_string(i) + "=1 "; },
                          +[](std::size_t) { return std::string("k=1 "); }}) {

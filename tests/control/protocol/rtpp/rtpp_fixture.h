@@ -11,7 +11,7 @@
 
 namespace millrace {
 
-// What a proxy's module sent, line by line: tests/data/rtpp/NAME.txt.
+// Lines sent by a proxy's module: tests/data/rtpp/NAME.txt.
 inline std::vector<std::string> captured(const std::string& name) {
   std::istringstream file(read_data("rtpp/" + name + ".txt"));
   std::vector<std::string> lines;

@@ -219,7 +219,7 @@ TEST_F(RtppParse, Notification) {
   EXPECT_EQ(error("U call 192.0.2.1 4000 f t unix:/s a%0ab"), "E10");
 }
 
-// It would not be one line when the call ends, so the proxy hears of it now.
+// Such a tag cannot be sent as one line at the end of the call: refused at once.
 TEST_F(RtppParse, RefusesANotificationTagWithALineEnd) {
   for (const char* tag : {"a%0db", "%0D", "a%0d%0a", "a%0a", "a%00b"}) {
     EXPECT_EQ(error(std::string("U call 192.0.2.1 4000 f t unix:/s ") + tag), "E10") << tag;
@@ -287,12 +287,12 @@ TEST_F(RtppParse, Subcommands) {
   EXPECT_EQ(command.then[3].verb, rtpp::Verb::set);
 }
 
-// What rtpproxy's own tests of the one-shot form expect.
+// The one-shot form, as expected by rtpproxy's own tests.
 TEST_F(RtppParse, LookupAsASubcommand) {
   const std::string u = "U call 127.0.0.1 12345 from_tag_1 to_tag_1 && ";
   EXPECT_EQ(parse(u + "L 127.0.0.1 54321").then.size(), 1U);
-  const auto told = parse(u + "L 127.0.0.1 54321 unix:/run/notify.sock T%3a7");
-  EXPECT_EQ(told.then.at(0).request.notify.tag, "T:7");
+  const auto command = parse(u + "L 127.0.0.1 54321 unix:/run/notify.sock T%3a7");
+  EXPECT_EQ(command.then.at(0).request.notify.tag, "T:7");
   EXPECT_EQ(error("U call 127.0.0.1 12345 from_tag_1 && L 127.0.0.1 54321"), "E3");
   for (const char* text : {"L 127.0.0.1", "L 127.0.0.1 54321 extra", "L 127.0.0.1 notaport",
                            "L 127.0.0.1 54321 tcp:127.0.0.1:1234 %", "C call2 from", "C",
