@@ -28,6 +28,7 @@
 #include "control/server/server.h"
 #include "dataplane/base/file_descriptor.h"
 #include "perf/control_bench.h"
+#include "tests/temporary_directory.h"
 
 namespace millrace {
 namespace {
@@ -172,32 +173,17 @@ std::string request(std::string_view command, const std::string& id) {
   return std::move(out).take();
 }
 
-class Folder {
- public:
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "millrace-XXXXXX").string();
-    path_ = ::mkdtemp(name.data());
-  }
-  ~Folder() { std::filesystem::remove_all(path_); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
-
-// Each offer creates a call, which is deleted before the next one, outside the timed part.
+// Each offer makes a call, which is deleted, untimed, before the next one.
 void round_trip(benchmark::State& state, std::string_view command, bool kept) {
   const auto cores = static_cast<std::size_t>(state.range(0));
   const std::size_t core = std::thread::hardware_concurrency() - cores;
   static_cast<void>(bench::dataplane());
   run_on(core, cores);
-  const Folder folder;
-  const Relay relay(folder.path() / "relay");
-  const Echo echo(folder.path() / "echo");
-  Client to_relay(folder.path() / "relay", kept), to_echo(folder.path() / "echo", kept);
-  Client cleaner(folder.path() / "relay", true);
+  const TemporaryDirectory folder;
+  const Relay relay(folder / "relay");
+  const Echo echo(folder / "echo");
+  Client to_relay(folder / "relay", kept), to_echo(folder / "echo", kept);
+  Client cleaner(folder / "relay", true);
   Delays relayed, echoed;
   std::uint64_t number = 0;
   for ([[maybe_unused]] auto _ : state) {

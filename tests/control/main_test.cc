@@ -26,10 +26,12 @@
 
 #include "dataplane/base/file_descriptor.h"
 #include "tests/slowness.h"
+#include "tests/temporary_directory.h"
 
 namespace {
 
 using millrace::FileDescriptor;
+using millrace::TemporaryDirectory;
 
 // millrace with arguments, its stdout and stderr in one pipe.
 class Program {
@@ -88,16 +90,7 @@ class Program {
 };
 
 class MainTest : public testing::Test {
- public:
-  MainTest(const MainTest&) = delete;
-  MainTest& operator=(const MainTest&) = delete;
-
  protected:
-  MainTest() {
-    std::string name = (std::filesystem::temp_directory_path() / "millrace-XXXXXX").string();
-    directory_ = ::mkdtemp(name.data());
-  }
-  ~MainTest() override { std::filesystem::remove_all(directory_); }
   [[nodiscard]] std::string socket_path() const { return directory_ / "ng.sock"; }
   [[nodiscard]] std::string config(const std::string& more = "") const {
     const std::string file = directory_ / "m.toml";
@@ -125,7 +118,7 @@ class MainTest : public testing::Test {
     return {reply.data(), n > 0 ? static_cast<std::size_t>(n) : 0};
   }
 
-  std::filesystem::path directory_;
+  TemporaryDirectory directory_;
 };
 
 TEST_F(MainTest, VersionAndHelp) {

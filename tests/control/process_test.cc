@@ -19,6 +19,7 @@
 #include <gtest/gtest.h>
 
 #include "dataplane/base/file_descriptor.h"
+#include "tests/temporary_directory.h"
 
 namespace millrace {
 namespace {
@@ -79,8 +80,7 @@ TEST(ProcessDeathTest, EveryThreadDropsItsPrivileges) {
 }
 
 TEST(Process, NotifiesSystemdOverItsSocket) {
-  std::string name = (std::filesystem::temp_directory_path() / "millrace-XXXXXX").string();
-  const std::filesystem::path directory = ::mkdtemp(name.data());
+  const TemporaryDirectory directory;
   const std::string path = directory / "notify";
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -98,7 +98,6 @@ TEST(Process, NotifiesSystemdOverItsSocket) {
   ASSERT_EQ(::recv(socket.get(), buffer.data(), buffer.size(), 0), 7);
   EXPECT_STREQ(buffer.data(), "READY=1");
   EXPECT_LT(::recv(socket.get(), buffer.data(), buffer.size(), 0), 0);
-  std::filesystem::remove_all(directory);
 }
 
 TEST(Process, BlockedSignalsArePendingUntilReleased) {

@@ -7,8 +7,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <filesystem>
 #include <memory>
 #include <sstream>
 #include <string>
@@ -22,6 +20,7 @@
 
 #include "control/notify/notify.h"
 #include "dataplane/base/file_descriptor.h"
+#include "tests/temporary_directory.h"
 
 namespace millrace {
 
@@ -29,16 +28,7 @@ class NotifyTest : public testing::Test {
  public:
   static constexpr std::chrono::seconds kMaxAge{1000};
 
-  NotifyTest(const NotifyTest&) = delete;
-  NotifyTest& operator=(const NotifyTest&) = delete;
-
  protected:
-  NotifyTest() {
-    std::string name = (std::filesystem::temp_directory_path() / "millrace-XXXXXX").string();
-    directory_ = ::mkdtemp(name.data());
-  }
-  ~NotifyTest() override { std::filesystem::remove_all(directory_); }
-
   [[nodiscard]] std::string path(std::string_view name) const { return directory_ / name; }
 
   void start(const std::vector<Notify>& config) {
@@ -166,7 +156,7 @@ class NotifyTest : public testing::Test {
     return run_until([&] { return flushed; });
   }
 
-  std::filesystem::path directory_;
+  TemporaryDirectory directory_;
   asio::io_context io_;
   std::unique_ptr<Notifier> notifier_;
   std::chrono::milliseconds ahead_{0};

@@ -6,7 +6,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -15,20 +14,13 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/temporary_directory.h"
+
 namespace millrace {
 namespace {
 
 class ListenerTest : public testing::Test {
- public:
-  ListenerTest(const ListenerTest&) = delete;
-  ListenerTest& operator=(const ListenerTest&) = delete;
-
  protected:
-  ListenerTest() {
-    std::string name = (std::filesystem::temp_directory_path() / "millrace-XXXXXX").string();
-    directory_ = ::mkdtemp(name.data());
-  }
-  ~ListenerTest() override { std::filesystem::remove_all(directory_); }
   [[nodiscard]] std::string path() const { return directory_ / "ng.sock"; }
   [[nodiscard]] ControlSocket config() const {
     ControlSocket config;
@@ -57,7 +49,7 @@ class ListenerTest : public testing::Test {
     return listener ? "bound" : listener.error().message;
   }
 
-  std::filesystem::path directory_;
+  TemporaryDirectory directory_;
 
  private:
   [[nodiscard]] sockaddr_un here() const {
@@ -96,7 +88,7 @@ TEST_F(ListenerTest, RemovesItsFiles) {
     ASSERT_TRUE(listener);
     EXPECT_TRUE(std::filesystem::exists(path()));
   }
-  EXPECT_TRUE(std::filesystem::is_empty(directory_));
+  EXPECT_TRUE(std::filesystem::is_empty(directory_.path()));
 }
 
 TEST_F(ListenerTest, ReplacesAStaleSocketFile) {

@@ -13,7 +13,6 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <list>
@@ -29,6 +28,7 @@
 #include "control/server/connection.h"
 #include "dataplane/base/socket_address.h"
 #include "tests/socket_io.h"
+#include "tests/temporary_directory.h"
 
 namespace millrace {
 namespace {
@@ -84,8 +84,6 @@ path = "/unused"
   static void TearDownTestSuite() { shared_dataplane.reset(); }
 
   ServerTest() : calls_(*shared_config, *shared_dataplane) {
-    std::string name = (std::filesystem::temp_directory_path() / "millrace-XXXXXX").string();
-    directory_ = ::mkdtemp(name.data());
     ControlSocket unix_socket;
     unix_socket.path = directory_ / "ng.sock";
     ControlSocket udp_socket;
@@ -95,7 +93,7 @@ path = "/unused"
     peers_socket.mode = 0666;
     peers_socket.peers = {"12345"};
     using std::filesystem::perms;
-    std::filesystem::permissions(directory_, perms::group_exec | perms::others_exec,
+    std::filesystem::permissions(directory_.path(), perms::group_exec | perms::others_exec,
                                  std::filesystem::perm_options::add);
     for (const ControlSocket& socket : {unix_socket, udp_socket, peers_socket}) {
       auto listener = Listener::bind(socket);
@@ -112,7 +110,6 @@ path = "/unused"
     threads_.clear();
     server_.reset();
     listeners_.clear();
-    std::filesystem::remove_all(directory_);
   }
   [[nodiscard]] sockaddr_un address(const char* socket = "ng.sock") const {
     sockaddr_un address{};
@@ -194,7 +191,7 @@ path = "/unused"
 
   static inline std::unique_ptr<Config> shared_config;
   static inline std::unique_ptr<Dataplane> shared_dataplane;
-  std::filesystem::path directory_;
+  TemporaryDirectory directory_;
   Calls calls_;
   std::vector<Listener> listeners_;
   std::unique_ptr<Server> server_;

@@ -9,29 +9,21 @@
 
 #include <cerrno>
 #include <csignal>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
 #include <gtest/gtest.h>
 
+#include "tests/temporary_directory.h"
+
 namespace millrace {
 namespace {
 
 class LockFileTest : public testing::Test {
- public:
-  LockFileTest(const LockFileTest&) = delete;
-  LockFileTest& operator=(const LockFileTest&) = delete;
-
  protected:
-  LockFileTest() {
-    std::string name = (std::filesystem::temp_directory_path() / "millrace-XXXXXX").string();
-    directory_ = ::mkdtemp(name.data());
-  }
-  ~LockFileTest() override { std::filesystem::remove_all(directory_); }
   [[nodiscard]] std::string path() const { return directory_ / "x.lock"; }
 
-  std::filesystem::path directory_;
+  TemporaryDirectory directory_;
 };
 
 TEST_F(LockFileTest, ErrorNamesTheHolder) {
@@ -45,7 +37,7 @@ TEST_F(LockFileTest, ErrorNamesTheHolder) {
       EXPECT_EQ(second.error().holder, ::getpid());
     }
   }
-  EXPECT_TRUE(std::filesystem::is_empty(directory_));
+  EXPECT_TRUE(std::filesystem::is_empty(directory_.path()));
   EXPECT_TRUE(LockFile::take(path()));
 }
 

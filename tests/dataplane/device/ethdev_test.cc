@@ -7,10 +7,11 @@
 #include <unistd.h>
 
 #include <cstddef>
-#include <cstdlib>
 #include <filesystem>
 
 #include <gtest/gtest.h>
+
+#include "tests/temporary_directory.h"
 
 namespace millrace {
 namespace {
@@ -19,22 +20,13 @@ using testing::AllOf;
 using testing::HasSubstr;
 
 class DeviceLockTest : public testing::Test {
- public:
-  DeviceLockTest(const DeviceLockTest&) = delete;
-  DeviceLockTest& operator=(const DeviceLockTest&) = delete;
-
  protected:
-  DeviceLockTest() {
-    std::string name = (std::filesystem::temp_directory_path() / "millrace-XXXXXX").string();
-    parent_ = ::mkdtemp(name.data());
-  }
-  ~DeviceLockTest() override { std::filesystem::remove_all(parent_); }
   [[nodiscard]] Result<DeviceLock> take(std::string_view device) const {
     return DeviceLock::take(device, directory());
   }
   [[nodiscard]] std::string directory() const { return parent_ / "millrace"; }
 
-  std::filesystem::path parent_;
+  TemporaryDirectory parent_;
 };
 
 TEST_F(DeviceLockTest, IsExclusiveUntilReleasedWithoutWaiting) {
