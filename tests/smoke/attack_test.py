@@ -9,7 +9,7 @@ import time
 from smoke.bed import ATTACKER, CALLEE, CALLER, FAR, Call, RelayCase
 from smoke.frames import is_udp_from
 from smoke.phone import Traffic, receive
-from smoke.relay import ADDRESS, SECOND_ADDRESS
+from smoke.relay import ADDRESS, SECOND_ADDRESS, SLOWNESS
 
 MARK = b"INJECTED" * 20
 FIRST_PORT, LAST_PORT = 30000, 30127
@@ -59,29 +59,29 @@ class AttackTest(RelayCase):
                  "far": self.sniff(self.bed.far), "attacker": self.sniff(self.bed.attacker)}
         ours = [is_udp_from(ADDRESS), is_udp_from(SECOND_ADDRESS)]
         with Sprayer(self.bed.attacker) as sprayer:
-            self.wait_for(sprayer, 20)
+            self.wait_for_rounds(sprayer, 20)
             calls = []
             for space, address in ((self.bed.callee, CALLEE), (self.bed.far, FAR)) * 3:
                 call = Call(self.ng, self.phone(self.bed.caller, CALLER),
                             self.phone(space, address))
                 call.offer()
                 calls.append(call)
-            self.wait_for(sprayer, 10)  # early media: offered, not answered
+            self.wait_for_rounds(sprayer, 10)  # early media: offered, not answered
             for call in calls:
                 call.answer()
-            self.wait_for(sprayer, 10)  # answered, nothing latched
+            self.wait_for_rounds(sprayer, 10)  # answered, nothing latched
             for call in calls:
                 self.assert_open(call)
             for _ in range(3):
                 with Traffic(calls[0]) as near, Traffic(calls[1]) as far:
-                    time.sleep(2)
+                    time.sleep(2)  # must lose no packet for 2 s
                     for call in calls:
                         call.offer()
                         call.answer()
                 self.assertEqual((near.lost, far.lost), (0, 0), "packets lost")
             for call in calls:
                 call.delete()
-            self.wait_for(sprayer, 10)
+            self.wait_for_rounds(sprayer, 10)
         for name, wire in wires.items():
             frames = wire.receive(0, lambda frame: any(test(frame) for test in ours))
             if name == "attacker":
@@ -92,7 +92,7 @@ class AttackTest(RelayCase):
         for call in calls:
             self.assert_silent([p for p in receive(call.callee.rtp, 0) if MARK in p.data])
 
-    def wait_for(self, sprayer, rounds):
-        end = sprayer.rounds + rounds
-        while sprayer.rounds < end:
-            time.sleep(0.01)
+    def wait_for_rounds(self, sprayer, count):
+        end = sprayer.rounds + count
+        self.wait_for(lambda: sprayer.rounds >= end, f"{count} rounds of the attacker",
+                      30.0 * SLOWNESS)

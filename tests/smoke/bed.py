@@ -11,6 +11,7 @@
 import itertools
 import os
 import signal
+import time
 import unittest
 
 from smoke.frames import Port
@@ -100,6 +101,14 @@ class Case(unittest.TestCase):
 
     def _late(self, *_):
         raise TimeoutError(f"{self.id()} hangs")
+
+    def wait_for(self, condition, what, seconds=5.0 * SLOWNESS, logs=lambda: ""):
+        """Polls until `condition()` is true; fails after `seconds`."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                self.fail(f"{what}: not within {seconds:g} s\n{logs()}")
+            time.sleep(0.01)
 
     def new_relay(self, settings=None, **keys):
         """A relay for this test alone, not started."""

@@ -8,11 +8,10 @@ host here owns, so no media flows.
 """
 
 import re
-import time
+import signal
 
 from lab.ng import decode
 from smoke.proxy import ROOT
-from smoke.relay import SLOWNESS
 from smoke.sip import Dialog, SipCase
 
 DATA = ROOT / "tests" / "data"
@@ -104,8 +103,7 @@ class CapturedCase(SipCase):
         self.read = len(log)
         return [(name, int(result)) for name, result in results]
 
-    def wait_for(self, condition, what):
-        deadline = time.monotonic() + 5 * SLOWNESS
-        while not condition():
-            self.assertLess(time.monotonic(), deadline, f"timeout: waiting for {what}")
-            time.sleep(0.01)
+    def drain(self):
+        """Makes the relay refuse new calls."""
+        self.relay.process.send_signal(signal.SIGHUP)
+        self.wait_for(lambda: "drain" in self.relay.text(), "the drain")

@@ -135,8 +135,7 @@ class CapturedMediaproxyTest(CapturedCase):
         offer, answer = sdps()
         kept = self.dialog("kept", "a")
         kept.set_up(offer=offer, answer=answer)
-        self.relay.process.send_signal(signal.SIGHUP)  # drain: refuses new calls
-        self.wait_for(lambda: "drain" in self.relay.text(), "the drain")
+        self.drain()
         self.returned()
         del self.tap.exchanges[:]
         self.assertEqual(self.make_call("use"), (offer, answer))

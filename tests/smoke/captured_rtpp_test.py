@@ -4,7 +4,6 @@
 import collections
 import pathlib
 import re
-import signal
 import tempfile
 
 from smoke.captured import DATA, CapturedCase, routes, sdps
@@ -130,8 +129,7 @@ class CapturedRtppTest(CapturedCase):
         offer, answer = sdps()
         kept = self.dialog("kept", "a")
         kept.set_up(offer=offer, answer=answer)
-        self.relay.process.send_signal(signal.SIGHUP)  # drain: refuses new calls
-        self.wait_for(lambda: "drain" in self.relay.text(), "the drain")
+        self.drain()
         self.returned()
         del self.tap.exchanges[:]
         _, call_id, _, _, from_tag = commands[0].split()

@@ -2,7 +2,6 @@
 """Call churn beside live media: no packet lost, no port, call or memory leaked."""
 
 import threading
-import time
 
 from smoke.bed import CALLEE, CALLER, Call, RelayCase
 from smoke.ng import UnixClient, connected
@@ -77,10 +76,10 @@ class SignallingTest(RelayCase):
             cycle(number)
         if not SANITIZED:
             self.assertLess(self.relay.resident_kb() - memory, 1024, "KiB more")
-        deadline = time.monotonic() + 5  # the timer returns ports every second
-        while (after := self.ng.statistics())["ports"] != ports:
-            self.assertLess(time.monotonic(), deadline, f"{after['ports']}, not {ports}")
-            time.sleep(0.1)
+        # The timer returns ports every second.
+        self.wait_for(lambda: self.ng.statistics()["ports"] == ports, f"ports {ports}",
+                      logs=lambda: self.ng.statistics()["ports"])
+        after = self.ng.statistics()
         self.assertEqual(after["currentstatistics"]["sessionstotal"], 0)
         managed = [each["totalstatistics"]["managedsessions"] for each in (before, after)]
         self.assertEqual(managed[1] - managed[0], self.CYCLES)

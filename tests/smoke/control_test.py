@@ -52,7 +52,7 @@ class ControlTest(RelayCase):
         connection = self.unix()
         for at in range(0, len(message), 5000):
             connection.send(message[at:at + 5000])
-            time.sleep(0.005)
+            time.sleep(0.005)  # so that the server receives the pieces one by one
         reply, end = decode(connection.recv(262144))
         self.assertEqual(reply["result"], "ok", reply)
         self.assertGreater(end, 40000)

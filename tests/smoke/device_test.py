@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The relay on other devices, and with two workers."""
 
-import time
 
 from smoke.bed import CALLEE, CALLER, Case
 from smoke.phone import Traffic, receive, transfer
@@ -32,12 +31,6 @@ class DeviceTest(Case):
         self.addCleanup(self.bed.relay.ip, "link del patch")
         self.check_relay(relay)
 
-    def wait_until(self, condition, seconds):
-        deadline = time.monotonic() + seconds
-        while not condition():
-            self.assertLess(time.monotonic(), deadline, "timeout")
-            time.sleep(0.02)
-
     def statistics(self, relay):
         return relay.ng.command("statistics")["statistics"]
 
@@ -49,7 +42,7 @@ class DeviceTest(Case):
         self.addCleanup(self.bed.wire.ip, "link set relay up")
         for state, changes in (("down", 1), ("up", 2)):
             self.bed.wire.ip(f"link set relay {state}")
-            self.wait_until(lambda state=state: f" link-{state} " in relay.text(), 5 * SLOWNESS)
+            self.wait_for(lambda state=state: f" link-{state} " in relay.text(), f"link-{state}")
             [device] = self.statistics(relay)["devices"]
             self.assertEqual((device["link"], device["link changes"]), (state, changes))
         relay.check_stop()
@@ -61,8 +54,8 @@ class DeviceTest(Case):
         before = self.statistics(relay)["workers"][0]
         for _ in range(30):
             call.caller.send(call.caller.packet(bytes(1672)))  # 1,712 bytes of IP
-        self.wait_until(lambda: self.statistics(relay)["workers"][0]["drops"].get("mtu_exceeded"),
-                        5 * SLOWNESS)
+        self.wait_for(lambda: self.statistics(relay)["workers"][0]["drops"].get("mtu_exceeded"),
+                      "drops of mtu_exceeded")
         self.assert_received(*transfer(call.caller, call.callee))  # comes after the above
         after = self.statistics(relay)["workers"][0]
         self.assertEqual(after["drops"]["mtu_exceeded"], 30)
@@ -78,7 +71,8 @@ class DeviceTest(Case):
         streams = [Traffic(call) for call in calls]
         for stream in streams:
             stream.__enter__()
-        time.sleep(1 * SLOWNESS)
+        self.wait_for(lambda: all(stream.passes(100) for stream in streams), "media of all calls",
+                      10 * SLOWNESS)
         for stream in streams:
             stream.__exit__()
         self.assertEqual([stream.lost for stream in streams], [0] * 8)

@@ -56,8 +56,8 @@ class LifecycleTest(Case):
 
     def test_sigterm_under_traffic(self):
         relay = self.new_relay().start()
-        with Traffic(self.call(relay.ng)):
-            time.sleep(0.2)
+        with Traffic(self.call(relay.ng)) as traffic:
+            self.wait_for(lambda: traffic.passes(20), "media both ways")
             start = time.monotonic()
             relay.check_stop()
             self.assertLess(time.monotonic() - start, 2 * SLOWNESS)

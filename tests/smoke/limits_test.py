@@ -70,10 +70,7 @@ class PortsTest(RelayCase):
         self.assertEqual(self.ports(), free)
 
     def wait_for_free(self, count):
-        deadline = time.monotonic() + 3
-        while self.ports()["free"] < count and time.monotonic() < deadline:
-            time.sleep(0.05)
-        self.assertEqual(self.ports()["free"], count)
+        self.wait_for(lambda: self.ports()["free"] == count, f"{count} free ports")
 
 
 class CallLimitTest(Case):

@@ -226,10 +226,9 @@ class MillraceTest(LoadCase, RelayCase):
         generator = Generator(self.bed.caller, *self.words("run"), "--calls", CALLS,
                               "--duration", 50)
         relayed = self.relayed()
-        deadline = time.monotonic() + 20 * SLOWNESS
         # The warm-up relays PACKETS in 1 s. At twice as many the measurement has begun.
-        while self.relayed() < relayed + 2 * PACKETS and time.monotonic() < deadline:
-            time.sleep(0.05)
+        self.wait_for(lambda: self.relayed() >= relayed + 2 * PACKETS, "the measurement",
+                      20 * SLOWNESS)
         generator.process.send_signal(signal.SIGINT)
         status, report = generator.end()
         self.assertEqual(status, 0, generator.errors)

@@ -54,6 +54,9 @@ class MediaTest(RelayCase):
     def stream(self, call, tag, component=0):
         return call.query()["tags"][tag]["medias"][0]["streams"][component]
 
+    def rtcp_packets(self, call):
+        return call.query()["totals"]["RTCP"]["packets"]
+
     def report(self, sender, reader, mux=False, waits=0.0, **figures):
         """Exchanges a sender report of `sender` and a receiver report of `reader`, `waits` s later."""
         def pass_on(phone, other, data):
@@ -110,9 +113,9 @@ class MediaTest(RelayCase):
                 self.assert_open(call)
                 self.assert_both_ways(caller, callee)
                 # The relay sends RTCP to a party only after that party's RTCP has latched.
-                for phone in () if mux else (callee, caller, callee):
+                for sent, phone in enumerate(() if mux else (callee, caller, callee), 1):
                     phone.send_rtcp()
-                    time.sleep(0.05)
+                    self.wait_for(lambda sent=sent: self.rtcp_packets(call) == sent, "RTCP")
                 self.report(caller, callee, mux, lost=26)
                 self.report(callee, caller, mux)
                 self.report(caller, callee, mux, lost=26)
@@ -130,7 +133,7 @@ class MediaTest(RelayCase):
                 call.offer(caller.sdp(mux=not mux))
                 call.answer(callee.sdp(mux=not mux))
                 self.assertEqual(self.quality(call, caller), before, "mux")
-                self.assertGreaterEqual(call.query()["totals"]["RTCP"]["packets"], 0 if mux else 6,
+                self.assertGreaterEqual(self.rtcp_packets(call), 0 if mux else 6,
                                         "packets on the former RTCP port")
                 deleted = call.delete()
                 self.assertEqual(deleted["SSRC"][str(caller.ssrc)]["average MOS"], before)

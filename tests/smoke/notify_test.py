@@ -64,8 +64,7 @@ class EventsTest(Case):
         call = self.call(self.relay.ng)
         with Traffic(call) as traffic:
             seen = self.events.until("latched", 3 * SLOWNESS)
-            while not all(len(received) > 50 for received in traffic.received.values()):
-                time.sleep(0.01)
+            self.wait_for(lambda: traffic.passes(51), "media both ways")
         self.assertEqual([line["event"] for line in seen], ["start", "answer", "latched"])
         self.assertEqual(seen[2]["source"].split(":")[0], {
             call.from_tag: CALLER, call.to_tag: CALLEE}[seen[2]["tag"]])
@@ -148,8 +147,8 @@ class MassEndTest(Case):
 
     def test_mass_timeout_is_logged(self):
         relay = self.start(60, 1, media=2)
-        while relay.ng.statistics()["currentstatistics"]["sessionsown"]:
-            time.sleep(0.1)
+        self.wait_for(lambda: not relay.ng.statistics()["currentstatistics"]["sessionsown"],
+                      "the end of all calls", 20 * SLOWNESS)
         self.assertRegex(relay.log.read_text(), r"mass-timeout .*calls=\d+")
         relay.check_stop()
 
@@ -163,8 +162,7 @@ class MassEndTest(Case):
     def test_second_signal_stops_at_once(self):
         relay = self.start(3, 30)
         relay.process.send_signal(signal.SIGTERM)
-        while "stopping" not in relay.text():
-            time.sleep(0.01)
+        self.wait_for(lambda: "stopping" in relay.text(), "the stop")
         begin = time.monotonic()
         self.assertEqual(relay.stop(30), 0)
         self.assertLess(time.monotonic() - begin, 20)
@@ -193,13 +191,9 @@ class KamailioTest(Case):
         self.callee = Sipp(self.children, self.bed.callee, CALLEE, GATEWAY)
         self.assertEqual(self.callee.run("register", "-m", 1).wait(10 * SLOWNESS), 0)
 
-    def wait_for(self, condition, seconds, what):
-        deadline = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > deadline:
-                self.fail(f"no {what} within {seconds} s\n{self.relay.text()}\n"
-                          f"{self.kamailio.log()[-2000:]}")
-            time.sleep(0.02)
+    def wait_for(self, condition, what, seconds=10.0 * SLOWNESS, logs=None):
+        super().wait_for(condition, what, seconds,
+                         logs or (lambda: f"{self.relay.text()}\n{self.kamailio.log()[-2000:]}"))
 
     def sessions(self):
         try:
@@ -218,16 +212,16 @@ class KamailioTest(Case):
         # The callee sends RTP until it gets a BYE and exits with status 0 only then.
         callee = self.callee.run("callee", "-m", 1)
         caller = self.caller.run("caller", "-m", 1, "-d", 600_000)
-        self.wait_for(lambda: self.sessions() == 1, 10 * SLOWNESS, "call")
-        self.wait_for(self.both_send_media, 10 * SLOWNESS, "media both ways")
+        self.wait_for(lambda: self.sessions() == 1, "the call")
+        self.wait_for(self.both_send_media, "media both ways")
         self.assertIsNone(callee.poll())
         caller.send_signal(signal.SIGKILL)
         cut = time.monotonic()
         self.assertEqual(callee.wait(15 * SLOWNESS), 0)
         self.assertGreater(time.monotonic() - cut, 1.5)  # not before the timeout
         self.assertEqual(self.sessions(), 0)
-        self.wait_for(lambda: "notification-sent" in self.relay.log.read_text(), 3 * SLOWNESS,
-                      "reply")
+        self.wait_for(lambda: "notification-sent" in self.relay.log.read_text(), "the notification",
+                      3 * SLOWNESS)
         self.assertRegex(self.relay.log.read_text(), "notification-sent .*answer=ok")
         self.relay.check_stop()
 
@@ -252,7 +246,7 @@ class RestartTest(KamailioTest):
     def test_relay_restart_blocks_no_sip_worker(self):
         self.callee.run("callee", "-aa")
         calls = self.caller.run("caller", "-r", 10, "-d", 300, "-l", 50)
-        self.wait_for(lambda: self.sessions() > 0, 10 * SLOWNESS, "call")
+        self.wait_for(lambda: self.sessions() > 0, "the call")
         waits = {"before": self.longest_answer(1)}
         for how in (signal.SIGKILL, signal.SIGTERM):
             self.relay.process.send_signal(how)
@@ -260,7 +254,7 @@ class RestartTest(KamailioTest):
             self.relay.process.wait(5 * SLOWNESS)
             self.relay.spawn()
             waits[f"starting after {how.name}"] = self.longest_answer(3)
-            self.wait_for(lambda: self.sessions() > 0, 10 * SLOWNESS, "call after the restart")
+            self.wait_for(lambda: self.sessions() > 0, "a call after the restart")
         self.assertIsNone(calls.poll())
         print(" ".join(f"{name} {wait * 1000:.1f} ms" for name, wait in waits.items()))
         # The module waits for a reply without a timeout: a blocked worker would wait for a whole

@@ -166,6 +166,10 @@ class Traffic:
             self.received[phone] += receive(phone.rtp, 1.0,
                                             len(self.sent[other]) - len(self.received[phone]))
 
+    def passes(self, count):
+        """Whether each phone has received at least `count` packets."""
+        return all(len(received) >= count for received in self.received.values())
+
     @property
     def lost(self):
         """Packets sent and not received, in both directions."""

@@ -52,7 +52,7 @@ class RelayTest(RelayCase):
         self.assert_silent(receive(muxed.rtcp, 0.05) + receive(apart.rtp, 0))
         # A NAT rebinding moves RTP and RTCP together.
         muxed.rebind()
-        time.sleep(0.15)
+        time.sleep(0.15)  # a rebind needs silence of the old source for 100 ms
         self.assertTrue(open_path(muxed, apart), "the new port never latches")
         reports = [apart.send_rtcp()]
         self.assert_received(reports, receive(muxed.rtp, 2.0, 1), source=muxed.to)
