@@ -290,37 +290,38 @@ TEST(SdpIce, DefaultDestinationHasACandidateInBothFamilies) {
 
 // ---- edits requested by proxies --------------------------------------------------------------
 
-std::string asked(std::string_view media, Rewrite to) {
+std::string rewritten(std::string_view media, Rewrite to) {
   to.sections = {{ip("203.0.113.9"), UdpPort(6), UdpPort(7)}};
   const std::string once = rewrite(parsed(with_head(media)), to);
   EXPECT_EQ(rewrite(parsed(once), to), once);
   return once.substr(once.find("t=0 0\r\n") + 7);
 }
 
-TEST(SdpAsked, RtcpAttributeIsOmittedOrFull) {
+TEST(SdpOptions, RtcpAttributeIsOmittedOrFull) {
   Rewrite to;
   to.rtcp = RtcpAttribute::never;
-  EXPECT_EQ(asked("m=audio 4 RTP/AVP 0\na=rtcp:5\na=x\n", to), "m=audio 6 RTP/AVP 0\na=x\n");
+  EXPECT_EQ(rewritten("m=audio 4 RTP/AVP 0\na=rtcp:5\na=x\n", to), "m=audio 6 RTP/AVP 0\na=x\n");
   to.rtcp = RtcpAttribute::full;
-  EXPECT_EQ(asked("m=audio 4 RTP/AVP 0\na=rtcp:5\na=x\n", to),
+  EXPECT_EQ(rewritten("m=audio 4 RTP/AVP 0\na=rtcp:5\na=x\n", to),
             "m=audio 6 RTP/AVP 0\na=rtcp:7 IN IP4 203.0.113.9\na=x\n");
-  EXPECT_EQ(asked("m=audio 4 RTP/AVP 0\na=x\n", to),
+  EXPECT_EQ(rewritten("m=audio 4 RTP/AVP 0\na=x\n", to),
             "m=audio 6 RTP/AVP 0\na=x\na=rtcp:7 IN IP4 203.0.113.9\n");
-  EXPECT_EQ(asked("m=image 4 udptl t38\n", to), "m=image 6 udptl t38\n");
+  EXPECT_EQ(rewritten("m=image 4 udptl t38\n", to), "m=image 6 udptl t38\n");
 }
 
-TEST(SdpAsked, HoldByAddressBecomesOneByDirection) {
+TEST(SdpOptions, HoldByAddressBecomesOneByDirection) {
   Rewrite to;
   to.replace_zero_address = true;
   const std::string held = "m=audio 4 RTP/AVP 0\nc=IN IP4 0.0.0.0\n";
   const std::string real = "m=audio 6 RTP/AVP 0\nc=IN IP4 203.0.113.9\n";
-  EXPECT_EQ(asked(held, to), real + "a=sendonly\n");
-  EXPECT_EQ(asked(held + "a=sendrecv\na=x\n", to), real + "a=sendonly\na=x\n");
-  EXPECT_EQ(asked(held + "a=recvonly\n", to), real + "a=inactive\n");
-  EXPECT_EQ(asked("m=audio 4 RTP/AVP 0\na=recvonly\n", to), "m=audio 6 RTP/AVP 0\na=recvonly\n");
+  EXPECT_EQ(rewritten(held, to), real + "a=sendonly\n");
+  EXPECT_EQ(rewritten(held + "a=sendrecv\na=x\n", to), real + "a=sendonly\na=x\n");
+  EXPECT_EQ(rewritten(held + "a=recvonly\n", to), real + "a=inactive\n");
+  EXPECT_EQ(rewritten("m=audio 4 RTP/AVP 0\na=recvonly\n", to),
+            "m=audio 6 RTP/AVP 0\na=recvonly\n");
 }
 
-TEST(SdpAsked, ProtocolIsReplaced) {
+TEST(SdpOptions, ProtocolIsReplaced) {
   const Rewrite to{.sections = {{.address = ip("203.0.113.9"),
                                .port = UdpPort(6),
                                .rtcp = UdpPort(7),
