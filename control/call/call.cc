@@ -153,7 +153,7 @@ Result<std::vector<PartyMedia>> Call::describe_all(const Request& request,
   for (std::size_t i = 0; i < count; ++i) {
     if (i >= given || !session.sections[i].given) {
       said.push_back(unchanged(leg.said(i)));
-      if (request.all_streams) said.back().state = State::refused;
+      if (request.all_sections) said.back().state = State::refused;
       continue;
     }
     const PartyMedia* const offered = offerer != nullptr ? &offerer->said(i) : nullptr;

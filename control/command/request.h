@@ -149,7 +149,7 @@ struct Request {
 
   std::string_view sdp;              // offer, answer: this,
   std::vector<NamedMedia> sections;  // or these
-  bool all_streams = false;         // `sections` is complete: remove the others; false: keep them
+  bool all_sections = false;         // `sections` is complete: remove the others; false: keep them
   bool fragment = false;             // `sdp` has only further candidates (trickle ICE)
   bool new_branch = false;           // answer: from another party than the earlier one
   Claim claim = Claim::none;

@@ -111,16 +111,16 @@ TEST(FormatLine, CutsLongValues) {
   EXPECT_EQ(json({{"call-id", value.substr(1)}})["call-id"], value.substr(1));
 }
 
-TEST(LineBudget, EachLevelHasItsOwnAndSuppressedLinesAreCounted) {
-  LineBudget budget(2);
-  EXPECT_TRUE(budget.take(Level::info));
-  EXPECT_TRUE(budget.take(Level::info));
-  EXPECT_FALSE(budget.take(Level::info));
-  EXPECT_FALSE(budget.take(Level::info));
-  EXPECT_TRUE(budget.take(Level::error));
-  EXPECT_EQ(budget.refill(), (std::array<std::uint64_t, kLevels>{0, 2, 0, 0}));
-  EXPECT_TRUE(budget.take(Level::info));
-  EXPECT_EQ(budget.refill(), (std::array<std::uint64_t, kLevels>{0, 0, 0, 0}));
+TEST(LineLimit, EachLevelHasItsOwnAndSuppressedLinesAreCounted) {
+  LineLimit limit(2);
+  EXPECT_TRUE(limit.take(Level::info));
+  EXPECT_TRUE(limit.take(Level::info));
+  EXPECT_FALSE(limit.take(Level::info));
+  EXPECT_FALSE(limit.take(Level::info));
+  EXPECT_TRUE(limit.take(Level::error));
+  EXPECT_EQ(limit.reset(), (std::array<std::uint64_t, kLevels>{0, 2, 0, 0}));
+  EXPECT_TRUE(limit.take(Level::info));
+  EXPECT_EQ(limit.reset(), (std::array<std::uint64_t, kLevels>{0, 0, 0, 0}));
 }
 
 TEST(Logging, IsSilentBelowItsLevelAndOutsideItsLifetime) {

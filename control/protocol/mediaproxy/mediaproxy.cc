@@ -216,7 +216,7 @@ Result<Message> parse(std::string_view bytes) {
   Request& request = message.request;
   if (command == "update") {
     request.command = millrace::Command::update;
-    request.all_streams = true;
+    request.all_sections = true;
   } else if (command == "remove") {
     message.command = Command::remove;
     request.command = millrace::Command::remove;

@@ -46,7 +46,7 @@ constexpr std::array kBounds = std::to_array<Bound>({
     // SDP
     {"bytes, lines, m= lines of an SDP", "sdp::kMax...", "SdpParse, LimitsAreExact"},
     {"candidates of an m= line", "sdp::kMaxCandidates", "SdpFragment, CandidatesAreBounded"},
-    {"m= lines of a fragment", "sdp::kMaxMedias", "SdpFragment, RefusesMalformedFragments"},
+    {"m= lines of a fragment", "sdp::kMaxSections", "SdpFragment, RefusesMalformedFragments"},
     // Protocols
     {"depth of bencode", "bencode::kMaxDepth", "BencodeScan, LimitsDepth"},
     {"depth of JSON", "bencode::kMaxDepth", "JsonScan, LimitsDepth"},
@@ -75,7 +75,7 @@ constexpr std::array kBounds = std::to_array<Bound>({
     {"bytes for an event reader", "EventStream::kMaxBehind",
      "EventStreamTest, StalledReaderIsDisconnectedWithoutDelayingOthers"},
     {"log lines", "log.lines_per_second",
-     "LineBudget, EachLevelHasItsOwnAndSuppressedLinesAreCounted"},
+     "LineLimit, EachLevelHasItsOwnAndSuppressedLinesAreCounted"},
     {"bytes of a log value", "kMaxLogValue", "FormatLine, CutsLongValues"},
     // Packet path
     {"hints of a port", "kMaxHints", "Latch, OnlyTheFirstHintsCount"},

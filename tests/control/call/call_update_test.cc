@@ -28,7 +28,7 @@ class CallUpdateTest : public CallsTest {
     result.to_tag = to;
     result.sip.cseq = cseq;
     result.sip.by_reply = by_reply;
-    result.all_streams = true;
+    result.all_sections = true;
     result.sections = std::move(sections);
     return result;
   }

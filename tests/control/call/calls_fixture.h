@@ -191,7 +191,7 @@ class CallsTest : public testing::Test {
     const auto* failure = std::get_if<reply::Failure>(&reply);
     EXPECT_NE(endpoints, nullptr) << (failure != nullptr ? failure->reason : "");
     if (endpoints == nullptr) return std::vector<Endpoint>(asked.sections.size());
-    if (!asked.sections.empty() || !asked.all_streams) {
+    if (!asked.sections.empty() || !asked.all_sections) {
       EXPECT_EQ(endpoints->endpoints.size(), asked.sections.size());
     }
     for (const Endpoint& each : endpoints->endpoints) {

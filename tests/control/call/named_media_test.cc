@@ -171,8 +171,8 @@ TEST_F(NamedMediaTest, AllStreamsOfAPartyShareOneAddress) {
   }
 }
 
-TEST(NameMedias, TypeSelectsTheProtocol) {
-  const auto session = name_medias(std::vector{named(1, kA, 4000), named(3, kA, 4002, "image")});
+TEST(NameSections, TypeSelectsTheProtocol) {
+  const auto session = name_sections(std::vector{named(1, kA, 4000), named(3, kA, 4002, "image")});
   ASSERT_TRUE(session);
   ASSERT_EQ(session->sections.size(), 3U);
   EXPECT_TRUE(session->sections[0].rtp);
@@ -186,7 +186,7 @@ TEST(NameMedias, TypeSelectsTheProtocol) {
   EXPECT_TRUE(name_sections(std::vector{application})->sections[0].rtp);
 }
 
-TEST(NameMedias, DirectionFollowsSendsAndReceives) {
+TEST(NameSections, DirectionFollowsSendsAndReceives) {
   NamedMedia media = named(1, kA, 4000);
   const auto direction = [&] { return name_sections(std::vector{media})->sections[0].direction; };
   EXPECT_EQ(direction(), sdp::Direction::sendrecv);

@@ -323,9 +323,9 @@ TEST(SdpOptions, HoldByAddressBecomesOneByDirection) {
 
 TEST(SdpOptions, ProtocolIsReplaced) {
   const Rewrite to{.sections = {{.address = ip("203.0.113.9"),
-                               .port = UdpPort(6),
-                               .rtcp = UdpPort(7),
-                               .protocol = "RTP/AVPF"}},
+                                 .port = UdpPort(6),
+                                 .rtcp = UdpPort(7),
+                                 .protocol = "RTP/AVPF"}},
                    .origin = std::nullopt};
   const std::string once = rewrite(parsed(with_head("m=audio 4  RTP/AVP  0 8\n")), to);
   EXPECT_TRUE(once.ends_with("\r\nm=audio 6 RTP/AVPF  0 8\n")) << once;

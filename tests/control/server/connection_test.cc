@@ -82,7 +82,7 @@ class Client {
     return bytes;
   }
   // Serves and receives until nothing is left.
-  std::string serve(std::uint32_t news = Connection::kInput) {
+  std::string serve(std::uint32_t events = Connection::kInput) {
     std::string replies;
     for (;;) {
       post(events);
@@ -102,7 +102,7 @@ class Client {
     EXPECT_TRUE(closed());
   }
   // Runs all turns; returns whether the server now waits for writability.
-  bool tell(std::uint32_t news) {
+  bool post(std::uint32_t events) {
     bool room = false;
     for (bool again = true; again;) {
       const Connection::Next next = connection_->post(events);
@@ -246,7 +246,7 @@ TEST_F(ConnectionTest, DeadClientsReturnTheirUnfinishedRequests) {
     EXPECT_EQ(client.send(request.substr(500)), kPong) << i;
     client.die();
   }
-  EXPECT_EQ(connections.cut, 0U);
+  EXPECT_EQ(connections.disconnected, 0U);
   // The limit is unchanged.
   std::vector<Client> clients;
   for (std::size_t i = 0; i <= Connections::kMaxUnfinished; ++i) {

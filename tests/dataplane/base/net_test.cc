@@ -16,28 +16,6 @@ TEST(Be16, KeepsNetworkOrderInMemory) {
   EXPECT_EQ(value.host(), 0x1234);
 }
 
-TEST(Decimal, RequiresTheWholeTextInRange) {
-  EXPECT_EQ(decimal<std::uint16_t>("0"), 0);
-  EXPECT_EQ(decimal<std::uint16_t>("0065535"), 65535);
-  EXPECT_EQ(decimal<std::uint16_t>("65536"), std::nullopt);
-  EXPECT_EQ(decimal<std::uint32_t>("127", 127), 127U);
-  EXPECT_EQ(decimal<std::uint32_t>("128", 127), std::nullopt);
-  EXPECT_EQ(decimal<std::uint32_t>("4294967296"), std::nullopt);
-  EXPECT_EQ(decimal<std::int64_t>("-9223372036854775808"),
-            std::numeric_limits<std::int64_t>::min());
-  for (const char* text : {"", " 1", "1 ", "+1", "-1", "1x", "0x1", "1.0", "one"}) {
-    EXPECT_EQ(decimal<unsigned>(text), std::nullopt) << text;
-  }
-  EXPECT_EQ(decimal<unsigned>(std::string_view("1\0", 2)), std::nullopt);
-}
-
-TEST(Lower, ChangesAsciiLettersOnly) {
-  for (int i = 0; i < 256; ++i) {
-    const char c = static_cast<char>(i);
-    EXPECT_EQ(lower(c), i >= 'A' && i <= 'Z' ? static_cast<char>(i + 32) : c) << i;
-  }
-}
-
 TEST(IpAddress, ParsesAndPrintsBothFamilies) {
   for (const char* text : {"192.0.2.1", "0.0.0.0", "255.255.255.255", "2001:db8::1", "::1", "::"}) {
     const auto address = IpAddress::parse(text);

@@ -14,7 +14,7 @@
 namespace millrace {
 namespace {
 
-TEST(Decimal, IsTheWholeTextAndInRange) {
+TEST(Decimal, RequiresTheWholeTextInRange) {
   EXPECT_EQ(decimal<std::uint16_t>("0"), 0);
   EXPECT_EQ(decimal<std::uint16_t>("0065535"), 65535);
   EXPECT_EQ(decimal<std::uint16_t>("65536"), std::nullopt);
@@ -29,7 +29,7 @@ TEST(Decimal, IsTheWholeTextAndInRange) {
   EXPECT_EQ(decimal<unsigned>(std::string_view("1\0", 2)), std::nullopt);
 }
 
-TEST(Lower, ChangesLettersOfAsciiAlone) {
+TEST(Lower, ChangesAsciiLettersOnly) {
   for (int i = 0; i < 256; ++i) {
     const char c = static_cast<char>(i);
     EXPECT_EQ(lower(c), i >= 'A' && i <= 'Z' ? static_cast<char>(i + 32) : c) << i;

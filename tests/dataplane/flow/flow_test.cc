@@ -44,8 +44,8 @@ TEST(AddressWords, RoundTripBothFamilies) {
   }
 }
 
-TEST(Orders, RoundTrip) {
-  OrdersLine line;
+TEST(Rule, RoundTrip) {
+  RuleLine line;
   for (const std::uint32_t n : {1U, 0x1234U, 0xffff'fff0U}) {
     RuleLock::lock(line).commit(rule_of(n));
     const auto read = read_rule(line);
@@ -55,14 +55,14 @@ TEST(Orders, RoundTrip) {
   }
 }
 
-TEST(Orders, RoundTripIpv6) {
-  OrdersLine line;
-  Orders orders;
-  orders.source = {IpAddress::parse("2001:db8::1").value(), UdpPort(5000)};
-  orders.destination = {IpAddress::parse("2001:db8:ffff::2").value(), UdpPort(6000)};
-  OrdersLock::lock(line).commit(orders);
-  EXPECT_EQ(read_orders(line)->source, orders.source);
-  EXPECT_EQ(read_orders(line)->destination, orders.destination);
+TEST(Rule, RoundTripIpv6) {
+  RuleLine line;
+  Rule rule;
+  rule.source = {IpAddress::parse("2001:db8::1").value(), UdpPort(5000)};
+  rule.destination = {IpAddress::parse("2001:db8:ffff::2").value(), UdpPort(6000)};
+  RuleLock::lock(line).commit(rule);
+  EXPECT_EQ(read_rule(line)->source, rule.source);
+  EXPECT_EQ(read_rule(line)->destination, rule.destination);
 }
 
 TEST(Rule, OneWriterAtATime) {
@@ -76,20 +76,20 @@ TEST(Rule, OneWriterAtATime) {
   EXPECT_TRUE(RuleLock::try_lock(line));
 }
 
-TEST(Orders, ReadersGetTheOldValuesUntilTheCommit) {
-  OrdersLine line;
-  OrdersLock::lock(line).commit(orders_of(1));
-  OrdersLock lock = OrdersLock::lock(line);
-  ASSERT_TRUE(read_orders(line));
-  EXPECT_EQ(read_orders(line)->flags, 1U);
-  lock.commit(orders_of(2));
-  EXPECT_EQ(read_orders(line)->flags, 2U);
+TEST(Rule, ReadersGetTheOldValuesUntilTheCommit) {
+  RuleLine line;
+  RuleLock::lock(line).commit(rule_of(1));
+  RuleLock lock = RuleLock::lock(line);
+  ASSERT_TRUE(read_rule(line));
+  EXPECT_EQ(read_rule(line)->flags, 1U);
+  lock.commit(rule_of(2));
+  EXPECT_EQ(read_rule(line)->flags, 2U);
 }
 
-TEST(Orders, ReaderGivesUpAfterABoundedWait) {
-  OrdersLine line;
-  line.head |= OrdersLine::kStoring;
-  EXPECT_FALSE(read_orders(line));
+TEST(Rule, ReaderGivesUpAfterABoundedWait) {
+  RuleLine line;
+  line.head |= RuleLine::kStoring;
+  EXPECT_FALSE(read_rule(line));
 }
 
 TEST(Rule, LockWithoutCommitChangesNothing) {
@@ -110,7 +110,7 @@ TEST(Rule, SequenceCountWrapsWithoutTouchingTheFlags) {
   EXPECT_EQ(line.head & 0xffff'ffff, 0U);
 }
 
-TEST(Orders, ReadersNeverGetAMixture) {
+TEST(Rule, ReadersNeverGetAMixture) {
   constexpr std::uint32_t kWrites = 20'000;
   constexpr std::uint32_t kReads = 1'000;
   RuleLine line;

@@ -16,7 +16,7 @@ std::uint32_t flow_drops(const FlowReport& flow, DropReason reason) {
   return flow.drops.at(std::to_underlying(reason) - kFirstFlowReason);
 }
 
-struct TreatmentTest : testing::Test {
+struct BlockingTest : testing::Test {
   PacketLab lab;
   Path path = path_ab();
 
@@ -24,7 +24,7 @@ struct TreatmentTest : testing::Test {
   FlowReport a() { return lab.flows.read(kPortA, kStart); }
 };
 
-TEST_F(TreatmentTest, BlockedMediaIsDroppedOneWay) {
+TEST_F(BlockingTest, BlockedMediaIsDroppedOneWay) {
   path.a.rtcp_mux = path.b.rtcp_mux = true;
   publish();
   ASSERT_TRUE(lab.from_a(rtp({})));
@@ -44,7 +44,7 @@ TEST_F(TreatmentTest, BlockedMediaIsDroppedOneWay) {
   EXPECT_EQ(a().lost, 0);
 }
 
-TEST_F(TreatmentTest, BlockedOpaqueMedia) {
+TEST_F(BlockingTest, BlockedOpaqueMedia) {
   path.payload = Payload::opaque;
   path.a.blocking = Blocking::drop;
   publish();
@@ -52,7 +52,7 @@ TEST_F(TreatmentTest, BlockedOpaqueMedia) {
   EXPECT_EQ(lab.dropped(DropReason::media_blocked), 1U);
 }
 
-TEST_F(TreatmentTest, OnlyTheGivenPayloadTypesAreDropped) {
+TEST_F(BlockingTest, OnlyTheGivenPayloadTypesAreDropped) {
   path.a.dropped_types.set(101).set(13);
   publish();
   for (int type = 0; type < 128; ++type) {
@@ -63,8 +63,8 @@ TEST_F(TreatmentTest, OnlyTheGivenPayloadTypesAreDropped) {
   EXPECT_EQ(flow_drops(a(), DropReason::dtmf_blocked), 2U);
 }
 
-TEST_F(TreatmentTest, SilenceReplacesG711Only) {
-  path.a.treatment = Blocking::silence;
+TEST_F(BlockingTest, SilenceReplacesG711Only) {
+  path.a.blocking = Blocking::silence;
   publish();
   for (const auto& [type, code] : {std::pair{0, 0xff}, std::pair{8, 0xd5}}) {
     for (std::size_t size = 0; size < 6; ++size) {
@@ -83,7 +83,7 @@ TEST_F(TreatmentTest, SilenceReplacesG711Only) {
   EXPECT_EQ(lab.dropped(DropReason::media_blocked), 1U);
 }
 
-TEST_F(TreatmentTest, SilenceKeepsExtensionAndPadding) {
+TEST_F(BlockingTest, SilenceKeepsExtensionAndPadding) {
   path.a.blocking = Blocking::silence;
   publish();
   Bytes in = rtp({.payload = 4 + 8 + 4 + 6 + 3});  // a CSRC, an extension, samples, padding
@@ -98,7 +98,7 @@ TEST_F(TreatmentTest, SilenceKeepsExtensionAndPadding) {
   EXPECT_EQ(udp_checksum(Bytes(sent->frame.begin() + 14, sent->frame.end())), 0U);
 }
 
-TEST_F(TreatmentTest, CiphertextCannotBeSilenced) {
+TEST_F(BlockingTest, CiphertextCannotBeSilenced) {
   path.encrypted = true;
   path.a.blocking = Blocking::silence;
   publish();
@@ -106,7 +106,7 @@ TEST_F(TreatmentTest, CiphertextCannotBeSilenced) {
   EXPECT_EQ(lab.dropped(DropReason::media_blocked), 1U);
 }
 
-TEST_F(TreatmentTest, FlowReportsDropsByReasonAndTheRefusedSource) {
+TEST_F(BlockingTest, FlowReportsDropsByReasonAndTheRefusedSource) {
   publish();
   const Endpoint attacker{IpAddress::v4(198, 18, 0, 66), UdpPort(6666)};
   EXPECT_FALSE(a().stranger);
@@ -135,7 +135,7 @@ TEST_F(TreatmentTest, FlowReportsDropsByReasonAndTheRefusedSource) {
   EXPECT_EQ(names.back().name, "neighbor_table_full");
 }
 
-TEST_F(TreatmentTest, RelayedBytesCountWholeFrames) {
+TEST_F(BlockingTest, RelayedBytesCountWholeFrames) {
   publish();
   std::uint64_t bytes = 0;
   for (std::uint16_t i = 0; i < 3; ++i) {
@@ -146,7 +146,7 @@ TEST_F(TreatmentTest, RelayedBytesCountWholeFrames) {
   EXPECT_EQ(lab.stats.relayed_bytes.value(), bytes);
 }
 
-TEST_F(TreatmentTest, HandoverRelatchesFromASilentToAnotherHintedSource) {
+TEST_F(BlockingTest, HandoverRelatchesFromASilentToAnotherHintedSource) {
   const Endpoint second{kPartyA.address, UdpPort(4002)};
   publish();
   ASSERT_TRUE(lab.from_a(rtp({})));

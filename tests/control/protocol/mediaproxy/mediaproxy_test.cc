@@ -72,7 +72,7 @@ TEST(MediaproxyParse, ParsesTheUpdateOfTheModule) {
   const Request& request = message->request;
   EXPECT_EQ(request.command, Command::update);
   EXPECT_TRUE(request.sip.by_reply);
-  EXPECT_TRUE(request.all_streams);
+  EXPECT_TRUE(request.all_sections);
   EXPECT_EQ(request.call_id, "1-23023@127.0.0.1");
   EXPECT_EQ(request.notify.dialog_id, "1815:6164");
   EXPECT_EQ(request.sip.cseq, 1U);
