@@ -62,8 +62,8 @@ class Call {
     Clock::time_point next = Clock::time_point::max();  // no end before that
   };
 
-  // Blocked kinds of a party's media.
-  struct BlockState {
+  // What may not pass of what a party sends.
+  struct Restraint {
     bool blocked = false, silenced = false, dtmf_blocked = false;
   };
 
@@ -90,7 +90,7 @@ class Call {
   [[nodiscard]] bool remove(const Request& request, Clock::time_point now);
 
   // Blocks, silences or lets pass again what the parties send that `request` names.
-  [[nodiscard]] Result<void> set_blocking(const Request& request);
+  [[nodiscard]] Result<void> restrain(const Request& request);
 
   // Ends all dialogs.
   void clear() { dialogs_.clear(); }
@@ -144,7 +144,7 @@ class Call {
     Realm* realm = nullptr;
     std::optional<IpAddress> preferred;  // of the realm's addresses
     bool asymmetric = false, media_handover = false, nat_wait = false, nat_punch = false;
-    BlockState block_state;
+    Restraint restraint;
     // What its last SIP request with an offer, in it or in the reply, was (update).
     struct Transaction {
       std::uint32_t cseq = 0;
@@ -326,10 +326,10 @@ class Call {
   [[nodiscard]] bool ice_is_direct() const;
   [[nodiscard]] Clock::time_point last_heard(bool expected_only, Clock::time_point now) const;
 
-  // call_blocking.cc
+  // call_treatment.cc
   [[nodiscard]] Result<Leg*> select(const Request& request) const;
-  void block_side(const Leg& leg, const PartyMedia& said, const PartyMedia& of_other,
-                  Side& side) const;
+  void apply_restraint(const Leg& leg, const PartyMedia& said, const PartyMedia& of_other,
+                       Side& side) const;
 
   // call_events.cc
   [[nodiscard]] bool on_hold() const;
@@ -348,7 +348,7 @@ class Call {
   std::vector<Dialog> dialogs_;
   std::optional<std::uint8_t> dscp_;
   std::optional<std::chrono::seconds> media_timeout_;  // of its own
-  BlockState block_state_;                             // of all parties, on top of their own
+  Restraint restraint_;                                // of all parties, on top of their own
   Text metadata_;
   std::vector<Text> ended_branches_;             // the last ones
   std::vector<Early> early_;                     // oldest first

@@ -229,7 +229,7 @@ Side Call::side(const Dialog& dialog, const Leg& leg, std::size_t index,
   result.nat_punch = leg.nat_punch && said.sends;
   // Nothing is sent to where its SDP says before it is heard from there or elsewhere.
   if (leg.nat_wait && !leg.asymmetric) result.remote.reset();
-  block_side(leg, said, other.said(index), result);
+  apply_restraint(leg, said, other.said(index), result);
   return result;
 }
 

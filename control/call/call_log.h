@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// Log lines of a call: who offered or answered what, and how the call ended.
+// Log lines of a call: each offer and answer with its media sections, and the end of the call.
 //
-// Figures are by party: "fa 302, tb 301", the tag being the last one that the party used.
+// Figures are per party, by its last tag: "fa 302, tb 301".
 
 #include <string>
 #include <string_view>
@@ -17,8 +17,8 @@ namespace millrace {
 void log_signal(const Request& request, std::string_view event, const Call& call,
                 std::string_view sender);
 
-// `expected`: by the proxy or by ICE. Any other end is a warning with the seconds since each party
-// was last heard.
+// `expected`: ended by the proxy or by ICE. Any other end is a warning with the seconds since each
+// party's last packet.
 void log_end(std::string_view call_id, std::string_view reason, bool expected,
              const CallReport& report);
 

@@ -103,9 +103,9 @@ MediaReport Call::report(const Leg& leg, std::size_t index, bool muxed) const {
   result.sends = result.live && said.sends;
   result.receives = result.live && said.receives && !said.held;
   result.hints = said.hints;
-  result.blocked = block_state_.blocked || leg.block_state.blocked;
-  result.silenced = block_state_.silenced || leg.block_state.silenced;
-  result.dtmf_blocked = block_state_.dtmf_blocked || leg.block_state.dtmf_blocked;
+  result.blocked = restraint_.blocked || leg.restraint.blocked;
+  result.silenced = restraint_.silenced || leg.restraint.silenced;
+  result.dtmf_blocked = restraint_.dtmf_blocked || leg.restraint.dtmf_blocked;
   const PortLease* ports = leg.ports(index);
   if (ports == nullptr) return result;
   const auto now = PastFlow::Clock::now();

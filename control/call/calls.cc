@@ -146,9 +146,9 @@ Reply Calls::Impl::query(const Request& request, Time now) {
                    [&](const CallPtr& call) -> Reply { return reply::Query{call->report(now)}; });
 }
 
-Reply Calls::Impl::set_blocking(const Request& request) {
+Reply Calls::Impl::restrain(const Request& request) {
   return with_call(request, [&](const CallPtr& call) -> Reply {
-    if (auto done = call->set_blocking(request); !done) {
+    if (auto done = call->restrain(request); !done) {
       return refuse(request, std::move(done.error().message));
     }
     log_event(Level::info, name(request.command),
@@ -214,7 +214,7 @@ Reply Calls::handle(const Request& request, Clock::time_point now) {
     case Command::unsilence_media:
     case Command::block_dtmf:
     case Command::unblock_dtmf:
-      return calls.set_blocking(request);
+      return calls.restrain(request);
   }
   return reply::Failure{"Unrecognized command"};
 }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// All calls: the one place where offers and answers become flows (call.h tells what a call is).
+// All calls: carries out requests, ends calls by timeout, counts (call.h describes one call).
 //
 // Theory of operation. Calls live in a concurrent hash map by Call-ID (oneTBB) and are independent:
-// every request finds its call, lets go of the map and locks that call only. A schedule holds each
-// call once, at the earliest time it could end, so that a timer that looks once a second touches
-// only calls that are due; a call whose media flows is looked at about once a minute.
-// A call that is over is marked gone and leaves the map under its own lock: who still waits for it
-// finds it gone and looks again. handle() never blocks on the data plane, on a log or on the
+// every request finds its call, releases the map and locks that call only. A schedule holds each
+// call once, at the earliest time it could end, so that a timer that runs once a second touches
+// only calls that are due. A call with flowing media is checked about once a minute. An ended call
+// is marked gone and erased from the map under its own lock. A thread that waited for the lock sees
+// the mark and repeats the lookup. handle() never blocks on the data plane, on a log or on the
 // network.
 
 #include <chrono>
@@ -34,20 +34,20 @@ class Calls {
   Calls(const Calls&) = delete;
   Calls& operator=(const Calls&) = delete;
 
-  // From now on tells what happens, under a call's lock: `outlet` must not block. Before the first
-  // request.
+  // Publishes events to `outlet`, which is called under a call's lock and must not block. Call it
+  // before the first request.
   void publish_events(EventOutlet outlet);
 
-  // Carries out one request. Thread-safe; never throws for what a request holds.
+  // Carries out one request. Thread-safe; never throws because of a request's content.
   [[nodiscard]] Reply handle(const Request& request, Clock::time_point now);
 
   // Ends calls by their timeouts and carries out delayed deletes; call it once a second. True: at
-  // least kPortion calls were due. Call it again, after the events so far have left.
+  // least kPortion calls were due. Call it again after the pending events are sent.
   [[nodiscard]] bool expire(Clock::time_point now);
 
-  // New calls are refused ("load limit") from now on; existing ones go on.
+  // Refuses new calls ("load limit"). Existing calls continue.
   void drain();
-  // Refuses new calls and ends up to kPortion of those there are; returns how many are left.
+  // Refuses new calls and ends up to kPortion existing ones; returns how many are left.
   [[nodiscard]] std::uint64_t end_portion();
   static constexpr std::size_t kPortion = 250;
 

@@ -212,7 +212,7 @@ struct Calls::Impl {
   [[nodiscard]] Reply trickle(const Request& request, Time now);
   [[nodiscard]] Reply remove(const Request& request, Time now);
   [[nodiscard]] Reply query(const Request& request, Time now);
-  [[nodiscard]] Reply set_blocking(const Request& request);
+  [[nodiscard]] Reply restrain(const Request& request);
   void check(const CallPtr& call, Time now);
   void log_mass_end();
 };

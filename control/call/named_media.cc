@@ -26,11 +26,11 @@ sdp::Media describe(const NamedMedia& named) {
   media.rtp = is_rtp(named);
   media.connection = named.endpoint.address;
   media.held_by_address = named.endpoint.address.is_unspecified() && !named.ice && !rejected;
-  // A media of unknown kind may have RTCP beside it.
+  // A media section of unknown type may have RTCP.
   if ((media.rtp || named.type.empty()) && !rejected) {
     media.rtcp = {named.endpoint.address, named.endpoint.port.next()};
   }
-  if (named.ice) media.ice_ufrag = "-";  // which one is not told
+  if (named.ice) media.ice_ufrag = "-";  // any value: the protocol does not send it
   media.direction = direction(named);
   media.payload_types = named.payload_types;
   media.clock_hz = named.type == "video" ? 90000 : 8000;

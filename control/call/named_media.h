@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// Sections that a protocol names one by one instead of handing over the SDP (rtpproxy, MediaProxy),
-// as the description that the SDP would have become: what follows is one path for both.
+// Converts media sections of protocols that send endpoints instead of SDP (rtpproxy, MediaProxy)
+// into the type that parsed SDP has, so that both take one path.
 //
-// The result has as many sections as the highest index; those that are not named are not `given`,
-// and it has no lines. RTCP is where RFC 3550 section 11 puts it, at port + 1. Without a protocol,
-// audio, video and text are RTP, which may be encrypted; all else is opaque datagrams.
+// The result has as many media sections as the highest index. Sections without a name are not
+// `given`. The result has no lines. RTCP is at port + 1 (RFC 3550 section 11). Without a protocol,
+// audio, video and text are RTP, which may be encrypted. All other types are opaque datagrams.
 
 #include <span>
 
@@ -15,7 +15,7 @@
 
 namespace millrace {
 
-// Fails if an index is 0, too high or named twice. Views into what `sections` views.
+// Fails if an index is 0, too high or repeated. The result views the texts that `sections` views.
 [[nodiscard]] Result<sdp::Session> name_sections(std::span<const NamedMedia> sections);
 
 }  // namespace millrace

@@ -11,7 +11,7 @@ namespace millrace {
 
 namespace {
 
-// A call keeps these as long as it lives, and it may have many tags.
+// A call stores these for its lifetime, and it may have many tags.
 std::optional<std::string> too_long(const Request& request) {
   const std::array names = std::to_array<std::pair<std::string_view, std::string_view>>(
       {{"call-id", request.call_id},
@@ -25,7 +25,7 @@ std::optional<std::string> too_long(const Request& request) {
   for (const auto& [name, value] : names) {
     if (value.size() <= kMaxName) continue;
     return "The " + std::string(name) + " has " + std::to_string(value.size()) +
-           " bytes; at most " + std::to_string(kMaxName) + " are taken";
+           " bytes; the limit is " + std::to_string(kMaxName);
   }
   return std::nullopt;
 }

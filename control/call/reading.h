@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// What an offer or answer says of its sections, by SDP or by their names, as one description.
+// Parses a request's media description (SDP or endpoint form) into one type.
 //
-// The edits that a proxy asks for and that decide what is offered at all come first here: codecs
-// are chosen before anybody looks at them, and what is not to be relayed is taken away.
+// Applies the requested edits that decide which media is offered, before anything else reads the
+// result: chooses codecs and removes media that is not to be relayed.
 
 #include <optional>
 #include <string>
@@ -14,16 +14,16 @@
 
 namespace millrace {
 
-// What comes of reading an SDP beside its sections.
+// By-products of parsing.
 struct Reading {
-  std::string chosen;       // what the sections view where codecs were chosen
-  std::string unsupported;  // what of the edits is left undone
+  std::string chosen;       // storage that the result views if codecs were chosen
+  std::string unsupported;  // requested edits that are not supported
 };
 
-// The error-reason if a key is missing that the command needs, or is too long to be kept.
+// The error-reason if a required key is missing or too long to be stored.
 [[nodiscard]] std::optional<std::string> refused_key(const Request& request);
 
-// Views into `request` and `reading`, which must outlive it. Fails with the error-reason.
+// The result views `request` and `reading`, which must outlive it. Fails with the error-reason.
 [[nodiscard]] Result<sdp::Session> read_sections(const Request& request, Reading& reading);
 
 }  // namespace millrace
