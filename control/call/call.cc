@@ -25,10 +25,10 @@ Family family_of(const Request& request, const sdp::Session& session) {
   return Family::ipv4;
 }
 
-// The sections of a leg as they are, for an offer or answer that does not speak of them.
-PartyMedia unchanged(PartyMedia said) {
-  for (auto& part : said.components) part.moved = false;
-  return said;
+// A media section that the offer or answer does not describe.
+PartyMedia unchanged(PartyMedia described) {
+  for (auto& part : described.components) part.moved = false;
+  return described;
 }
 
 }  // namespace
@@ -40,7 +40,7 @@ Call::Call(const Request& first, const Config& config, const Realms& realms, Dat
       limits_(config.limits),
       realms_(realms),
       dataplane_(dataplane),
-      held_(first.claim != Claim::none),
+      claimed_(first.claim != Claim::none),
       created_(Moment::at(now)),
       signalled_(created_),
       last_signal_(now) {}
@@ -63,8 +63,8 @@ bool Call::answered() const {
   return std::ranges::any_of(dialogs_, [](const Dialog& d) { return d.answered; });
 }
 
-// The dialog that an offer continues. Without a to-tag it is a first INVITE, or the same once
-// more, and via-branch tells one branch of a fork from another. A tag not known here belongs to a
+// The dialog that an offer continues. An offer without a to-tag is a first INVITE or its
+// retransmission, and its via-branch identifies the branch of a fork. An unknown tag belongs to a
 // party that has not answered yet, if there is one.
 Call::Dialog* Call::find_for_offer(const Request& request, const Leg* from, const Leg* to) {
   for (Dialog& dialog : dialogs_ | std::views::reverse) {
@@ -83,7 +83,7 @@ Call::Dialog* Call::find_for_offer(const Request& request, const Leg* from, cons
 }
 
 // The dialog that an answer completes: by the answerer's tag, else by its branch, else the latest
-// that nobody has answered, else the latest.
+// unanswered one, else the latest.
 Call::Dialog* Call::find_for_answer(const Request& request, const Leg& from, const Leg* to) {
   Dialog *by_branch = nullptr, *open = nullptr, *latest = nullptr;
   for (Dialog& dialog : dialogs_) {
@@ -127,7 +127,7 @@ Result<Call::Dialog> Call::make_dialog(const Request& request, const sdp::Sessio
     auto leg = make_leg(request.placement.to_interface, request.placement.to_local,
                         request.placement.address_family.value_or(family));
     if (!leg && !request.placement.to_interface.empty() && !request.placement.address_family) {
-      // An interface of the other family only joins IPv4 and IPv6.
+      // An interface that has the other family only: relay between IPv4 and IPv6.
       auto other = make_leg(request.placement.to_interface, request.placement.to_local,
                             family == Family::ipv4 ? Family::ipv6 : Family::ipv4);
       if (other) leg = std::move(other);
@@ -149,41 +149,41 @@ Result<std::vector<PartyMedia>> Call::describe_all(const Request& request,
                                                    const Leg* offerer) const {
   const std::size_t given = session.sections.size();
   const std::size_t count = request.sections.empty() ? given : std::max(given, leg.sections.size());
-  std::vector<PartyMedia> said;
+  std::vector<PartyMedia> described;
   for (std::size_t i = 0; i < count; ++i) {
     if (i >= given || !session.sections[i].given) {
-      said.push_back(unchanged(leg.said(i)));
-      if (request.all_sections) said.back().state = State::refused;
+      described.push_back(unchanged(leg.described(i)));
+      if (request.all_sections) described.back().state = State::refused;
       continue;
     }
-    const PartyMedia* const offered = offerer != nullptr ? &offerer->said(i) : nullptr;
-    auto media = describe(session, i, request, *leg.realm, realms_, leg.said(i), offered);
+    const PartyMedia* const offered = offerer != nullptr ? &offerer->described(i) : nullptr;
+    auto media = describe(session, i, request, *leg.realm, realms_, leg.described(i), offered);
     if (!media) return std::unexpected(media.error());
-    said.push_back(std::move(*media));
+    described.push_back(std::move(*media));
   }
-  return said;
+  return described;
 }
 
-Result<Call::Staged> Call::take_ports(const std::vector<PartyMedia>& said, const Leg& from,
+Result<Call::Staged> Call::take_ports(const std::vector<PartyMedia>& described, const Leg& from,
                                       const Leg& to, Clock::time_point now) const {
   Staged staged;
-  staged.from.resize(said.size());
-  staged.to.resize(said.size());
-  // All ports of a party are on one address: without SDP only one can be told.
+  staged.from.resize(described.size());
+  staged.to.resize(described.size());
+  // All ports of a party are on one address: a reply without SDP has room for one only.
   const auto take = [&](const Leg& leg, std::size_t i,
-                        std::vector<std::shared_ptr<PortLease>>& news,
+                        std::vector<std::shared_ptr<PortLease>>& taken,
                         std::optional<IpAddress>& on) {
     if (leg.ports(i) != nullptr) return true;
     if (!on && leg.preferred) {
-      news[i] = PortLease::take(*leg.realm, dataplane_, now, leg.preferred);
+      taken[i] = PortLease::take(*leg.realm, dataplane_, now, leg.preferred);
     }
-    if (!news[i]) news[i] = PortLease::take(*leg.realm, dataplane_, now, on);
-    if (news[i]) on = news[i]->address();
-    return news[i] != nullptr;
+    if (!taken[i]) taken[i] = PortLease::take(*leg.realm, dataplane_, now, on);
+    if (taken[i]) on = taken[i]->address();
+    return taken[i] != nullptr;
   };
   auto from_address = from.address(), to_address = to.address();
-  for (std::size_t i = 0; i < said.size(); ++i) {
-    if (said[i].state != State::live) continue;
+  for (std::size_t i = 0; i < described.size(); ++i) {
+    if (described[i].state != State::live) continue;
     if (!take(from, i, staged.from, from_address) || !take(to, i, staged.to, to_address)) {
       return fail(std::string(reason::kOutOfPorts));
     }
@@ -191,7 +191,7 @@ Result<Call::Staged> Call::take_ports(const std::vector<PartyMedia>& said, const
   return staged;
 }
 
-void Call::signalled(const Request& request, Dialog& dialog, Clock::time_point now) {
+void Call::record_signalling(const Request& request, Dialog& dialog, Clock::time_point now) {
   dialog.delete_at.reset();
   if (request.dscp) dscp_ = request.dscp;
   if (request.media_timeout) media_timeout_ = request.media_timeout;
@@ -204,16 +204,16 @@ void Call::signalled(const Request& request, Dialog& dialog, Clock::time_point n
   if (!request.notify.dialog_id.empty()) dialog_id_ = request.notify.dialog_id;
 }
 
-Result<Call::Exchange> Call::place(const Request& request, const sdp::Session& session) {
+Result<Call::OfferContext> Call::locate_offer(const Request& request, const sdp::Session& session) {
   auto from = find(request.from_tag), to = find(request.to_tag);
   const bool same = from && to && (from == to || from->shares_ports(*to));
   if (request.from_tag == request.to_tag || same) return fail(std::string(reason::kNoDialog));
-  Exchange result;
+  OfferContext result;
   result.known = find_for_offer(request, from.get(), to.get());
   if (result.known == nullptr) {
     if (!has_room()) {
       return fail("The call has " + std::to_string(kMaxDialogs) +
-                  " dialogs already; delete those that are over, by their via-branch or to-tag");
+                  " dialogs, the limit; delete ended ones by via-branch or to-tag");
     }
     auto made = make_dialog(request, session, from, to);
     if (!made) return std::unexpected(made.error());
@@ -226,93 +226,97 @@ Result<Call::Exchange> Call::place(const Request& request, const sdp::Session& s
   return result;
 }
 
-void Call::commit(Exchange& exchange, std::vector<PartyMedia> said, Staged staged, bool shrink,
-                  const Request& request) {
-  Leg &sender = *exchange.sender, &reader = *exchange.reader;
-  const std::size_t count = said.size();
+void Call::commit(OfferContext& context, std::vector<PartyMedia> described, Staged staged,
+                  bool shrink, const Request& request) {
+  Leg &sender = *context.sender, &reader = *context.reader;
+  const std::size_t count = described.size();
   if (shrink) {
     sender.sections.resize(count);
     reader.sections.resize(std::min(count, reader.sections.size()));
   }
-  sender.take_over(std::move(said), request);
+  sender.apply_sdp(std::move(described), request);
   if (reader.sections.size() < count) reader.sections.resize(count);
   for (std::size_t i = 0; i < count; ++i) {
-    // Offered once more, a media that was refused has no answer yet.
-    PartyMedia& answered = reader.sections[i].said;
-    const bool revived = sender.said(i).state == State::live && answered.state == State::refused;
+    // A refused media section that is offered again has no answer yet.
+    PartyMedia& answered = reader.sections[i].described;
+    const bool revived =
+        sender.described(i).state == State::live && answered.state == State::refused;
     if (revived) answered.state = State::absent;
     if (staged.from[i]) sender.sections[i].ports = std::move(staged.from[i]);
     if (staged.to[i]) reader.sections[i].ports = std::move(staged.to[i]);
   }
   sender.add(request.from_tag);
   reader.add(request.to_tag);
-  exchange.dialog().pending = true;
+  context.dialog().pending = true;
 }
 
-// Each takes two pairs of ports, and a few offers could take all there are.
-Result<void> Call::check_streams(const std::vector<PartyMedia>& said) const {
-  const auto live = std::ranges::count(said, State::live, &PartyMedia::state);
+// Each stream takes two port pairs. Without a limit a few offers would exhaust the ports.
+Result<void> Call::check_streams(const std::vector<PartyMedia>& described) const {
+  const auto live = std::ranges::count(described, State::live, &PartyMedia::state);
   if (std::cmp_less_equal(live, limits_.streams)) return {};
   return fail("The offer has " + std::to_string(live) + " media streams; [limits] streams allows " +
-              std::to_string(limits_.streams) + " a call");
+              std::to_string(limits_.streams) + " per call");
 }
 
-Result<Call::Told> Call::settle_offer(const Request& request, const sdp::Session& session,
-                                      Clock::time_point now) {
-  auto exchange = place(request, session);
-  if (!exchange) return std::unexpected(exchange.error());
-  Leg &sender = *exchange->sender, &reader = *exchange->reader;
-  auto said = describe_all(request, session, sender);
-  if (!said) return std::unexpected(said.error());
-  if (auto ok = check_streams(*said); !ok) return std::unexpected(ok.error());
-  const bool shrink = said->size() < sender.sections.size();
+Result<Call::Settled> Call::settle_offer(const Request& request, const sdp::Session& session,
+                                         Clock::time_point now) {
+  auto context = locate_offer(request, session);
+  if (!context) return std::unexpected(context.error());
+  Leg &sender = *context->sender, &reader = *context->reader;
+  auto described = describe_all(request, session, sender);
+  if (!described) return std::unexpected(described.error());
+  if (auto ok = check_streams(*described); !ok) return std::unexpected(ok.error());
+  const bool shrink = described->size() < sender.sections.size();
   if (shrink && (has_answered(sender) || has_answered(reader))) {
-    return fail("The offer has " + std::to_string(said->size()) + " m= lines where there were " +
-                std::to_string(sender.sections.size()) +
-                "; a media is removed by port 0 (RFC 3264 section 8.2)");
+    return fail("The offer has " + std::to_string(described->size()) +
+                " m= lines where there were " + std::to_string(sender.sections.size()) +
+                "; remove a media section by port 0 (RFC 3264 section 8.2)");
   }
-  auto staged = take_ports(*said, sender, reader, now);
+  auto staged = take_ports(*described, sender, reader, now);
   if (!staged) return std::unexpected(staged.error());
 
   // From here on nothing fails.
-  const std::size_t count = said->size();
+  const std::size_t count = described->size();
   const auto pairs = sender.port_pairs() + reader.port_pairs();
-  commit(*exchange, std::move(*said), std::move(*staged), shrink, request);
-  signalled(request, exchange->dialog(), now);
-  Dialog& dialog = exchange->known != nullptr ? *exchange->known
-                                              : dialogs_.emplace_back(std::move(exchange->made));
+  commit(*context, std::move(*described), std::move(*staged), shrink, request);
+  record_signalling(request, context->dialog(), now);
+  Dialog& dialog =
+      context->known != nullptr ? *context->known : dialogs_.emplace_back(std::move(context->made));
   if (!dialog.answered) {
     dialog.offered.add(realms_.offers(), request.latching.received_from,
                        sender.port_pairs() + reader.port_pairs() - pairs);
   }
-  take_hold(dialog, sender, request);
-  take_early(sender, now);
-  // A new branch leaves alone what is joined already.
+  add_claims(dialog, sender, request);
+  apply_early(sender, now);
+  // A new branch does not take media from a joined one.
   const bool both_free = user_of(sender) == nullptr && user_of(reader) == nullptr;
   if (both_free || sender.peer == &reader) join(dialog);
 
-  Told result{*reader.realm, {}, reader.origin_for(request), misplaced(request, sender, reader)};
+  Settled result{*reader.realm,
+                 {},
+                 reader.origin_for(request),
+                 unsupported_direction(request, sender, reader)};
   for (std::size_t i = 0; i < count; ++i) {
-    const PartyMedia& media = sender.said(i);
+    const PartyMedia& media = sender.described(i);
     const PortLease* ports = media.state == State::live ? reader.ports(i) : nullptr;
     const bool mux = dialog.offer_mux(sender, i, request.edits.mux);
     const bool one_port = mux && request.edits.mux.require;
-    result.sections.push_back(told(request, *reader.realm, media, ports, mux, one_port));
+    result.sections.push_back(rewrite_for(request, *reader.realm, media, ports, mux, one_port));
   }
   return result;
 }
 
-// What an answer may say of each media depends on what was offered (RFC 3264 section 6).
-Result<void> Call::check_answer(std::vector<PartyMedia>& said, const Leg& reader,
+// The offer limits what an answer may contain per media section (RFC 3264 section 6).
+Result<void> Call::check_answer(std::vector<PartyMedia>& described, const Leg& reader,
                                 const Leg& sender) {
-  if (said.size() > reader.sections.size()) {
-    return fail("The answer has " + std::to_string(said.size()) + " m= lines, the offer has " +
+  if (described.size() > reader.sections.size()) {
+    return fail("The answer has " + std::to_string(described.size()) + " m= lines, the offer has " +
                 std::to_string(reader.sections.size()) + " (RFC 3264 section 6)");
   }
-  for (std::size_t i = 0; i < said.size(); ++i) {
-    if (said[i].state == State::absent) continue;  // not spoken of
-    const PartyMedia& offered = reader.said(i);
-    PartyMedia& media = said[i];
+  for (std::size_t i = 0; i < described.size(); ++i) {
+    if (described[i].state == State::absent) continue;  // not described
+    const PartyMedia& offered = reader.described(i);
+    PartyMedia& media = described[i];
     if (offered.state == State::live) {
       if (media.state == State::untouched) {
         return fail("The answer's m= line " + std::to_string(i + 1) + " is over '" +
@@ -329,8 +333,8 @@ Result<void> Call::check_answer(std::vector<PartyMedia>& said, const Leg& reader
   return {};
 }
 
-Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Session& session,
-                                       Clock::time_point now) {
+Result<Call::Settled> Call::settle_answer(const Request& request, const sdp::Session& session,
+                                          Clock::time_point now) {
   const auto from = find(request.from_tag), to = find(request.to_tag);
   if (!from || from == to) return fail(std::string(reason::kNoDialog));
   Dialog* dialog = find_for_answer(request, *from, to.get());
@@ -341,22 +345,27 @@ Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Sessio
   if (starts && has_room) dialog = &branch.emplace(branch_of(*dialog, reader, request));
   Leg& sender = dialog->other(reader);
   if (!sender.has_room_for(request.to_tag)) {
-    return fail("The party has answered by " + std::to_string(kMaxTags) +
-                " to-tags already; end the call, or answer by a tag that it has");
+    return fail("The party has " + std::to_string(kMaxTags) +
+                " to-tags, the limit; end the call, or answer with one of them");
   }
-  auto said = describe_all(request, session, sender, &reader);
-  if (!said) return std::unexpected(said.error());
-  // A media that was not offered is told port 0, or its party would go on without the relay.
-  if (!request.sections.empty()) said->resize(std::min(said->size(), reader.sections.size()));
-  if (auto ok = check_answer(*said, reader, sender); !ok) {
+  auto described = describe_all(request, session, sender, &reader);
+  if (!described) return std::unexpected(described.error());
+  // A media section that was not offered gets port 0. Otherwise its party would send media past the
+  // relay.
+  if (!request.sections.empty())
+    described->resize(std::min(described->size(), reader.sections.size()));
+  if (auto ok = check_answer(*described, reader, sender); !ok) {
     return std::unexpected(ok.error());
   }
 
-  Told result{*reader.realm, {}, reader.origin_for(request), misplaced(request, sender, reader)};
-  std::vector<Mux> muxes(said->size());
+  Settled result{*reader.realm,
+                 {},
+                 reader.origin_for(request),
+                 unsupported_direction(request, sender, reader)};
+  std::vector<Mux> muxes(described->size());
   const PortLease* bundle = nullptr;  // the ports of the first relayed media
-  for (std::size_t i = 0; i < said->size(); ++i) {
-    const PartyMedia &offered = reader.said(i), &media = (*said)[i];
+  for (std::size_t i = 0; i < described->size(); ++i) {
+    const PartyMedia &offered = reader.described(i), &media = (*described)[i];
     const PortLease* ports = media.state == State::live      ? reader.ports(i)
                              : media.state == State::bundled ? bundle
                                                              : nullptr;
@@ -364,28 +373,28 @@ Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Sessio
     muxes[i] = dialog->settled_mux(reader, i, media);
     const bool bundled = media.state == State::bundled && offered.rtcp_mux && media.rtcp_mux;
     const bool mux = bundled || (dialog->a.get() == &reader ? muxes[i].a : muxes[i].b);
-    result.sections.push_back(told(request, *reader.realm, media, ports, mux, mux));
-    // What was offered, whatever the other party was shown instead.
+    result.sections.push_back(rewrite_for(request, *reader.realm, media, ports, mux, mux));
+    // The protocol of the offer, although the other party got another one.
     const bool as_offered = request.edits.protocol.empty() && media.rtp && offered.rtp &&
                             sdp::interchangeable(media.protocol, offered.protocol);
     if (as_offered) result.sections.back().protocol = offered.protocol;
   }
   if (starts && !has_room) {
-    add_sentence(result.unsupported, "new-branch: the party has too many branches already");
+    add_sentence(result.unsupported, "new-branch: the party has reached the limit of branches");
   }
-  if (comes_late(request, *dialog, reader)) return result;
+  if (is_overtaken(request, *dialog, reader)) return result;
 
   // From here on nothing fails.
   if (branch) dialog = &dialogs_.emplace_back(std::move(*branch));
-  sender.take_over(std::move(*said), request);
+  sender.apply_sdp(std::move(*described), request);
   sender.add(request.to_tag);
-  take_hold(*dialog, sender, request);
-  take_early(sender, now);
+  add_claims(*dialog, sender, request);
+  apply_early(sender, now);
   dialog->mux = std::move(muxes);
   dialog->answered = true;
   dialog->pending = false;
   dialog->final |= request.sip.code >= kFinalResponse && !request.sip.provisional;
-  signalled(request, *dialog, now);
+  record_signalling(request, *dialog, now);
   if (!answered_) answered_ = signalled_;
   dialog->offered.answered();
   drop_refused(*dialog);
@@ -395,16 +404,16 @@ Result<Call::Told> Call::settle_answer(const Request& request, const sdp::Sessio
 
 Result<Reply> Call::offer(const Request& request, const sdp::Session& session,
                           Clock::time_point now) {
-  auto told = settle_offer(request, session, now);
-  if (!told) return std::unexpected(told.error());
-  return print(request, session, std::move(*told));
+  auto settled = settle_offer(request, session, now);
+  if (!settled) return std::unexpected(settled.error());
+  return print(request, session, std::move(*settled));
 }
 
 Result<Reply> Call::answer(const Request& request, const sdp::Session& session,
                            Clock::time_point now) {
-  auto told = settle_answer(request, session, now);
-  if (!told) return std::unexpected(told.error());
-  return print(request, session, std::move(*told));
+  auto settled = settle_answer(request, session, now);
+  if (!settled) return std::unexpected(settled.error());
+  return print(request, session, std::move(*settled));
 }
 
 }  // namespace millrace

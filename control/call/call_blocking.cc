@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Blocked and silenced media and DTMF, of a whole call or of single parties.
+// Blocks media and DTMF and silences media, of a whole call or of single parties.
 
 #include <algorithm>
 #include <utility>
@@ -34,9 +34,9 @@ Change change_of(Command command) {
 
 }  // namespace
 
-// The party whose media a command is about; null for all. Errors in rtpengine's words. Kamailio and
-// OpenSIPS give the from-tag of such a command only if the script says `directional`.
-Result<Call::Leg*> Call::select(const Request& request) const {
+// The party that a command names; null for all parties. Error texts are rtpengine's. Kamailio and
+// OpenSIPS send the from-tag of such a command only if the script sets `directional`.
+Result<Call::Leg*> Call::find_target(const Request& request) const {
   const bool named =
       !request.labels.label.empty() || request.target.address || !request.from_tag.empty();
   if (request.target.all_parties || !named) return nullptr;
@@ -44,7 +44,7 @@ Result<Call::Leg*> Call::select(const Request& request) const {
     if (!request.labels.label.empty()) return leg.label == request.labels.label;
     if (!request.target.address) return leg.has(request.from_tag);
     return std::ranges::any_of(leg.sections, [&](const LegMedia& media) {
-      return std::ranges::any_of(media.said.components, [&](const auto& part) {
+      return std::ranges::any_of(media.described.components, [&](const auto& part) {
         return part.advertised && part.advertised->address == *request.target.address;
       });
     });
@@ -67,13 +67,12 @@ Result<Call::Leg*> Call::select(const Request& request) const {
   return found;
 }
 
-// The blocks of a call and of its parties add up: unblocking the call does not unblock a party that
-// was blocked by name. again.
+// Blocking of the call and of a party add up. A party's own is lifted only by naming the party.
 Result<void> Call::set_blocking(const Request& request) {
-  const auto leg = select(request);
+  const auto leg = find_target(request);
   if (!leg) return std::unexpected(leg.error());
   const Change change = change_of(request.command);
-  // By a name: g++ 12 writes to a copy when `.*` follows the conditional itself.
+  // A named reference: g++ 12 writes to a copy when `.*` follows the conditional itself.
   BlockState& block_state = *leg != nullptr ? (*leg)->block_state : block_state_;
   block_state.*change.what = change.to;
   for (Dialog& dialog : dialogs_) {
@@ -82,15 +81,16 @@ Result<void> Call::set_blocking(const Request& request) {
   return {};
 }
 
-// What is done to the packets that `leg` sends.
-void Call::block_side(const Leg& leg, const PartyMedia& said, const PartyMedia& of_other,
+// Applies the blocking to packets that `leg` sends.
+void Call::block_side(const Leg& leg, const PartyMedia& described, const PartyMedia& of_other,
                       Side& side) const {
   const auto is = [&](bool BlockState::* what) {
     return block_state_.*what || leg.block_state.*what;
   };
   if (is(&BlockState::silenced)) side.blocking = Blocking::silence;
   if (is(&BlockState::blocked)) side.blocking = Blocking::drop;
-  if (is(&BlockState::dtmf_blocked)) side.dropped_types = said.dtmf_types | of_other.dtmf_types;
+  if (is(&BlockState::dtmf_blocked))
+    side.dropped_types = described.dtmf_types | of_other.dtmf_types;
 }
 
 }  // namespace millrace

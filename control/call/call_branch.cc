@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Phones that answer one offer: the branches of a fork that the proxy has not told apart. All were
-// told the same ports, so their parties hold the ports together, and one of them at a time is heard
-// there: the one whose leg has a peer.
+// Fork branches that answer one offer, where the proxy made no offer per branch. All phones got the
+// same ports, so their legs share the leases. One phone at a time has media on these ports: the one
+// whose leg has a peer.
 
 #include <algorithm>
 #include <array>
@@ -18,7 +18,7 @@ bool Call::Leg::shares_ports(const Leg& other) const {
   return false;
 }
 
-// Who has media by the ports of `leg`: itself, or another branch; null: nobody.
+// The branch that uses `leg`'s ports; null if none.
 Call::Leg* Call::user_of(const Leg& leg) const {
   for (const Dialog& dialog : dialogs_) {
     for (Leg* each : {dialog.a.get(), dialog.b.get()}) {
@@ -28,14 +28,14 @@ Call::Leg* Call::user_of(const Leg& leg) const {
   return nullptr;
 }
 
-// A tag that nobody has answered with yet: another phone, not another name of the one that has. By
-// default that is known only once the one has answered finally (RFC 3261 section 13.2.2.4).
+// A new To tag starts a new fork branch. By default only after a final answer: before that, it
+// counts as another tag of the same party (RFC 3261 section 13.2.2.4).
 bool Call::starts_branch(const Request& request, const Dialog& answered) const {
   if (!answered.answered || request.to_tag.empty() || find(request.to_tag)) return false;
   return request.new_branch || (answered.final && !request.sip.provisional);
 }
 
-// A dialog of `reader` with a party that was told what the other one of `like` was told.
+// A new dialog of `reader` with a party that got the same SDP as the other party of `like`.
 Call::Dialog Call::branch_of(const Dialog& like, const Leg& reader, const Request& request) const {
   const Leg& first = like.other(reader);
   auto leg = std::make_shared<Leg>();
@@ -44,7 +44,8 @@ Call::Dialog Call::branch_of(const Dialog& like, const Leg& reader, const Reques
   leg->preferred = first.preferred;
   if (first.origin) leg->origin = std::make_unique<sdp::Origin>(*first.origin);
   leg->sections.resize(first.sections.size());
-  // One that has refused a media has let go of its ports, which does not bind the others.
+  // A branch that refused a media section has returned its ports. The other branches still have
+  // them.
   for (const Dialog& dialog : dialogs_) {
     if (!dialog.joins(reader)) continue;
     const Leg& other = dialog.other(reader);
@@ -62,9 +63,9 @@ Call::Dialog Call::branch_of(const Dialog& like, const Leg& reader, const Reques
   return result;
 }
 
-// A provisional response that has been overtaken: it takes the media from nobody who has answered
-// finally (RFC 3261 section 13.2.2.4: forks may go on ringing for a while).
-bool Call::comes_late(const Request& request, const Dialog& dialog, const Leg& reader) const {
+// A provisional response that arrives after another branch's final answer does not take the media
+// from that branch (RFC 3261 section 13.2.2.4: other branches may continue to ring).
+bool Call::is_overtaken(const Request& request, const Dialog& dialog, const Leg& reader) const {
   const bool provisional =
       request.sip.provisional || (request.sip.code != 0 && request.sip.code < kFinalResponse);
   if (!provisional) return false;
@@ -74,8 +75,8 @@ bool Call::comes_late(const Request& request, const Dialog& dialog, const Leg& r
   });
 }
 
-// Takes the media from who has it by the ports of `leg`. If that is `leg` itself, its own flows
-// stay for whom it is joined to next.
+// Takes the media from the branch that uses `leg`'s ports. If that is `leg` itself, its own flows
+// stay for its next peer.
 void Call::detach(Leg& leg) {
   Leg* const user = user_of(leg);
   if (user == nullptr) return;
@@ -89,47 +90,47 @@ void Call::withdraw(Leg& leg) {
   for (std::size_t i = 0; i < leg.sections.size(); ++i) withdraw(leg, i);
 }
 
-// Precondition: `leg` has the media of its ports, or nobody has. What was counted stays with it.
+// Keeps the counters in `leg`. Precondition: no other branch uses the ports of `leg`.
 void Call::withdraw(Leg& leg, std::size_t index) {
   const PortLease* const ports = leg.ports(index);
   if (ports == nullptr) return;
   const auto now = PastFlow::Clock::now();
   if (const auto quality = leg.quality(index, dataplane_.read_quality(ports->rtp()), now)) {
-    leg.sections[index].keep().quality = {*quality, now};
+    leg.sections[index].ensure_past().quality = {*quality, now};
   }
   for (const std::size_t component : {0, 1}) withdraw(leg, index, component, now);
 }
 
-// The same of one port. The quality of the pair goes on with the other one.
+// Withdraws one port. RTCP quality of the pair continues on the other port.
 void Call::withdraw(Leg& leg, std::size_t index, std::size_t component,
                     PastFlow::Clock::time_point now) {
   const PortLease& ports = *leg.ports(index);
   const LocalPort local = component == 0 ? ports.rtp() : ports.rtcp();
   const FlowReport flow = dataplane_.read(local);
   if (!flow.active) return;
-  const PastFlow past{leg.heard(index, component, flow, now), now};
+  const PastFlow past{leg.total_flow(index, component, flow, now), now};
   dataplane_.withdraw(local);
-  if (!past.empty()) leg.sections[index].keep().ports[component] = past;
+  if (!past.empty()) leg.sections[index].ensure_past().ports[component] = past;
 }
 
-PastMedia& Call::LegMedia::keep() {
+PastMedia& Call::LegMedia::ensure_past() {
   if (!past) past = std::make_unique<PastMedia>();
   return *past;
 }
 
-// What a component's port has heard from the party in all, given what its flow has.
-FlowReport Call::Leg::heard(std::size_t index, std::size_t component, const FlowReport& flow,
-                            PastFlow::Clock::time_point now) const {
+// Counters of the party on one port, past flows included. `flow` holds those of the current flow.
+FlowReport Call::Leg::total_flow(std::size_t index, std::size_t component, const FlowReport& flow,
+                                 PastFlow::Clock::time_point now) const {
   const auto& past = sections[index].past;
-  return past ? past->ports[component].with(flow, now) : flow;
+  return past ? past->ports[component].merge(flow, now) : flow;
 }
 
-// The same of the RTCP quality, given that of its pair of ports.
+// RTCP quality of the party, past flows included. `now_seen` is that of the current flows.
 std::optional<QualityReport> Call::Leg::quality(std::size_t index,
                                                 const std::optional<QualityReport>& now_seen,
                                                 PastFlow::Clock::time_point now) const {
   const auto& past = sections[index].past;
-  return past && past->quality ? past->quality->with(now_seen, now) : now_seen;
+  return past && past->quality ? past->quality->merge(now_seen, now) : now_seen;
 }
 
 }  // namespace millrace

@@ -7,7 +7,7 @@
 namespace millrace {
 namespace {
 
-// How long after signalling somebody looks each second who is heard.
+// After signalling, latches are checked every second for this long.
 constexpr std::chrono::seconds kLatchWatch{30};
 
 std::string last_tag(const std::vector<Text>& tags) {
@@ -19,11 +19,11 @@ std::string last_tag(const std::vector<Text>& tags) {
 // The dialog whose parties are joined, else the latest.
 event::End::Dialog Call::tags() const {
   if (dialogs_.empty()) return {};
-  const Dialog* told = &dialogs_.back();
+  const Dialog* chosen = &dialogs_.back();
   for (const Dialog& dialog : dialogs_) {
-    if (dialog.answered && dialog.is_joined()) told = &dialog;
+    if (dialog.answered && dialog.is_joined()) chosen = &dialog;
   }
-  return {last_tag(told->a->tags), last_tag(told->b->tags)};
+  return {last_tag(chosen->a->tags), last_tag(chosen->b->tags)};
 }
 
 event::End Call::ending() const {
@@ -55,21 +55,21 @@ bool Call::on_hold() const {
 }
 
 std::optional<bool> Call::hold_changed() {
-  // What is offered holds once it is answered.
+  // An offer takes effect with its answer.
   if (std::ranges::any_of(dialogs_, &Dialog::pending)) return std::nullopt;
-  const bool held = on_hold();
-  if (std::exchange(told_hold_, held) == held) return std::nullopt;
-  return held;
+  const bool hold = on_hold();
+  if (std::exchange(notified_hold_, hold) == hold) return std::nullopt;
+  return hold;
 }
 
 std::vector<event::Latched> Call::new_latches() {
   std::vector<event::Latched> result;
-  const auto look = [&](Leg& leg, std::size_t i, std::size_t component, LocalPort local) {
+  const auto check = [&](Leg& leg, std::size_t i, std::size_t component, LocalPort local) {
     auto source = dataplane_.read(local).latched;
-    auto& told = leg.sections[i].told;
-    if (!source || (told && source == (*told)[component])) return;
-    if (!told) told = std::make_unique<std::array<std::optional<Endpoint>, 2>>();
-    (*told)[component] = source;
+    auto& notified = leg.sections[i].notified;
+    if (!source || (notified && source == (*notified)[component])) return;
+    if (!notified) notified = std::make_unique<std::array<std::optional<Endpoint>, 2>>();
+    (*notified)[component] = source;
     result.push_back({.tag = last_tag(leg.tags),
                       .media = static_cast<unsigned>(i + 1),
                       .rtcp = component == 1,
@@ -81,8 +81,8 @@ std::vector<event::Latched> Call::new_latches() {
     for (Leg* leg : {dialog.a.get(), dialog.b.get()}) {
       for (std::size_t i = 0; i < leg->sections.size(); ++i) {
         if (leg->ports(i) == nullptr) continue;
-        look(*leg, i, 0, leg->ports(i)->rtp());
-        look(*leg, i, 1, leg->ports(i)->rtcp());
+        check(*leg, i, 0, leg->ports(i)->rtp());
+        check(*leg, i, 1, leg->ports(i)->rtcp());
       }
     }
   }
@@ -95,8 +95,8 @@ bool Call::awaits_latch(Clock::time_point now) const {
     if (!dialog.answered || !dialog.is_joined()) continue;
     for (const Leg* leg : {dialog.a.get(), dialog.b.get()}) {
       for (std::size_t i = 0; i < leg->sections.size(); ++i) {
-        const auto& told = leg->sections[i].told;
-        if (expects(*leg, i) && !(told && told->front())) return true;
+        const auto& notified = leg->sections[i].notified;
+        if (expects(*leg, i) && !(notified && notified->front())) return true;
       }
     }
   }

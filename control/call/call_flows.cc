@@ -21,7 +21,7 @@ bool removed(const PartyMedia& media) {
 
 }  // namespace
 
-// The last answer wins: whom the two were joined to before is heard no more.
+// The last answer wins: media of the previous peers stops.
 void Call::join(Dialog& dialog) {
   Leg &a = *dialog.a, &b = *dialog.b;
   if (a.peer != &b) {
@@ -33,7 +33,7 @@ void Call::join(Dialog& dialog) {
   publish(dialog);
 }
 
-// The ports by which a joined leg has its media, sorted.
+// The ports of joined legs, sorted.
 std::vector<const PortLease*> Call::ports_in_use() const {
   std::vector<const PortLease*> result;
   for (const Dialog& dialog : dialogs_) {
@@ -48,7 +48,7 @@ std::vector<const PortLease*> Call::ports_in_use() const {
   return result;
 }
 
-// A leg whose peer has gone is joined to another one that it has a dialog with, answered first.
+// Joins a leg that lost its peer to another leg of its dialogs, answered dialogs first.
 void Call::rejoin(Leg& leg) {
   const auto used = ports_in_use();
   const auto is_free = [&](const Leg& other) {
@@ -66,8 +66,8 @@ void Call::rejoin(Leg& leg) {
   withdraw(leg);
 }
 
-// Ends the dialogs whose time has come, all at once: who has been left is joined anew once, however
-// many there are. Ports that nobody is left to use go with the dialogs.
+// Ends all dialogs that are due in one pass, so that each remaining leg is joined again only once.
+// Ports that no remaining dialog uses are returned.
 void Call::end_due(Clock::time_point now) {
   const auto lives = [&](const Dialog& dialog) {
     return !dialog.delete_at || *dialog.delete_at > now;
@@ -86,13 +86,13 @@ void Call::end_due(Clock::time_point now) {
   for (const Dialog& dialog : ended) {
     if (!dialog.is_joined()) continue;
     dialog.a->peer = dialog.b->peer = nullptr;
-    // Before another branch has the media by the same ports.
+    // Read the counters before another branch uses the same ports.
     for (Leg* leg : {dialog.a.get(), dialog.b.get()}) {
       for (std::size_t i = 0; i < leg->sections.size(); ++i) {
         if (leg->sections[i].ports.use_count() > 1) withdraw(*leg, i);
       }
     }
-    // Who gets the media now could not be heard until now.
+    // The next branch could not send media until now.
     last_signal_ = std::max(last_signal_, *dialog.delete_at);
   }
   std::vector<Leg*> left;
@@ -106,9 +106,9 @@ void Call::end_due(Clock::time_point now) {
   }
 }
 
-// A via-branch tells one branch of a fork. One that the call never had is that of another request
-// (BYE) and means the whole call, as with rtpengine. One that it had, and that has ended already,
-// is a late CANCEL: that must not end the branch that was answered.
+// A via-branch identifies one branch of a fork. An unknown one belongs to another request (BYE) and
+// ends the whole call, as with rtpengine. One of an ended branch is a late CANCEL, which must not
+// end the answered branch.
 bool Call::remove(const Request& request, Clock::time_point now) {
   const auto from = find(request.from_tag), to = find(request.to_tag);
   const bool one_side = request.removal.match_to_tag && !request.to_tag.empty();
@@ -129,7 +129,7 @@ bool Call::remove(const Request& request, Clock::time_point now) {
   for (Dialog& dialog : dialogs_) {
     if (!named(dialog)) continue;
     if (request.claim != Claim::none || request.removal.media) {
-      found |= let_go(dialog, request, from.get(), now);
+      found |= release_claims(dialog, request, from.get(), now);
     } else {
       found = true;
       dialog.delete_at = std::min(dialog.delete_at.value_or(due), due);
@@ -145,21 +145,21 @@ bool Call::is_shared(const Dialog& dialog, const Leg& leg, std::size_t index) co
   });
 }
 
-// Unless another dialog of a shared leg still uses the ports.
-void Call::give_back(const Dialog& dialog, Leg& leg, std::size_t index) {
+// Does nothing while another dialog of a shared leg uses the ports.
+void Call::return_ports(const Dialog& dialog, Leg& leg, std::size_t index) {
   if (leg.ports(index) == nullptr || is_shared(dialog, leg, index)) return;
   if (leg.peer != nullptr) withdraw(leg, index);
   leg.sections[index].ports.reset();
   leg.sections[index].past.reset();
 }
 
-// Ports of a media that either side does not want go back.
+// Returns the ports of media sections that either party refused.
 void Call::drop_refused(Dialog& dialog) {
   Leg &a = *dialog.a, &b = *dialog.b;
   for (std::size_t i = 0; i < std::max(a.sections.size(), b.sections.size()); ++i) {
-    if (!removed(a.said(i)) && !removed(b.said(i))) continue;
-    give_back(dialog, a, i);
-    give_back(dialog, b, i);
+    if (!removed(a.described(i)) && !removed(b.described(i))) continue;
+    return_ports(dialog, a, i);
+    return_ports(dialog, b, i);
   }
 }
 
@@ -171,8 +171,8 @@ void Call::publish(Dialog& dialog) {
 
 void Call::publish(Dialog& dialog, std::size_t index) {
   Leg &a = *dialog.a, &b = *dialog.b;
-  const PartyMedia &of_a = a.said(index), &of_b = b.said(index);
-  // Media that an offer removes may go on until the answer (RFC 3264 section 8.2).
+  const PartyMedia &of_a = a.described(index), &of_b = b.described(index);
+  // Media that an offer removes may continue until the answer (RFC 3264 section 8.2).
   if (dialog.pending && (removed(of_a) || removed(of_b))) return;
   const bool wanted = dialog.pending ? live(of_a) || live(of_b) : live(of_a) && live(of_b);
   if (!wanted || a.ports(index) == nullptr || b.ports(index) == nullptr) {
@@ -188,7 +188,7 @@ void Call::publish(Dialog& dialog, std::size_t index) {
             .payload = rtp ? Payload::rtp : Payload::opaque,
             .encrypted = encrypted,
             .dscp = dscp_};
-  // RFC 5761 section 5.1.1: until the first answer RTCP may come on either port.
+  // RFC 5761 section 5.1.1: until the first answer RTCP may arrive on either port.
   if (dialog.pending && !a_muxes && !b_muxes && (of_a.rtcp_mux || of_b.rtcp_mux)) {
     path.a.rtcp_mux = path.b.rtcp_mux = true;
   }
@@ -203,7 +203,7 @@ void Call::publish(Dialog& dialog, std::size_t index) {
     for (Leg* leg : {&a, &b}) withdraw(*leg, index, 1, PastFlow::Clock::now());
   }
   for (Leg* leg : {&a, &b}) {
-    for (auto& part : leg->sections[index].said.components) part.moved = false;
+    for (auto& part : leg->sections[index].described.components) part.moved = false;
   }
 }
 
@@ -211,33 +211,34 @@ Side Call::side(const Dialog& dialog, const Leg& leg, std::size_t index,
                 std::size_t component) const {
   const Leg& other = dialog.other(leg);
   const PortLease& ports = *leg.ports(index);
-  const PartyMedia& said = leg.said(index);
+  const PartyMedia& described = leg.described(index);
   Side result;
   result.local = component == 0 ? ports.rtp() : ports.rtcp();
   result.rtcp_mux = dialog.muxes(leg, index);
-  if (!live(said)) return result;  // not answered: nothing is heard from it
-  const PartyMedia::Component& part = said.components[result.rtcp_mux ? 0 : component];
+  if (!live(described)) return result;  // not answered: accept nothing from it
+  const PartyMedia::Component& part = described.components[result.rtcp_mux ? 0 : component];
   result.remote = part.remote();
-  result.hints = said.hints;
-  // Each may number its types by its own SDP or by the other's (RFC 3264 section 5.1).
-  if (component == 0) result.payload_types = said.payload_types | other.said(index).payload_types;
-  result.clock_hz = said.clock_hz;
+  result.hints = described.hints;
+  // A party may use the payload types of its own SDP or of the other's (RFC 3264 section 5.1).
+  if (component == 0)
+    result.payload_types = described.payload_types | other.described(index).payload_types;
+  result.clock_hz = described.clock_hz;
   result.latching = leg.asymmetric ? Latching::off : leg.realm->interface.latching;
   result.on_publish = part.moved ? OnPublish::reopen : OnPublish::keep;
-  result.deliver = !said.held;
+  result.deliver = !described.on_hold;
   result.handover = leg.media_handover;
-  result.nat_punch = leg.nat_punch && said.sends;
-  // Nothing is sent to where its SDP says before it is heard from there or elsewhere.
+  result.nat_punch = leg.nat_punch && described.sends;
+  // Send nothing to the address of its SDP before the party has latched.
   if (leg.nat_wait && !leg.asymmetric) result.remote.reset();
-  apply_restraint(leg, said, other.said(index), result);
+  block_side(leg, described, other.described(index), result);
   return result;
 }
 
-// Whether packets of `leg` are due: it sends, and its peer has not asked for silence.
+// Whether packets of `leg` are expected: it sends and its peer receives.
 bool Call::expects(const Leg& leg, std::size_t index) {
-  const PartyMedia &from = leg.said(index), &to = leg.peer->said(index);
+  const PartyMedia &from = leg.described(index), &to = leg.peer->described(index);
   return live(from) && live(to) && leg.ports(index) != nullptr && from.sends && to.receives &&
-         !to.held;
+         !to.on_hold;
 }
 
 bool Call::expects_media() const {
@@ -250,10 +251,10 @@ bool Call::expects_media() const {
   return false;
 }
 
-// Whether both parties had ICE, and either it was told that they found a way around the relay, or
-// never did media come by: connectivity checks alone.
-bool Call::went_around(const Dialog& dialog, std::size_t index) const {
-  const PartyMedia &a = dialog.a->said(index), &b = dialog.b->said(index);
+// Whether both parties have ICE, and either an SDP reported a path that bypasses the relay, or the
+// relay received connectivity checks but never media.
+bool Call::bypasses_relay(const Dialog& dialog, std::size_t index) const {
+  const PartyMedia &a = dialog.a->described(index), &b = dialog.b->described(index);
   if (a.ice_ufrag.empty() || b.ice_ufrag.empty()) return false;
   if (a.ice_direct || b.ice_direct) return true;
   return std::ranges::none_of(std::array{dialog.a.get(), dialog.b.get()}, [&](const Leg* leg) {
@@ -268,17 +269,17 @@ bool Call::ice_is_direct() const {
     if (!dialog.answered || !dialog.is_joined()) continue;
     for (std::size_t i = 0; i < dialog.a->sections.size(); ++i) {
       const bool expected = expects(*dialog.a, i) || expects(*dialog.b, i);
-      if (expected && !went_around(dialog, i)) return false;
+      if (expected && !bypasses_relay(dialog, i)) return false;
     }
   }
   return true;
 }
 
-Call::Clock::time_point Call::last_heard(bool expected_only, Clock::time_point now) const {
-  Clock::time_point heard = last_signal_;
-  const auto listen = [&](LocalPort port) {
+Call::Clock::time_point Call::last_packet(bool expected_only, Clock::time_point now) const {
+  Clock::time_point last = last_signal_;
+  const auto read = [&](LocalPort port) {
     if (const auto idle = dataplane_.read(port).idle) {
-      heard = std::max(heard, now - std::chrono::duration_cast<Clock::duration>(*idle));
+      last = std::max(last, now - std::chrono::duration_cast<Clock::duration>(*idle));
     }
   };
   for (const Dialog& dialog : dialogs_) {
@@ -286,17 +287,17 @@ Call::Clock::time_point Call::last_heard(bool expected_only, Clock::time_point n
     for (const Leg* leg : {dialog.a.get(), dialog.b.get()}) {
       for (std::size_t i = 0; i < leg->sections.size(); ++i) {
         if (leg->ports(i) == nullptr || (expected_only && !expects(*leg, i))) continue;
-        listen(leg->ports(i)->rtp());
-        if (!expected_only) listen(leg->ports(i)->rtcp());
+        read(leg->ports(i)->rtp());
+        if (!expected_only) read(leg->ports(i)->rtcp());
       }
     }
   }
-  return heard;
+  return last;
 }
 
-// When the party was last heard that has been silent for longest, of those that should send and
-// have sent. RTCP counts: who is muted may send nothing else.
-std::optional<Call::Clock::time_point> Call::last_heard_from_all(Clock::time_point now) const {
+// Time of the last packet of the party that has been silent longest. Only parties that are expected
+// to send and have sent count. RTCP counts too: a muted party may send nothing else.
+std::optional<Call::Clock::time_point> Call::quietest_last_packet(Clock::time_point now) const {
   std::optional<Clock::time_point> result;
   for (const Dialog& dialog : dialogs_) {
     if (!dialog.answered || !dialog.is_joined()) continue;
@@ -311,19 +312,19 @@ std::optional<Call::Clock::time_point> Call::last_heard_from_all(Clock::time_poi
         }
       }
       if (!silent) continue;
-      const auto heard =
+      const auto last =
           std::max(last_signal_, now - std::chrono::duration_cast<Clock::duration>(*silent));
-      result = std::min(result.value_or(heard), heard);
+      result = std::min(result.value_or(last), last);
     }
   }
   return result;
 }
 
-// The earliest reason to end, with the time it is due; a limit of zero is none. `heard` tells when
-// media was last heard, of all streams or of those that are expected; `from_all`, from whom it is
-// longest ago.
-template <typename Heard, typename FromAll>
-Call::Verdict Call::ladder(Heard&& heard, FromAll&& from_all) const {
+// The earliest reason to end and its time. A limit of zero disables a timeout. `last_packet`
+// returns the time of the last packet, of all streams or of the expected ones only. `quietest`
+// returns it for the party that has been silent longest.
+template <typename LastPacket, typename Quietest>
+Call::Verdict Call::check_timeouts(LastPacket&& last_packet, Quietest&& quietest) const {
   Verdict earliest;
   const auto at = [&](End end, Clock::time_point due) {
     if (due < earliest.next) earliest = {end, due};
@@ -338,19 +339,20 @@ Call::Verdict Call::ladder(Heard&& heard, FromAll&& from_all) const {
   if (!answered()) {
     after(End::offer_timeout, last_signal_, timeouts_.offer);
   } else if (expects_media()) {
-    after(End::media_timeout, heard(true), media_timeout_.value_or(timeouts_.media));
+    after(End::media_timeout, last_packet(true), media_timeout_.value_or(timeouts_.media));
     const bool each = timeouts_.party > std::chrono::seconds::zero();
-    if (const auto last = each ? from_all() : std::nullopt) {
+    if (const auto last = each ? quietest() : std::nullopt) {
       after(End::media_timeout, *last, timeouts_.party);
     }
   } else {
-    after(End::silent_timeout, heard(false), timeouts_.silent);
+    after(End::silent_timeout, last_packet(false), timeouts_.silent);
   }
   return earliest;
 }
 
 Call::Clock::time_point Call::may_end() const {
-  return ladder([&](bool) { return last_signal_; }, [&] { return std::optional(last_signal_); })
+  return check_timeouts([&](bool) { return last_signal_; },
+                        [&] { return std::optional(last_signal_); })
       .next;
 }
 
@@ -360,15 +362,16 @@ Call::Verdict Call::check(Clock::time_point now) {
   };
   if (std::ranges::all_of(dialogs_, is_due)) return {End::deleted, now};
   if (std::ranges::any_of(dialogs_, is_due)) end_due(now);
-  Verdict verdict = ladder([&](bool expected_only) { return last_heard(expected_only, now); },
-                           [&] { return last_heard_from_all(now); });
+  Verdict verdict =
+      check_timeouts([&](bool expected_only) { return last_packet(expected_only, now); },
+                     [&] { return quietest_last_packet(now); });
   if (verdict.next <= now) {
     if (verdict.end == End::media_timeout && ice_is_direct()) verdict.end = End::ice_direct;
     return verdict;
   }
   verdict.end.reset();
   if (timeouts_.party > std::chrono::seconds::zero()) {
-    // Who has not been heard yet may be, and fall silent, before the next look.
+    // A party may send its first packet and fall silent before the next check.
     verdict.next = std::min(verdict.next, now + timeouts_.party);
   }
   return verdict;

@@ -30,9 +30,9 @@ std::ptrdiff_t Call::Leg::port_pairs() const {
                                [](const LegMedia& media) { return media.ports != nullptr; });
 }
 
-const PartyMedia& Call::Leg::said(std::size_t index) const {
+const PartyMedia& Call::Leg::described(std::size_t index) const {
   static const PartyMedia absent;
-  return index < sections.size() ? sections[index].said : absent;
+  return index < sections.size() ? sections[index].described : absent;
 }
 
 const PortLease* Call::Leg::ports(std::size_t index) const {
@@ -46,9 +46,11 @@ std::optional<IpAddress> Call::Leg::address() const {
   return std::nullopt;
 }
 
-void Call::Leg::take_over(std::vector<PartyMedia> news, const Request& request) {
-  if (sections.size() < news.size()) sections.resize(news.size());
-  for (std::size_t i = 0; i < news.size(); ++i) sections[i].said = std::move(news[i]);
+void Call::Leg::apply_sdp(std::vector<PartyMedia> described, const Request& request) {
+  if (sections.size() < described.size()) sections.resize(described.size());
+  for (std::size_t i = 0; i < described.size(); ++i) {
+    sections[i].described = std::move(described[i]);
+  }
   asymmetric = request.latching.asymmetric;
   media_handover = request.latching.media_handover;
   nat_wait = request.latching.nat_wait;
@@ -56,7 +58,7 @@ void Call::Leg::take_over(std::vector<PartyMedia> news, const Request& request) 
   if (!request.labels.label.empty()) label = request.labels.label;
   if (!request.latching.reset) return;
   for (LegMedia& media : sections) {
-    for (auto& part : media.said.components) part.moved = true;
+    for (auto& part : media.described.components) part.moved = true;
   }
 }
 

@@ -8,16 +8,16 @@ bool Call::Dialog::muxes(const Leg& leg, std::size_t index) const {
   return a.get() == &leg ? mux[index].a : mux[index].b;
 }
 
-// The reader is offered what the sender offers, and what it does already.
+// Offers the reader a=rtcp-mux if the sender offers it or the reader uses it already.
 bool Call::Dialog::offer_mux(const Leg& sender, std::size_t index, const sdp::MuxChoice& asked) {
   if (mux.size() <= index) mux.resize(index + 1);
   Mux& at = mux[index];
-  const PartyMedia& said = sender.said(index);
-  if (said.ice_concluded) return at.offered;
-  const bool passed_on = said.rtcp_mux || muxes(other(sender), index);
-  at.offered = said.rtp && (asked.offer || asked.require || (passed_on && !asked.demux));
+  const PartyMedia& described = sender.described(index);
+  if (described.ice_concluded) return at.offered;
+  const bool passed_on = described.rtcp_mux || muxes(other(sender), index);
+  at.offered = described.rtp && (asked.offer || asked.require || (passed_on && !asked.demux));
   at.reply.reset();
-  if (!said.rtcp_mux || asked.reject) {
+  if (!described.rtcp_mux || asked.reject) {
     at.reply = false;
   } else if (asked.accept || !at.offered) {
     at.reply = true;
@@ -26,11 +26,11 @@ bool Call::Dialog::offer_mux(const Leg& sender, std::size_t index, const sdp::Mu
 }
 
 Call::Mux Call::Dialog::settled_mux(const Leg& reader, std::size_t index,
-                                    const PartyMedia& said) const {
+                                    const PartyMedia& described) const {
   Mux result = index < mux.size() ? mux[index] : Mux{};
-  if (said.ice_concluded) return result;
-  const bool relayed = said.state == PartyMedia::State::live && said.rtp;
-  const bool answerer = relayed && said.rtcp_mux && result.offered;
+  if (described.ice_concluded) return result;
+  const bool relayed = described.state == PartyMedia::State::live && described.rtp;
+  const bool answerer = relayed && described.rtcp_mux && result.offered;
   const bool offerer = relayed && result.reply.value_or(answerer);
   result.a = a.get() == &reader ? offerer : answerer;
   result.b = a.get() == &reader ? answerer : offerer;

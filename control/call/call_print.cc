@@ -26,23 +26,23 @@ sdp::Ice ice(IceHandling handling) {
   return sdp::Ice::add;
 }
 
-// What the proxy asks of ICE that only an ICE agent could do.
+// Requested ICE options that need an ICE agent in the relay.
 std::string unsupported_ice(const Request& request, const sdp::Session& session) {
   const bool without = std::ranges::any_of(session.sections, [](const sdp::Media& media) {
     return media.relayable && media.port != UdpPort() && media.ice_ufrag.empty();
   });
   if (request.edits.ice != IceHandling::force || !without) return {};
-  return "ICE=force: the SDP has media without ICE, and the relay does not speak ICE for it";
+  return "ICE=force: the SDP has media without ICE, and the relay is no ICE agent";
 }
 
-// Agents of ICE check RTCP where their own party has it.
+// ICE agents check RTCP on the port of their own SDP.
 std::string unsupported_mux(const Request& request, const sdp::Session& session,
                             const std::vector<sdp::MediaRewrite>& sections) {
   if (request.edits.ice == IceHandling::remove) return {};
   for (std::size_t i = 0; i < session.sections.size(); ++i) {
     const sdp::Media& media = session.sections[i];
-    const bool as_said = sections[i].rtcp_mux.value_or(media.rtcp_mux) == media.rtcp_mux;
-    if (!media.ice_ufrag.empty() && !as_said) {
+    const bool unchanged = sections[i].rtcp_mux.value_or(media.rtcp_mux) == media.rtcp_mux;
+    if (!media.ice_ufrag.empty() && !unchanged) {
       return "rtcp-mux: one party multiplexes RTCP and the other does not, which their ICE agents "
              "cannot check; ICE=remove lets the relay split it";
     }
@@ -80,7 +80,7 @@ std::string print_sdp(const Request& request, const sdp::Session& session, const
   return body;
 }
 
-// In the order of Request::sections; without any, of all that are relayed.
+// In the order of Request::sections. If that is empty, all media sections.
 reply::Endpoints print_endpoints(const Request& request, const Realm& realm,
                                  const std::vector<sdp::MediaRewrite>& sections,
                                  std::string warning) {
@@ -98,46 +98,51 @@ reply::Endpoints print_endpoints(const Request& request, const Realm& realm,
 
 }  // namespace
 
-sdp::MediaRewrite Call::told(const Request& request, const Realm& realm, const PartyMedia& said,
-                             const PortLease* ports, bool rtcp_mux, bool one_port) {
+sdp::MediaRewrite Call::rewrite_for(const Request& request, const Realm& realm,
+                                    const PartyMedia& described, const PortLease* ports,
+                                    bool rtcp_mux, bool one_port) {
   sdp::MediaRewrite result;
-  const bool live = said.state == PartyMedia::State::live;
-  result.untouched = said.state == PartyMedia::State::untouched || (live && said.ice_concluded);
+  const bool live = described.state == PartyMedia::State::live;
+  result.untouched =
+      described.state == PartyMedia::State::untouched || (live && described.ice_concluded);
   if (result.untouched || ports == nullptr) return result;
   result.address = printed(request, realm, ports->address());
   result.port = ports->rtp().port;
   result.rtcp = one_port ? result.port : result.port.next();
-  if (live && said.rtp) result.rtcp_mux = rtcp_mux;
+  if (live && described.rtp) result.rtcp_mux = rtcp_mux;
   const std::string& protocol = request.edits.protocol;
-  if (said.rtp && protocol != "accept") result.protocol = protocol;
+  if (described.rtp && protocol != "accept") result.protocol = protocol;
   return result;
 }
 
-Reply Call::print(const Request& request, const sdp::Session& session, Told told) {
+Reply Call::print(const Request& request, const sdp::Session& session, Settled settled) {
   if (request.sdp.empty()) {
-    return print_endpoints(request, told.realm, told.sections, std::move(told.unsupported));
+    return print_endpoints(request, settled.realm, settled.sections,
+                           std::move(settled.unsupported));
   }
-  add_sentence(told.unsupported, unsupported_ice(request, session));
-  add_sentence(told.unsupported, unsupported_mux(request, session, told.sections));
-  return reply::Sdp{print_sdp(request, session, told.realm, std::move(told.sections), told.origin),
-                    std::move(told.unsupported)};
+  add_sentence(settled.unsupported, unsupported_ice(request, session));
+  add_sentence(settled.unsupported, unsupported_mux(request, session, settled.sections));
+  return reply::Sdp{
+      print_sdp(request, session, settled.realm, std::move(settled.sections), settled.origin),
+      std::move(settled.unsupported)};
 }
 
-// A party stays where its first offer has put it. Proxies that give all messages the same flags
-// name the two in the order of that offer, whoever sends now.
-std::string Call::misplaced(const Request& request, const Leg& sender, const Leg& reader) {
+// A party stays on the interface of its first offer. Proxies that set the same flags on all
+// messages name both interfaces in the order of that offer, in both directions.
+std::string Call::unsupported_direction(const Request& request, const Leg& sender,
+                                        const Leg& reader) {
   const std::string &from = sender.realm->interface.name, &to = reader.realm->interface.name;
   if (request.placement.from_interface == to && request.placement.to_interface == from) return {};
   std::string result;
-  const auto look = [&](std::string_view asked, const Leg& leg, std::string_view party) {
+  const auto check = [&](std::string_view asked, const Leg& leg, std::string_view party) {
     const std::string& at = leg.realm->interface.name;
     if (asked.empty() || asked == at) return;
     add_sentence(result, "direction: the " + std::string(party) + " stays on interface '" + at +
                              "', where its first offer put it; '" + std::string(asked) +
                              "' is not used");
   };
-  look(request.placement.from_interface, sender, "sender");
-  look(request.placement.to_interface, reader, "receiver");
+  check(request.placement.from_interface, sender, "sender");
+  check(request.placement.to_interface, reader, "receiver");
   return result;
 }
 

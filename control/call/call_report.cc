@@ -48,12 +48,12 @@ std::string Call::media_summary(std::string_view tag) const {
   const Leg& reader = dialog->other(*leg);
   std::string summary;
   for (std::size_t i = 0; i < leg->sections.size(); ++i) {
-    const PartyMedia& said = leg->said(i);
+    const PartyMedia& described = leg->described(i);
     const PortLease* ports = reader.ports(i);
-    const auto& listens = said.components[0].advertised;
+    const auto& advertised = described.components[0].advertised;
     if (!summary.empty()) summary += ", ";
-    summary.append(said.type).append(" ");
-    summary += listens ? listens->text() : "nowhere";
+    summary.append(described.type).append(" ");
+    summary += advertised ? advertised->text() : "nowhere";
     summary += ' ';
     summary += ports == nullptr
                    ? "refused"
@@ -67,7 +67,7 @@ void Call::count_streams(std::map<std::string, std::uint64_t>& by_type) const {
     const Leg& leg = *dialog.a;
     if (leg.peer != dialog.b.get()) continue;
     for (std::size_t i = 0; i < leg.sections.size(); ++i) {
-      if (leg.ports(i) != nullptr) ++by_type[std::string(leg.said(i).type)];
+      if (leg.ports(i) != nullptr) ++by_type[std::string(leg.described(i).type)];
     }
   }
 }
@@ -88,10 +88,10 @@ TagReport Call::report(const Leg& leg, const Muxes& muxes) const {
 }
 
 MediaReport Call::report(const Leg& leg, std::size_t index, bool muxed) const {
-  const PartyMedia& said = leg.said(index);
-  // Before it answers, a party's media is known from what it was offered.
-  const bool absent = said.state == PartyMedia::State::absent && leg.peer != nullptr;
-  const PartyMedia& known = absent ? leg.peer->said(index) : said;
+  const PartyMedia& described = leg.described(index);
+  // Until a party answers, report its media section from the offer.
+  const bool absent = described.state == PartyMedia::State::absent && leg.peer != nullptr;
+  const PartyMedia& known = absent ? leg.peer->described(index) : described;
   MediaReport result;
   result.index = static_cast<unsigned>(index + 1);
   if (index < leg.sections.size()) result.created = leg.sections[index].created;
@@ -100,12 +100,12 @@ MediaReport Call::report(const Leg& leg, std::size_t index, bool muxed) const {
   result.codec = known.codec;
   result.clock_hz = known.clock_hz;
   result.live = known.state == PartyMedia::State::live;
-  result.sends = result.live && said.sends;
-  result.receives = result.live && said.receives && !said.held;
-  result.hints = said.hints;
-  result.blocked = restraint_.blocked || leg.restraint.blocked;
-  result.silenced = restraint_.silenced || leg.restraint.silenced;
-  result.dtmf_blocked = restraint_.dtmf_blocked || leg.restraint.dtmf_blocked;
+  result.sends = result.live && described.sends;
+  result.receives = result.live && described.receives && !described.on_hold;
+  result.hints = described.hints;
+  result.blocked = block_state_.blocked || leg.block_state.blocked;
+  result.silenced = block_state_.silenced || leg.block_state.silenced;
+  result.dtmf_blocked = block_state_.dtmf_blocked || leg.block_state.dtmf_blocked;
   const PortLease* ports = leg.ports(index);
   if (ports == nullptr) return result;
   const auto now = PastFlow::Clock::now();
@@ -114,14 +114,14 @@ MediaReport Call::report(const Leg& leg, std::size_t index, bool muxed) const {
     result.streams.push_back(
         {.local = local,
          .local_endpoint = {leg.realm->advertised(ports->address()), local.port},
-         .advertised = said.components[component].advertised,
+         .advertised = described.components[component].advertised,
          .rtcp = component == 1,
          .rtcp_mux = muxed,
-         .flow = leg.heard(index, component,
-                           leg.peer != nullptr ? dataplane_.read(local) : FlowReport{}, now)});
+         .flow = leg.total_flow(index, component,
+                                leg.peer != nullptr ? dataplane_.read(local) : FlowReport{}, now)});
   };
   add(ports->rtp(), 0);
-  // RTCP that has left its port is still counted there.
+  // Report the RTCP port also when RTCP has left it: its counters remain.
   const auto& past = leg.sections[index].past;
   if ((known.rtp && !muxed) || (past && !past->ports[1].empty())) add(ports->rtcp(), 1);
   result.quality = leg.quality(

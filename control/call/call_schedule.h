@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// When each call is to be checked next; also the list of all calls.
+// Time of the next check per call; also the list of all calls.
 //
-// The table of calls cannot be walked while others change it, and walking 100,000 calls a second to
-// find three would be waste. Each call has one entry, at the earliest time that it could end.
-// An entry is moved, never taken out and put back: once a call is in, nothing here needs memory, so
-// a check that fails cannot lose the call. Thread-safe.
+// The table of calls cannot be walked while other threads change it, and walking 100,000 calls per
+// second to find three due ones would be waste. Each call has one entry, at the earliest time that
+// it could end. An entry is moved, never erased and inserted again: after the first insertion
+// nothing here allocates, so a failed check cannot lose the call. Thread-safe.
 
 #include <algorithm>
 #include <cstddef>
@@ -28,13 +28,13 @@ class CallSchedule {
  public:
   using Time = Call::Clock::time_point;
 
-  // Checks `call` at `when`, or earlier if that was asked for before.
+  // Checks `call` at `when`, or at its scheduled time if that is earlier.
   void at(const CallPtr& call, Time when) {
     const std::lock_guard lock(mutex_);
     if (!call->scheduled || when < *call->scheduled) move(call, when);
   }
 
-  // Checks `call` at `when`, whatever was asked for before.
+  // Checks `call` at `when`; replaces its scheduled time.
   void set(const CallPtr& call, Time when) {
     const std::lock_guard lock(mutex_);
     move(call, when);
@@ -46,7 +46,7 @@ class CallSchedule {
     call->scheduled.reset();
   }
 
-  // The first call that is due, which is due again at `retry`; null: there is none.
+  // Returns the first due call and schedules it again at `retry`; null if none is due.
   // Precondition: now < retry.
   [[nodiscard]] CallPtr take_due(Time now, Time retry) {
     const std::lock_guard lock(mutex_);
@@ -56,7 +56,7 @@ class CallSchedule {
     return due;
   }
 
-  // Up to `limit` calls, those that are due first in front.
+  // Up to `limit` calls, earliest due first.
   [[nodiscard]] std::vector<CallPtr> calls(std::size_t limit) const {
     std::vector<CallPtr> result;
     const std::lock_guard lock(mutex_);
@@ -68,8 +68,8 @@ class CallSchedule {
   }
 
   // Calls `visit` with each call until it returns false. The lock is held for kPage calls at a
-  // time and never while `visit` runs. Past the first page, a call that is moved meanwhile may be
-  // missed or come twice.
+  // time and never while `visit` runs. After the first page, a call that is moved meanwhile may be
+  // missed or visited twice.
   static constexpr std::size_t kPage = 256;
   template <typename Visit>
   void visit(Visit&& visit) const {
@@ -82,14 +82,14 @@ class CallSchedule {
     }
   }
 
-  // Bounds a list whatever `limit` a request has: it is one reply, of at most 1 MiB since a Call-ID
-  // has at most kMaxName bytes.
+  // Upper bound of a request's `limit`. A list is one reply, of at most 1 MiB since a Call-ID has
+  // at most kMaxName bytes.
   static constexpr std::size_t kMaxListed = 1024;
-  [[nodiscard]] std::vector<std::string> call_ids(std::size_t limit, bool held_only) const {
+  [[nodiscard]] std::vector<std::string> call_ids(std::size_t limit, bool claimed_only) const {
     std::vector<std::string> ids;
     visit([&](const CallPtr& call) {
       if (ids.size() == std::min(limit, kMaxListed)) return false;
-      if (held_only && !call->is_held()) return true;
+      if (claimed_only && !call->is_claimed()) return true;
       ids.emplace_back(call->id());
       return true;
     });

@@ -6,9 +6,9 @@
 
 namespace millrace {
 
-// The answer to an offer comes the other way in the same transaction. A PRACK may answer, too, that
-// a provisional reply has offered (RFC 3262 section 5): who owes an answer must not offer before
-// (RFC 3264 section 4).
+// An answer arrives in the opposite direction of its offer, in the same transaction. A PRACK may
+// answer an offer in a provisional reply (RFC 3262 section 5), because a party that
+// owes an answer must not make an offer (RFC 3264 section 4).
 bool Call::answers(const Request& update) const {
   const auto owner = find(update.from_tag);
   if (!owner) return false;
@@ -25,14 +25,14 @@ Result<Reply> Call::update(const Request& request, const sdp::Session& session,
   const auto owner = find(request.from_tag);
   const auto last = owner ? owner->transaction : std::nullopt;
   const bool old = last && request.sip.cseq < last->cseq;
-  if (old || request.sections.empty()) return remind(request);
+  if (old || request.sections.empty()) return repeat_reply(request);
 
   const bool is_answer = answers(request);
-  // Of an offer, the first tag is the offerer's; of an answer, that of who offered.
+  // In `turned` the from-tag is always the offerer's.
   Request turned = request;
   if (is_answer != request.sip.by_reply) std::swap(turned.from_tag, turned.to_tag);
-  auto told = is_answer ? answer(turned, session, now) : offer(turned, session, now);
-  if (!told) return told;
+  auto printed = is_answer ? answer(turned, session, now) : offer(turned, session, now);
+  if (!printed) return printed;
 
   // From here on nothing fails.
   if (const auto sent = find(request.from_tag); sent && !is_answer) {
@@ -47,20 +47,21 @@ Result<Reply> Call::update(const Request& request, const sdp::Session& session,
     from_uri_ = request.labels.from_uri.substr(0, kMaxLabel);
     to_uri_ = request.labels.to_uri.substr(0, kMaxLabel);
   }
-  return told;
+  return printed;
 }
 
-// What the reader of the message was told last.
-Result<Reply> Call::remind(const Request& update) const {
+// Prints the current ports of the message's reader again.
+Result<Reply> Call::repeat_reply(const Request& update) const {
   const auto from = find(update.from_tag), to = find(update.to_tag);
   const auto& [sender, reader] = update.sip.by_reply ? std::pair{to, from} : std::pair{from, to};
   const Leg* leg = reader ? reader.get() : sender ? sender->peer : nullptr;
   if (leg == nullptr) return fail("Invalid dialogue association");
-  Told result{*leg->realm, {}, nullptr};
+  Settled result{*leg->realm, {}, nullptr};
   PartyMedia live;
   live.state = PartyMedia::State::live;
   for (const LegMedia& media : leg->sections) {
-    result.sections.push_back(told(update, *leg->realm, live, media.ports.get(), false, false));
+    result.sections.push_back(
+        rewrite_for(update, *leg->realm, live, media.ports.get(), false, false));
   }
   return print(update, {}, std::move(result));
 }

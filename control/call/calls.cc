@@ -22,7 +22,7 @@ constexpr std::string_view kNoMatch = "Call-ID not found or tags didn't match";
 
 }  // namespace
 
-// Many calls timing out together is one fault of the network, not many of phones.
+// Many timeouts in one pass are one network fault. Log them once, as an error.
 void Calls::Impl::log_mass_end() {
   const std::uint64_t before = pass_sessions.exchange(0), ended = pass_timeouts.exchange(0);
   if (ended < kMassEnd || ended * 10 < before) return;
@@ -42,14 +42,14 @@ Reply Calls::Impl::limit_reached(const Request& request) {
   return reply::Failure{std::string(kSessionLimit)};
 }
 
-// Who holds them is what an operator asks first.
+// Logs the source with the most unanswered ports: an operator needs it first.
 void Calls::Impl::out_of_ports() {
   ++rejected;
-  const UnansweredPorts held = unanswered();
-  const auto* most = held.most.empty() ? nullptr : &held.most.front();
+  const UnansweredPorts waiting = unanswered();
+  const auto* most = waiting.most.empty() ? nullptr : &waiting.most.front();
   log_event(Level::warning, "ports-exhausted",
             {{"used", realms.ports_used()},
-             {"of-unanswered-offers", held.all},
+             {"of-unanswered-offers", waiting.all},
              {"most-by", most != nullptr && most->address ? most->address->text() : ""},
              {"it-holds", most != nullptr ? most->ports : 0}});
 }
@@ -65,21 +65,22 @@ Reply Calls::Impl::offer(const Request& request, Time now) {
     const std::lock_guard lock(call->mutex);
     if (call->gone) continue;
     const bool fresh = call->empty(), answered = call->answered();
-    // Whatever fails from here on, an abandoned call is found and ended.
+    // If anything below fails, a check finds the abandoned call and ends it.
     if (fresh) schedule.at(call, now + kRetry);
-    auto told = update ? call->update(request, *session, now) : call->offer(request, *session, now);
-    if (!told) {
-      if (call->empty()) leave(call);
-      if (told.error().message == kOutOfPorts) out_of_ports();
-      return refuse(request, std::move(told.error().message));
+    auto printed =
+        update ? call->update(request, *session, now) : call->offer(request, *session, now);
+    if (!printed) {
+      if (call->empty()) erase(call);
+      if (printed.error().message == kOutOfPorts) out_of_ports();
+      return refuse(request, std::move(printed.error().message));
     }
     if (fresh) ++sessions_total;
-    plan(call, fresh, now);
-    tell_progress(*call, fresh, answered);
+    schedule_check(call, fresh, now);
+    notify_progress(*call, fresh, answered);
     log_signal(request, !update && answered ? "reoffer" : name(request.command), *call,
                request.from_tag);
-    report_unsupported(request, *told, reading.unsupported);
-    return std::move(*told);
+    report_unsupported(request, *printed, reading.unsupported);
+    return std::move(*printed);
   }
 }
 
@@ -89,29 +90,31 @@ Reply Calls::Impl::answer(const Request& request, Time now) {
   if (!session) return refuse(request, session.error().message);
   return with_call(request, [&](const CallPtr& call) -> Reply {
     const bool answered = call->answered();
-    auto told = call->answer(request, *session, now);
-    if (!told) return refuse(request, std::move(told.error().message));
-    plan(call, false, now);
-    tell_progress(*call, false, answered);
+    auto printed = call->answer(request, *session, now);
+    if (!printed) return refuse(request, std::move(printed.error().message));
+    schedule_check(call, false, now);
+    notify_progress(*call, false, answered);
     log_signal(request, "answer", *call, request.to_tag);
-    report_unsupported(request, *told, reading.unsupported);
-    return std::move(*told);
+    report_unsupported(request, *printed, reading.unsupported);
+    return std::move(*printed);
   });
 }
 
-// The proxy passes the fragment on as it is: what it names cannot be kept from its reader.
+// The proxy forwards the fragment unchanged, so the relay cannot hide its candidates.
 Reply Calls::Impl::trickle(const Request& request, Time now) {
-  auto news = sdp::parse_fragment(request.sdp);
-  if (!news) return refuse(request, "Failed to parse SDP fragment: " + news.error().message);
+  auto fragment = sdp::parse_fragment(request.sdp);
+  if (!fragment)
+    return refuse(request, "Failed to parse SDP fragment: " + fragment.error().message);
   return with_call(request, [&](const CallPtr& call) -> Reply {
     log_event(Level::info, "trickle",
               {{"call-id", request.call_id},
                {"from-tag", request.from_tag},
                {"to-tag", request.to_tag},
-               {"addresses", call->trickle(request, std::move(*news), now)}});
+               {"addresses", call->trickle(request, std::move(*fragment), now)}});
     const bool hides =
         request.edits.ice == IceHandling::remove || request.edits.ice == IceHandling::relay_only;
-    return reply::Done{hides ? "ICE: a fragment's candidates are not hidden; keep it back" : ""};
+    return reply::Done{hides ? "ICE: candidates of a fragment are not hidden; do not forward it"
+                             : ""};
   });
 }
 
@@ -146,9 +149,9 @@ Reply Calls::Impl::query(const Request& request, Time now) {
                    [&](const CallPtr& call) -> Reply { return reply::Query{call->report(now)}; });
 }
 
-Reply Calls::Impl::restrain(const Request& request) {
+Reply Calls::Impl::set_blocking(const Request& request) {
   return with_call(request, [&](const CallPtr& call) -> Reply {
-    if (auto done = call->restrain(request); !done) {
+    if (auto done = call->set_blocking(request); !done) {
       return refuse(request, std::move(done.error().message));
     }
     log_event(Level::info, name(request.command),
@@ -160,16 +163,16 @@ Reply Calls::Impl::restrain(const Request& request) {
   });
 }
 
-// It is in the schedule already, for the case that this fails.
+// The call is scheduled already, in case the check fails.
 void Calls::Impl::check(const CallPtr& call, Time now) {
   const std::lock_guard lock(call->mutex);
   if (call->gone) return;
-  if (watched()) tell_latches(*call);
+  if (watched()) notify_latches(*call);
   const Call::Verdict verdict = call->check(now);
   if (verdict.end) {
     finish(call, *verdict.end, ending(*call, now));
   } else {
-    schedule.set(call, next_look(*call, verdict.next, now));
+    schedule.set(call, next_check(*call, verdict.next, now));
   }
 }
 
@@ -214,7 +217,7 @@ Reply Calls::handle(const Request& request, Clock::time_point now) {
     case Command::unsilence_media:
     case Command::block_dtmf:
     case Command::unblock_dtmf:
-      return calls.restrain(request);
+      return calls.set_blocking(request);
   }
   return reply::Failure{"Unrecognized command"};
 }

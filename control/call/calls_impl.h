@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// What calls.cc and calls_report.cc share: the table, the schedule and the counters.
+// Shared by calls.cc and calls_report.cc: the table, the schedule and the counters.
 
 #include <algorithm>
 #include <array>
@@ -30,13 +30,13 @@ namespace millrace {
 struct Calls::Impl {
   using Time = Clock::time_point;
   using Counter = std::atomic<std::uint64_t>;
-  static constexpr std::uint64_t kMassEnd = 20;  // timeouts a second, and a tenth of all calls
-  static constexpr auto kLatchLook = std::chrono::seconds(1);
+  static constexpr std::uint64_t kMassEnd = 20;  // timeouts per second, and a tenth of all calls
+  static constexpr auto kLatchInterval = std::chrono::seconds(1);
   static constexpr auto kRetry = std::chrono::seconds(1);  // after a check that failed
   static constexpr std::array<std::string_view, 7> kEndNames = {
       "media-timeout", "silent-timeout",  "offer-timeout", "final-timeout",
       "deleted",       "ice-direct-path", "forced"};
-  // By the proxy, or as it should be: nobody needs to be told.
+  // Normal end: no notification.
   static bool expected(Call::End end) {
     return end == Call::End::deleted || end == Call::End::ice_direct;
   }
@@ -45,18 +45,18 @@ struct Calls::Impl {
 
   const Config& config;
   Dataplane& dataplane;
-  Realms realms;  // outlives the calls, whose ports go back there
+  Realms realms;  // outlives the calls, which return their ports to it
   Table table;
   CallSchedule schedule;
   const Time started = Clock::now();
   std::atomic<bool> draining = false;
-  const std::uint64_t port_pairs;  // and so many calls, where limits.calls is none
-  const bool readers;              // of the event stream
+  const std::uint64_t port_pairs;  // also the limit of calls if limits.calls is 0
+  const bool readers;              // any [[notify]] of type `events`
   EventOutlet outlet;
 
-  Speed bytes{kSpeedPeriod, started};  // that workers relay
+  Speed bytes{kSpeedPeriod, started};  // relayed by workers
 
-  // Of the expire() under way, which may take several portions.
+  // Of the current expire() pass, which may take several portions.
   Counter pass_sessions = 0, pass_timeouts = 0;
 
   Counter sessions = 0, sessions_total = 0, rejected = 0, errors = 0;
@@ -77,7 +77,7 @@ struct Calls::Impl {
     return table.find(found, call_id) ? found->second : nullptr;
   }
 
-  // The call, made if need be; null if no further one is allowed.
+  // The call, created if missing; null if the limit of calls is reached.
   [[nodiscard]] CallPtr find_or_make(const Request& request, Time now) {
     if (CallPtr call = find(request.call_id)) return call;
     const std::uint64_t others = sessions.fetch_add(1);
@@ -97,7 +97,7 @@ struct Calls::Impl {
   }
 
   // Precondition: the call's lock is held.
-  void leave(const CallPtr& call) {
+  void erase(const CallPtr& call) {
     call->gone = true;
     call->clear();
     schedule.forget(call);
@@ -113,7 +113,7 @@ struct Calls::Impl {
 
   // `last` is its ending() before it lost its dialogs.
   void finish(const CallPtr& call, Call::End end, event::End last) {
-    leave(call);
+    erase(call);
     const auto reason = static_cast<std::size_t>(end);
     ++ends[reason];
     log_end(call->id(), kEndNames[reason], expected(end), last.report);
@@ -122,15 +122,15 @@ struct Calls::Impl {
     last.notify_proxy = !expected(end);
     if (last.notify_proxy && end != Call::End::forced) {
       ++pass_timeouts;
-      tell(*call, tags, event::Timeout{last.reason});
+      notify(*call, tags, event::Timeout{last.reason});
     }
-    if (watched() || last.notify_proxy) tell(*call, tags, std::move(last));
+    if (watched() || last.notify_proxy) notify(*call, tags, std::move(last));
   }
 
-  // All events are published; without readers, only ends that a proxy is notified of.
+  // Whether all events are published. Without readers only ends with `notify_proxy` are.
   [[nodiscard]] bool watched() const { return outlet && readers; }
-  // An event that cannot be passed on costs itself, not the request that caused it.
-  void tell(const Call& call, const event::End::Dialog& tags, decltype(Event::what) what) const {
+  // A failure to publish an event drops the event. The request that caused it still succeeds.
+  void notify(const Call& call, const event::End::Dialog& tags, decltype(Event::what) what) const {
     if (!outlet) return;
     guarded(call, [&] {
       outlet({.time = std::chrono::system_clock::now(),
@@ -140,32 +140,32 @@ struct Calls::Impl {
               .what = std::move(what)});
     });
   }
-  void tell(const Call& call, decltype(Event::what) what) const {
-    if (watched()) tell(call, call.tags(), std::move(what));
+  void notify(const Call& call, decltype(Event::what) what) const {
+    if (watched()) notify(call, call.tags(), std::move(what));
   }
-  // After an offer or answer; `answered`: it was before.
-  void tell_progress(Call& call, bool fresh, bool answered) const {
+  // After an offer or answer. `answered`: the call was answered before.
+  void notify_progress(Call& call, bool fresh, bool answered) const {
     guarded(call, [&] {
-      if (fresh) tell(call, event::Start{});
-      if (!answered && call.answered()) tell(call, event::Answered{});
-      if (const auto held = call.hold_changed()) {
-        *held ? tell(call, event::Hold{}) : tell(call, event::Resume{});
+      if (fresh) notify(call, event::Start{});
+      if (!answered && call.answered()) notify(call, event::Answered{});
+      if (const auto hold = call.hold_changed()) {
+        *hold ? notify(call, event::Hold{}) : notify(call, event::Resume{});
       }
     });
   }
-  void tell_latches(Call& call) const {
+  void notify_latches(Call& call) const {
     guarded(call, [&] {
-      for (event::Latched& latched : call.new_latches()) tell(call, std::move(latched));
+      for (event::Latched& latched : call.new_latches()) notify(call, std::move(latched));
     });
   }
-  // After an offer or answer. A call that stands for a later check stays there: it is found to
-  // live on. Precondition: the call's lock is held.
-  void plan(const CallPtr& call, bool fresh, Time now) {
-    const Time next = next_look(*call, call->may_end(), now);
+  // After an offer or answer. An earlier check that is scheduled already stays, and finds the call
+  // alive. Precondition: the call's lock is held.
+  void schedule_check(const CallPtr& call, bool fresh, Time now) {
+    const Time next = next_check(*call, call->may_end(), now);
     fresh ? schedule.set(call, next) : schedule.at(call, next);
   }
-  [[nodiscard]] Time next_look(const Call& call, Time next, Time now) const {
-    return watched() && call.awaits_latch(now) ? std::min(next, now + kLatchLook) : next;
+  [[nodiscard]] Time next_check(const Call& call, Time next, Time now) const {
+    return watched() && call.awaits_latch(now) ? std::min(next, now + kLatchInterval) : next;
   }
 
   // An exception from one call is logged and stops neither the caller nor the other calls.
@@ -189,7 +189,7 @@ struct Calls::Impl {
     return reply::Failure{std::move(reason)};
   }
 
-  // What `act` makes of the call that `request` names, under its lock; or of none, by `miss`.
+  // Runs `act` on the call that `request` names, under its lock, or `miss` if there is none.
   template <typename Act, typename Miss>
   [[nodiscard]] Reply with_call(const Request& request, Act&& act, Miss&& miss) const {
     const CallPtr call = find(request.call_id);
@@ -212,7 +212,7 @@ struct Calls::Impl {
   [[nodiscard]] Reply trickle(const Request& request, Time now);
   [[nodiscard]] Reply remove(const Request& request, Time now);
   [[nodiscard]] Reply query(const Request& request, Time now);
-  [[nodiscard]] Reply restrain(const Request& request);
+  [[nodiscard]] Reply set_blocking(const Request& request);
   void check(const CallPtr& call, Time now);
   void log_mass_end();
 };

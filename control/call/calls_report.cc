@@ -28,7 +28,7 @@ SummaryReport Calls::summary(Clock::time_point now) const {
   report.draining = calls.draining;
   report.sessions = calls.sessions;
   report.uptime = std::chrono::duration_cast<std::chrono::seconds>(now - calls.started);
-  report.bits_per_second = calls.bytes.a_second() * 8;
+  report.bits_per_second = calls.bytes.per_second() * 8;
   calls.schedule.visit([&](const CallPtr& call) {
     const std::lock_guard lock(call->mutex);
     call->count_streams(report.streams);
@@ -42,7 +42,7 @@ StatisticsReport Calls::statistics(Clock::time_point now) const {
   const auto ended = [&](Call::End end) {
     return calls.ends[static_cast<std::size_t>(end)].load();
   };
-  const auto asked = [&](Command command) {
+  const auto received = [&](Command command) {
     return calls.commands[static_cast<std::size_t>(command)].load();
   };
   StatisticsReport report{
@@ -55,12 +55,12 @@ StatisticsReport Calls::statistics(Clock::time_point now) const {
       .final_timeouts = ended(Call::End::final_timeout),
       .deleted = ended(Call::End::deleted),
       .ice_direct = ended(Call::End::ice_direct),
-      .offers = asked(Command::offer),
-      .answers = asked(Command::answer),
-      .deletes = asked(Command::remove),
-      .pings = asked(Command::ping),
-      .queries = asked(Command::query),
-      .lists = asked(Command::list),
+      .offers = received(Command::offer),
+      .answers = received(Command::answer),
+      .deletes = received(Command::remove),
+      .pings = received(Command::ping),
+      .queries = received(Command::query),
+      .lists = received(Command::list),
       .errors = calls.errors,
       .ports_used = calls.realms.ports_used(),
       .ports_free = calls.realms.ports_free(),

@@ -9,20 +9,20 @@ namespace {
 
 using State = PartyMedia::State;
 
-// An endpoint that moved; or one that is behind a NAT whose outside moved.
+// The endpoint changed, or it is behind a NAT whose public address changed.
 bool has_moved(const PartyMedia::Component& now, const PartyMedia::Component& before,
                bool other_source) {
   return now.advertised != before.advertised || (!now.routable && other_source);
 }
 
-// `source` is where the party's signalling came from.
+// `source` is the source address of the party's signalling.
 bool routable(const IpAddress& address, const Realm& realm,
               const std::optional<IpAddress>& source) {
   if (!realm.admits(address) || address.family() != realm.family) return false;
   return !address.is_private() || realm.on_link(address) || !source || source == address;
 }
 
-// Signalling source and SDP endpoints stay, whatever candidates come.
+// Candidates never replace the signalling source and the SDP endpoints.
 bool is_pinned(const PartyMedia& media, const IpAddress& hint) {
   return media.signalled_from == hint ||
          std::ranges::any_of(media.components, [&](const PartyMedia::Component& part) {
@@ -31,16 +31,16 @@ bool is_pinned(const PartyMedia& media, const IpAddress& hint) {
          });
 }
 
-// One media description under judgement.
-struct Judge {
+// Validates one media section.
+struct Validator {
   const sdp::Session& session;
   std::size_t index;
   const Request& request;
   const Realm& realm;
   const Realms& realms;
 
-  // Where the SIP message came from, if media could come from there too. A proxy may name itself
-  // (127.0.0.1) for a request that it made.
+  // The source of the SIP message, if media may come from it too. A proxy may report its own
+  // address (127.0.0.1) for requests that it generates.
   [[nodiscard]] std::optional<IpAddress> source() const {
     const auto& from = request.latching.received_from;
     if (!from || !realm.admits(*from) || from->family() != realm.family || realms.is_own(*from)) {
@@ -86,7 +86,7 @@ struct Judge {
     if (request.latching.sip_source_address && request.latching.received_from) {
       endpoint.address = *request.latching.received_from;
     }
-    // "a=rtcp:9 IN IP4 0.0.0.0" is a browser's way to name none.
+    // Browsers send "a=rtcp:9 IN IP4 0.0.0.0" for "no address".
     if (endpoint.port.number() == 0 || endpoint.address.is_unspecified()) return result;
     if (const auto ok = check(endpoint.address); !ok) return std::unexpected(ok.error());
     result.advertised = endpoint;
@@ -110,7 +110,7 @@ struct Judge {
     for (const IpAddress& candidate : session.sections[index].candidates) {
       if (routable(candidate) && !realms.is_own(candidate)) add(candidate);
     }
-    // Candidates may come in several SDPs (RFC 8840).
+    // Candidates may arrive in several SDPs (RFC 8840).
     const bool same_ice = !media.ice_ufrag.empty() && media.ice_ufrag == before.ice_ufrag;
     if (same_ice && !media.components[0].moved) {
       for (const IpAddress& hint : before.hints) add(hint);
@@ -118,7 +118,7 @@ struct Judge {
     return result;
   }
 
-  // Whether the SDP says how ICE has ended.
+  // Whether the SDP reports the result of ICE.
   [[nodiscard]] bool concluded(const PartyMedia* offered) const {
     const sdp::Media& media = session.sections[index];
     if (request.edits.ice == IceHandling::remove || request.edits.ice == IceHandling::relay_only)
@@ -127,25 +127,25 @@ struct Judge {
     return !media.ice_ufrag.empty() && !media.remote_candidates.empty();
   }
 
-  // Whether ICE has ended with a path around the relay, by this SDP or by one before.
+  // Whether ICE selected a path that bypasses the relay, by this SDP or an earlier one.
   [[nodiscard]] bool direct(const PartyMedia& media, const PartyMedia& before,
                             const PartyMedia* offered) const {
-    if (!media.ice_concluded || media.held) {
+    if (!media.ice_concluded || media.on_hold) {
       return before.ice_direct && media.ice_ufrag == before.ice_ufrag;
     }
     if (offered != nullptr) return offered->ice_direct;
-    const sdp::Media& said = session.sections[index];
-    return !realms.is_own(said.connection.value_or(IpAddress())) &&
-           std::ranges::none_of(said.remote_candidates,
+    const sdp::Media& section = session.sections[index];
+    return !realms.is_own(section.connection.value_or(IpAddress())) &&
+           std::ranges::none_of(section.remote_candidates,
                                 [&](const IpAddress& a) { return realms.is_own(a); });
   }
 
   [[nodiscard]] Result<void> components(PartyMedia& media, const PartyMedia& before) const {
-    const sdp::Media& said = session.sections[index];
+    const sdp::Media& section = session.sections[index];
     for (const auto& [at, endpoint] :
-         {std::pair{0U, Endpoint{said.connection.value_or(IpAddress()), said.port}},
-          std::pair{1U, said.rtcp}}) {
-      if (before.state == State::live && !said.ice_ufrag.empty() &&
+         {std::pair{0U, Endpoint{section.connection.value_or(IpAddress()), section.port}},
+          std::pair{1U, section.rtcp}}) {
+      if (before.state == State::live && !section.ice_ufrag.empty() &&
           realms.is_own(endpoint.address)) {
         media.components[at] = before.components[at];
         media.components[at].moved = false;
@@ -172,7 +172,7 @@ State state_of(const sdp::Media& media) {
 Result<PartyMedia> describe(const sdp::Session& session, std::size_t index, const Request& request,
                             const Realm& realm, const Realms& realms, const PartyMedia& before,
                             const PartyMedia* offered) {
-  const Judge judge{session, index, request, realm, realms};
+  const Validator validator{session, index, request, realm, realms};
   const sdp::Media& media = session.sections[index];
   PartyMedia result;
   result.state = state_of(media);
@@ -192,43 +192,43 @@ Result<PartyMedia> describe(const sdp::Session& session, std::size_t index, cons
       media.direction == sdp::Direction::sendrecv || media.direction == sdp::Direction::sendonly;
   result.receives =
       media.direction == sdp::Direction::sendrecv || media.direction == sdp::Direction::recvonly;
-  result.signalled_from = judge.source();
+  result.signalled_from = validator.source();
   if (result.state != State::live) return result;
 
   const bool around =
       request.edits.ice == IceHandling::add || request.edits.ice == IceHandling::force;
   if (around) result.ice_ufrag = media.ice_ufrag;
-  result.ice_concluded = judge.concluded(offered);
-  // Media that went around a relay which knows nothing of it goes on to do so.
+  result.ice_concluded = validator.concluded(offered);
+  // The relay has no flow for this media section: its media bypasses the relay and continues to.
   if (result.ice_concluded && before.state != State::live) {
     result.state = State::untouched;
     return result;
   }
-  const bool unnamed = media.held_by_address && !request.latching.sip_source_address;
-  if (unnamed || result.ice_concluded) {
-    // A hold says nothing of where the party is; with ICE it is none (RFC 8840).
-    result.held = unnamed && media.candidates.empty();
+  const bool no_address = media.held_by_address && !request.latching.sip_source_address;
+  if (no_address || result.ice_concluded) {
+    // A hold keeps the previous address. With candidates, 0.0.0.0 is no hold (RFC 8840).
+    result.on_hold = no_address && media.candidates.empty();
     result.components = before.components;
     for (auto& part : result.components) part.moved = false;
-  } else if (auto ok = judge.components(result, before); !ok) {
+  } else if (auto ok = validator.components(result, before); !ok) {
     return std::unexpected(ok.error());
   }
-  result.ice_direct = judge.direct(result, before, offered);
-  result.hints = judge.hints(result, before);
+  result.ice_direct = validator.direct(result, before, offered);
+  result.hints = validator.hints(result, before);
   return result;
 }
 
-std::size_t add_candidates(PartyMedia& media, const sdp::FragmentMedia& news, const Realm& realm,
-                           const Realms& realms) {
+std::size_t add_candidates(PartyMedia& media, const sdp::FragmentMedia& fragment,
+                           const Realm& realm, const Realms& realms) {
   const bool other =
-      !news.ufrag.empty() && !media.ice_ufrag.empty() && news.ufrag != media.ice_ufrag;
+      !fragment.ufrag.empty() && !media.ice_ufrag.empty() && fragment.ufrag != media.ice_ufrag;
   if (media.state != State::live || other) return 0;
   std::vector<IpAddress>& hints = media.hints;
   const auto newest = std::ranges::find_if_not(
       hints, [&](const IpAddress& hint) { return is_pinned(media, hint); });
   auto at = newest - hints.begin();
   std::size_t added = 0;
-  for (const IpAddress& address : news.candidates) {
+  for (const IpAddress& address : fragment.candidates) {
     if (std::cmp_equal(at, kMaxHints)) break;
     if (!routable(address, realm, media.signalled_from) || realms.is_own(address) ||
         std::ranges::find(hints, address) != hints.end()) {

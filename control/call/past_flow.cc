@@ -20,7 +20,7 @@ bool PastFlow::empty() const {
   return flow.packets == 0 && flow.refused == 0 && flow.malformed == 0;
 }
 
-FlowReport PastFlow::with(FlowReport later, Clock::time_point now) const {
+FlowReport PastFlow::merge(FlowReport later, Clock::time_point now) const {
   const auto since = std::max<std::chrono::nanoseconds>(now - until, {});
   later.packets += flow.packets;
   later.bytes += flow.bytes;
@@ -41,7 +41,7 @@ FlowReport PastFlow::with(FlowReport later, Clock::time_point now) const {
     later.jitter = flow.jitter;
     later.payload_type = flow.payload_type;
   }
-  // Where it was heard last, as long as it has no port where it may be heard anew.
+  // The last latch, unless a current flow can latch again.
   if (!later.active) {
     later.latched = flow.latched;
     later.stranger = flow.stranger;
@@ -50,13 +50,13 @@ FlowReport PastFlow::with(FlowReport later, Clock::time_point now) const {
   return later;
 }
 
-QualityReport PastQuality::with(const std::optional<QualityReport>& later,
-                                PastFlow::Clock::time_point now) const {
+QualityReport PastQuality::merge(const std::optional<QualityReport>& later,
+                                 PastFlow::Clock::time_point now) const {
   if (later && later->ssrc != report.ssrc) return *later;
   const auto since = std::max<std::chrono::nanoseconds>(now - until, {});
   QualityReport before = report;
   for (auto* sample : {&before.lowest, &before.highest}) age(*sample, since);
-  return later ? merge(before, *later) : before;
+  return later ? millrace::merge(before, *later) : before;
 }
 
 }  // namespace millrace

@@ -3,10 +3,10 @@
 
 // Realms: one for each interface and address family.
 //
-// A party of a call belongs to one realm for its lifetime. Its ports are leased from the realm's
-// pool, and the realm decides which addresses of its SDP are reachable. A PortLease owns a pair of
-// ports: its destructor first withdraws the flows on them, then returns the pair to quarantine, so
-// that neither flows nor ports leak.
+// A party of a call is attached to one realm for good: its ports come from there, and whether an
+// address of its SDP can be reached is judged from there. Ports that a party holds are PortLease:
+// when they go, the flows that use them end first, then the pair goes to quarantine, so neither a
+// flow nor a port can be left behind.
 
 #include <chrono>
 #include <cstdint>
@@ -44,8 +44,8 @@ struct Realm {
 class PortLease {
  public:
   PortLease(Dataplane& dataplane, PortPair pair) : dataplane_(dataplane), pair_(std::move(pair)) {}
-  // Leases ports of the address `on`, if it is set. Null: none is free. `dataplane` and `realm`
-  // must outlive the result.
+  // Of the address `on`, if that is given. Null: there are none left. `dataplane` must outlive the
+  // result, as must the realm.
   [[nodiscard]] static std::shared_ptr<PortLease> take(Realm& realm, Dataplane& dataplane,
                                                        PortPool::Clock::time_point now,
                                                        const std::optional<IpAddress>& on);
@@ -68,9 +68,9 @@ class Realms {
 
   // The realm of `family` of the interface `name`; name empty: of the first interface with one.
   [[nodiscard]] Result<Realm*> find(std::string_view name, Family family) const;
-  // The realm with this media address; null: none.
+  // The realm that has this media address; null: none.
   [[nodiscard]] Realm* find_by_address(const IpAddress& address) const;
-  // Whether it is a media address or an advertised one, also embedded in an IPv6 address.
+  // A media address of ours, or one that stands for it in SDP; also inside an IPv6 address.
   [[nodiscard]] bool is_own(const IpAddress& address) const;
 
   // Ends the quarantine of ports; call it once a second.

@@ -213,15 +213,15 @@ TEST_F(PartyMediaTest, ChangedNatAddressMovesTheParty) {
   EXPECT_TRUE(apply_sdp("192.168.1.20").components[0].moved);
 }
 
-TEST_F(PartyMediaTest, HoldByAddressKeepsRemoteAndHints) {
-  apply_sdp("203.0.113.5");
-  const PartyMedia held = apply_sdp("0.0.0.0");
-  EXPECT_TRUE(held.held);
+TEST_F(PartyMediaTest, HoldByAddressForgetsNothing) {
+  say("203.0.113.5");
+  const PartyMedia held = say("0.0.0.0");
+  EXPECT_TRUE(held.on_hold);
   EXPECT_EQ(held.state, State::live);
   EXPECT_EQ(held.components[0].remote(), (Endpoint{ip("203.0.113.5"), UdpPort(4000)}));
   EXPECT_EQ(held.hints, list({"203.0.113.5"}));
-  const PartyMedia resumed = apply_sdp("203.0.113.5");
-  EXPECT_FALSE(resumed.held);
+  const PartyMedia resumed = say("203.0.113.5");
+  EXPECT_FALSE(resumed.on_hold);
   EXPECT_FALSE(resumed.components[0].moved);
   apply_sdp("0.0.0.0");
   EXPECT_TRUE(apply_sdp("203.0.113.6").components[0].moved);
@@ -229,8 +229,8 @@ TEST_F(PartyMediaTest, HoldByAddressKeepsRemoteAndHints) {
 
 TEST_F(PartyMediaTest, ZeroAddressWithCandidatesIsNoHold) {
   const PartyMedia media =
-      apply_sdp("0.0.0.0", "a=candidate:1 1 UDP 2130706431 203.0.113.5 4000 typ host\r\n");
-  EXPECT_FALSE(media.held);
+      say("0.0.0.0", "a=candidate:1 1 UDP 2130706431 203.0.113.5 4000 typ host\r\n");
+  EXPECT_FALSE(media.on_hold);
   EXPECT_FALSE(media.components[0].remote());
   EXPECT_EQ(media.hints, list({"203.0.113.5"}));
 }

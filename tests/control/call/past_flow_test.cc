@@ -32,16 +32,16 @@ FlowReport past_report() {
   return flow;
 }
 
-TEST(PastFlow, ReportsThePastLatchWithCurrentTimes) {
-  const FlowReport merged = PastFlow{past_report(), kThen}.with({}, kThen + 5s);
-  EXPECT_FALSE(merged.active);
-  EXPECT_EQ(merged.packets, 100U);
-  EXPECT_EQ(merged.idle, 6s);
-  EXPECT_EQ(merged.latched, past_report().latched);
-  EXPECT_EQ(merged.latched_for, 14s);
-  EXPECT_EQ(merged.ssrc, 7U);
-  EXPECT_EQ(merged.jitter, 12U);
-  EXPECT_FALSE(merged.destination);
+TEST(PastFlow, TellsWhatWasHeardAsOfNow) {
+  const FlowReport told = PastFlow{heard(), kThen}.merge({}, kThen + 5s);
+  EXPECT_FALSE(told.active);
+  EXPECT_EQ(told.packets, 100U);
+  EXPECT_EQ(told.idle, 6s);
+  EXPECT_EQ(told.latched, heard().latched);
+  EXPECT_EQ(told.latched_for, 14s);
+  EXPECT_EQ(told.ssrc, 7U);
+  EXPECT_EQ(told.jitter, 12U);
+  EXPECT_FALSE(told.destination);
 }
 
 TEST(PastFlow, SumsTheCounters) {
@@ -52,30 +52,30 @@ TEST(PastFlow, SumsTheCounters) {
   later.latched_for = 2s;
   later.idle = 0s;
   later.drops[2] = UINT32_MAX - 1;
-  const FlowReport merged = PastFlow{past_report(), kThen}.with(later, kThen + 5s);
-  EXPECT_TRUE(merged.active);
-  EXPECT_EQ(merged.packets, 200U);
-  EXPECT_EQ(merged.bytes, 34'400U);
-  EXPECT_EQ(merged.forwarded, 180U);
-  EXPECT_EQ(merged.refused, 6U);
-  EXPECT_EQ(merged.expected, 208U);
-  EXPECT_EQ(merged.lost, 8);
-  EXPECT_EQ(merged.drops[2], UINT32_MAX);
-  EXPECT_EQ(merged.ssrc, 9U) << "of the current stream";
-  EXPECT_EQ(merged.extended_highest_sequence, 20U);
-  EXPECT_EQ(merged.latched->port, UdpPort(5002));
-  EXPECT_EQ(merged.latched_for, 2s);
-  EXPECT_EQ(merged.idle, 0s);
+  const FlowReport told = PastFlow{heard(), kThen}.merge(later, kThen + 5s);
+  EXPECT_TRUE(told.active);
+  EXPECT_EQ(told.packets, 200U);
+  EXPECT_EQ(told.bytes, 34'400U);
+  EXPECT_EQ(told.forwarded, 180U);
+  EXPECT_EQ(told.refused, 6U);
+  EXPECT_EQ(told.expected, 208U);
+  EXPECT_EQ(told.lost, 8);
+  EXPECT_EQ(told.drops[2], UINT32_MAX);
+  EXPECT_EQ(told.ssrc, 9U) << "of the stream that is heard now";
+  EXPECT_EQ(told.extended_highest_sequence, 20U);
+  EXPECT_EQ(told.latched->port, UdpPort(5002));
+  EXPECT_EQ(told.latched_for, 2s);
+  EXPECT_EQ(told.idle, 0s);
 }
 
 TEST(PastFlow, IsNotLatchedUntilTheNewFlowLatches) {
   FlowReport later;
   later.active = true;
-  const FlowReport merged = PastFlow{past_report(), kThen}.with(later, kThen + 5s);
-  EXPECT_FALSE(merged.latched);
-  EXPECT_FALSE(merged.latched_for);
-  EXPECT_EQ(merged.ssrc, 7U);
-  EXPECT_EQ(merged.idle, 6s);
+  const FlowReport told = PastFlow{heard(), kThen}.merge(later, kThen + 5s);
+  EXPECT_FALSE(told.latched);
+  EXPECT_FALSE(told.latched_for);
+  EXPECT_EQ(told.ssrc, 7U);
+  EXPECT_EQ(told.idle, 6s);
 }
 
 TEST(PastFlow, IsEmptyWithoutPackets) {
@@ -145,11 +145,11 @@ TEST(PastFlow, IncompleteSamplesDoNotCountInMosAndRoundTrip) {
 TEST(PastFlow, QualityOfOneStreamOnly) {
   const PastQuality past{quality(3, 40, 0us), kThen};
   QualityReport later = quality(1, 20, 0us);
-  EXPECT_EQ(past.with(later, kThen + 4s).samples, 4U);
-  EXPECT_EQ(past.with(later, kThen + 4s).highest.age, 5s);
+  EXPECT_EQ(past.merge(later, kThen + 4s).samples, 4U);
+  EXPECT_EQ(past.merge(later, kThen + 4s).highest.age, 5s);
   later.ssrc = 8;
-  EXPECT_EQ(past.with(later, kThen).samples, 1U);
-  EXPECT_EQ(past.with({}, kThen).samples, 3U);
+  EXPECT_EQ(past.merge(later, kThen).samples, 1U);
+  EXPECT_EQ(past.merge({}, kThen).samples, 3U);
 }
 
 }  // namespace

@@ -19,12 +19,12 @@ struct SpeedTest : testing::Test {
       ++asked;
       return count;
     });
-    return speed.a_second();
+    return speed.per_second();
   }
 };
 
 TEST_F(SpeedTest, IsZeroInTheFirstPeriod) {
-  EXPECT_EQ(speed.a_second(), 0U);
+  EXPECT_EQ(speed.per_second(), 0U);
   EXPECT_EQ(at(milliseconds(0), 5), 0U);
   EXPECT_EQ(at(milliseconds(999), 500), 0U);
   EXPECT_EQ(asked, 0) << "the count is asked for once a period";
