@@ -72,6 +72,7 @@ void Call::end_due(Clock::time_point now) {
   const auto lives = [&](const Dialog& dialog) {
     return !dialog.delete_at || *dialog.delete_at > now;
   };
+  if (std::ranges::none_of(dialogs_, lives)) return dialogs_.clear();
   std::vector<Dialog> ended;
   ended.reserve(dialogs_.size());
   const auto first = std::ranges::stable_partition(dialogs_, lives).begin();
@@ -82,7 +83,6 @@ void Call::end_due(Clock::time_point now) {
     if (ended_branches_.size() == kMaxEndedBranches) ended_branches_.erase(ended_branches_.begin());
     ended_branches_.push_back(dialog.via_branch);
   }
-  if (dialogs_.empty()) return;
   for (const Dialog& dialog : ended) {
     if (!dialog.is_joined()) continue;
     dialog.a->peer = dialog.b->peer = nullptr;

@@ -117,7 +117,7 @@ class Writer {
     const std::string_view value = line.text.substr(2);
     switch (line.text[0]) {
       case 'c':
-        old_connection_ = one_space(line.text);
+        old_connection_ = line.text;
         if (connection_) return write_connection(*connection_, line.ending);
         break;
       case 'o':
@@ -169,7 +169,7 @@ class Writer {
       if (session_.own_connection && connection(k) == connection_) return;
       return write_connection(connection(k), ending);
     }
-    if (connection_ && !old_connection_.empty()) write(old_connection_, ending);
+    if (connection_ && !old_connection_.empty()) write(one_space(old_connection_), ending);
   }
 
   void write_media_line(std::size_t k, const Line& line, Written& written) {
@@ -305,7 +305,7 @@ class Writer {
   std::size_t text_lines_;
   std::string_view newline_;
   std::optional<IpAddress> connection_;  // new address in the session's c=
-  std::string old_connection_;           // the session's c= line as received
+  std::string_view old_connection_;      // the session's c= line as received
   std::string out_;
 };
 
