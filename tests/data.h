@@ -14,7 +14,7 @@
 namespace millrace {
 
 inline std::filesystem::path data_folder() {
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): nobody changes the environment
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): the environment never changes
   const char* const folder = std::getenv("TEST_DATA");
   return folder != nullptr ? folder : "tests/data";
 }

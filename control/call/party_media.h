@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// One m= section, validated: where to send and whom to accept.
+// One m= section, validated: where to send and which sources to accept.
 //
 // An address is routable if the relay may send media to it and it is not a private one behind a
 // NAT. A private address is routable if it is on-link, if it is the source of the signalling, or if

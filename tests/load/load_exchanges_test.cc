@@ -64,7 +64,7 @@ TEST(LoadExchanges, ReplyOfAnotherProtocolIsRefused) {
   ASSERT_TRUE(echo.has_value()) << echo.error().message;
   auto exchanges = Exchanges::open(echo->address(), ng_dialect(), 1);
   ASSERT_TRUE(exchanges.has_value());
-  EXPECT_THAT(exchanges->ask("d7:command4:pinge").error().message, HasSubstr("protocol ng"));
+  EXPECT_THAT(exchanges->ask("d7:command4:pinge").error().message, HasSubstr("is not valid ng"));
 }
 
 TEST(LoadExchanges, ErrorOfAMissingServerNamesTheRemedy) {

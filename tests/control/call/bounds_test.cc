@@ -138,8 +138,7 @@ TEST_F(CallBounds, DialogsByBranch) {
   for (; number < int{Call::kMaxDialogs}; ++number) std::ignore = print(branch(number));
   const Request past = branch(number);
   EXPECT_EQ(reason(past),
-            "The call has 64 dialogs already; delete those that are over, by their via-branch or "
-            "to-tag");
+            "The call has 64 dialogs, the limit; delete ended ones by via-branch or to-tag");
   EXPECT_EQ(statistics().ports_used, 2 * (Call::kMaxDialogs + 1));
   std::ignore = print(branch(0));  // a dialog that it has
   EXPECT_EQ(warning(end_of(branch(1))), "");
@@ -155,7 +154,7 @@ TEST_F(CallBounds, DialogsByToTag) {
     if (i < Call::kMaxDialogs) {
       std::ignore = print(asked);
     } else {
-      EXPECT_TRUE(reason(asked).starts_with("The call has 64 dialogs already"));
+      EXPECT_TRUE(reason(asked).starts_with("The call has 64 dialogs, the limit"));
     }
   }
   EXPECT_EQ(report().tags.size(), Call::kMaxDialogs + 1);
@@ -187,7 +186,7 @@ TEST_F(CallBounds, NamesHaveALength) {
   for (const auto name : names) {
     Request asked = offer(audio(kA, 4000));
     name(asked) = past;
-    EXPECT_TRUE(reason(asked).ends_with(" has 1025 bytes; at most 1024 are taken"));
+    EXPECT_TRUE(reason(asked).ends_with(" has 1025 bytes; the limit is 1024"));
     name(asked) = fits;
     std::ignore = print(asked);
     Request end = request(Command::remove, asked.call_id);
@@ -236,7 +235,7 @@ TEST_F(CallBounds, DelayedDeletes) {
 
 TEST_F(CallBounds, Streams) {
   const Request past = offer(many_streams(33));
-  EXPECT_EQ(reason(past), "The offer has 33 media streams; [limits] streams allows 32 a call");
+  EXPECT_EQ(reason(past), "The offer has 33 media streams; [limits] streams allows 32 per call");
   EXPECT_EQ(statistics().sessions, 0U);
   EXPECT_EQ(statistics().ports_used, 0U);
   std::ignore = print(offer(many_streams(32)));

@@ -316,7 +316,7 @@ TEST_F(CallBranchTest, BranchesAreLimited) {
     const Reply reply = handle(another);
     warning = std::get<reply::Sdp>(reply).warning;
   }
-  EXPECT_EQ(warning, "new-branch: the party has too many branches already");
+  EXPECT_EQ(warning, "new-branch: the party has reached the limit of branches");
   EXPECT_EQ(tags().size(), Call::kMaxDialogs + 1) << "A, and as many as may answer";
   EXPECT_EQ(parties, Call::kMaxDialogs + 2);
   expect_media(endpoint(kC, 6000));
@@ -333,8 +333,7 @@ TEST_F(CallBranchTest, TagsOfAPartyAreLimited) {
   Request past = answer(audio(kC, 7000));
   past.to_tag = "past";
   EXPECT_EQ(std::get<reply::Failure>(handle(past)).reason,
-            "The party has answered by 128 to-tags already; end the call, or answer by a tag that "
-            "it has");
+            "The party has 128 to-tags, the limit; end the call, or answer with one of them");
   expect_media(endpoint(kC, 6000));
   past.to_tag = "C127";
   EXPECT_TRUE(std::holds_alternative<reply::Sdp>(handle(past)));

@@ -115,9 +115,10 @@ TEST_F(CallTest, ReofferWithFewerSectionsIsRefused) {
   std::ignore = print(answer(audio(kB, 5000) + media("video", 5002)));
   Request fewer = offer(audio(kA, 4000));
   fewer.to_tag = "B";
-  EXPECT_EQ(reason(fewer),
-            "The offer has 1 m= lines where there were 2; a media is removed by port 0 (RFC 3264 "
-            "section 8.2)");
+  EXPECT_EQ(
+      reason(fewer),
+      "The offer has 1 m= lines where there were 2; remove a media section by port 0 (RFC 3264 "
+      "section 8.2)");
   EXPECT_EQ(statistics().ports_used, 8U);
 }
 

@@ -176,20 +176,20 @@ TEST_F(PartyMediaTest, InterfacePolicyFiltersRemoteAndHints) {
            "\r\nm=audio 4000 RTP/AVP 0\r\n" + std::string(rest);
     return sdp::parse(text).value();
   };
-  const auto said = [&](const sdp::Session& body, Family family = Family::ipv4) {
+  const auto validated = [&](const sdp::Session& body, Family family = Family::ipv4) {
     return describe(body, 0, request, **judges.find("", family), judges, before);
   };
-  const auto refused = said(session("203.0.113.5"));
+  const auto refused = validated(session("203.0.113.5"));
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().message,
             "Media address 203.0.113.5 (m= in line 3 of the SDP) is no peer of interface 'core': "
             "its `allow` and `deny` do not admit it");
-  EXPECT_FALSE(said(session("64:ff9b::203.0.113.5"), Family::ipv6));
-  EXPECT_FALSE(said(session("203.0.113.200", "a=rtcp:4001 IN IP4 203.0.113.5\r\n")));
+  EXPECT_FALSE(validated(session("64:ff9b::203.0.113.5"), Family::ipv6));
+  EXPECT_FALSE(validated(session("203.0.113.200", "a=rtcp:4001 IN IP4 203.0.113.5\r\n")));
   // The signalling source and candidates are hints only if the policy allows them.
   request.latching.received_from = ip("203.0.113.9");
   const auto media =
-      said(session("203.0.113.200", "a=candidate:1 1 UDP 1 203.0.113.7 4000 typ host\r\n"));
+      validated(session("203.0.113.200", "a=candidate:1 1 UDP 1 203.0.113.7 4000 typ host\r\n"));
   ASSERT_TRUE(media);
   EXPECT_EQ(media->hints, list({"203.0.113.200"}));
 }
@@ -214,13 +214,13 @@ TEST_F(PartyMediaTest, ChangedNatAddressMovesTheParty) {
 }
 
 TEST_F(PartyMediaTest, HoldByAddressForgetsNothing) {
-  say("203.0.113.5");
-  const PartyMedia held = say("0.0.0.0");
+  apply_sdp("203.0.113.5");
+  const PartyMedia held = apply_sdp("0.0.0.0");
   EXPECT_TRUE(held.on_hold);
   EXPECT_EQ(held.state, State::live);
   EXPECT_EQ(held.components[0].remote(), (Endpoint{ip("203.0.113.5"), UdpPort(4000)}));
   EXPECT_EQ(held.hints, list({"203.0.113.5"}));
-  const PartyMedia resumed = say("203.0.113.5");
+  const PartyMedia resumed = apply_sdp("203.0.113.5");
   EXPECT_FALSE(resumed.on_hold);
   EXPECT_FALSE(resumed.components[0].moved);
   apply_sdp("0.0.0.0");
@@ -229,7 +229,7 @@ TEST_F(PartyMediaTest, HoldByAddressForgetsNothing) {
 
 TEST_F(PartyMediaTest, ZeroAddressWithCandidatesIsNoHold) {
   const PartyMedia media =
-      say("0.0.0.0", "a=candidate:1 1 UDP 2130706431 203.0.113.5 4000 typ host\r\n");
+      apply_sdp("0.0.0.0", "a=candidate:1 1 UDP 2130706431 203.0.113.5 4000 typ host\r\n");
   EXPECT_FALSE(media.on_hold);
   EXPECT_FALSE(media.components[0].remote());
   EXPECT_EQ(media.hints, list({"203.0.113.5"}));

@@ -33,15 +33,15 @@ FlowReport past_report() {
 }
 
 TEST(PastFlow, TellsWhatWasHeardAsOfNow) {
-  const FlowReport told = PastFlow{heard(), kThen}.merge({}, kThen + 5s);
-  EXPECT_FALSE(told.active);
-  EXPECT_EQ(told.packets, 100U);
-  EXPECT_EQ(told.idle, 6s);
-  EXPECT_EQ(told.latched, heard().latched);
-  EXPECT_EQ(told.latched_for, 14s);
-  EXPECT_EQ(told.ssrc, 7U);
-  EXPECT_EQ(told.jitter, 12U);
-  EXPECT_FALSE(told.destination);
+  const FlowReport report = PastFlow{past_report(), kThen}.merge({}, kThen + 5s);
+  EXPECT_FALSE(report.active);
+  EXPECT_EQ(report.packets, 100U);
+  EXPECT_EQ(report.idle, 6s);
+  EXPECT_EQ(report.latched, past_report().latched);
+  EXPECT_EQ(report.latched_for, 14s);
+  EXPECT_EQ(report.ssrc, 7U);
+  EXPECT_EQ(report.jitter, 12U);
+  EXPECT_FALSE(report.destination);
 }
 
 TEST(PastFlow, SumsTheCounters) {
@@ -52,30 +52,30 @@ TEST(PastFlow, SumsTheCounters) {
   later.latched_for = 2s;
   later.idle = 0s;
   later.drops[2] = UINT32_MAX - 1;
-  const FlowReport told = PastFlow{heard(), kThen}.merge(later, kThen + 5s);
-  EXPECT_TRUE(told.active);
-  EXPECT_EQ(told.packets, 200U);
-  EXPECT_EQ(told.bytes, 34'400U);
-  EXPECT_EQ(told.forwarded, 180U);
-  EXPECT_EQ(told.refused, 6U);
-  EXPECT_EQ(told.expected, 208U);
-  EXPECT_EQ(told.lost, 8);
-  EXPECT_EQ(told.drops[2], UINT32_MAX);
-  EXPECT_EQ(told.ssrc, 9U) << "of the stream that is heard now";
-  EXPECT_EQ(told.extended_highest_sequence, 20U);
-  EXPECT_EQ(told.latched->port, UdpPort(5002));
-  EXPECT_EQ(told.latched_for, 2s);
-  EXPECT_EQ(told.idle, 0s);
+  const FlowReport report = PastFlow{past_report(), kThen}.merge(later, kThen + 5s);
+  EXPECT_TRUE(report.active);
+  EXPECT_EQ(report.packets, 200U);
+  EXPECT_EQ(report.bytes, 34'400U);
+  EXPECT_EQ(report.forwarded, 180U);
+  EXPECT_EQ(report.refused, 6U);
+  EXPECT_EQ(report.expected, 208U);
+  EXPECT_EQ(report.lost, 8);
+  EXPECT_EQ(report.drops[2], UINT32_MAX);
+  EXPECT_EQ(report.ssrc, 9U) << "of the stream that is received now";
+  EXPECT_EQ(report.extended_highest_sequence, 20U);
+  EXPECT_EQ(report.latched->port, UdpPort(5002));
+  EXPECT_EQ(report.latched_for, 2s);
+  EXPECT_EQ(report.idle, 0s);
 }
 
 TEST(PastFlow, IsNotLatchedUntilTheNewFlowLatches) {
   FlowReport later;
   later.active = true;
-  const FlowReport told = PastFlow{heard(), kThen}.merge(later, kThen + 5s);
-  EXPECT_FALSE(told.latched);
-  EXPECT_FALSE(told.latched_for);
-  EXPECT_EQ(told.ssrc, 7U);
-  EXPECT_EQ(told.idle, 6s);
+  const FlowReport report = PastFlow{past_report(), kThen}.merge(later, kThen + 5s);
+  EXPECT_FALSE(report.latched);
+  EXPECT_FALSE(report.latched_for);
+  EXPECT_EQ(report.ssrc, 7U);
+  EXPECT_EQ(report.idle, 6s);
 }
 
 TEST(PastFlow, IsEmptyWithoutPackets) {

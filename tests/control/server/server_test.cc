@@ -144,8 +144,8 @@ path = "/unused"
     OtherProcess(const ServerTest& test, std::size_t count, const char* socket = "ng.sock",
                  uid_t user = ::geteuid()) {
       const sockaddr_un address = test.address(socket);
-      std::array<int, 2> news{};
-      if (::pipe2(news.data(), O_CLOEXEC) != 0) return;
+      std::array<int, 2> notice{};
+      if (::pipe2(notice.data(), O_CLOEXEC) != 0) return;
       process_ = ::fork();
       if (process_ == 0) {  // system calls only: the parent has threads
         ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -161,11 +161,11 @@ path = "/unused"
             ++connected;
           }
         }
-        static_cast<void>(::write(news[1], &connected, sizeof connected));
+        static_cast<void>(::write(notice[1], &connected, sizeof connected));
         for (;;) ::pause();
       }
-      ::close(news[1]);
-      const FileDescriptor reader(news[0]);
+      ::close(notice[1]);
+      const FileDescriptor reader(notice[0]);
       if (::read(reader.get(), &connected_, sizeof connected_) < 0) connected_ = 0;
     }
     ~OtherProcess() {

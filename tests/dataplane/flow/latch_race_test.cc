@@ -56,7 +56,7 @@ TEST_F(Latch, SignallingAndWorkersAtOnce) {
   workers.clear();
   path.a.on_publish = path.b.on_publish = OnPublish::keep;
   lab.flows.publish(path, kStart);
-  EXPECT_EQ(a().destination, b().latched) << "both slots tell the same story";
+  EXPECT_EQ(a().destination, b().latched) << "both slots agree";
 }
 
 }  // namespace

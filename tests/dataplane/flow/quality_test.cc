@@ -81,7 +81,7 @@ struct QualityTest : testing::Test {
 TEST_F(QualityTest, IsUnknownWithoutReports) {
   EXPECT_FALSE(of_b());
   ASSERT_TRUE(lab.from_b(sender_report(kSsrcB, 1)));
-  EXPECT_FALSE(of_b()) << "a sender report without blocks tells nothing of what it gets";
+  EXPECT_FALSE(of_b()) << "a sender report without report blocks has no reception figures";
 }
 
 TEST_F(QualityTest, ReportsLossAndJitterOfTheSentStream) {

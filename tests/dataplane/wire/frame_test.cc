@@ -95,7 +95,7 @@ TEST(Frame, EveryFlippedBitOfTheIpHeaderIsDetected) {
   Bytes frame = media();
   frame[30] ^= std::byte{1};
   EXPECT_EQ(classify_exact(frame), DropReason::ip_checksum);
-  EXPECT_EQ(classify_exact(frame, true), FrameKind::udp) << "the NIC has looked";
+  EXPECT_EQ(classify_exact(frame, true), FrameKind::udp) << "checked by the NIC";
 }
 
 TEST(Frame, ArpIsAcceptedByBroadcastOrToOurMac) {

@@ -85,7 +85,7 @@ TEST(Rtp, PaddingMustFitBehindTheHeaders) {
     packet.back() = static_cast<std::byte>(padding);
     // 35 bytes, 28 of headers: at most 7 of padding, at least its own count.
     EXPECT_EQ(is_rtp(packet), padding >= 1 && padding <= 7) << padding;
-    EXPECT_TRUE(is_rtp(packet, true)) << "ciphertext is not looked at";
+    EXPECT_TRUE(is_rtp(packet, true)) << "ciphertext is not parsed";
   }
   EXPECT_FALSE(is_rtp(bytes({0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}))) << "no byte to count";
 }
@@ -194,7 +194,7 @@ TEST(Content, DistinguishesRtcpOnASharedPort) {
   EXPECT_EQ(examine(kPlain, flow_flag::kRtp | kMux)->kind, Kind::rtp);
   ASSERT_FALSE(examine(kPlain, flow_flag::kRtcp));
   EXPECT_EQ(examine(kPlain, flow_flag::kRtcp).error(), DropReason::rtcp_malformed);
-  ASSERT_FALSE(examine(bytes({0x80}), flow_flag::kRtp | kMux)) << "no second byte to look at";
+  ASSERT_FALSE(examine(bytes({0x80}), flow_flag::kRtp | kMux)) << "no second byte";
 }
 
 TEST(Content, KeepalivesAreNoMedia) {

@@ -327,15 +327,15 @@ TEST(NgReply, StatisticsOfTheDataPlane) {
                                .oerrors = 6}};
   report.dataplane.mbufs = 1024;
   const Json statistics = as_json(reply::Statistics{report})["statistics"];
-  const Json& worker = statistics["workers"][0];
-  EXPECT_EQ(worker["core"], 3);
-  EXPECT_EQ(worker["received"], 50);
-  EXPECT_EQ(worker["relayed"], 48);
-  EXPECT_EQ(worker["pierced"], 7);
-  EXPECT_EQ(worker["bursts"].size(), 33U);
-  EXPECT_EQ(worker["bursts"][2], 25);
-  EXPECT_EQ(worker["drops"].size(), 1U) << "reasons that did not occur are left out";
-  EXPECT_EQ(worker["drops"]["frame_truncated"], 2);
+  const Json& printed = statistics["workers"][0];
+  EXPECT_EQ(printed["core"], 3);
+  EXPECT_EQ(printed["received"], 50);
+  EXPECT_EQ(printed["relayed"], 48);
+  EXPECT_EQ(printed["pierced"], 7);
+  EXPECT_EQ(printed["bursts"].size(), 33U);
+  EXPECT_EQ(printed["bursts"][2], 25);
+  EXPECT_EQ(printed["drops"].size(), 1U) << "reasons that did not occur are left out";
+  EXPECT_EQ(printed["drops"]["frame_truncated"], 2);
   EXPECT_EQ(statistics["devices"], Json::array({{{"device", "0000:3b:00.0"},
                                                  {"link", "up"},
                                                  {"link changes", 2},
