@@ -35,6 +35,7 @@ inline constexpr std::size_t kLevels = 4;
 [[nodiscard]] std::string_view level_name(Level level);
 
 struct Field {
+  // NOLINTNEXTLINE(bugprone-easily-swappable-parameters): a key and its value, {"key", value}
   Field(std::string_view name, std::string_view text) : key(name), value(text) {}
   Field(std::string_view name, std::integral auto number)
       : key(name), value(static_cast<std::int64_t>(number)) {}

@@ -170,8 +170,8 @@ class Call {
 
     // call_branch.cc
     [[nodiscard]] bool shares_ports(const Leg& other) const;
-    [[nodiscard]] FlowReport total_flow(std::size_t index, std::size_t component,
-                                        const FlowReport& flow,
+    [[nodiscard]] FlowReport total_flow(std::size_t index, const FlowReport& flow,
+                                        std::size_t component,
                                         PastFlow::Clock::time_point now) const;
     [[nodiscard]] std::optional<QualityReport> quality(std::size_t index,
                                                        const std::optional<QualityReport>& now_seen,

@@ -98,7 +98,7 @@ void Call::withdraw(Leg& leg, std::size_t index) {
   if (const auto quality = leg.quality(index, dataplane_.read_quality(ports->rtp()), now)) {
     leg.sections[index].ensure_past().quality = {*quality, now};
   }
-  for (const std::size_t component : {0, 1}) withdraw(leg, index, component, now);
+  for (const std::size_t component : {0U, 1U}) withdraw(leg, index, component, now);
 }
 
 // Withdraws one port. RTCP quality of the pair continues on the other port.
@@ -108,7 +108,7 @@ void Call::withdraw(Leg& leg, std::size_t index, std::size_t component,
   const LocalPort local = component == 0 ? ports.rtp() : ports.rtcp();
   const FlowReport flow = dataplane_.read(local);
   if (!flow.active) return;
-  const PastFlow past{leg.total_flow(index, component, flow, now), now};
+  const PastFlow past{leg.total_flow(index, flow, component, now), now};
   dataplane_.withdraw(local);
   if (!past.empty()) leg.sections[index].ensure_past().ports[component] = past;
 }
@@ -119,7 +119,7 @@ PastMedia& Call::LegMedia::ensure_past() {
 }
 
 // Counters of the party on one port, past flows included. `flow` holds those of the current flow.
-FlowReport Call::Leg::total_flow(std::size_t index, std::size_t component, const FlowReport& flow,
+FlowReport Call::Leg::total_flow(std::size_t index, const FlowReport& flow, std::size_t component,
                                  PastFlow::Clock::time_point now) const {
   const auto& past = sections[index].past;
   return past ? past->ports[component].merge(flow, now) : flow;

@@ -207,6 +207,7 @@ void Call::publish(Dialog& dialog, std::size_t index) {
   }
 }
 
+// NOLINTNEXTLINE(bugprone-easily-swappable-parameters): as leg.ports(index).component
 Side Call::side(const Dialog& dialog, const Leg& leg, std::size_t index,
                 std::size_t component) const {
   const Leg& other = dialog.other(leg);

@@ -117,8 +117,8 @@ MediaReport Call::report(const Leg& leg, std::size_t index, bool muxed) const {
          .advertised = described.components[component].advertised,
          .rtcp = component == 1,
          .rtcp_mux = muxed,
-         .flow = leg.total_flow(index, component,
-                                leg.peer != nullptr ? dataplane_.read(local) : FlowReport{}, now)});
+         .flow = leg.total_flow(index, leg.peer != nullptr ? dataplane_.read(local) : FlowReport{},
+                                component, now)});
   };
   add(ports->rtp(), 0);
   // Report the RTCP port also when RTCP has left it: its counters remain.

@@ -46,13 +46,13 @@ class CallSchedule {
     call->scheduled.reset();
   }
 
-  // Returns the first due call and schedules it again at `retry`; null if none is due.
-  // Precondition: now < retry.
-  [[nodiscard]] CallPtr take_due(Time now, Time retry) {
+  // Returns the first due call and schedules it again after `retry`; null if none is due.
+  // Precondition: retry > 0.
+  [[nodiscard]] CallPtr take_due(Time now, Time::duration retry) {
     const std::lock_guard lock(mutex_);
     if (entries_.empty() || entries_.begin()->first > now) return nullptr;
     CallPtr due = entries_.begin()->second;
-    move(due, retry);
+    move(due, now + retry);
     return due;
   }
 

@@ -227,7 +227,7 @@ bool Calls::expire(Clock::time_point now) {
   calls.realms.advance(now);
   if (calls.pass_sessions == 0) calls.pass_sessions = calls.sessions.load();
   for (std::size_t i = 0; i < kPortion; ++i) {
-    const CallPtr call = calls.schedule.take_due(now, now + Impl::kRetry);
+    const CallPtr call = calls.schedule.take_due(now, Impl::kRetry);
     if (!call) {
       calls.log_mass_end();
       calls.bytes.measure(now, [&] { return calls.relayed_bytes(); });

@@ -25,6 +25,7 @@ std::optional<unsigned> take_hex(std::string_view& text, std::size_t fewest, std
 
 std::string_view device_name(std::string_view device) { return device.substr(0, device.find(',')); }
 
+// NOLINTNEXTLINE(bugprone-easily-swappable-parameters): a map, then a key
 std::string_view device_argument(std::string_view device, std::string_view key) {
   for (auto comma = device.find(','); comma != device.npos; comma = device.find(',')) {
     device.remove_prefix(comma + 1);

@@ -169,8 +169,8 @@ void FlowTable::set_destination(SlotIndex index, Rule& rule,
   set_deltas(index, rule);
 }
 
-void FlowTable::set_hop(SlotIndex index, SlotIndex peer, const Endpoint& destination, NextHop hop) {
-  std::optional<RuleLock> lock = RuleLock::try_lock(slot(index).rule);
+void FlowTable::set_hop(RuleLine& line, SlotIndex peer, const Endpoint& destination, NextHop hop) {
+  std::optional<RuleLock> lock = RuleLock::try_lock(line);
   if (!lock) return;
   Rule rule = lock->rule();
   if (!rule.has(kDestination) || rule.destination != destination || rule.peer != peer) return;
@@ -227,11 +227,10 @@ void FlowTable::copy_rtp_source(SlotIndex index, Rule& rule) const {
   rule.source = rtp->source;
 }
 
-// Clears the peer of `index` if that is still `from`: packets received on it have no destination.
-void FlowTable::detach(SlotIndex index, SlotIndex from) {
-  RuleLock lock = RuleLock::lock(slot(index).rule);
+void FlowTable::detach(RuleLine& line, SlotIndex peer) {
+  RuleLock lock = RuleLock::lock(line);
   Rule rule = lock.rule();
-  if (!rule.has(kPeer) || rule.peer != from) return;
+  if (!rule.has(kPeer) || rule.peer != peer) return;
   rule.flags &= ~(kPeer | kDestination | kHeld);
   lock.commit(rule);
 }
@@ -239,11 +238,12 @@ void FlowTable::detach(SlotIndex index, SlotIndex from) {
 void FlowTable::publish(const Path& path, Tsc now) {
   const std::array<SlotIndex, 2> index{SlotIndex(path.a.local), SlotIndex(path.b.local)};
   const std::array<const Side*, 2> side{&path.a, &path.b};
-  for (const std::size_t i : {0, 1}) {
+  for (const std::size_t i : {0U, 1U}) {
     std::optional<Rule> before;
     while (!(before = read_rule(slot(index[i]).rule))) {
     }
-    if (before->has(kPeer) && before->peer != index[1 - i]) detach(before->peer, index[i]);
+    if (before->has(kPeer) && before->peer != index[1 - i])
+      detach(slot(before->peer).rule, index[i]);
   }
 
   const std::size_t low = index[0] < index[1] ? 0 : 1;
@@ -254,7 +254,7 @@ void FlowTable::publish(const Path& path, Tsc now) {
   const bool across =
       media_address(index[0]).address.family() != media_address(index[1]).address.family();
   std::array<Rule, 2> rules;
-  for (const std::size_t i : {0, 1}) {
+  for (const std::size_t i : {0U, 1U}) {
     rules[i] = apply_side(index[i], lock[i]->rule(), *side[i], *side[1 - i], path);
     if (rules[i].has(kSplitOff)) copy_rtp_source(index[i], rules[i]);
     rules[i].flags |= side[1 - i]->deliver ? kPeer : kPeer | kHeld;
@@ -262,19 +262,19 @@ void FlowTable::publish(const Path& path, Tsc now) {
     if (rules[i].peer != index[1 - i]) rules[i].hop = NextHop{};
     rules[i].peer = index[1 - i];
   }
-  for (const std::size_t i : {0, 1}) {
+  for (const std::size_t i : {0U, 1U}) {
     const std::size_t other = 1 - i;
     set_destination(index[i], rules[i], destination_of(rules[other], remote_of(index[other])));
   }
-  for (const std::size_t i : {0, 1}) lock[i]->commit(rules[i]);
+  for (const std::size_t i : {0U, 1U}) lock[i]->commit(rules[i]);
 
   // Without the locks: resolve() may wait, and workers cannot latch on a locked slot. A kept next
   // hop is checked per packet.
-  for (const std::size_t i : {0, 1}) {
+  for (const std::size_t i : {0U, 1U}) {
     if (!rules[i].has(kDestination) || rules[i].hop != NextHop{}) continue;
     const Endpoint& to = rules[i].destination;
     const auto hop = neighbors_of(index[1 - i]).resolve(to.address, now);
-    if (hop) set_hop(index[i], index[1 - i], to, *hop);
+    if (hop) set_hop(slot(index[i]).rule, index[1 - i], to, *hop);
   }
 }
 
@@ -290,7 +290,7 @@ void FlowTable::withdraw(LocalPort port) {
     lock.commit(Rule{});
     if (!is_active(index.other_of_pair())) reset(quality(index));
   }
-  if (peer) detach(*peer, index);
+  if (peer) detach(slot(*peer).rule, index);
 }
 
 std::optional<Endpoint> FlowTable::remote_of(SlotIndex index) const {

@@ -130,11 +130,12 @@ class FlowTable {
   // Keeps the next hop if the address does not change.
   void set_destination(SlotIndex index, Rule& rule,
                        const std::optional<Endpoint>& destination) const;
-  // Stores the next hop of `destination` unless the slot's destination has changed. If the slot is
-  // locked, the next packet tries again.
-  void set_hop(SlotIndex index, SlotIndex peer, const Endpoint& destination, NextHop hop);
+  // Stores the next hop of `destination` unless the line's peer or destination has changed. If the
+  // line is locked, the next packet tries again.
+  static void set_hop(RuleLine& line, SlotIndex peer, const Endpoint& destination, NextHop hop);
   void set_deltas(SlotIndex index, Rule& rule) const;
-  void detach(SlotIndex index, SlotIndex from);
+  // Clears the peer of `line` if that is still `peer`: its packets have no destination then.
+  static void detach(RuleLine& line, SlotIndex peer);
   [[nodiscard]] std::optional<Endpoint> remote_of(SlotIndex index) const;
   [[nodiscard]] bool is_active(SlotIndex index) const;
   // Drop reason for media to or from `address`: wrong family, or PeerFilter::refuses().

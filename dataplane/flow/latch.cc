@@ -214,7 +214,7 @@ std::expected<NeighborWord, DropReason> FlowTable::refresh_next_hop(SlotIndex in
       }
     }
     hop = *found;
-    set_hop(index, rule->peer, rule->destination, hop);
+    set_hop(slot(index).rule, rule->peer, rule->destination, hop);
     state = neighbors.lookup(hop);
   }
   const NeighborWord word = neighbors.word(hop.index);

@@ -26,9 +26,8 @@ std::uint64_t micros(std::uint64_t ticks, std::uint64_t tsc_hz) {
   return ticks / tsc_hz * kMicro + ticks % tsc_hz * kMicro / tsc_hz;
 }
 
-std::uint64_t mos_tenths(double loss_percent, double jitter_ms, double round_trip_ms) {
-  return static_cast<std::uint64_t>(
-      std::lround(mean_opinion(loss_percent, jitter_ms, round_trip_ms) * 10));
+std::uint64_t mos_tenths(const Impairment& impairment) {
+  return static_cast<std::uint64_t>(std::lround(mean_opinion(impairment) * 10));
 }
 
 // Round trip between relay and reporter: time since the sender report LSR was relayed, less DLSR
@@ -68,9 +67,9 @@ struct Complete {
 };
 
 void add_complete(Quality& own, const Complete& sample, std::uint64_t second) {
-  const std::uint64_t mos =
-      mos_tenths(static_cast<double>(sample.loss), static_cast<double>(sample.jitter),
-                 static_cast<double>(sample.trip) / 1000);
+  const std::uint64_t mos = mos_tenths({.loss_percent = static_cast<double>(sample.loss),
+                                        .jitter_ms = static_cast<double>(sample.jitter),
+                                        .round_trip_ms = static_cast<double>(sample.trip) / 1000});
   const bool first = own.complete.load(kRelaxed) == 0;
   add(own.complete, 1);
   add(own.mos_sum, mos);
@@ -99,10 +98,10 @@ QualitySample unpack(const Quality::Sample& sample, Tsc now, std::uint64_t tsc_h
 
 }  // namespace
 
-double mean_opinion(double loss_percent, double jitter_ms, double round_trip_ms) {
-  const double delay = round_trip_ms + 2 * jitter_ms + 10;
+double mean_opinion(const Impairment& impairment) {
+  const double delay = impairment.round_trip_ms + 2 * impairment.jitter_ms + 10;
   double r = delay < 160 ? 93.2 - delay / 40 : 93.2 - (delay - 120) / 10;
-  r = std::clamp(r - 2.5 * loss_percent, 0.0, 100.0);
+  r = std::clamp(r - 2.5 * impairment.loss_percent, 0.0, 100.0);
   const double mos = 1 + 0.035 * r + 0.000007 * r * (r - 60) * (100 - r);
   return std::clamp(mos, 1.0, 5.0);
 }

@@ -30,7 +30,12 @@ namespace millrace {
 // MOS, 1 to 5, by the common simplification of the E-model (ITU-T G.107) for G.711. Delay is the
 // round trip plus twice the jitter plus 10 ms. R drops by 1 per 40 ms of delay up to 160 ms, by 1
 // per 10 ms beyond, and by 2.5 per percent of loss.
-[[nodiscard]] double mean_opinion(double loss_percent, double jitter_ms, double round_trip_ms);
+struct Impairment {
+  double loss_percent = 0;
+  double jitter_ms = 0;
+  double round_trip_ms = 0;
+};
+[[nodiscard]] double mean_opinion(const Impairment& impairment);
 
 struct Quality {
   // Last sender report: middle 32 bits of its NTP time, and the Tsc when it was relayed. 0 = none.

@@ -16,6 +16,7 @@
 #include <optional>
 
 #include "dataplane/flow/flow.h"
+#include "dataplane/tsc.h"
 #include "dataplane/wire/bytes.h"
 #include "dataplane/wire/rtp.h"
 
@@ -43,12 +44,11 @@ inline constexpr std::uint16_t kMaxMisorder = 100;
 }
 
 // An admitted datagram of any kind.
-[[gnu::always_inline]] inline void note_datagram(SeenLine& seen, std::size_t bytes,
-                                                 std::uint64_t ticks) {
+[[gnu::always_inline]] inline void note_datagram(SeenLine& seen, std::size_t bytes, Tsc now) {
   constexpr auto kRelaxed = std::memory_order_relaxed;
   seen.packets.store(seen.packets.load(kRelaxed) + 1, kRelaxed);
   seen.bytes.store(seen.bytes.load(kRelaxed) + bytes, kRelaxed);
-  seen.last.store(ticks, kRelaxed);
+  seen.last.store(now.ticks, kRelaxed);
 }
 
 // First two bytes of a stream's usual packets, without the marker: version 2, no padding, extension

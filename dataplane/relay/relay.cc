@@ -75,6 +75,7 @@ std::size_t longest_for_all(std::span<Link* const> links) {
 }
 
 // Multi-segment mbufs. Not produced by our RX configuration, so handled off the fast path.
+// NOLINTNEXTLINE(bugprone-easily-swappable-parameters): from, to
 [[gnu::noinline]] void set_chains_aside(Arrivals& arrivals, Arrivals& others) {
   Arrival* to = arrivals.begin();
   for (const Arrival& arrival : arrivals.all()) {
@@ -88,7 +89,8 @@ std::size_t longest_for_all(std::span<Link* const> links) {
 }
 
 // Frames above the smallest MTU, if that is below Ethernet's. They take the slow path, which drops
-// them unless the media_address network's MTU is large enough.
+// them unless the MTU of the network they leave by is large enough.
+// NOLINTNEXTLINE(bugprone-easily-swappable-parameters): from, to
 [[gnu::noinline]] void set_long_aside(std::size_t longest, Arrivals& arrivals, Arrivals& others) {
   Arrival* to = arrivals.begin();
   for (const Arrival& arrival : arrivals.all()) {
@@ -164,7 +166,7 @@ template <Family In, Family Out>
   if (!words.hop_matches(next)) [[unlikely]]
     return false;
   send<In, Out>(arrival, words, context, next);
-  note_datagram(slot.seen, arrival.length() - udp_headers(Out), now.ticks);
+  note_datagram(slot.seen, arrival.length() - udp_headers(Out), now);
   note_next(slot.seen, rtp, latest, arrival_of(now.ticks, words.clock_rate()));
   return true;
 }
@@ -219,8 +221,10 @@ template <Family F>
 
 // The rest of the first pass, from the first packet that is not a plain datagram to us.
 template <Family F>
-[[gnu::noinline]] void Relay::partition(const Ingress<F>& ingress, Arrival* from,
-                                        Arrivals& arrivals, Arrivals& others) {
+[[gnu::noinline]] void Relay::partition(
+    const Ingress<F>& ingress, Arrival* from,
+    // NOLINTNEXTLINE(bugprone-easily-swappable-parameters): from, to
+    Arrivals& arrivals, Arrivals& others) {
   const PlainArrival<F> usual{ingress.plain, ingress.local.index()};
   Arrival* to = from;
   for (Arrival* at = from; at != arrivals.end(); ++at) {

@@ -36,7 +36,7 @@ std::optional<DropReason> Relay::stranger(const Arrival& arrival, const Datagram
 void Relay::note(const Arrival& arrival, const Content& content, const RuleWords& words, Tsc now) {
   SeenLine& seen = arrival.slot->seen;
   Record& record = flows_.record(arrival.index());
-  note_datagram(seen, arrival.payload().size(), now.ticks);
+  note_datagram(seen, arrival.payload().size(), now);
   if (content.kind == Evidence::Kind::rtp) {
     if (!note_usual(seen, content.rtp, now.ticks, words.clock_rate())) {
       note_unusual(seen, record, content.rtp, now.ticks, words.clock_rate());

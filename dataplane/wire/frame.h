@@ -193,8 +193,8 @@ class PlainDatagram {
     std::fill_n(fixed_.begin(), own_mac.bytes.size(), std::byte{0xff});
     fix(12, kV4 ? 0x08 : 0x86);
     fix(13, kV4 ? 0x00 : 0xdd);
-    fix(kEtherSize, kV4 ? 0x45 : 0x60, kV4 ? 0xff : 0xf0);
-    if (kV4) fix(kEtherSize + 6, 0, 0x3f);  // no fragment
+    fix(kEtherSize, kV4 ? 0x45 : 0x60, std::byte{kV4 ? 0xff : 0xf0});
+    if (kV4) fix(kEtherSize + 6, 0, std::byte{0x3f});  // no fragment
     if (kV4) fix(kEtherSize + 7, 0);
     fix(kEtherSize + (kV4 ? 9 : 6), IPPROTO_UDP);
   }
@@ -230,9 +230,9 @@ class PlainDatagram {
   [[gnu::always_inline]] static __m256i vector(const std::byte* from) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
   }
-  void fix(std::size_t at, int value, int bits = 0xff) {
+  void fix(std::size_t at, int value, std::byte bits = std::byte{0xff}) {
     expected_[at] = static_cast<std::byte>(value);
-    fixed_[at] = static_cast<std::byte>(bits);
+    fixed_[at] = bits;
   }
   std::array<std::byte, sizeof(__m256i)> expected_{}, fixed_{};
 };

@@ -116,10 +116,10 @@ Histogram Measurement::delay() const {
 }
 
 Load::Load(const Options& options, std::unique_ptr<Wire> wire, Signalling signalling,
-           std::size_t most, std::size_t slots)
+           std::size_t most)
     : options_(options),
       wire_(std::move(wire)),
-      phones_({.calls = slots,
+      phones_({.calls = most + transient_calls(options),
                .shape = options.shape,
                .rtcp_interval = milliseconds(std::lround(options.rtcp_interval * 1000)),
                .rtcp_mux = options.rtcp_mux,
@@ -128,8 +128,8 @@ Load::Load(const Options& options, std::unique_ptr<Wire> wire, Signalling signal
               *wire_, Clock::now()),
       signalling_(std::move(signalling)),
       most_(most),
-      states_(slots, State::free) {
-  for (std::size_t i = slots; i-- > most;) free_.push_back(static_cast<std::uint32_t>(i));
+      states_(most + transient_calls(options), State::free) {
+  for (std::size_t i = states_.size(); i-- > most;) free_.push_back(static_cast<std::uint32_t>(i));
 }
 
 Result<std::unique_ptr<Load>> Load::open(const Options& options, std::size_t most) {
@@ -144,12 +144,10 @@ Result<std::unique_ptr<Load>> Load::open(const Options& options, std::size_t mos
           (*wire)->endpoint({party, static_cast<std::uint8_t>(number), false}));
     }
   }
-  const std::size_t slots = most + transient_calls(options);
-  auto signalling = open_signalling(options, slots, std::move(parties));
+  auto signalling = open_signalling(options, most + transient_calls(options), std::move(parties));
   if (!signalling) return std::unexpected(signalling.error());
   ::prctl(PR_SET_TIMERSLACK, 1UL);
-  return std::unique_ptr<Load>(
-      new Load(options, std::move(*wire), std::move(*signalling), most, slots));
+  return std::unique_ptr<Load>(new Load(options, std::move(*wire), std::move(*signalling), most));
 }
 
 double Load::packets_per_second(std::size_t calls) const {
@@ -293,7 +291,7 @@ std::optional<WorkerCycles> Load::cycles_now() {
   return cycles;
 }
 
-Measurement Load::measure(nanoseconds time, nanoseconds step, Progress& progress) {
+Measurement Load::measure(nanoseconds time, Progress& progress, nanoseconds step) {
   Measurement measured;
   const auto cycles = cycles_now();
   std::optional<Usage> before;

@@ -77,8 +77,8 @@ class Load {
   // Runs the loop without changes for `time`.
   void run(std::chrono::nanoseconds time, Progress& progress);
   // Measures for `time`, then waits for the packets in flight at its end.
-  [[nodiscard]] Measurement measure(std::chrono::nanoseconds time, std::chrono::nanoseconds step,
-                                    Progress& progress);
+  [[nodiscard]] Measurement measure(std::chrono::nanoseconds time, Progress& progress,
+                                    std::chrono::nanoseconds step = {});
   // At time `at`, multiplies the phones' packet rate by `factor`.
   void change_pace(Clock::time_point at, double factor) { paces_.push_back({at, factor}); }
   // Ends all calls.
@@ -100,8 +100,7 @@ class Load {
     double factor;
   };
 
-  Load(const Options& options, std::unique_ptr<Wire> wire, Signalling signalling, std::size_t most,
-       std::size_t slots);
+  Load(const Options& options, std::unique_ptr<Wire> wire, Signalling signalling, std::size_t most);
   void turn();
   [[nodiscard]] std::string status() const;
   void churn(Clock::time_point now);

@@ -23,7 +23,7 @@ Result<Outcome> measure_load(const Options& options) {
   load.start_transient_calls();
   load.run(to_nanos(options.warm_up), progress);
   const Measurement measured =
-      load.measure(to_nanos(options.duration), to_nanos(options.every), progress);
+      load.measure(to_nanos(options.duration), progress, to_nanos(options.every));
   load.end(progress);
   progress.finish();
   if (measured.sent() == 0 && !load.trouble().empty()) return fail(load.trouble());

@@ -78,7 +78,7 @@ Result<Outcome> measure_overload(const Options& options) {
   const auto begin = Load::Clock::now();
   load.change_pace(begin + to_nanos(options.duration), options.factor);
   load.change_pace(begin + to_nanos(options.duration + options.flood), 1 / options.factor);
-  const Measurement measured = load.measure(to_nanos(whole), kStep, progress);
+  const Measurement measured = load.measure(to_nanos(whole), progress, kStep);
   load.end(progress);
   progress.finish();
   if (measured.sent() == 0 && !load.trouble().empty()) return fail(load.trouble());

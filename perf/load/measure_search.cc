@@ -70,7 +70,7 @@ class Search {
       trial.refused = up.error().message;
     } else {
       load_.run(to_nanos(options_.warm_up), progress_);
-      trial.measured = load_.measure(to_nanos(options_.duration), {}, progress_);
+      trial.measured = load_.measure(to_nanos(options_.duration), progress_);
       const Measurement& m = trial.measured;
       trial.lost = m.tally.directions[0].lost() + m.tally.directions[1].lost();
       trial.generator_limited =

@@ -262,8 +262,9 @@ StreamQuality Phones::quality(Party from) const {
     const auto received = static_cast<double>(stream.counted_received);
     const double delay_ms =
         received > 0 ? static_cast<double>(stream.delay_sum) / received / 1e6 : 0;
-    const double mos =
-        mean_opinion(std::max(1 - received / sent, 0.0) * 100, jitter_us / 1000, 2 * delay_ms);
+    const double mos = mean_opinion({.loss_percent = std::max(1 - received / sent, 0.0) * 100,
+                                     .jitter_ms = jitter_us / 1000,
+                                     .round_trip_ms = 2 * delay_ms});
     quality.jitter_mean_us += jitter_us;
     quality.jitter_max_us = std::max(quality.jitter_max_us, jitter_us);
     quality.mos += mos;

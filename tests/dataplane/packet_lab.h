@@ -73,6 +73,7 @@ inline Path path_ab() {
 }
 
 // Party A by the family `a`, B by `b`.
+// NOLINTNEXTLINE(bugprone-easily-swappable-parameters): A, then B, as in the name
 inline Path path_ab(Family a, Family b) {
   Path path = path_ab();
   if (a == Family::ipv6) {

@@ -11,6 +11,7 @@ namespace {
 struct LoadBisect : ::testing::Test {
   std::vector<std::size_t> tried;
 
+  // NOLINTNEXTLINE(bugprone-easily-swappable-parameters): as bisect()
   std::size_t highest(std::size_t limit, std::size_t most, std::size_t resolution,
                       Bracket known = {.good = 0, .bad = SIZE_MAX}) {
     tried.clear();

@@ -128,6 +128,7 @@ void read_signaling(std::string_view text, Message& message) {
   request.labels.username = *message.username;
 }
 
+// NOLINTNEXTLINE(bugprone-easily-swappable-parameters): a key and its value
 Result<void> read_header(std::string_view name, std::string_view value, Message& message) {
   Request& request = message.request;
   if (name == "call_id") {

@@ -34,6 +34,7 @@ std::string unescape(std::string_view text) {
   return out;
 }
 
+// NOLINTNEXTLINE(bugprone-easily-swappable-parameters): a key and its value
 void Unknown::add(std::string_view name, std::string_view value) {
   constexpr std::size_t kMostNames = 32;
   constexpr std::size_t kLongestName = 64;

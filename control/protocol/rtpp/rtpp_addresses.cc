@@ -125,6 +125,7 @@ bool is_notify_socket(std::string_view word) {
   return word.starts_with("unix:") || word.starts_with("tcp:");
 }
 
+// NOLINTNEXTLINE(bugprone-easily-swappable-parameters): as in the command
 std::optional<Refusal> notify(Command& to, std::string_view socket, std::string_view quoted,
                               const std::optional<IpAddress>& peer) {
   auto tag = unquote(quoted);

@@ -28,6 +28,7 @@ class CallEventsTest : public CallsTest {
     std::ignore = print(offer(audio("198.18.0.1", 4000)));
     std::ignore = print(answer(audio("198.18.0.2", 5000)));
   }
+  // NOLINTNEXTLINE(bugprone-easily-swappable-parameters): in this order
   void reinvite(std::string_view offered, std::string_view answered) {
     Request again = offer(audio("198.18.0.1", 4000, offered));
     again.to_tag = "B";

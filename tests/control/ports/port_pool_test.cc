@@ -20,6 +20,7 @@ using namespace std::chrono_literals;
 
 constexpr PortPool::Clock::time_point kStart{1000h};
 
+// NOLINTNEXTLINE(bugprone-easily-swappable-parameters): a range
 Interface interface(std::uint16_t low, std::uint16_t high, std::uint8_t addresses = 1) {
   Interface result;
   for (std::uint8_t i = 0; i < addresses; ++i) {

@@ -43,6 +43,7 @@ std::string bencode(std::string_view text) {
   return std::to_string(text.size()) + ":" + std::string(text);
 }
 
+// NOLINTNEXTLINE(bugprone-easily-swappable-parameters): the SDP lines are optional
 std::string offer(std::string_view call_id, std::string_view more_sdp = "") {
   const std::string sdp =
       "v=0\r\no=- 1 1 IN IP4 198.18.0.9\r\ns=-\r\nc=IN IP4 198.18.0.9\r\nt=0 0\r\n"

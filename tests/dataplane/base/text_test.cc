@@ -49,7 +49,7 @@ TEST(Text, KeepsTextsOfAnyLength) {
 }
 
 TEST(Text, CopiesAndMoves) {
-  for (const std::size_t size : {0, 15, 16, 200}) {
+  for (const std::size_t size : {0U, 15U, 16U, 200U}) {
     const std::string text(size, 'x');
     Text first(text), copy(first), moved(std::move(first));
     EXPECT_EQ(copy, text);

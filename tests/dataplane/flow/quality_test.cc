@@ -46,6 +46,7 @@ Bytes receiver_report(std::uint32_t sender, const std::vector<Block>& blocks) {
 }
 
 // `ntp`: the middle 32 bits of the NTP time, as LSR repeats them.
+// NOLINTNEXTLINE(bugprone-easily-swappable-parameters): in the order of the report
 Bytes sender_report(std::uint32_t sender, std::uint32_t ntp,
                     const std::vector<Block>& blocks = {}) {
   Bytes info(20, std::byte{0});
@@ -100,7 +101,7 @@ TEST_F(QualityTest, ReportsLossAndJitterOfTheSentStream) {
 TEST_F(QualityTest, OnlyCompleteSamplesCountInMosAndRoundTrip) {
   // B's leg has 150 ms, which three reports show; A's is not known yet.
   ASSERT_TRUE(lab.from_a(sender_report(kSsrcA, kLsr)));
-  for (const std::uint64_t at : {650, 651, 652}) {
+  for (const std::uint64_t at : {650U, 651U, 652U}) {
     const auto dlsr = static_cast<std::uint32_t>((at - 150) * 0x10000 / 1000);
     ASSERT_TRUE(lab.from_b(receiver_report(kSsrcB, {{.lsr = kLsr, .dlsr = dlsr}}), after_ms(at)));
   }

@@ -28,6 +28,7 @@ Bytes advertisement(const IpAddress& of, const Bytes& options, std::uint8_t flag
 }
 
 Bytes echo(const IpAddress& from, const IpAddress& to, std::size_t payload = 32,
+           // NOLINTNEXTLINE(bugprone-easily-swappable-parameters): type, then hop limit
            std::uint8_t type = 128, std::uint8_t hops = 64) {
   Bytes message(8 + payload, std::byte{0x61});
   message[0] = std::byte{type};

@@ -71,7 +71,7 @@ TEST(HostArp, MalformedIsRefusedAtEveryLength) {
     EXPECT_FALSE(lab.receive(0, std::span(whole).first(n))) << n;
   }
   EXPECT_EQ(lab.dropped(DropReason::frame_truncated), whole.size());
-  for (const std::size_t at : {14, 16, 18, 19, 20}) {
+  for (const std::size_t at : {14U, 16U, 18U, 19U, 20U}) {
     Bytes wrong = whole;
     wrong[at] ^= std::byte{0x40};
     EXPECT_FALSE(lab.receive(0, wrong)) << at;

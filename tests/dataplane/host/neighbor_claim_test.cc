@@ -15,6 +15,7 @@ struct Asked {
   double seconds;
   Solicitation request;
 };
+// NOLINTNEXTLINE(bugprone-easily-swappable-parameters): an interval
 std::vector<Asked> run(NeighborTable& table, double from, double to) {
   std::vector<Asked> asked;
   for (double now = from; now < to; now += 0.01) {

@@ -21,6 +21,7 @@ Bytes written(const Endpoint& from, const Endpoint& to, const Bytes& payload) {
   return frame;
 }
 
+// NOLINTNEXTLINE(bugprone-easily-swappable-parameters): as a generator (size, seed)
 Bytes random_payload(std::size_t size, std::uint64_t seed) {
   std::mt19937_64 random(seed);
   Bytes payload(size);
