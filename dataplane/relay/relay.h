@@ -6,9 +6,9 @@
 // Theory of operation. burst() takes up to 32 packets of one NIC through two passes, each of which
 // prefetches ahead. Pass 1 classifies all packets: checks headers, finds the slot by port. Pass 2
 // admits each packet (source, first byte, statistics), rewrites it in place and appends it to the
-// TxBatch of its media_address NIC. Both passes have a fast path for the usual packet: the next RTP
+// TxBatch of its egress NIC. Both passes have a fast path for the usual packet: the next RTP
 // packet of a known stream in a plain frame. All other packets take the slow path in
-// relay_unusual.cc. The families of ingress and media_address are template parameters, so IPv4 pays
+// relay_unusual.cc. The families of ingress and egress are template parameters, so IPv4 pays
 // nothing for IPv6. ARP and ICMP go to the Host. All other packets are dropped by name, and the
 // drops of a burst are freed in bulk. Every packet has exactly one exit: sent, to the Host, or
 // dropped. Early STUN (early_stun.h) is kept first and then sent or dropped. No allocation, lock,
