@@ -140,13 +140,26 @@ struct Validator {
                                 [&](const IpAddress& a) { return realms.is_own(a); });
   }
 
+  // The endpoint for RTCP. An a=rtcp with an unusable address is ignored: the address of c= and the
+  // next port are the default (RFC 3605).
+  [[nodiscard]] Endpoint rtcp(const Endpoint& rtp) const {
+    const Endpoint& given = session.sections[index].rtcp;
+    const bool usable = given.port.number() == 0 || given.address.is_unspecified() ||
+                        given.address == rtp.address || request.latching.sip_source_address ||
+                        check(given.address);
+    return usable ? given : Endpoint{rtp.address, rtp.port.next()};
+  }
+
   [[nodiscard]] Result<void> components(PartyMedia& media, const PartyMedia& before) const {
     const sdp::Media& section = session.sections[index];
-    for (const auto& [at, endpoint] :
-         {std::pair{0U, Endpoint{section.connection.value_or(IpAddress()), section.port}},
-          std::pair{1U, section.rtcp}}) {
-      if (before.state == State::live && !section.ice_ufrag.empty() &&
-          realms.is_own(endpoint.address)) {
+    const Endpoint rtp{section.connection.value_or(IpAddress()), section.port};
+    // With ICE, the relay's own address refers to the previous endpoint.
+    const auto is_kept = [&](const IpAddress& address) {
+      return before.state == State::live && !section.ice_ufrag.empty() && realms.is_own(address);
+    };
+    const Endpoint rtcp_endpoint = is_kept(section.rtcp.address) ? section.rtcp : rtcp(rtp);
+    for (const auto& [at, endpoint] : {std::pair{0U, rtp}, std::pair{1U, rtcp_endpoint}}) {
+      if (is_kept(endpoint.address)) {
         media.components[at] = before.components[at];
         media.components[at].moved = false;
         continue;

@@ -144,7 +144,8 @@ class Parser {
       case 'm':
         return read_media(index, value);
       case 'a':
-        return read_attribute(attribute(value));
+        read_attribute(attribute(value));
+        return {};
       default:
         return {};
     }
@@ -259,16 +260,16 @@ class Parser {
     }
   }
 
-  Result<void> read_attribute(Attribute a) {
+  void read_attribute(Attribute a) {
     if (session_.sections.empty()) {
       direction_ = direction_named(a.name).value_or(direction_);
       if (a.name == "ice-ufrag") ice_ufrag_ = a.value;
       session_.bundle |= a.name == "group" && equal_ignoring_case(Fields(a.value).next(), "BUNDLE");
-      return {};
+      return;
     }
     Media& media = session_.sections.back();
     Pending& pending = pending_.back();
-    if (!media.relayable) return {};
+    if (!media.relayable) return;
     media.direction = direction_named(a.name).value_or(media.direction);
     if (a.name == "ice-ufrag") media.ice_ufrag = a.value;
     if (a.name == "remote-candidates") read_remote_candidates(media, a.value);
@@ -277,22 +278,23 @@ class Parser {
     media.rtcp_mux |= media.rtp && (a.name == "rtcp-mux" || a.name == "rtcp-mux-only");
     if (a.name == "candidate") read_candidate(media, pending, a.value);
     if (a.name == "rtpmap") read_rtpmap(media, pending, a.value);
-    return a.name == "rtcp" && media.rtp ? read_rtcp(pending, a.value) : Result<void>{};
+    if (a.name == "rtcp" && media.rtp) read_rtcp(pending, a.value);
   }
 
-  // a=rtcp:<port> [IN IP4 <address>] (RFC 3605 section 2.1)
-  static Result<void> read_rtcp(Pending& pending, std::string_view value) {
+  // a=rtcp:<port> [IN IP4 <address>] (RFC 3605 section 2.1). An unusable one is ignored: it is
+  // optional, and RTCP has a default port.
+  static void read_rtcp(Pending& pending, std::string_view value) {
     Fields fields(value);
-    const std::string_view text = fields.next();
-    const auto port = decimal<std::uint16_t>(text);
-    if (!port) return fail("a=rtcp:" + quote(text) + " is not a port; write 0 to 65535");
+    const auto port = decimal<std::uint16_t>(fields.next());
+    if (!port || *port == 0) return;
+    std::optional<IpAddress> address;
+    if (!fields.at_end()) {
+      const Result<IpAddress> given = read_address(fields.rest());
+      if (!given) return;
+      address = *given;
+    }
     pending.rtcp_port = UdpPort(*port);
-    pending.rtcp_address.reset();
-    if (fields.at_end()) return {};
-    const Result<IpAddress> address = read_address(fields.rest());
-    if (!address) return fail(address.error().message);
-    pending.rtcp_address = *address;
-    return {};
+    pending.rtcp_address = address;
   }
 
   // a=rtpmap:<payload type> <name>/<clock>[/<channels>]; a malformed one is ignored.

@@ -12,7 +12,8 @@
 // lines at the end; repeated spaces; missing o=, s= and t=; wrong order of lines; unknown
 // lower-case line types. It refuses input on whose media address two parsers could disagree: NUL, a
 // bare CR, an empty line inside, a second v=, o=, s= or c=, `port/count`, numbers out of range and
-// multicast. It refuses host names, as a relay must not wait for a resolver.
+// multicast. It refuses host names, as a relay must not wait for a resolver. An unusable a=rtcp is
+// ignored, as RTCP has a default port.
 
 #include <bitset>
 #include <cstdint>
@@ -55,8 +56,8 @@ struct Media {
   bool rtcp_candidates = false;               // has candidates of component 2
   Direction direction = Direction::sendrecv;  // media level over session level
   std::optional<IpAddress> connection;        // c= of the section, else of the session; none: no c=
-  Endpoint rtcp;                   // a=rtcp (RFC 3605), else connection address and port + 1;
-                                   // RTP only; port 0 = none
+  Endpoint rtcp;                   // a usable a=rtcp (RFC 3605), else connection address and
+                                   // port + 1; RTP only; port 0 = none
   std::string_view mid;            // a=mid (RFC 5888)
   std::bitset<128> payload_types;  // of m=; empty unless rtp
   std::bitset<128> dtmf_types;     // of telephone-event (RFC 4733)

@@ -146,10 +146,32 @@ TEST_F(PartyMediaTest, UnsendableAddressesAreRefused) {
     EXPECT_FALSE(describe_sdp(address, "", Family::ipv6)) << address;
   }
   EXPECT_TRUE(describe_sdp("2001:db8::20", "", Family::ipv6));
-  EXPECT_FALSE(describe_sdp("203.0.113.5", "a=rtcp:4001 IN IP4 127.0.0.1\r\n"));
-  EXPECT_FALSE(describe_sdp("203.0.113.5", "a=rtcp:4001 IN IP6 2001:db8::20\r\n"));
   EXPECT_FALSE(
       describe_sdp("203.0.113.5", "a=rtcp:9 IN IP4 0.0.0.0\r\n")->components[1].advertised);
+}
+
+// RFC 3605: a=rtcp is optional. Its address must neither reject the call nor become a destination.
+TEST_F(PartyMediaTest, UnusableRtcpAddressIsIgnored) {
+  for (const char* address :
+       {"IP4 127.0.0.1", "IP4 169.254.169.254", "IP4 240.0.0.1", "IP4 198.18.0.10",
+        "IP4 198.18.0.255", "IP6 2001:db8::20", "IP6 ::1", "IP6 64:ff9b::7f00:1"}) {
+    const auto media =
+        describe_sdp("203.0.113.5", "a=rtcp:4100 IN " + std::string(address) + "\r\n");
+    ASSERT_TRUE(media) << address << ": " << media.error().message;
+    EXPECT_EQ(media->components[0].remote(), (Endpoint{ip("203.0.113.5"), UdpPort(4000)}));
+    EXPECT_EQ(media->components[1].advertised, (Endpoint{ip("203.0.113.5"), UdpPort(4001)}));
+    EXPECT_EQ(media->components[1].remote(), (Endpoint{ip("203.0.113.5"), UdpPort(4001)}));
+    EXPECT_EQ(media->hints, list({"203.0.113.5"})) << address;
+  }
+  EXPECT_FALSE(describe_sdp("127.0.0.1", "a=rtcp:4100 IN IP4 203.0.113.5\r\n"));
+  // It does not hide a change of the port.
+  apply_sdp("203.0.113.5", "a=rtcp:4100 IN IP4 127.0.0.1\r\n");
+  EXPECT_TRUE(apply_sdp("203.0.113.5", "a=rtcp:4100\r\n").components[1].moved);
+  // With ICE, the relay's own address keeps the endpoint.
+  const std::string ice = "a=ice-ufrag:abcd\r\n";
+  EXPECT_EQ(
+      apply_sdp("203.0.113.5", ice + "a=rtcp:4100 IN IP4 198.18.0.10\r\n").components[1].remote(),
+      (Endpoint{ip("203.0.113.5"), UdpPort(4100)}));
 }
 
 TEST_F(PartyMediaTest, OwnAndBroadcastAddressesAreRefusedInEveryNotation) {
@@ -185,7 +207,10 @@ TEST_F(PartyMediaTest, InterfacePolicyFiltersRemoteAndHints) {
             "Media address 203.0.113.5 (m= in line 3 of the SDP) is no peer of interface 'core': "
             "its `allow` and `deny` do not admit it");
   EXPECT_FALSE(validated(session("64:ff9b::203.0.113.5"), Family::ipv6));
-  EXPECT_FALSE(validated(session("203.0.113.200", "a=rtcp:4001 IN IP4 203.0.113.5\r\n")));
+  const auto rtcp = validated(session("203.0.113.200", "a=rtcp:4100 IN IP4 203.0.113.5\r\n"));
+  ASSERT_TRUE(rtcp);
+  EXPECT_EQ(rtcp->components[1].advertised, (Endpoint{ip("203.0.113.200"), UdpPort(4001)}));
+  EXPECT_EQ(rtcp->hints, list({"203.0.113.200"}));
   // The signalling source and candidates are hints only if the policy allows them.
   request.latching.received_from = ip("203.0.113.9");
   const auto media =

@@ -227,6 +227,25 @@ TEST(SdpParse, PortZero) {
   EXPECT_TRUE(session.sections[2].bundle_only);
 }
 
+// RFC 3605: without a=rtcp, RTCP is at port + 1 of the address in c=.
+TEST(SdpParse, UnusableRtcpAttributeIsIgnored) {
+  const std::string media = "m=audio 4000 RTP/AVP 0\n";
+  for (const std::string line :
+       {"a=rtcp", "a=rtcp:", "a=rtcp: ", "a=rtcp:0", "a=rtcp:70000", "a=rtcp:-1", "a=rtcp:x",
+        "a=rtcp:5000x", "a=rtcp:IN IP4 192.0.2.7", "a=rtcp:5000 IN", "a=rtcp:5000 IN IP4",
+        "a=rtcp:5000 IN IP4 a.example", "a=rtcp:5000 IN IP6 192.0.2.7", "a=rtcp:5000 trailing",
+        "a=rtcp:5000 IN IP4 224.0.0.1", "a=rtcp:5000 IN IP4 192.0.2.7 trailing",
+        "a=rtcp:0 IN IP4 192.0.2.7"}) {
+    for (const std::string& body : {with_head(media + line), with_head(media + line + "\n")}) {
+      ASSERT_EQ(error_of(body), "");
+      EXPECT_EQ(parsed(body).sections[0].rtcp, (Endpoint{ip("192.0.2.1"), UdpPort(4001)})) << line;
+    }
+    // It does not replace a usable one.
+    const std::string two = with_head(media + "a=rtcp:5000 IN IP4 192.0.2.7\n" + line + "\n");
+    EXPECT_EQ(parsed(two).sections[0].rtcp, (Endpoint{ip("192.0.2.7"), UdpPort(5000)})) << line;
+  }
+}
+
 TEST(SdpParse, AcceptsUnambiguousDeviations) {
   for (const std::string& body : {
            std::string("v=0"),
@@ -323,12 +342,6 @@ TEST(SdpParse, ErrorsNameTheLineAndTheRemedy) {
        "line 6: '0?a' is not a payload type; write 0 to 127"},
       {with_head("m=audio 0 RTP/AVP x\na=bundle-only\n"),
        "line 6: 'x' is not a payload type; write 0 to 127"},
-      {with_head("m=audio 4 RTP/AVP 0\na=rtcp:\n"),
-       "line 7: a=rtcp:'' is not a port; write 0 to 65535"},
-      {with_head("m=audio 4 RTP/AVP 0\na=rtcp:70000\n"),
-       "line 7: a=rtcp:'70000' is not a port; write 0 to 65535"},
-      {with_head("m=audio 4 RTP/AVP 0\na=rtcp:5 IN IP4 a.example\n"),
-       "line 7: 'a.example' is not an IP address; write one, host names are not resolved"},
       {"v=0\nm=audio 0 RTP/AVP 0\nm=video 4 RTP/AVP 31\nm=audio 0 RTP/AVP 0\n",
        "line 3: m=video has no connection address; write c=IN IP4 ADDRESS below it"},
   };
