@@ -81,6 +81,12 @@ struct Validator {
     return {};
   }
 
+  // Loopback or link-local, of a party that can latch from elsewhere. The relay never sends there.
+  [[nodiscard]] bool is_local(const IpAddress& address) const {
+    return (address.is_loopback() || address.is_link_local()) && address.family() == realm.family &&
+           source() && !request.latching.asymmetric;
+  }
+
   [[nodiscard]] Result<PartyMedia::Component> component(Endpoint endpoint) const {
     PartyMedia::Component result;
     if (request.latching.sip_source_address && request.latching.received_from) {
@@ -88,6 +94,10 @@ struct Validator {
     }
     // Browsers send "a=rtcp:9 IN IP4 0.0.0.0" for "no address".
     if (endpoint.port.number() == 0 || endpoint.address.is_unspecified()) return result;
+    if (is_local(endpoint.address)) {
+      result.advertised = endpoint;
+      return result;
+    }
     if (const auto ok = check(endpoint.address); !ok) return std::unexpected(ok.error());
     result.advertised = endpoint;
     result.routable = request.latching.asymmetric || routable(endpoint.address);

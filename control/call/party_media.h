@@ -9,7 +9,8 @@
 // the remote. The source of the signalling is always a hint (RFC 7362 section 4), the first one. A
 // media section keeps kMaxHints of them, as many as the data plane checks: the signalling source,
 // the endpoints of the SDP, then the newest candidates. An unreachable address in c=, or one of the
-// relay's own, rejects the whole SDP. In a=rtcp it is ignored.
+// relay's own, rejects the whole SDP. In a=rtcp it is ignored. A loopback or link-local address is
+// like a private one behind a NAT, if the signalling source is a hint.
 //
 // ICE has two exceptions. A party names the relay's own address after it has received packets from
 // there (peer-reflexive, RFC 8445 section 7.2.5.3.1): the previous endpoint stays. An SDP with

@@ -174,6 +174,45 @@ TEST_F(PartyMediaTest, UnusableRtcpAddressIsIgnored) {
       (Endpoint{ip("203.0.113.5"), UdpPort(4100)}));
 }
 
+// The only hint is the signalling source: nothing is ever sent to the address itself.
+TEST_F(PartyMediaTest, LocalAddressNeedsAnUsableSignallingSource) {
+  const auto expect_latched_only = [&](std::string_view address, Family family) {
+    for (const char* rest : {"", "a=rtcp:4100\r\n"}) {
+      const auto media = describe_sdp(address, rest, family);
+      ASSERT_TRUE(media) << address << ": " << media.error().message;
+      EXPECT_FALSE(media->components[0].remote());
+      EXPECT_FALSE(media->components[1].remote());
+      EXPECT_EQ(media->hints, std::vector{*request.latching.received_from});
+    }
+  };
+  request.latching.received_from = ip("192.0.2.9");
+  expect_latched_only("127.0.0.1", Family::ipv4);
+  expect_latched_only("169.254.169.254", Family::ipv4);
+  EXPECT_FALSE(describe_sdp("::1", "", Family::ipv6)) << "the source is of another family";
+  for (const char* address : {"0.1.2.3", "240.0.0.1", "198.18.0.10", "198.18.0.255"}) {
+    EXPECT_FALSE(describe_sdp(address)) << address;
+  }
+  const auto other_family = sdp::parse("v=0\r\nc=IN IP6 ::1\r\nm=audio 4000 RTP/AVP 0\r\n");
+  EXPECT_FALSE(
+      describe(other_family.value(), 0, request, **realms.find("", Family::ipv4), realms, {}));
+  // An a=rtcp with such an address is ignored.
+  const auto rtcp = describe_sdp("203.0.113.5", "a=rtcp:4100 IN IP4 127.0.0.1\r\n");
+  EXPECT_EQ(rtcp.value().components[1].remote(), (Endpoint{ip("203.0.113.5"), UdpPort(4001)}));
+  request.latching.asymmetric = true;
+  EXPECT_FALSE(describe_sdp("127.0.0.1"));
+  request.latching.asymmetric = false;
+  for (const char* proxy : {"127.0.0.1", "198.18.0.10"}) {
+    request.latching.received_from = ip(proxy);
+    EXPECT_FALSE(describe_sdp("127.0.0.1")) << proxy;
+  }
+  request.latching.received_from = ip("2001:db8:1::9");
+  expect_latched_only("::1", Family::ipv6);
+  expect_latched_only("fe80::1", Family::ipv6);
+  for (const char* address : {"::127.0.0.1", "64:ff9b::7f00:1"}) {
+    EXPECT_FALSE(describe_sdp(address, "", Family::ipv6)) << address;
+  }
+}
+
 TEST_F(PartyMediaTest, OwnAndBroadcastAddressesAreRefusedInEveryNotation) {
   for (const char* address : {"198.18.0.255", "198.18.0.0", "10.0.0.255"}) {
     EXPECT_NE(describe_sdp(address).error().message.find("cannot be sent to"), std::string::npos);

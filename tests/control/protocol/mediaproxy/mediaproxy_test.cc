@@ -253,7 +253,7 @@ TEST_F(MediaproxyTest, RejectedStreamHasPortZero) {
 TEST_F(MediaproxyTest, MissingAddressGetsAnErrorReply) {
   EXPECT_EQ(reply("update\r\ntype: reply\r\ncall_id: c\r\nfrom_tag: a\r\ncseq: 1\r\n\r\n"),
             "error\r\n");
-  EXPECT_EQ(reply(message("request", 1, "audio:127.0.0.1:4000:sendrecv")), "error\r\n");
+  EXPECT_EQ(reply(message("request", 1, "audio:240.0.0.1:4000:sendrecv")), "error\r\n");
   EXPECT_EQ(ask("update\r\nhello\r\n\r\n").refused, "'hello' is not a header; write name: value");
   EXPECT_EQ(reply("update\r\nhello\r\n\r\n"), "error\r\n");
   EXPECT_EQ(refuse("x"), "error\r\n");
