@@ -135,10 +135,9 @@ class Parser {
     const std::string_view value = text.substr(2);
     switch (text[0]) {
       case 'v':
+      case 'o':
       case 's':
         return read_once(text[0]);
-      case 'o':
-        return read_origin(value);
       case 'c':
         return read_connection(value);
       case 'm':
@@ -173,18 +172,6 @@ class Parser {
     if (seen_.find(type) != seen_.npos) return fail("a second " + name + "; remove one");
     seen_ += type;
     return {};
-  }
-
-  Result<void> read_origin(std::string_view value) {
-    Fields fields(value.substr(origin_address(value)));
-    const std::string_view net = fields.next(), type = fields.next();
-    if (!equal_ignoring_case(net, "IN") ||
-        (!equal_ignoring_case(type, "IP4") && !equal_ignoring_case(type, "IP6")) ||
-        fields.at_end()) {
-      return fail("o= ends in " + quote(value.substr(origin_address(value))) +
-                  "; write IN IP4 ADDRESS or IN IP6 ADDRESS");
-    }
-    return read_once('o');
   }
 
   Result<void> read_connection(std::string_view value) {

@@ -9,11 +9,11 @@
 // transport that a UDP relay cannot carry (TCP, MSRP) is copied verbatim.
 //
 // parse() accepts common faults with a clear meaning: mixed CRLF and LF; a missing newline or empty
-// lines at the end; repeated spaces; missing o=, s= and t=; wrong order of lines; unknown
-// lower-case line types. It refuses input on whose media address two parsers could disagree: NUL, a
-// bare CR, an empty line inside, a second v=, o=, s= or c=, `port/count`, numbers out of range and
-// multicast. It refuses host names, as a relay must not wait for a resolver. An unusable a=rtcp is
-// ignored, as RTCP has a default port.
+// lines at the end; repeated spaces; missing o=, s= and t=; an o= of any form; wrong order of
+// lines; unknown lower-case line types. It refuses input on whose media address two parsers could
+// disagree: NUL, a bare CR, an empty line inside, a second v=, o=, s= or c=, `port/count`, numbers
+// out of range and multicast. It refuses host names, as a relay must not wait for a resolver. An
+// unusable a=rtcp is ignored, as RTCP has a default port.
 
 #include <bitset>
 #include <cstdint>
@@ -111,7 +111,7 @@ enum class RtcpAttribute : std::uint8_t {
 
 struct Rewrite {
   std::vector<MediaRewrite> sections;  // as many as Session::sections
-  std::optional<IpAddress> origin;     // printed in o=
+  std::optional<IpAddress> origin;     // printed in o=, if that ends in an address
   bool replace_session_name = false;   // s=-
   Ice ice = Ice::keep;
   bool prefer_relay = false;  // priority of the relay's candidate above, else below all others

@@ -2,6 +2,7 @@
 #include "control/sdp/sdp_edits.h"
 
 #include <algorithm>
+#include <optional>
 #include <random>
 #include <set>
 
@@ -163,8 +164,9 @@ std::string keep_origin(std::string body, Origin& origin, const OriginEdits& edi
   const std::size_t from = begin + 3;
   const std::size_t end = std::min(body.find_first_of("\r\n", from), body.size());
   const std::string_view value(body.data() + from, end - from);
-  const std::size_t address = origin_address(value);
-  Fields fields(value.substr(0, address));
+  const std::optional<std::size_t> address = origin_address(value);
+  if (!address) return body;
+  Fields fields(value.substr(0, *address));
   std::string user(fields.next()), id(fields.next());
   const auto read = decimal<std::uint64_t>(fields.next());
   if (!read || !fields.at_end()) return body;
@@ -176,7 +178,7 @@ std::string keep_origin(std::string body, Origin& origin, const OriginEdits& edi
   if (!first && edits.id) id = origin.id;
   const bool grows = edits.increment || (edits.version && content != origin.content);
   if (!first && (edits.version || edits.increment)) version = origin.version + (grows ? 1 : 0);
-  body.replace(from, address, user + ' ' + id + ' ' + std::to_string(version) + ' ');
+  body.replace(from, *address, user + ' ' + id + ' ' + std::to_string(version) + ' ');
   origin = {std::move(user), std::move(id), version, std::move(content)};
   return body;
 }

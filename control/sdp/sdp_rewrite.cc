@@ -122,7 +122,9 @@ class Writer {
         break;
       case 'o':
         if (const auto& origin = rewrite_.origin) {
-          const std::string_view kept = line.text.substr(0, 2 + origin_address(value));
+          const auto address = origin_address(value);
+          if (!address) break;
+          const std::string_view kept = line.text.substr(0, 2 + *address);
           return write({kept, net_type(*origin), origin->text()}, line.ending);
         }
         break;

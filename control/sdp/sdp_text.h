@@ -66,14 +66,20 @@ inline std::size_t text_lines(const std::vector<Line>& lines) {
   return count;
 }
 
-// Position of the last three fields of o=. The fields before them are ignored: some senders write a
-// user name with spaces, or none.
-inline std::size_t origin_address(std::string_view value) {
+// Position of the address in o=, `IN IP4 ADDRESS`: its last three fields. The fields before them
+// are ignored: some senders write a user name with spaces, or none. None: o= does not end in an
+// address.
+inline std::optional<std::size_t> origin_address(std::string_view value) {
+  std::string_view before = value;
   for (int field = 0; field < 3; ++field) {
-    while (value.ends_with(' ')) value.remove_suffix(1);
-    while (!value.empty() && !value.ends_with(' ')) value.remove_suffix(1);
+    while (before.ends_with(' ')) before.remove_suffix(1);
+    while (!before.empty() && !before.ends_with(' ')) before.remove_suffix(1);
   }
-  return value.size();
+  Fields fields(value.substr(before.size()));
+  const std::string_view net = fields.next(), type = fields.next();
+  const bool known = equal_ignoring_case(type, "IP4") || equal_ignoring_case(type, "IP6");
+  if (!equal_ignoring_case(net, "IN") || !known || fields.at_end()) return std::nullopt;
+  return before.size();
 }
 
 // candidate:<foundation> <component> UDP <priority> <address> <port> typ <type> ... (RFC 8839

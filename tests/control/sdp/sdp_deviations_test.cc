@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Faults of real phones: what parse() accepts, and how rewrite() prints it.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "control/sdp/sdp.h"
+#include "control/sdp/sdp_edits.h"
+#include "tests/control/sdp/sdp_fixture.h"
+
+namespace millrace::sdp {
+namespace {
+
+std::string error_of(const std::string& body) {
+  const Exact exact(body);
+  const Result<Session> session = parse(exact.view());
+  return session ? "" : session.error().message;
+}
+
+// `body` with each section at 203.0.113.9, ports 6 and 7. Checks that a second run changes nothing.
+std::string printed(const std::string& body) {
+  const auto once = [](const std::string& text) {
+    const Session session = parsed(text);
+    return rewrite(session,
+                   {.sections = std::vector<MediaRewrite>(
+                        session.sections.size(),
+                        {.address = ip("203.0.113.9"), .port = UdpPort(6), .rtcp = UdpPort(7)}),
+                    .origin = ip("203.0.113.9")});
+  };
+  const std::string out = once(body);
+  EXPECT_EQ(once(out), out);
+  return out;
+}
+
+TEST(SdpDeviations, OriginWithoutAddressIsUnchanged) {
+  for (const char* origin : {"", "-", "- 1 1", "- 1 1 IN", "- 1 1 IN IP4", "- 1 IN IP4 ", "IN IP4",
+                             "- 1 1 ATM NSAP 47.0091"}) {
+    const std::string body = "v=0\no=" + std::string(origin) + "\ns=-\n";
+    ASSERT_EQ(error_of(body), "");
+    EXPECT_EQ(printed(body), body);
+    Origin kept{.user = "u", .id = "1", .version = 1, .content = ""};
+    EXPECT_EQ(keep_origin(body, kept, {.user = true, .id = true, .version = true}), body);
+  }
+  EXPECT_EQ(printed("v=0\no=IN IP4 host\n"), "v=0\no=IN IP4 203.0.113.9\n");
+}
+
+}  // namespace
+}  // namespace millrace::sdp
