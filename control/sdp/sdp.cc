@@ -183,7 +183,9 @@ class Parser {
     if (!address) return fail(address.error().message);
     std::optional<IpAddress>& connection =
         session_.sections.empty() ? connection_ : session_.sections.back().connection;
-    if (connection) return fail("a second c= in the same section; remove one");
+    if (connection && *connection != *address) {
+      return fail("a second c= in the same section, with another address; remove one");
+    }
     connection = *address;
     if (!session_.sections.empty()) session_.sections.back().own_connection = true;
     return {};

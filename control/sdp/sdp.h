@@ -125,6 +125,7 @@ struct Rewrite {
 // - The session's c= has the address of the first relayed section that uses it, else of the first
 //   relayed section. An untouched section that used it gets a copy of the old c=. If no section is
 //   relayed, the session's c= is unchanged.
+// - A repeated c= of the session or of a relayed section is removed.
 // - A hold by address stays a hold: c= has 0.0.0.0, or "::" if `address` is IPv6. With
 //   replace_zero_address, c= has `address`, and a=sendonly or a=inactive replaces the direction.
 // - A section with port 0 stays rejected, unless bundle-only. A rejected section has port 0, no

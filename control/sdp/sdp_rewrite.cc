@@ -116,10 +116,13 @@ class Writer {
   void write_session_line(const Line& line) {
     const std::string_view value = line.text.substr(2);
     switch (line.text[0]) {
-      case 'c':
+      case 'c': {
+        const bool repeated = !old_connection_.empty();
         old_connection_ = line.text;
-        if (connection_) return write_connection(*connection_, line.ending);
-        break;
+        if (!connection_) break;
+        if (!repeated) write_connection(*connection_, line.ending);
+        return;
+      }
       case 'o':
         if (const auto& origin = rewrite_.origin) {
           const auto address = origin_address(value);

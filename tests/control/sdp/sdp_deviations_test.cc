@@ -47,5 +47,18 @@ TEST(SdpDeviations, OriginWithoutAddressIsUnchanged) {
   EXPECT_EQ(printed("v=0\no=IN IP4 host\n"), "v=0\no=IN IP4 203.0.113.9\n");
 }
 
+TEST(SdpDeviations, RepeatedConnectionIsPrintedOnce) {
+  const std::string twice = "c=IN IP4 192.0.2.1\n", c = "c=IN IP4 203.0.113.9\n";
+  const std::string session = "v=0\n" + twice + "c=in  ip4 192.0.2.1\nt=0 0\n";
+  const std::string media = "m=audio 4 RTP/AVP 0\n", out = "m=audio 6 RTP/AVP 0\n";
+  ASSERT_EQ(error_of(session + media), "");
+  EXPECT_EQ(printed(session + media), "v=0\n" + c + "t=0 0\n" + out);
+  EXPECT_EQ(printed(session), session) << "no section is relayed";
+  EXPECT_EQ(printed("v=0\n" + media + repeat(twice, 3) + "a=x\n"), "v=0\n" + out + c + "a=x\n");
+  // Thousands of them do not make the print longer than the body.
+  EXPECT_LT(printed("v=0\n" + repeat("c=IN IP6 ::\n", 4000) + media).size(), 100U);
+  EXPECT_NE(error_of("v=0\n" + media + twice + twice + "c=IN IP4 192.0.2.2\n"), "");
+}
+
 }  // namespace
 }  // namespace millrace::sdp

@@ -314,10 +314,10 @@ TEST(SdpParse, ErrorsNameTheLineAndTheRemedy) {
       {"v=0\nc=IN IP4 224.2.1.1/127\n",
        "line 2: '224.2.1.1/127' is multicast or broadcast, or has a TTL or count; "
        "write a unicast address"},
-      {"v=0\nc=IN IP4 1.2.3.4\nc=IN IP4 1.2.3.4\n",
-       "line 3: a second c= in the same section; remove one"},
+      {"v=0\nc=IN IP4 1.2.3.4\nc=IN IP4 1.2.3.5\n",
+       "line 3: a second c= in the same section, with another address; remove one"},
       {with_head("m=audio 4 RTP/AVP 0\nc=IN IP4 1.2.3.4\nc=IN IP4 1.2.3.5\n"),
-       "line 8: a second c= in the same section; remove one"},
+       "line 8: a second c= in the same section, with another address; remove one"},
       {with_head("m=audio\n"), "line 6: m='audio' is too short; write m=audio 4000 RTP/AVP 0"},
       {with_head("m=\n"), "line 6: m='' is too short; write m=audio 4000 RTP/AVP 0"},
       {with_head("m=audio x RTP/AVP 0\n"), "line 6: 'x' is not a port; write 0 to 65535"},
