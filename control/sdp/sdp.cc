@@ -132,6 +132,7 @@ class Parser {
     if (auto ok = check_form(text); !ok) return ok;
     if (index == 0 && text != "v=0")
       return fail(quote(text) + " is the first line; write v=0 first");
+    if (text.empty()) return {};
     const std::string_view value = text.substr(2);
     switch (text[0]) {
       case 'v':
@@ -158,7 +159,7 @@ class Parser {
     if (text.find('\0') != text.npos) return fail("a NUL byte; remove it");
     if (text.find('\r') != text.npos)
       return fail("a CR within the line; end lines with CRLF or LF");
-    if (text.empty()) return fail("an empty line; remove it, only the end may have empty lines");
+    if (text.empty()) return {};
     if (text.size() < 2 || text[0] < 'a' || text[0] > 'z' || text[1] != '=') {
       return fail(quote(text) + " is not of the form x=value, x a lower-case letter");
     }

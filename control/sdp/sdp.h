@@ -8,10 +8,10 @@
 // m=, a=rtcp, and on request the address in o=, s= and the ICE attributes. A media section over a
 // transport that a UDP relay cannot carry (TCP, MSRP) is copied verbatim.
 //
-// parse() accepts common faults with a clear meaning: mixed CRLF and LF; a missing newline or empty
-// lines at the end; repeated spaces; missing o=, s= and t=; an o= of any form; wrong order of
+// parse() accepts common faults with a clear meaning: mixed CRLF and LF; a missing newline at the
+// end; empty lines; repeated spaces; missing o=, s= and t=; an o= of any form; wrong order of
 // lines; unknown lower-case line types. It refuses input on whose media address two parsers could
-// disagree: NUL, a bare CR, an empty line inside, a second v=, o=, s= or c=, `port/count`, numbers
+// disagree: NUL, a bare CR, a second v=, o=, s= or c=, `port/count`, numbers
 // out of range and multicast. It refuses host names, as a relay must not wait for a resolver. An
 // unusable a=rtcp is ignored, as RTCP has a default port.
 
@@ -125,6 +125,7 @@ struct Rewrite {
 // - The session's c= has the address of the first relayed section that uses it, else of the first
 //   relayed section. An untouched section that used it gets a copy of the old c=. If no section is
 //   relayed, the session's c= is unchanged.
+// - Empty lines before the last other line are removed: some parsers take one for the end.
 // - A repeated c= of the session or of a relayed section is removed.
 // - A hold by address stays a hold: c= has 0.0.0.0, or "::" if `address` is IPv6. With
 //   replace_zero_address, c= has `address`, and a=sendonly or a=inactive replaces the direction.

@@ -76,7 +76,7 @@ Result<std::vector<FragmentMedia>> parse_fragment(std::string_view body) {
     std::string_view line = body.substr(0, end);
     body.remove_prefix(std::min(end + 1, body.size()));
     if (line.ends_with('\r')) line.remove_suffix(1);
-    if (line.empty() && body.find_first_not_of("\r\n") == body.npos) break;
+    if (line.empty()) continue;
     if (auto ok = parser.read_line(line); !ok) {
       return fail("line " + std::to_string(number) + ": " + ok.error().message);
     }

@@ -62,7 +62,9 @@ class Writer {
     for (const Line& line : session_.lines) size += line.text.size() + line.ending.size();
     out_.reserve(size + 64 * (session_.sections.size() + 1));
     const std::size_t head = session_.sections.empty() ? text_lines_ : session_.media_starts[0];
-    for (std::size_t i = 0; i < head; ++i) write_session_line(session_.lines[i]);
+    for (std::size_t i = 0; i < head; ++i) {
+      if (!session_.lines[i].text.empty()) write_session_line(session_.lines[i]);
+    }
     for (std::size_t k = 0; k < session_.sections.size(); ++k) write_media(k);
     for (std::size_t i = text_lines_; i < session_.lines.size(); ++i) copy(session_.lines[i]);
     return std::move(out_);
@@ -151,6 +153,7 @@ class Writer {
     Written written;
     for (std::size_t i = begin; i < end; ++i) {
       const Line& line = session_.lines[i];
+      if (line.text.empty()) continue;
       if (handling(k) == Handling::untouched)
         copy(line);
       else

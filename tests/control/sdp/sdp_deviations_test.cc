@@ -60,5 +60,29 @@ TEST(SdpDeviations, RepeatedConnectionIsPrintedOnce) {
   EXPECT_NE(error_of("v=0\n" + media + twice + twice + "c=IN IP4 192.0.2.2\n"), "");
 }
 
+TEST(SdpDeviations, EmptyLinesWithinAreNotPrinted) {
+  const std::string body =
+      "v=0\r\n\r\nc=IN IP4 192.0.2.1\r\n\n\nt=0 0\r\n\r\nm=audio 4 RTP/AVP 0\r\n\r\ni=title\r\n"
+      "a=sendonly\r\n\r\nm=message 7 TCP/MSRP *\r\n\r\na=x\r\n\r\nm=audio 0 RTP/AVP "
+      "0\r\n\r\na=y\r\n";
+  ASSERT_EQ(error_of(body), "");
+  const Session session = parsed(body);
+  ASSERT_EQ(session.sections.size(), 3U);
+  EXPECT_EQ(session.sections[0].direction, Direction::sendonly);
+  std::string expected = body;
+  for (std::size_t at; (at = expected.find("\n\n")) != expected.npos;) expected.erase(at, 1);
+  for (std::size_t at; (at = expected.find("\r\n\r\n")) != expected.npos;) expected.erase(at, 2);
+  EXPECT_EQ(rewrite(session,
+                    {.sections = {{.untouched = true}, {.untouched = true}, {.untouched = true}}}),
+            expected);
+  const std::string out = printed(body + "\r\n\n");
+  EXPECT_EQ(out.find("\n\r\n"), out.size() - 4) << "those at the end stay";
+  EXPECT_EQ(parsed(out).sections.size(), 3U);
+  const std::string chosen = choose_codecs(session, {.strip = {}, .except = {}, .offer = {"PCMU"}});
+  EXPECT_EQ(chosen, body);
+  const LineEdits edits{.attributes = {}, .generate_mid = true};
+  EXPECT_EQ(edit_lines(edit_lines(body, edits), edits), edit_lines(body, edits));
+}
+
 }  // namespace
 }  // namespace millrace::sdp
