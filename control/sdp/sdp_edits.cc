@@ -29,7 +29,7 @@ std::string_view text_of(std::string_view line) {
 bool matches(const std::string& pattern, std::string_view attribute) {
   if (pattern.empty() || !attribute.starts_with(pattern)) return false;
   return attribute.size() == pattern.size() || pattern.back() == ':' ||
-         attribute[pattern.size()] == ':' || attribute[pattern.size()] == ' ';
+         attribute[pattern.size()] == ':' || kBlanks.contains(attribute[pattern.size()]);
 }
 
 const std::string& loop_mark() {
@@ -88,7 +88,7 @@ class Editor {
   void start(std::string_view text) {
     finish();
     in_media_ = true;
-    type_ = text.substr(2, text.find(' ') - 2);
+    type_ = Fields(text.substr(2)).next();
     ++index_;
     has_mid_ = false;
     present_.clear();

@@ -31,18 +31,21 @@ inline std::optional<Direction> direction_named(std::string_view name) {
 // Codec of a static payload type (RFC 3551 section 6), e.g. "PCMU/8000"; empty: none.
 [[nodiscard]] std::string_view static_codec(std::uint32_t payload_type);
 
-// Iterates the space-separated fields of a value.
+// Separators of fields. Some phones send TABs.
+inline constexpr std::string_view kBlanks = " \t";
+
+// Iterates the fields of a value.
 class Fields {
  public:
   explicit Fields(std::string_view text) : rest_(text) {}
   // The next field; empty when there is none.
   std::string_view next() {
-    rest_.remove_prefix(std::min(rest_.find_first_not_of(' '), rest_.size()));
-    const std::string_view field = rest_.substr(0, rest_.find(' '));
+    rest_.remove_prefix(std::min(rest_.find_first_not_of(kBlanks), rest_.size()));
+    const std::string_view field = rest_.substr(0, rest_.find_first_of(kBlanks));
     rest_.remove_prefix(field.size());
     return field;
   }
-  [[nodiscard]] bool at_end() const { return rest_.find_first_not_of(' ') == rest_.npos; }
+  [[nodiscard]] bool at_end() const { return rest_.find_first_not_of(kBlanks) == rest_.npos; }
   [[nodiscard]] std::string_view rest() const { return rest_; }
 
  private:
@@ -72,8 +75,8 @@ inline std::size_t text_lines(const std::vector<Line>& lines) {
 inline std::optional<std::size_t> origin_address(std::string_view value) {
   std::string_view before = value;
   for (int field = 0; field < 3; ++field) {
-    while (before.ends_with(' ')) before.remove_suffix(1);
-    while (!before.empty() && !before.ends_with(' ')) before.remove_suffix(1);
+    before = before.substr(0, before.find_last_not_of(kBlanks) + 1);
+    before = before.substr(0, before.find_last_of(kBlanks) + 1);
   }
   Fields fields(value.substr(before.size()));
   const std::string_view net = fields.next(), type = fields.next();

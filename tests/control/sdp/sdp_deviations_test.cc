@@ -84,5 +84,39 @@ TEST(SdpDeviations, EmptyLinesWithinAreNotPrinted) {
   EXPECT_EQ(edit_lines(edit_lines(body, edits), edits), edit_lines(body, edits));
 }
 
+TEST(SdpDeviations, TabsSeparateFields) {
+  const std::string body =
+      "v=0\no=Front\tDoor 1 1\tIN\tIP4\t10.0.0.1\nc=IN\tIP4\t192.0.2.1\t\n"
+      "m=audio\t4000\tRTP/AVP\t96\t0\na=rtcp:5000\tIN\tIP4\t192.0.2.2\n"
+      "a=rtpmap:96\topus/48000/2\na=ice-ufrag:u\n"
+      "a=candidate:1\t1\tUDP\t1\t192.0.2.3\t4000\ttyp\thost\n";
+  ASSERT_EQ(error_of(body), "");
+  const Session session = parsed(body);
+  const Media& audio = session.sections.at(0);
+  EXPECT_EQ(audio.type, "audio");
+  EXPECT_EQ(audio.protocol, "RTP/AVP");
+  EXPECT_EQ(audio.port, UdpPort(4000));
+  EXPECT_EQ(audio.connection, ip("192.0.2.1"));
+  EXPECT_EQ(audio.rtcp, (Endpoint{ip("192.0.2.2"), UdpPort(5000)}));
+  EXPECT_EQ(audio.codec, "opus/48000/2");
+  EXPECT_TRUE(audio.payload_types[96] && audio.payload_types[0]);
+  EXPECT_EQ(audio.candidates, std::vector{ip("192.0.2.3")});
+  EXPECT_EQ(printed(body),
+            "v=0\no=Front\tDoor 1 1\tIN IP4 203.0.113.9\nc=IN IP4 203.0.113.9\n"
+            "m=audio\t6\tRTP/AVP\t96\t0\na=rtcp:7 IN IP4 203.0.113.9\n"
+            "a=rtpmap:96\topus/48000/2\na=ice-ufrag:u\n"
+            "a=candidate:1\t1\tUDP\t1\t192.0.2.3\t4000\ttyp\thost\n");
+  const std::string chosen = choose_codecs(session, {.strip = {"opus"}, .except = {}, .offer = {}});
+  EXPECT_NE(chosen.find("m=audio\t4000\tRTP/AVP 0\na=rtcp"), chosen.npos) << chosen;
+  EXPECT_EQ(chosen.find("opus"), chosen.npos);
+}
+
+TEST(SdpDeviations, AttributesAreEditedAcrossTabs) {
+  AttributeEdits audio{.where = AttributeEdits::Where::sections, .type = "audio"};
+  audio.remove = {"fmtp"};
+  EXPECT_EQ(edit_lines("v=0\nm=audio\t4 RTP/AVP 0\na=fmtp\t0\n", {.attributes = {audio}}),
+            "v=0\nm=audio\t4 RTP/AVP 0\n");
+}
+
 }  // namespace
 }  // namespace millrace::sdp
