@@ -56,10 +56,13 @@ struct Attribute {
   std::string_view name, value;
 };
 
+// Without blanks around the name: for some phones "a=sendonly " is a hold.
 inline Attribute attribute(std::string_view value) {
   const std::size_t colon = value.find(':');
-  if (colon == value.npos) return {value, {}};
-  return {value.substr(0, colon), value.substr(colon + 1)};
+  std::string_view name = value.substr(0, colon);
+  name = name.substr(0, name.find_last_not_of(kBlanks) + 1);
+  name.remove_prefix(std::min(name.find_first_not_of(kBlanks), name.size()));
+  return {name, colon == value.npos ? std::string_view() : value.substr(colon + 1)};
 }
 
 // Number of lines before the empty lines at the end.

@@ -118,5 +118,19 @@ TEST(SdpDeviations, AttributesAreEditedAcrossTabs) {
             "v=0\nm=audio\t4 RTP/AVP 0\n");
 }
 
+TEST(SdpDeviations, BlanksAroundTheNameOfAnAttribute) {
+  for (const char* line : {"a=sendonly ", "a=sendonly\t ", "a= sendonly"}) {
+    const std::string body = with_head("m=audio 4 RTP/AVP 0\n" + std::string(line) + "\na= \na=\n");
+    EXPECT_EQ(parsed(body).sections.at(0).direction, Direction::sendonly) << line;
+    EXPECT_NE(printed(body).find(std::string("\n") + line + "\na= \na=\n"), std::string::npos);
+    const std::string session = with_head(std::string(line) + "\nm=audio 4 RTP/AVP 0\n");
+    EXPECT_EQ(parsed(session).sections.at(0).direction, Direction::sendonly) << line;
+  }
+  const std::string mux = with_head("m=audio 4 RTP/AVP 0\na=rtcp-mux \na=rtcp :5\n");
+  EXPECT_TRUE(parsed(mux).sections.at(0).rtcp_mux);
+  EXPECT_EQ(parsed(mux).sections.at(0).rtcp.port, UdpPort(5));
+  EXPECT_NE(printed(mux).find("a=rtcp-mux \na=rtcp:7\n"), std::string::npos) << printed(mux);
+}
+
 }  // namespace
 }  // namespace millrace::sdp
