@@ -287,17 +287,18 @@ class Parser {
     pending.rtcp_address = address;
   }
 
-  // a=rtpmap:<payload type> <name>/<clock>[/<channels>]; a malformed one is ignored.
+  // a=rtpmap:<payload type> <name>/<clock>[/<channels>]; a malformed one is ignored, except that
+  // blocking DTMF must cover any telephone-event that the peer may understand.
   static void read_rtpmap(Media& media, const Pending& pending, std::string_view value) {
     static constexpr std::uint32_t kMaxClock = 1'000'000;
     Fields fields(value);
     const auto format = decimal<std::uint32_t>(fields.next(), 127);
     const std::string_view codec = fields.next();
     const std::size_t slash = codec.find('/');
-    if (!format || slash == codec.npos) return;
+    if (!format) return;
     if (equal_ignoring_case(codec.substr(0, slash), "telephone-event"))
       media.dtmf_types.set(*format);
-    if (format != pending.first_format) return;
+    if (slash == codec.npos || format != pending.first_format) return;
     const std::string_view rest = codec.substr(slash + 1);
     const auto clock = decimal<std::uint32_t>(rest.substr(0, rest.find('/')), kMaxClock);
     if (!clock || *clock == 0) return;

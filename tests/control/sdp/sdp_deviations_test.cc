@@ -132,5 +132,23 @@ TEST(SdpDeviations, BlanksAroundTheNameOfAnAttribute) {
   EXPECT_NE(printed(mux).find("a=rtcp-mux \na=rtcp:7\n"), std::string::npos) << printed(mux);
 }
 
+// `block DTMF` drops these payload types.
+TEST(SdpDeviations, TelephoneEventsInEveryForm) {
+  for (const char* line :
+       {"a=rtpmap:101 telephone-event/8000", "a=rtpmap:101\ttelephone-event/8000",
+        "a=rtpmap:101 \tTelephone-Event/48000\t", "a=rtpmap: 101 telephone-event/8000/1",
+        "a=rtpmap :101 telephone-event/8000", "a=rtpmap:101 telephone-event",
+        "a=rtpmap:101 telephone-event/x"}) {
+    const Session session = parsed(with_head("m=audio 4 RTP/AVP 0 101\n" + std::string(line)));
+    const auto& types = session.sections.at(0).dtmf_types;
+    EXPECT_TRUE(types[101] && types.count() == 1) << line;
+  }
+  for (const char* line : {"a=rtpmap:101 telephone-events/8000",
+                           "a=rtpmap:128 telephone-event/8000", "a=rtpmap:telephone-event/8000"}) {
+    const Session session = parsed(with_head("m=audio 4 RTP/AVP 0 101\n" + std::string(line)));
+    EXPECT_TRUE(session.sections.at(0).dtmf_types.none()) << line;
+  }
+}
+
 }  // namespace
 }  // namespace millrace::sdp
