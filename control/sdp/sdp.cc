@@ -219,13 +219,14 @@ class Parser {
     return {};
   }
 
+  // Of several ports, the first pair is relayed: rewrite() prints no count.
   static Result<void> read_port(Media& media, std::string_view text) {
     const std::size_t slash = text.find('/');
     const auto port = decimal<std::uint16_t>(text.substr(0, slash));
     if (!port) return fail(quote(text) + " is not a port; write 0 to 65535");
     if (media.relayable && slash != text.npos &&
-        decimal<std::uint32_t>(text.substr(slash + 1), 1) != 1U) {
-      return fail(quote(text) + " asks for several ports; write one m= line for each");
+        decimal<std::uint16_t>(text.substr(slash + 1)).value_or(0) == 0) {
+      return fail(quote(text) + " is not a port and a number of ports; write the port alone");
     }
     media.port = UdpPort(*port);
     return {};

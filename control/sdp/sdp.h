@@ -10,10 +10,11 @@
 //
 // parse() accepts common faults with a clear meaning: mixed CRLF and LF; a missing newline at the
 // end; empty lines; repeated spaces, TABs, blanks around an attribute's name; missing o=, s= and
-// t=; an o= of any form; wrong order of lines; unknown lower-case line types. It refuses input on
-// whose media address two parsers could disagree: NUL, a bare CR, a second v=, o=, s= or c=,
-// `port/count`, numbers out of range and multicast. It refuses host names, as a relay must not wait
-// for a resolver. An unusable a=rtcp is ignored, as RTCP has a default port.
+// t=; an o= of any form; wrong order of lines; unknown lower-case line types. Of `port/count` it
+// takes the first pair. An unusable a=rtcp is ignored, as RTCP has a default port. It refuses input
+// on whose media address two parsers could disagree: NUL, a bare CR, a second v=, o= or s=, a
+// second c= with another address, numbers out of range and multicast. It refuses host names, as a
+// relay must not wait for a resolver.
 
 #include <bitset>
 #include <cstdint>

@@ -150,5 +150,16 @@ TEST(SdpDeviations, TelephoneEventsInEveryForm) {
   }
 }
 
+TEST(SdpDeviations, FirstPairOfSeveralPorts) {
+  for (const char* port : {"4000/2", "4000/1", "4000/65535"}) {
+    const std::string body = with_head("m=audio " + std::string(port) + " RTP/AVP 0\n");
+    ASSERT_EQ(error_of(body), "");
+    const Session session = parsed(body);
+    EXPECT_EQ(session.sections.at(0).port, UdpPort(4000));
+    EXPECT_EQ(session.sections.at(0).rtcp, (Endpoint{ip("192.0.2.1"), UdpPort(4001)}));
+    EXPECT_TRUE(printed(body).ends_with("m=audio 6 RTP/AVP 0\n")) << printed(body);
+  }
+}
+
 }  // namespace
 }  // namespace millrace::sdp
