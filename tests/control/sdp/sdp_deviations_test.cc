@@ -24,11 +24,9 @@ std::string error_of(const std::string& body) {
 std::string printed(const std::string& body) {
   const auto once = [](const std::string& text) {
     const Session session = parsed(text);
-    return rewrite(session,
-                   {.sections = std::vector<MediaRewrite>(
-                        session.sections.size(),
-                        {.address = ip("203.0.113.9"), .port = UdpPort(6), .rtcp = UdpPort(7)}),
-                    .origin = ip("203.0.113.9")});
+    Rewrite to{.sections = {}, .origin = ip("203.0.113.9")};
+    to.sections.resize(session.sections.size(), {ip("203.0.113.9"), UdpPort(6), UdpPort(7)});
+    return rewrite(session, to);
   };
   const std::string out = once(body);
   EXPECT_EQ(once(out), out);
@@ -70,11 +68,13 @@ TEST(SdpDeviations, EmptyLinesWithinAreNotPrinted) {
   ASSERT_EQ(session.sections.size(), 3U);
   EXPECT_EQ(session.sections[0].direction, Direction::sendonly);
   std::string expected = body;
-  for (std::size_t at; (at = expected.find("\n\n")) != expected.npos;) expected.erase(at, 1);
-  for (std::size_t at; (at = expected.find("\r\n\r\n")) != expected.npos;) expected.erase(at, 2);
-  EXPECT_EQ(rewrite(session,
-                    {.sections = {{.untouched = true}, {.untouched = true}, {.untouched = true}}}),
-            expected);
+  std::size_t at = 0;
+  while ((at = expected.find("\n\n")) != expected.npos) expected.erase(at, 1);
+  while ((at = expected.find("\r\n\r\n")) != expected.npos) expected.erase(at, 2);
+  Rewrite untouched;
+  untouched.sections.resize(3);
+  for (MediaRewrite& each : untouched.sections) each.untouched = true;
+  EXPECT_EQ(rewrite(session, untouched), expected);
   const std::string out = printed(body + "\r\n\n");
   EXPECT_EQ(out.find("\n\r\n"), out.size() - 4) << "those at the end stay";
   EXPECT_EQ(parsed(out).sections.size(), 3U);
@@ -112,7 +112,9 @@ TEST(SdpDeviations, TabsSeparateFields) {
 }
 
 TEST(SdpDeviations, AttributesAreEditedAcrossTabs) {
-  AttributeEdits audio{.where = AttributeEdits::Where::sections, .type = "audio"};
+  AttributeEdits audio;
+  audio.where = AttributeEdits::Where::sections;
+  audio.type = "audio";
   audio.remove = {"fmtp"};
   EXPECT_EQ(edit_lines("v=0\nm=audio\t4 RTP/AVP 0\na=fmtp\t0\n", {.attributes = {audio}}),
             "v=0\nm=audio\t4 RTP/AVP 0\n");

@@ -298,14 +298,12 @@ std::string rewritten(std::string_view media, Rewrite to) {
 }
 
 TEST(SdpOptions, UnusableRtcpAttributeBecomesTheRelays) {
-  const std::string start = "m=audio 6 RTP/AVP 0\na=rtcp:7";
-  for (const std::string bad : {"", ":", ":0", ":70000", ":x"}) {
-    EXPECT_EQ(rewritten("m=audio 4 RTP/AVP 0\na=rtcp" + bad + "\n", {}), start + "\n") << bad;
+  const std::string in = "m=audio 4 RTP/AVP 0\na=rtcp", out = "m=audio 6 RTP/AVP 0\na=rtcp:7";
+  for (const char* bad : {"", ":", ":0", ":70000", ":x"}) {
+    EXPECT_EQ(rewritten(in + bad + "\n", {}), out + "\n") << bad;
   }
-  for (const std::string bad : {":5 IN IP4 a.example", ":5 trailing", ":IN IP4 192.0.2.7"}) {
-    EXPECT_EQ(rewritten("m=audio 4 RTP/AVP 0\na=rtcp" + bad + "\n", {}),
-              start + " IN IP4 203.0.113.9\n")
-        << bad;
+  for (const char* bad : {":5 IN IP4 a.example", ":5 trailing", ":IN IP4 192.0.2.7"}) {
+    EXPECT_EQ(rewritten(in + bad + "\n", {}), out + " IN IP4 203.0.113.9\n") << bad;
   }
 }
 

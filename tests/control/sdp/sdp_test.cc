@@ -230,7 +230,7 @@ TEST(SdpParse, PortZero) {
 // RFC 3605: without a=rtcp, RTCP is at port + 1 of the address in c=.
 TEST(SdpParse, UnusableRtcpAttributeIsIgnored) {
   const std::string media = "m=audio 4000 RTP/AVP 0\n";
-  for (const std::string line :
+  for (const char* line :
        {"a=rtcp", "a=rtcp:", "a=rtcp: ", "a=rtcp:0", "a=rtcp:70000", "a=rtcp:-1", "a=rtcp:x",
         "a=rtcp:5000x", "a=rtcp:IN IP4 192.0.2.7", "a=rtcp:5000 IN", "a=rtcp:5000 IN IP4",
         "a=rtcp:5000 IN IP4 a.example", "a=rtcp:5000 IN IP6 192.0.2.7", "a=rtcp:5000 trailing",
