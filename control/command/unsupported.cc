@@ -14,15 +14,18 @@ void add_sentence(std::string& to, std::string_view more) {
 }
 
 void report_unsupported(const Request& request, Reply& reply, std::string_view more) {
-  auto* const sdp = std::get_if<reply::Sdp>(&reply);
-  auto* const endpoints = std::get_if<reply::Endpoints>(&reply);
-  if (sdp == nullptr && endpoints == nullptr) return;
-  std::string& warning = sdp != nullptr ? sdp->warning : endpoints->warning;
-  add_sentence(warning, request.unsupported);
-  add_sentence(warning, more);
-  if (warning.empty()) return;
+  std::string* const warning = std::visit(
+      [](auto& kind) -> std::string* {
+        if constexpr (requires { kind.warning; }) return &kind.warning;
+        return nullptr;
+      },
+      reply);
+  if (warning == nullptr) return;
+  add_sentence(*warning, request.unsupported);
+  add_sentence(*warning, more);
+  if (warning->empty()) return;
   log_event(Level::warning, "request-degraded",
-            {{"call-id", request.call_id}, {"reason", warning}});
+            {{"call-id", request.call_id}, {"reason", *warning}});
 }
 
 }  // namespace millrace

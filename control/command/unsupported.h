@@ -20,7 +20,7 @@ namespace millrace {
 void add_sentence(std::string& to, std::string_view more);
 
 // Collects the warnings of the request, of the reply and `more` in the reply, and logs them. No
-// effect on replies that are neither Sdp nor Endpoints.
+// effect on replies without a warning.
 void report_unsupported(const Request& request, Reply& reply, std::string_view more);
 
 }  // namespace millrace

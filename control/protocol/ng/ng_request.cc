@@ -52,8 +52,27 @@ constexpr auto kSupported = std::to_array<Field<bool>>({
     {"load-limit", &Request::supports_load_limit},
 });
 
+// Keys of each command. They name the call or a part of it, or are flags.
+constexpr auto kSelectors =
+    std::to_array<std::string_view>({"call-id", "from-tag", "to-tag", "via-branch", "flags"});
+// Keys of block, silence, ...
+constexpr auto kTargets = std::to_array<std::string_view>(
+    {"label", "from-label", "address", "all", "dtmf-security", "dtmf-delay", "trigger"});
+// Keys of commands other than offer and answer.
+constexpr auto kForeign =
+    std::to_array<std::string_view>({"delete-delay", "limit", "address", "all"});
+// Keys of which a malformed value fails the request even if empty: without its value the request
+// would be for another call or party.
+constexpr auto kNeeded =
+    std::to_array<std::string_view>({"call-id", "from-tag", "to-tag", "via-branch", "sdp", "label",
+                                     "from-label", "address", "all"});
+// Keys of which a malformed value never fails the request: their default serves.
+constexpr auto kOptional = std::to_array<std::string_view>(
+    {"received-from", "tos", "delete-delay", "sip-code", "supports", "address-family", "metadata"});
+
 // Accepted and ignored: already the default, or not about media.
 constexpr auto kIgnoredKeys = std::to_array<std::string_view>({
+    "command",
     "sip-message-type",
     "to-label",
     "set-label",
@@ -113,6 +132,8 @@ class Reader {
   Reader(Request& request, std::vector<std::string>& unknown)
       : request_(request), unknown_(unknown) {}
 
+  // Called first: the command decides which keys are read.
+  void command(Value value);
   void key(std::string_view name, Value value);
   // Error text of an invalid request, rtpengine's where it has one; none: the request is valid.
   [[nodiscard]] std::optional<std::string> refusal() const;
@@ -122,7 +143,11 @@ class Reader {
   // Parser of a key whose value is not plain text; null if none.
   static Read special(std::string_view name);
 
-  Expected command(Value value);
+  // True: the command reads this key.
+  [[nodiscard]] bool is_own(std::string_view name) const;
+  // Refuses the request, or ignores the key with a warning.
+  void malformed(std::string_view name, Value value, std::string_view expected);
+
   Expected received_from(Value value);
   Expected direction(Value value);
   Expected media_address(Value value);
@@ -141,6 +166,7 @@ class Reader {
   SdpKeys sdp_keys_{request_, unknown_};
   std::optional<std::string_view> command_name_;
   bool command_known_ = false;
+  bool sets_up_ = false;     // offer, answer
   std::string unsupported_;  // error text of the first unsupported option
   std::string malformed_;    // error text of the first malformed value
 };
@@ -151,7 +177,6 @@ Reader::Read Reader::special(std::string_view name) {
     Read read;
   };
   static constexpr auto kSpecial = std::to_array<Special>({
-      {"command", &Reader::command},
       {"received-from", &Reader::received_from},
       {"direction", &Reader::direction},
       {"media-address", &Reader::media_address},
@@ -170,7 +195,42 @@ Reader::Read Reader::special(std::string_view name) {
   return found == kSpecial.end() ? nullptr : found->read;
 }
 
+bool Reader::is_own(std::string_view name) const {
+  if (sets_up_) return !among(name, kForeign);
+  if (among(name, kSelectors)) return true;
+  switch (request_.command) {
+    case Command::remove:
+      return same(name, "delete-delay");
+    case Command::list:
+      return same(name, "limit");
+    case Command::ping:
+    case Command::query:
+    case Command::statistics:
+      return false;
+    default:
+      return among(name, kTargets);
+  }
+}
+
+void Reader::malformed(std::string_view name, Value value, std::string_view expected) {
+  const bool flags_of_others = !sets_up_ && same(name, "flags");
+  const bool ignored =
+      !among(name, kNeeded) && (is_empty(value) || among(name, kOptional) || flags_of_others);
+  if (ignored) {
+    // Folded: no more warnings than known keys, in whatever spellings they come.
+    std::string warning(name);
+    std::ranges::transform(warning, warning.begin(), fold);
+    (warning += ": ignored, expected ") += expected;
+    add_sentence(request_.unsupported, warning);
+  } else if (malformed_.empty()) {
+    malformed_ = "Invalid value of key \"" + std::string(name) + "\": expected ";
+    malformed_ += expected;
+  }
+}
+
 void Reader::key(std::string_view name, Value value) {
+  const bool own = is_own(name);
+  if (!own && !sets_up_) return;
   Expected expected;
   if (std::string_view* const field = find_text(request_, name)) {
     const auto text = value.text();
@@ -183,10 +243,7 @@ void Reader::key(std::string_view name, Value value) {
   } else if (!sdp_keys_.key(name, value, expected) && !among(name, kIgnoredKeys)) {
     unknown_.add(name);
   }
-  if (expected && malformed_.empty()) {
-    malformed_ = "Invalid value of key \"" + std::string(name) + "\": expected ";
-    malformed_ += *expected;
-  }
+  if (expected && own) malformed(name, value, *expected);
 }
 
 std::optional<std::string> Reader::refusal() const {
@@ -202,12 +259,12 @@ std::optional<std::string> Reader::refusal() const {
   return std::nullopt;
 }
 
-Expected Reader::command(Value value) {
+void Reader::command(Value value) {
   command_name_ = value.text().value_or("");
   const auto known = std::ranges::find(kCommands, *command_name_, &CommandName::name);
   command_known_ = known != kCommands.end();
   if (command_known_) request_.command = known->command;
-  return {};
+  sets_up_ = request_.command == Command::offer || request_.command == Command::answer;
 }
 
 Expected Reader::received_from(Value value) {
@@ -272,6 +329,8 @@ Expected Reader::flags(Value value) {
   for (const std::string_view name : *names) {
     if (bool* const flag = find_flag(request_, name)) {
       *flag = true;
+    } else if (!sets_up_) {
+      continue;
     } else if (const auto warning = degraded_flag(name)) {
       add_sentence(request_.unsupported, *warning);
     } else if (auto why = unsupported_flag(name)) {
@@ -293,12 +352,13 @@ Expected Reader::supports(Value value) {
 }
 
 Expected Reader::address_family(Value value) {
+  constexpr std::string_view kExpected = "IP4 or IP6";
   const auto text = value.text();
-  if (!text) return "a string";
+  request_.placement.address_family.reset();
+  if (!text) return kExpected;
   if (same(*text, "ip4")) request_.placement.address_family = Family::ipv4;
   if (same(*text, "ip6")) request_.placement.address_family = Family::ipv6;
-  if (!request_.placement.address_family) unknown_.add("address-family", *text);
-  return {};
+  return request_.placement.address_family ? Expected() : kExpected;
 }
 
 Expected Reader::party_address(Value value) {
@@ -327,6 +387,10 @@ Expected Reader::all(Value value) {
 Result<void> read_request(std::optional<Value> flags, Value dictionary, Request& request,
                           std::vector<std::string>& unknown) {
   Reader reader(request, unknown);
+  bencode::Entries all(dictionary);
+  while (const auto entry = all.next()) {
+    if (same(entry->key, "command")) reader.command(entry->value);
+  }
   if (flags) {
     bencode::Entries entries(*flags);
     while (const auto entry = entries.next()) reader.key(entry->key, entry->value);

@@ -75,6 +75,7 @@ void remove_lines(sdp::LineEdits& lines, std::initializer_list<std::string_view>
 // Reads the pairs of `substitute`: a list of two strings, or a list of such lists.
 bool read_pairs(Value value, std::vector<std::pair<std::string, std::string>>& pairs,
                 EditLimit& limit) {
+  if (is_empty(value)) return true;
   if (value.kind() != Value::Kind::list) return false;
   if (const auto both = texts(value)) {
     if (both->size() < 2 || !one_line(both->at(0)) || !one_line(both->at(1))) return false;
@@ -98,7 +99,8 @@ bool read_section(Value value, sdp::AttributeEdits& edits, EditLimit& limit) {
       continue;
     }
     const bool add = same(entry->key, "add");
-    const auto lines = texts(entry->value);
+    auto lines = texts(entry->value);
+    if (lines) std::erase(*lines, std::string_view());
     if ((!add && !same(entry->key, "remove")) || !lines) return false;
     if (!std::ranges::all_of(*lines, one_line)) return false;
     if (!limit.take(lines->size())) continue;
@@ -273,6 +275,7 @@ Expected SdpKeys::codec(Value value) {
   if (value.kind() != Value::Kind::dictionary) return kExpected;
   bencode::Entries entries(value);
   while (const auto entry = entries.next()) {
+    if (is_empty(entry->value)) continue;
     const auto names = texts(entry->value);
     if (!names) return kExpected;
     if (Texts* const list = find(request_.edits.codecs, entry->key, kCodecLists)) {
@@ -305,6 +308,7 @@ Expected SdpKeys::sdp_attr(Value value) {
   bencode::Entries entries(value);
   while (const auto entry = entries.next()) {
     if (!limit_.take()) return {};
+    if (is_empty(entry->value)) continue;
     sdp::LineEdits& lines = request_.edits.lines;
     if (!read_section(entry->value, edits_of(lines, entry->key), limit_)) return kExpected;
   }

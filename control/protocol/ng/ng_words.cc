@@ -14,6 +14,11 @@ std::optional<std::vector<std::string_view>> texts(bencode::Value value) {
   return found;
 }
 
+bool is_empty(bencode::Value value) {
+  if (const auto text = value.text()) return trim(*text).empty();
+  return !bencode::Items(value).next();
+}
+
 std::optional<IpAddress> address(std::string_view text) {
   if (text.starts_with('[') && text.ends_with(']')) text = text.substr(1, text.size() - 2);
   const auto parsed = IpAddress::parse(text);

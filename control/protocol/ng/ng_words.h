@@ -76,6 +76,9 @@ template <typename Take>
 }
 [[nodiscard]] std::optional<std::vector<std::string_view>> texts(bencode::Value value);
 
+// A blank string, or a list or dictionary without entries.
+[[nodiscard]] bool is_empty(bencode::Value value);
+
 // Parses an address as proxies write it: IPv6 with or without brackets.
 [[nodiscard]] std::optional<IpAddress> address(std::string_view text);
 

@@ -82,12 +82,12 @@ TEST(NgSdpKeys, ParsesAttributesOfSections) {
   EXPECT_EQ(attributes[0].remove, Strings{"ssrc:"});
   EXPECT_EQ(attributes[1].substitute.size(), 2U);
   for (const std::string_view value :
-       {"8:sdp-attrle", "8:sdp-attrd5:audiolee", "8:sdp-attrd5:audiod3:addl3:a\nbeee",
+       {"8:sdp-attri1e", "8:sdp-attrd5:audiol1:aee", "8:sdp-attrd5:audiod3:addl3:a\nbeee",
         "8:sdp-attrd5:audiod4:killl1:aeee", "8:sdp-attrd5:audiod10:substitutel1:aeee"}) {
     EXPECT_TRUE(error(offer(std::string(value))).starts_with("Invalid value of key \"sdp-attr\""))
         << value;
   }
-  EXPECT_TRUE(error(offer("5:codecle")).starts_with("Invalid value of key \"codec\""));
+  EXPECT_TRUE(error(offer("5:codecl1:ae")).starts_with("Invalid value of key \"codec\""));
 }
 
 TEST(NgSdpKeys, ParsesOneStringOfFlags) {

@@ -231,12 +231,6 @@ TEST(NgErrors, UnsupportedOptionsAreRefused) {
 }
 
 TEST(NgErrors, ErrorsOfMalformedValuesNameTheKey) {
-  EXPECT_EQ(error(offer("3:TOS4:high")), "Invalid value of key \"TOS\": expected an integer");
-  EXPECT_EQ(error(offer("3:TOSle")), "Invalid value of key \"TOS\": expected an integer");
-  EXPECT_EQ(error(offer("12:delete delay3:now")),
-            "Invalid value of key \"delete delay\": expected seconds, 86400 at most");
-  EXPECT_EQ(error(offer("12:delete-delayi9223372036854775807e")),
-            "Invalid value of key \"delete-delay\": expected seconds, 86400 at most");
   EXPECT_EQ(
       error(offer("13:media address9:192.0.2.x")),
       "Invalid value of key \"media address\": expected a unicast IP address that media can be "
@@ -250,13 +244,6 @@ TEST(NgErrors, ErrorsOfMalformedValuesNameTheKey) {
         "be sent to")
         << value;
   }
-  for (const std::string_view value :
-       {"le", "l3:IP4e", "l3:IP49:192.0.2.xe", "l3:IP59:192.0.2.1e", "9:192.0.2.1", "i4e",
-        "l3:IP49:192.0.2.19:192.0.2.2e", "ll3:IP4e9:192.0.2.1e"}) {
-    EXPECT_EQ(error(offer("13:received-from" + std::string(value))),
-              "Invalid value of key \"received-from\": expected IP4 or IP6, and an IP address")
-        << value;
-  }
   EXPECT_EQ(error(offer("9:directionl1:a1:b1:ce")),
             "Invalid value of key \"direction\": expected the names of two interfaces");
   EXPECT_EQ(error(offer("5:flagsd1:a1:be")),
@@ -266,6 +253,100 @@ TEST(NgErrors, ErrorsOfMalformedValuesNameTheKey) {
   EXPECT_EQ(error(offer("7:call-idle")), "Invalid value of key \"call-id\": expected a string");
   EXPECT_EQ(error("d7:command4:list5:limiti-1ee"),
             "Invalid value of key \"limit\": expected a number of calls");
+  EXPECT_EQ(error("d7:command11:block media7:call-id1:c7:address0:e"),
+            "Invalid value of key \"address\": expected an IP address");
+  EXPECT_EQ(error("d7:command6:delete7:call-id1:c8:from-taglee"),
+            "Invalid value of key \"from-tag\": expected a string");
+}
+
+// ---- values that are ignored ------------------------------------------------------------------
+
+// The warning of the request; the error text if it is refused.
+std::string warning(const std::string& bytes) {
+  const auto message = parse(bytes);
+  return message ? message->request.unsupported : error(bytes);
+}
+
+TEST(NgIgnored, UnusableOptionalValuesAreAWarning) {
+  constexpr std::string_view kSource =
+      "received-from: ignored, expected IP4 or IP6, and an IP address";
+  for (const std::string_view value :
+       {"0:", "le", "de", "l3:IP4e", "l3:IP417:proxy.example.orge", "l3:IP49:192.0.2.xe",
+        "l3:IP59:192.0.2.1e", "9:192.0.2.1", "i4e", "l3:IP49:192.0.2.19:192.0.2.2e",
+        "ll3:IP4e9:192.0.2.1e"}) {
+    const std::string bytes = offer("13:Received From" + std::string(value));
+    EXPECT_EQ(warning(bytes), kSource) << value;
+    EXPECT_EQ(parse(bytes)->request.latching.received_from, std::nullopt) << value;
+  }
+  const std::pair<std::string_view, std::string_view> ignored[] = {
+      {"3:TOS0:", "tos: ignored, expected an integer"},
+      {"3:TOS4:high", "tos: ignored, expected an integer"},
+      {"3:TOSle", "tos: ignored, expected an integer"},
+      {"13:media-address0:",
+       "media-address: ignored, expected a unicast IP address that media can be sent to"},
+      {"8:SIP-code0:", "sip-code: ignored, expected a SIP response code"},
+      {"8:SIP-code3:700", "sip-code: ignored, expected a SIP response code"},
+      {"14:address-family0:", "address-family: ignored, expected IP4 or IP6"},
+      {"14:address-family3:IPX", "address-family: ignored, expected IP4 or IP6"},
+      {"8:supportsllee8:metadatale",
+       "supports: ignored, expected a list of strings; metadata: ignored, expected a string"},
+      {"5:codec0:", "codec: ignored, expected a dictionary of lists of codecs"},
+      {"5:codecle", "codec: ignored, expected a dictionary of lists of codecs"},
+      {"8:SIP-codele3:TOSle3:tos0:",
+       "sip-code: ignored, expected a SIP response code; tos: ignored, expected an integer"}};
+  for (const auto& [keys, expected] : ignored) EXPECT_EQ(warning(offer(keys)), expected) << keys;
+}
+
+TEST(NgIgnored, EmptyListsAskForNothing) {
+  for (const std::string_view keys :
+       {"5:codecde", "5:codecd5:strip0:6:exceptle5:offerdee", "8:sdp-attrde",
+        "8:sdp-attrd5:audiolee", "8:sdp-attrd5:audiod3:addle6:removel0:e10:substituteleee",
+        "5:flagsle", "5:flags0:", "9:directionle", "7:replacele", "8:rtcp-muxle", "8:supportsle",
+        "10:rtpp-flags0:", "16:sdp-media-removele",
+        "12:delete-delay0:", "5:limit0:", "7:address0:"}) {
+    const std::string bytes = offer(keys);
+    EXPECT_EQ(warning(bytes), "") << keys;
+    EXPECT_TRUE(parse(bytes)->request.edits.codecs.empty()) << keys;
+  }
+}
+
+TEST(NgIgnored, DeleteReadsItsOwnKeysOnly) {
+  const auto remove = [](std::string_view keys) {
+    return "d7:call-id1:c8:from-tag1:f" + std::string(keys) + "7:command6:deletee";
+  };
+  // The flags and keys of an offer, as scripts with one string for all requests send them.
+  for (const std::string_view keys :
+       {"13:received-fromle", "3:TOS0:", "13:media-address9:127.0.0.1", "9:directionl1:a1:b1:ce",
+        "4:SDESl6:no-pade", "11:record-call2:on", "5:codecd9:transcodel4:PCMUee", "8:sdp-attri1e",
+        "5:flagsl16:no-port-latching11:record-call11:codec-mask-e", "5:labelle", "3:sdple",
+        "7:address1:x", "5:limit1:x", "8:SIP-codele"}) {
+    EXPECT_EQ(warning(remove(keys)), "") << keys;
+  }
+  const std::string flags = remove("5:flagsl4:fast5:fatale12:delete-delayi5e");
+  EXPECT_TRUE(parse(flags)->request.removal.fast && parse(flags)->request.removal.fatal);
+  EXPECT_EQ(parse(flags)->request.removal.delay, std::chrono::seconds(5));
+  EXPECT_EQ(warning(remove("12:delete delay0:")),
+            "delete-delay: ignored, expected seconds, 86400 at most");
+  EXPECT_EQ(warning(remove("12:delete-delayi9223372036854775807e")),
+            "delete-delay: ignored, expected seconds, 86400 at most");
+  EXPECT_EQ(warning(remove("5:flagsd1:a1:be")), "flags: ignored, expected a list of strings");
+  EXPECT_EQ(warning(remove("10:rtpp-flags1:[")),
+            "rtpp-flags: ignored, expected words, and brackets in pairs");
+  EXPECT_EQ(warning("d7:command5:query7:call-id1:c5:flagsl11:record-calle3:TOS0:e"), "");
+}
+
+TEST(NgIgnored, RepliesToDeletesCarryTheWarning) {
+  const Config config;
+  const auto reply = [&](std::string_view bytes, const Reply& result) {
+    const Handler handle = [&](const Request&) { return result; };
+    return serve(bytes, {.handle = handle, .config = config}).reply;
+  };
+  const std::string bytes = "d7:command6:delete7:call-id1:c12:delete-delay0:e";
+  const std::string sentence = "delete-delay: ignored, expected seconds, 86400 at most";
+  EXPECT_EQ(reply(bytes, reply::Deleted{}), "d6:result2:ok7:warning" + b(sentence) + "e");
+  EXPECT_EQ(reply(bytes, reply::Deleted{.call = std::nullopt, .warning = "no such call"}),
+            "d6:result2:ok7:warning" + b("no such call; " + sentence) + "e");
+  EXPECT_EQ(reply("d7:command6:delete7:call-id1:ce", reply::Deleted{}), "d6:result2:oke");
 }
 
 // ---- the vocabulary ---------------------------------------------------------------------------
