@@ -81,6 +81,7 @@ constexpr auto kIgnoredKeys = std::to_array<std::string_view>({
 constexpr auto kIgnoredFlags = std::to_array<std::string_view>({
     "trust-address",
     "symmetric",
+    "pad-crypto",
     "port-latching",
     "strict-source",
     "trickle-ice",
@@ -163,12 +164,12 @@ class Reader {
 
   Request& request_;
   Unknown unknown_;
+  Unsupported unsupported_{request_};
   SdpKeys sdp_keys_{request_, unknown_};
   std::optional<std::string_view> command_name_;
   bool command_known_ = false;
-  bool sets_up_ = false;     // offer, answer
-  std::string unsupported_;  // error text of the first unsupported option
-  std::string malformed_;    // error text of the first malformed value
+  bool sets_up_ = false;   // offer, answer
+  std::string malformed_;  // error text of the first malformed value
 };
 
 Reader::Read Reader::special(std::string_view name) {
@@ -238,9 +239,8 @@ void Reader::key(std::string_view name, Value value) {
     if (!text) expected = "a string";
   } else if (const Read read = special(name)) {
     expected = (this->*read)(value);
-  } else if (auto why = unsupported_key(name, value)) {
-    if (unsupported_.empty()) unsupported_ = std::move(*why);
-  } else if (!sdp_keys_.key(name, value, expected) && !among(name, kIgnoredKeys)) {
+  } else if (!sdp_keys_.key(name, value, expected) && !among(name, kIgnoredKeys) &&
+             !unsupported_.key(name, value)) {
     unknown_.add(name);
   }
   if (expected && own) malformed(name, value, *expected);
@@ -255,7 +255,8 @@ std::optional<std::string> Reader::refusal() const {
     return "More than " + std::to_string(sdp::kMaxEdits) +
            " SDP edits in one request (codecs, attribute lines, their sections, media types)";
   }
-  if (!unsupported_.empty()) return unsupported_;
+  // A fragment holds candidates only; the offer and the answer carry the options, too.
+  if (!unsupported_.refusal().empty() && !request_.fragment) return unsupported_.refusal();
   return std::nullopt;
 }
 
@@ -331,11 +332,7 @@ Expected Reader::flags(Value value) {
       *flag = true;
     } else if (!sets_up_) {
       continue;
-    } else if (const auto warning = degraded_flag(name)) {
-      add_sentence(request_.unsupported, *warning);
-    } else if (auto why = unsupported_flag(name)) {
-      if (unsupported_.empty()) unsupported_ = std::move(*why);
-    } else if (!sdp_keys_.flag(name) && !among(name, kIgnoredFlags)) {
+    } else if (!sdp_keys_.flag(name) && !among(name, kIgnoredFlags) && !unsupported_.flag(name)) {
       unknown_.add(name);
     }
   }
@@ -390,6 +387,7 @@ Result<void> read_request(std::optional<Value> flags, Value dictionary, Request&
   bencode::Entries all(dictionary);
   while (const auto entry = all.next()) {
     if (same(entry->key, "command")) reader.command(entry->value);
+    if (same(entry->key, "sdp")) reader.key("sdp", entry->value);
   }
   if (flags) {
     bencode::Entries entries(*flags);

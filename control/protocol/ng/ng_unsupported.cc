@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/protocol/ng/ng_unsupported.h"
 
+#include "control/command/unsupported.h"
 #include "control/protocol/ng/ng_words.h"
 
 namespace millrace::ng {
@@ -14,12 +15,12 @@ constexpr std::string_view kNoSrtp =
 constexpr std::string_view kNoTranscoding = "this relay does not transcode";
 constexpr std::string_view kOnlyDrops = "this relay drops telephone-events or passes them";
 
-struct Unsupported {
+struct CommandReason {
   std::string_view name;
   std::string_view why;
 };
 
-constexpr auto kCommands = std::to_array<Unsupported>({
+constexpr auto kCommands = std::to_array<CommandReason>({
     {"start recording", kNoRecording},
     {"stop recording", kNoRecording},
     {"pause recording", kNoRecording},
@@ -42,23 +43,75 @@ constexpr auto kCommands = std::to_array<Unsupported>({
     {"cli", "use `list`, `query` and `statistics`"},
     {"CLI", "use `list`, `query` and `statistics`"},
 });
-constexpr auto kKeys = std::to_array<Unsupported>({
+
+// True: `word` is one of `words`, which are lower case and separated by spaces.
+bool listed(std::string_view word, std::string_view words) {
+  while (!words.empty()) {
+    const std::size_t space = std::min(words.find(' '), words.size());
+    if (same(word, words.substr(0, space))) return true;
+    words.remove_prefix(std::min(space + 1, words.size()));
+  }
+  return false;
+}
+
+// `folded` is lower case.
+bool has(std::string_view line, std::string_view folded) {
+  return !std::ranges::search(line, folded, {}, lower).empty();
+}
+
+bool has_keys(std::string_view sdp) {
+  while (!sdp.empty()) {
+    const std::size_t end = std::min(sdp.find_first_of("\r\n"), sdp.size());
+    const std::string_view line = sdp.substr(0, end);
+    if (line.starts_with("m=")) {
+      if (has(line, "savp") || has(line, "tls/")) return true;
+    } else if (line.starts_with("a=")) {
+      const std::string_view name = line.substr(2, line.find(':') - 2);
+      if (same(name, "crypto") || same(name, "fingerprint")) return true;
+    }
+    sdp.remove_prefix(std::min(end + 1, sdp.size()));
+  }
+  return false;
+}
+
+using Of = Unsupported::Of;
+
+constexpr std::string_view kOff = "off no disable";
+
+// A key, and its words that request nothing. Or a flag: a name that ends in a hyphen is a prefix,
+// and a word follows. Several options may have one name. `why` is the whole warning if the option
+// is ignored.
+struct Option {
+  std::string_view name;
+  std::string_view why;
+  Of of = Of::any;
+  std::string_view nothing = kOff;
+};
+
+constexpr std::string_view kPassedSuites = "off no disable nonew pad";
+constexpr std::string_view kPassedOsrtp = "off no disable accept accept-rfc accept-legacy";
+
+constexpr auto kRefusedKeys = std::to_array<Option>({
     {"record-call", kNoRecording},
-    {"sdes", kNoSrtp},
-    {"osrtp", kNoSrtp},
-    {"dtls", kNoSrtp},
+    {"sdes", kNoSrtp, Of::keys, kPassedSuites},
+    {"osrtp", kNoSrtp, Of::keys},
+    {"osrtp", kNoSrtp, Of::any, kPassedOsrtp},
+    {"dtls", kNoSrtp, Of::keys},
+    {"dtls-reverse", kNoSrtp, Of::keys},
+    {"dtls-fingerprint", kNoSrtp, Of::keys},
     {"t.38", kNoTranscoding},
-    {"audio-player", kNoSending},
+    {"audio-player", kNoSending, Of::any, "off no disable default"},
     {"moh", kNoSending},
-    {"dtmf-security", kOnlyDrops},
+    {"dtmf-security", kOnlyDrops, Of::any, "off no drop"},
     {"trigger", kOnlyDrops},
 });
-// Flags; a name that ends in a hyphen is a prefix.
-constexpr auto kFlags = std::to_array<Unsupported>({
+constexpr auto kRefusedFlags = std::to_array<Option>({
     {"record-call", kNoRecording},
-    {"sdes-", kNoSrtp},
-    {"osrtp-", kNoSrtp},
-    {"recrypt", kNoSrtp},
+    {"sdes-", kNoSrtp, Of::keys, kPassedSuites},
+    {"osrtp-", kNoSrtp, Of::keys},
+    {"osrtp-", kNoSrtp, Of::any, kPassedOsrtp},
+    {"dtls-", kNoSrtp, Of::keys},
+    {"recrypt", kNoSrtp, Of::keys},
     {"transcode-", kNoTranscoding},
     {"codec-transcode-", kNoTranscoding},
     {"codec-mask-", kNoTranscoding},
@@ -71,53 +124,74 @@ constexpr auto kFlags = std::to_array<Unsupported>({
     {"inject-dtmf", kNoSending},
 });
 
-constexpr auto kDegraded = std::to_array<Unsupported>({
+constexpr auto kIgnoredFlags = std::to_array<Option>({
     {"no-port-latching", "no-port-latching: a party's ports stay as long as its media"},
 });
 
-std::string reason(std::string_view what, const Unsupported& found) {
-  return "\"" + std::string(what) + "\" is not supported: " + std::string(found.why);
+bool is_prefix(const Option& flag) { return flag.name.ends_with('-'); }
+
+bool has_name(std::string_view name, const Option& flag) {
+  if (!is_prefix(flag)) return same(name, flag.name);
+  return name.size() > flag.name.size() && same(name.substr(0, flag.name.size()), flag.name);
 }
 
-bool is_off(bencode::Value value) {
+// True: the value is more than words that request nothing.
+bool requests(bencode::Value value, const Option& key) {
+  if (is_empty(value)) return false;
   const auto words = texts(value);
-  return words && std::ranges::all_of(*words, [](std::string_view word) {
-           return same(word, "off") || same(word, "no");
-         });
+  return !words || !std::ranges::all_of(
+                       *words, [&](std::string_view word) { return listed(word, key.nothing); });
 }
 
-bool is_flag(std::string_view name, std::string_view flag) {
-  if (!flag.ends_with('-')) return same(name, flag);
-  return name.size() > flag.size() && same(name.substr(0, flag.size()), flag) &&
-         !same(name.substr(flag.size()), "off");
+bool requests(std::string_view name, const Option& flag) {
+  return !is_prefix(flag) || !listed(name.substr(flag.name.size()), flag.nothing);
 }
 
 }  // namespace
 
 std::optional<std::string> unsupported_command(std::string_view name) {
-  const auto found = std::ranges::find(kCommands, name, &Unsupported::name);
+  const auto found = std::ranges::find(kCommands, name, &CommandReason::name);
   if (found == kCommands.end()) return std::nullopt;
-  return "Command " + reason(name, *found);
+  return "Command \"" + std::string(name) + "\" is not supported: " + std::string(found->why);
 }
 
-std::optional<std::string> unsupported_key(std::string_view name, bencode::Value value) {
-  const auto found =
-      std::ranges::find_if(kKeys, [&](const Unsupported& k) { return same(name, k.name); });
-  if (found == kKeys.end() || is_off(value)) return std::nullopt;
-  return reason(name, *found);
+bool Unsupported::concerns(Of of) {
+  if (of == Of::any) return true;
+  if (!has_keys_) has_keys_ = has_keys(request_.sdp);
+  return *has_keys_;
 }
 
-std::optional<std::string_view> degraded_flag(std::string_view name) {
-  const auto found =
-      std::ranges::find_if(kDegraded, [&](const Unsupported& f) { return same(name, f.name); });
-  return found == kDegraded.end() ? std::nullopt : std::optional(found->why);
+void Unsupported::refuse(std::string_view name, std::string_view why) {
+  if (!refusal_.empty()) return;
+  refusal_ = "\"" + std::string(name) + "\" is not supported: ";
+  refusal_ += why;
 }
 
-std::optional<std::string> unsupported_flag(std::string_view name) {
-  const auto found =
-      std::ranges::find_if(kFlags, [&](const Unsupported& f) { return is_flag(name, f.name); });
-  if (found == kFlags.end()) return std::nullopt;
-  return reason(name, *found);
+bool Unsupported::key(std::string_view name, bencode::Value value) {
+  bool known = false;
+  for (const Option& option : kRefusedKeys) {
+    if (!same(name, option.name)) continue;
+    known = true;
+    if (requests(value, option) && concerns(option.of)) refuse(name, option.why);
+  }
+  return known;
+}
+
+bool Unsupported::flag(std::string_view name) {
+  bool known = false;
+  for (const Option& option : kRefusedFlags) {
+    if (!has_name(name, option)) continue;
+    known = true;
+    if (requests(name, option) && concerns(option.of)) refuse(name, option.why);
+  }
+  for (const Option& option : kIgnoredFlags) {
+    if (!has_name(name, option)) continue;
+    known = true;
+    if (requests(name, option) && concerns(option.of)) {
+      add_sentence(request_.unsupported, option.why);
+    }
+  }
+  return known;
 }
 
 }  // namespace millrace::ng

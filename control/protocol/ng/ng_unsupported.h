@@ -3,26 +3,48 @@
 
 // Commands, keys and flags of rtpengine that this relay does not support.
 //
-// A request with one of them fails: the error-reason has its name and the reason. An "ok" would
-// confirm a recording, a key or a codec that the call does not get. Flags that a call can do
-// without are ignored, with a warning in the reply. Options whose absence changes nothing for the
-// parties are not listed here; the caller logs them as unknown. Private to the parser of requests
-// (ng_request.h).
+// An option that changes media, keys or codecs fails its request: the error-reason has its name and
+// the reason, where an "ok" would confirm a recording or a codec that the call does not get. An
+// option that a call can do without is ignored, with a warning in the reply. Options for encryption
+// request nothing of an SDP without it; those are accepted. Options whose absence
+// changes nothing for the parties are not listed here; the caller logs them as unknown. Private to
+// the parser of requests (ng_request.h).
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "control/command/request.h"
 #include "control/protocol/ng/bencode.h"
 
 namespace millrace::ng {
 
-// The error-reason; none: not an unsupported name, or a key with the value `off` or `no`.
+// The error-reason; none: not an unsupported command.
 [[nodiscard]] std::optional<std::string> unsupported_command(std::string_view name);
-[[nodiscard]] std::optional<std::string> unsupported_key(std::string_view name,
-                                                         bencode::Value value);
-// The warning for an unsupported flag that the call can do without; none: not such a flag.
-[[nodiscard]] std::optional<std::string_view> degraded_flag(std::string_view name);
-[[nodiscard]] std::optional<std::string> unsupported_flag(std::string_view name);
+
+// Collects the unsupported options of one request. Precondition: request.sdp is set before the
+// first key or flag.
+class Unsupported {
+ public:
+  explicit Unsupported(Request& request) : request_(request) {}
+
+  // False: the name is not listed.
+  [[nodiscard]] bool key(std::string_view name, bencode::Value value);
+  [[nodiscard]] bool flag(std::string_view name);
+  // The error-reason of the first option that fails the request; empty: none.
+  [[nodiscard]] const std::string& refusal() const { return refusal_; }
+
+  // The SDPs that an option concerns.
+  enum class Of : std::uint8_t { any, keys };
+
+ private:
+  void refuse(std::string_view name, std::string_view why);
+  [[nodiscard]] bool concerns(Of of);
+
+  Request& request_;
+  std::optional<bool> has_keys_;  // none: not searched yet
+  std::string refusal_;
+};
 
 }  // namespace millrace::ng

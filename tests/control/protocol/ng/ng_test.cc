@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/protocol/ng/ng.h"
 
-#include <gmock/gmock.h>
-
 #include <chrono>
 
 #include <gtest/gtest.h>
@@ -189,45 +187,6 @@ TEST(NgErrors, DatagramWithoutCookieGetsNoReply) {
     EXPECT_EQ(message.error(), "") << bytes;
   }
   EXPECT_EQ(parse(std::string(kMaxCookie + 1, 'c') + " de").error(), "");
-}
-
-TEST(NgErrors, UnsupportedCommandsNameTheReason) {
-  EXPECT_EQ(error("d7:command15:start recordinge"),
-            "Command \"start recording\" is not supported: this relay records nothing");
-  EXPECT_EQ(error("d7:command9:play DTMFe"),
-            "Command \"play DTMF\" is not supported: this relay sends no media of its own");
-  EXPECT_EQ(error("d7:command17:subscribe requeste"),
-            "Command \"subscribe request\" is not supported: this relay joins the two parties of "
-            "a dialog only");
-  for (const std::string_view command :
-       {"stop recording", "pause recording", "start forwarding", "stop forwarding", "play media",
-        "stop media", "publish", "subscribe answer", "unsubscribe", "connect", "create",
-        "create answer", "mesh", "inject start", "inject stop", "transform", "cli"}) {
-    EXPECT_TRUE(error("d7:command" + b(command) + "e").starts_with("Command \"")) << command;
-  }
-}
-
-TEST(NgErrors, UnsupportedOptionsAreRefused) {
-  EXPECT_EQ(error(offer("11:record call3:yes")),
-            "\"record call\" is not supported: this relay records nothing");
-  EXPECT_EQ(error(offer("4:SDESl8:no-NULL_e")),
-            "\"SDES\" is not supported: this relay speaks neither SRTP nor DTLS; keys and "
-            "fingerprints pass between the parties");
-  for (const std::string_view entry :
-       {"11:record-call2:on", "4:DTLS7:passive", "5:OSRTPl5:offere", "4:T.38l6:decodee",
-        "12:audio player6:always", "13:DTMF-security4:zero"}) {
-    EXPECT_THAT(error(offer(entry)), testing::HasSubstr("is not supported: ")) << entry;
-  }
-  for (const std::string_view flag : {"record-call", "SDES-pad", "OSRTP-offer", "recrypt",
-                                      "transcode-PCMU", "codec-transcode-opus", "codec-mask-all",
-                                      "T38-decode", "always-transcoding", "inject-DTMF"}) {
-    EXPECT_EQ(error(offer("5:flagsl" + b(flag) + "e")).find("\"" + std::string(flag)), 0U) << flag;
-  }
-  for (const std::string_view entry :
-       {"11:record call2:no", "11:record call3:off", "4:SDES3:off", "4:SDESl3:offe", "4:DTLS3:off",
-        "5:flagsl8:SDES-offe", "5:flagsl17:allow-transcodinge"}) {
-    EXPECT_EQ(error(offer(entry)), "(accepted)") << entry;
-  }
 }
 
 TEST(NgErrors, ErrorsOfMalformedValuesNameTheKey) {
