@@ -165,7 +165,7 @@ class Reader {
   Request& request_;
   Unknown unknown_;
   Unsupported unsupported_{request_};
-  SdpKeys sdp_keys_{request_, unknown_};
+  SdpKeys sdp_keys_{request_, unknown_, unsupported_};
   std::optional<std::string_view> command_name_;
   bool command_known_ = false;
   bool sets_up_ = false;   // offer, answer

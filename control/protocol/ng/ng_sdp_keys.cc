@@ -23,6 +23,9 @@ constexpr auto kCodecLists = std::to_array<Field<Texts, sdp::CodecChoice>>({
     {"except", &sdp::CodecChoice::except},
     {"offer", &sdp::CodecChoice::offer},
 });
+// The other lists of codecs, as in flags.
+constexpr auto kTranscodingLists =
+    std::to_array<std::string_view>({"transcode", "mask", "consume", "accept", "set"});
 
 // Accepted and ignored: already the default.
 constexpr auto kIgnoredKeys = std::to_array<std::string_view>({"repacketize"});
@@ -269,7 +272,6 @@ void SdpKeys::bundle_word(std::string_view name) {
   }
 }
 
-// Lists that need transcoding are reported as unknown.
 Expected SdpKeys::codec(Value value) {
   constexpr std::string_view kExpected = "a dictionary of lists of codecs";
   if (value.kind() != Value::Kind::dictionary) return kExpected;
@@ -281,8 +283,11 @@ Expected SdpKeys::codec(Value value) {
     if (Texts* const list = find(request_.edits.codecs, entry->key, kCodecLists)) {
       if (!limit_.take(names->size())) continue;
       list->insert(list->end(), names->begin(), names->end());
-    } else {
+    } else if (!among(entry->key, kTranscodingLists)) {
       unknown_.add("codec", entry->key);
+    } else if (!names->empty()) {
+      (void)unsupported_.flag("codec-" + std::string(entry->key) + '-' +
+                              std::string(names->front()));
     }
   }
   return {};

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <string_view>
 
+#include "control/protocol/ng/ng_unsupported.h"
 #include "control/protocol/ng/ng_words.h"
 
 namespace millrace::ng {
@@ -33,7 +34,8 @@ class EditLimit {
 
 class SdpKeys {
  public:
-  SdpKeys(Request& request, Unknown& unknown) : request_(request), unknown_(unknown) {}
+  SdpKeys(Request& request, Unknown& unknown, Unsupported& unsupported)
+      : request_(request), unknown_(unknown), unsupported_(unsupported) {}
 
   // False: not an SDP key. `expected` is set if the value is malformed.
   [[nodiscard]] bool key(std::string_view name, bencode::Value value, Expected& expected);
@@ -61,6 +63,7 @@ class SdpKeys {
 
   Request& request_;
   Unknown& unknown_;
+  Unsupported& unsupported_;
   EditLimit limit_;
 };
 

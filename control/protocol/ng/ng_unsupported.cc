@@ -59,19 +59,22 @@ bool has(std::string_view line, std::string_view folded) {
   return !std::ranges::search(line, folded, {}, lower).empty();
 }
 
-bool has_keys(std::string_view sdp) {
+Unsupported::Content content_of(std::string_view sdp) {
+  Unsupported::Content content;
   while (!sdp.empty()) {
     const std::size_t end = std::min(sdp.find_first_of("\r\n"), sdp.size());
     const std::string_view line = sdp.substr(0, end);
     if (line.starts_with("m=")) {
-      if (has(line, "savp") || has(line, "tls/")) return true;
+      content.dtls |= has(line, "udp/tls/") || has(line, "dtls");
+      content.keys |= has(line, "savp") || has(line, "tls/");
     } else if (line.starts_with("a=")) {
       const std::string_view name = line.substr(2, line.find(':') - 2);
-      if (same(name, "crypto") || same(name, "fingerprint")) return true;
+      content.keys |= same(name, "crypto") || same(name, "fingerprint");
+      content.ice |= same(name, "ice-ufrag") || same(name, "candidate");
     }
     sdp.remove_prefix(std::min(end + 1, sdp.size()));
   }
-  return false;
+  return content;
 }
 
 using Of = Unsupported::Of;
@@ -90,6 +93,7 @@ struct Option {
 
 constexpr std::string_view kPassedSuites = "off no disable nonew pad";
 constexpr std::string_view kPassedOsrtp = "off no disable accept accept-rfc accept-legacy";
+constexpr std::string_view kAtOnce = "this relay forwards packets immediately";
 
 constexpr auto kRefusedKeys = std::to_array<Option>({
     {"record-call", kNoRecording},
@@ -104,6 +108,10 @@ constexpr auto kRefusedKeys = std::to_array<Option>({
     {"moh", kNoSending},
     {"dtmf-security", kOnlyDrops, Of::any, "off no drop"},
     {"trigger", kOnlyDrops},
+    {"dtmf-delay", kAtOnce, Of::any, "0"},
+    {"delay-buffer", kAtOnce, Of::any, "0"},
+    {"media-echo", "this relay forwards media to the other party only"},
+    {"drop-traffic", "use the command `block media`", Of::any, "stop"},
 });
 constexpr auto kRefusedFlags = std::to_array<Option>({
     {"record-call", kNoRecording},
@@ -112,6 +120,7 @@ constexpr auto kRefusedFlags = std::to_array<Option>({
     {"osrtp-", kNoSrtp, Of::any, kPassedOsrtp},
     {"dtls-", kNoSrtp, Of::keys},
     {"recrypt", kNoSrtp, Of::keys},
+    {"webrtc", kNoSrtp, Of::no_dtls},
     {"transcode-", kNoTranscoding},
     {"codec-transcode-", kNoTranscoding},
     {"codec-mask-", kNoTranscoding},
@@ -122,10 +131,29 @@ constexpr auto kRefusedFlags = std::to_array<Option>({
     {"force-transcoding", kNoTranscoding},
     {"t38-", kNoTranscoding},
     {"inject-dtmf", kNoSending},
+    {"block-dtmf", "use the command `block DTMF`"},
 });
 
+constexpr std::string_view kPacketTime = "ptime: packets keep the duration that their sender chose";
+constexpr std::string_view kLearning =
+    "endpoint-learning: addresses are learned as by default, see sip-source-address, asymmetric";
+constexpr auto kIgnoredKeys = std::to_array<Option>({
+    {"ptime", kPacketTime, Of::any, "0"},
+    {"ptime-reverse", kPacketTime, Of::any, "0"},
+    {"template", "template: this relay has none; write its flags out"},
+    {"endpoint-learning", kLearning, Of::any, "heuristic"},
+    {"generate-rtcp", "generate-RTCP: RTCP passes between the parties"},
+    {"ice-lite", "ICE-lite: the relay is no ICE agent", Of::ice},
+});
 constexpr auto kIgnoredFlags = std::to_array<Option>({
     {"no-port-latching", "no-port-latching: a party's ports stay as long as its media"},
+    {"endpoint-learning-", kLearning, Of::any, "heuristic"},
+    {"block-egress", "block-egress: this relay plays nothing"},
+    {"detect-dtmf", "detect-DTMF: this relay reports no telephone-events"},
+    {"reject-ice", "reject-ICE: the parties negotiate ICE; ICE=remove ends it for both", Of::ice},
+    {"ice-lite-", "ICE-lite: the relay is no ICE agent", Of::ice},
+    {"no-tls-id", "no-tls-id: a=tls-id passes between the parties", Of::dtls},
+    {"webrtc", "WebRTC: DTLS, ICE and rtcp-mux are negotiated between the parties", Of::dtls},
 });
 
 bool is_prefix(const Option& flag) { return flag.name.ends_with('-'); }
@@ -157,8 +185,20 @@ std::optional<std::string> unsupported_command(std::string_view name) {
 
 bool Unsupported::concerns(Of of) {
   if (of == Of::any) return true;
-  if (!has_keys_) has_keys_ = has_keys(request_.sdp);
-  return *has_keys_;
+  if (!content_) content_ = content_of(request_.sdp);
+  switch (of) {
+    case Of::keys:
+      return content_->keys;
+    case Of::ice:
+      return content_->ice;
+    case Of::dtls:
+      return content_->dtls;
+    case Of::no_dtls:
+      return !content_->dtls;
+    case Of::any:
+      break;
+  }
+  return true;
 }
 
 void Unsupported::refuse(std::string_view name, std::string_view why) {
@@ -173,6 +213,13 @@ bool Unsupported::key(std::string_view name, bencode::Value value) {
     if (!same(name, option.name)) continue;
     known = true;
     if (requests(value, option) && concerns(option.of)) refuse(name, option.why);
+  }
+  for (const Option& option : kIgnoredKeys) {
+    if (!same(name, option.name)) continue;
+    known = true;
+    if (requests(value, option) && concerns(option.of)) {
+      add_sentence(request_.unsupported, option.why);
+    }
   }
   return known;
 }

@@ -6,7 +6,7 @@
 // An option that changes media, keys or codecs fails its request: the error-reason has its name and
 // the reason, where an "ok" would confirm a recording or a codec that the call does not get. An
 // option that a call can do without is ignored, with a warning in the reply. Options for encryption
-// request nothing of an SDP without it; those are accepted. Options whose absence
+// and ICE request nothing of an SDP that has neither; those are accepted. Options whose absence
 // changes nothing for the parties are not listed here; the caller logs them as unknown. Private to
 // the parser of requests (ng_request.h).
 
@@ -36,14 +36,18 @@ class Unsupported {
   [[nodiscard]] const std::string& refusal() const { return refusal_; }
 
   // The SDPs that an option concerns.
-  enum class Of : std::uint8_t { any, keys };
+  enum class Of : std::uint8_t { any, keys, ice, dtls, no_dtls };
+  // What an SDP has: encryption of any kind, ICE, DTLS.
+  struct Content {
+    bool keys = false, ice = false, dtls = false;
+  };
 
  private:
   void refuse(std::string_view name, std::string_view why);
   [[nodiscard]] bool concerns(Of of);
 
   Request& request_;
-  std::optional<bool> has_keys_;  // none: not searched yet
+  std::optional<Content> content_;  // none: not searched yet
   std::string refusal_;
 };
 

@@ -165,12 +165,12 @@ TEST(NgVocabulary, ReportsIgnoredNames) {
       "connection"
       "11:strict_thate18:transport-protocol7:RTP/XYZ14:address "
       "family3:IP68:rtcp-muxl6:accept5:weirde6:bundlel6:stricte"
-      "5:codecd9:transcodel4:PCMUee7:replacel5:thing18:session-connectione16:sip-message-type11:"
+      "5:codecd9:translatel4:PCMUee7:replacel5:thing18:session-connectione16:sip-message-type11:"
       "sip_request"
       "12:xmlrpc-cb-ipd1:a1:be");
   EXPECT_EQ(parse(bytes)->unknown,
             (Strings{"weird", "strict_that", "transport-protocol=RTP/XYZ", "rtcp-mux=weird",
-                     "bundle=strict", "codec=transcode", "replace=thing", "xmlrpc-cb-ip"}));
+                     "bundle=strict", "codec=translate", "replace=thing", "xmlrpc-cb-ip"}));
 }
 
 TEST(NgVocabulary, ReportedNamesAreBounded) {

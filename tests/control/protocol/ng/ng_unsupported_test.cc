@@ -114,12 +114,16 @@ TEST(NgUnsupported, EncryptionOfPlainMediaIsRefused) {
   for (const std::string_view keys : {"5:OSRTPl5:offere", "5:OSRTPl6:accept9:offer-RFCe"}) {
     EXPECT_EQ(result(offer_of(kPlain, keys)), "\"OSRTP\"" + std::string(kNoSrtp)) << keys;
   }
-  for (const std::string_view name : {"OSRTP-offer", "OSRTP-offer-legacy"}) {
+  for (const std::string_view name : {"OSRTP-offer", "OSRTP-offer-legacy", "WebRTC"}) {
     EXPECT_EQ(result(offer_of(kPlain, flag(name))),
               '"' + std::string(name) + '"' + std::string(kNoSrtp));
   }
+  // SDES towards WebRTC needs a conversion; DTLS on both sides passes.
+  EXPECT_EQ(result(offer_of(kSecure[0], flag("WebRTC"))), "\"WebRTC\"" + std::string(kNoSrtp));
+  EXPECT_EQ(result(offer_of(kSecure[4], flag("WebRTC"))),
+            "WebRTC: DTLS, ICE and rtcp-mux are negotiated between the parties");
   // A fragment holds candidates only.
-  EXPECT_EQ(result(offer_of(kPlain, "5:flagsl11:OSRTP-offer8:fragmente")), "");
+  EXPECT_EQ(result(offer_of(kPlain, "5:flagsl6:WebRTC8:fragmente")), "");
 }
 
 // ---- media ------------------------------------------------------------------------------------
@@ -127,21 +131,63 @@ TEST(NgUnsupported, EncryptionOfPlainMediaIsRefused) {
 TEST(NgUnsupported, OptionsThatChangeMediaAreRefused) {
   EXPECT_EQ(error(offer("11:record call3:yes")),
             "\"record call\" is not supported: this relay records nothing");
-  for (const std::string_view entry : {"11:record-call2:on", "4:T.38l6:decodee",
-                                       "12:audio player6:always", "13:DTMF-security4:zero"}) {
+  EXPECT_EQ(error(offer("5:codecd5:stripl4:PCMUe9:transcodel4:opus4:G729ee")),
+            "\"codec-transcode-opus\" is not supported: this relay does not transcode");
+  for (const std::string_view entry :
+       {"11:record-call2:on", "4:T.38l6:decodee", "12:audio player6:always",
+        "13:DTMF-security4:zero", "10:DTMF-delayi40e", "12:delay-bufferi100e",
+        "10:media-echo9:blackhole", "12:drop-traffic5:start", "5:codecd4:maskl3:allee",
+        "5:codecd7:consumel4:PCMAee", "5:codecd6:accept4:PCMUe",
+        "5:codecd3:setl12:opus/48000/2ee"}) {
     EXPECT_THAT(result(offer(entry)), testing::HasSubstr("is not supported: ")) << entry;
   }
   for (const std::string_view name :
        {"record-call", "transcode-PCMU", "codec-transcode-opus", "codec-mask-all", "codec-set-X",
-        "T38-decode", "always-transcoding", "inject-DTMF"}) {
+        "T38-decode", "always-transcoding", "inject-DTMF", "block-DTMF", "Block DTMF"}) {
     EXPECT_EQ(result(offer(flag(name))).find("\"" + std::string(name) + "\" is not supported: "),
               0U)
         << name;
   }
-  for (const std::string_view entry : {"11:record call2:no", "11:record call3:off",
-                                       "12:audio player7:default", "13:DTMF-security4:drop"}) {
+  for (const std::string_view entry :
+       {"11:record call2:no", "11:record call3:off", "12:audio player7:default",
+        "12:delay-bufferi0e", "12:drop-traffic4:stop", "5:codecd9:transcodele4:mask0:e",
+        "5:codecd9:transcode1:,e", "13:DTMF-security4:drop"}) {
     EXPECT_EQ(result(offer(entry)), "") << entry;
   }
+}
+
+TEST(NgUnsupported, PreferencesAreAWarning) {
+  const std::pair<std::string_view, std::string_view> keys[] = {
+      {"5:ptimei20e", "ptime: packets keep the duration that their sender chose"},
+      {"13:ptime-reverse2:30", "ptime: packets keep the duration that their sender chose"},
+      {"8:template6:WebRTC", "template: this relay has none; write its flags out"},
+      {"13:generate RTCP2:on", "generate-RTCP: RTCP passes between the parties"},
+      {"17:endpoint-learning7:delayed",
+       "endpoint-learning: addresses are learned as by default, see sip-source-address, "
+       "asymmetric"},
+      {"5:flagsl21:endpoint-learning-offe",
+       "endpoint-learning: addresses are learned as by default, see sip-source-address, "
+       "asymmetric"},
+      {"5:flagsl12:block-egress11:detect-DTMFe",
+       "block-egress: this relay plays nothing; detect-DTMF: this relay reports no "
+       "telephone-events"}};
+  for (const auto& [entry, warning] : keys) EXPECT_EQ(result(offer(entry)), warning) << entry;
+  for (const std::string_view entry :
+       {"5:ptimei0e", "5:ptime0:", "8:template0:", "13:generate RTCP3:off",
+        "17:endpoint-learning9:heuristic", "5:flagsl27:endpoint-learning-heuristice"}) {
+    EXPECT_EQ(result(offer(entry)), "") << entry;
+  }
+}
+
+TEST(NgUnsupported, IceOptionsConcernSdpWithIce) {
+  constexpr std::string_view kIce =
+      "v=0\r\nm=audio 4000 RTP/AVP 0\r\na=ice-ufrag:abcd\r\na=ice-pwd:x\r\n";
+  EXPECT_EQ(result(offer_of(kIce, flag("reject-ICE"))),
+            "reject-ICE: the parties negotiate ICE; ICE=remove ends it for both");
+  EXPECT_EQ(result(offer_of(kIce, "8:ICE-lite7:forward")), "ICE-lite: the relay is no ICE agent");
+  EXPECT_EQ(result(offer_of(kIce, "8:ICE-lite3:off")), "");
+  EXPECT_EQ(result(offer_of(kPlain, flag("reject-ICE"))), "");
+  EXPECT_EQ(result(offer_of(kPlain, "8:ICE-lite4:both")), "");
 }
 
 TEST(NgUnsupported, OfBlockDtmfOnlyDropIsDone) {
