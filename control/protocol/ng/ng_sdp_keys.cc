@@ -198,13 +198,17 @@ Expected SdpKeys::ice(Value value) {
       {"force-relay", IceHandling::relay_only},
       {"remove", IceHandling::remove},
   });
-  const auto text = value.text();
-  if (!text) return "a string";
-  const auto known =
-      std::ranges::find_if(kHandlings, [&](const Handling& h) { return same(*text, h.name); });
-  if (known == kHandlings.end()) unknown_.add("ICE", *text);
-  request_.edits.ice = known == kHandlings.end() ? IceHandling::add : known->handling;
-  return {};
+  request_.edits.ice = IceHandling::add;
+  const bool texts = for_each_text(value, [&](std::string_view word) {
+    const auto known =
+        std::ranges::find_if(kHandlings, [&](const Handling& h) { return same(word, h.name); });
+    if (known != kHandlings.end()) {
+      request_.edits.ice = known->handling;
+    } else if (!same(word, "trickle") && !unsupported_.flag("ice-" + std::string(word))) {
+      unknown_.add("ICE", word);
+    }
+  });
+  return texts ? Expected() : "a list of strings";
 }
 
 // The values of MediaProxy's modparam ice_candidate.
@@ -347,10 +351,32 @@ bool SdpKeys::attribute_word(std::string_view name) {
 Expected SdpKeys::sdp_media_remove(Value value) {
   const auto types = texts(value);
   if (!types) return "a list of media types";
-  if (limit_.take(types->size())) {
-    request_.edits.remove_media_types.assign(types->begin(), types->end());
+  Texts& removed = request_.edits.remove_media_types;
+  removed.clear();
+  for (const std::string_view type : *types) {
+    if (same(type, "other")) {
+      remove_other_types(removed);
+    } else if (limit_.take()) {
+      removed.emplace_back(type);
+    }
   }
   return {};
+}
+
+// The types of the SDP that rtpengine has no name for, such as application and text.
+void SdpKeys::remove_other_types(Texts& removed) {
+  constexpr auto kNamed = std::to_array<std::string_view>({"audio", "video", "image", "message"});
+  std::string_view rest = request_.sdp;
+  while (!rest.empty()) {
+    const std::size_t end = std::min(rest.find_first_of("\r\n"), rest.size());
+    const std::string_view line = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    if (!line.starts_with("m=")) continue;
+    const std::string_view type = line.substr(2, line.find(' ') - 2);
+    if (among(type, kNamed) || std::ranges::find(removed, type) != removed.end()) continue;
+    if (!limit_.take()) return;
+    removed.emplace_back(type);
+  }
 }
 
 }  // namespace millrace::ng

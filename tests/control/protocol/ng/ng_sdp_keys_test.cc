@@ -129,10 +129,43 @@ TEST(NgVocabulary, ParsesTheValuesOfIce) {
   EXPECT_EQ(read("3:ICE8:optional"), std::pair(IceHandling::add, false));
   EXPECT_EQ(read("3:ice5:Force"), std::pair(IceHandling::force, false));
   EXPECT_EQ(read("3:ICE11:force-relay"), std::pair(IceHandling::relay_only, false));
+  EXPECT_EQ(read("3:ICEl7:trickle6:removee"), std::pair(IceHandling::remove, false));
+  EXPECT_EQ(read("3:ICE19:force-relay,trickle"), std::pair(IceHandling::relay_only, false));
+  EXPECT_EQ(read("3:ICEle"), std::pair(IceHandling::add, false));
   EXPECT_EQ(read("13:ice-candidate13:high-priority"), std::pair(IceHandling::add, true));
   EXPECT_EQ(read("13:ice_candidate12:low-priority"), std::pair(IceHandling::add, false));
   EXPECT_EQ(error(offer("13:ice-candidate4:none")),
             "Invalid value of key \"ice-candidate\": expected high-priority or low-priority");
+}
+
+TEST(NgVocabulary, ReportsUnsupportedWordsOfIce) {
+  const std::string bytes =
+      "d7:command5:offer7:call-id1:c8:from-tag1:f3:ICEl5:force7:trickle9:lite-both4:ice2e3:sdp" +
+      b("m=audio 4000 RTP/AVP 0\r\na=ice-ufrag:abcd\r\n") + "e";
+  const auto message = parse(bytes);
+  ASSERT_TRUE(message.has_value()) << message.error();
+  EXPECT_EQ(message->request.edits.ice, IceHandling::force);
+  EXPECT_EQ(message->request.unsupported, "ICE-lite: the relay is no ICE agent");
+  EXPECT_EQ(message->unknown, Strings{"ICE=ice2"});
+}
+
+TEST(NgSdpKeys, OtherMediaTypesAreThoseOfTheSdp) {
+  const auto removed = [](std::string_view types, std::string_view sdp) {
+    const std::string bytes = "d7:command5:offer7:call-id1:c8:from-tag1:f16:sdp-media-remove" +
+                              b(types) + "3:sdp" + b(sdp) + "e";
+    const auto message = parse(bytes);
+    return message ? message->request.edits.remove_media_types : Strings{error(bytes)};
+  };
+  constexpr std::string_view kSdp =
+      "m=audio 1 RTP/AVP 0\r\nm=video 2 RTP/AVP 96\r\nm=application 3 UDP/BFCP *\nm=text 4 RTP/AVP "
+      "98\r\nm=image 5 udptl t38\r\nm=message 6 TCP/MSRP *\r\nm=text 7 RTP/AVP 98\r\n";
+  EXPECT_EQ(removed("other", kSdp), (Strings{"application", "text"}));
+  EXPECT_EQ(removed("text,Other,video", kSdp), (Strings{"text", "application", "video"}));
+  EXPECT_EQ(removed("other", "m=audio 1 RTP/AVP 0\r\n"), Strings{});
+  std::string many;
+  for (std::size_t i = 0; i < sdp::kMaxEdits; ++i) many += "m=t" + std::to_string(i) + " 1 x 0\n";
+  EXPECT_EQ(removed("other", many).size(), sdp::kMaxEdits);
+  EXPECT_EQ(removed("other", many + "m=one 1 x 0\n").at(0).substr(0, 13), "More than 128");
 }
 
 // ---- bounds -----------------------------------------------------------------------------------
