@@ -128,10 +128,13 @@ class RealmTest(RelayCase):
             call.offer(caller.sdp(address=address))
 
     def test_invalid_destinations_are_refused(self):
-        for address in ("127.0.0.1", "0.1.2.3", "169.254.169.254", "255.255.255.255", "240.0.0.1",
-                        "198.18.0.255", "198.18.0.0", "::1", "fe80::1", "::127.0.0.1",
-                        "2002:7f00:1::", "64:ff9b::7f00:1", "64:ff9b::10.0.0.1"):
-            self.refused(address, "cannot be sent to|only a unicast address is relayed")
+        unusable = "cannot be sent to|write a unicast address"
+        for address in ("0.1.2.3", "255.255.255.255", "240.0.0.1", "198.18.0.255", "198.18.0.0",
+                        "::127.0.0.1", "2002:7f00:1::", "64:ff9b::7f00:1", "64:ff9b::10.0.0.1"):
+            self.refused(address, unusable)
+        # A phone's own loopback or link: taken if it can latch from received-from.
+        for address in ("127.0.0.1", "169.254.169.254", "::1", "fe80::1"):
+            self.refused(address, unusable, flags=["asymmetric"])
         for address in (ADDRESS, SECOND_ADDRESS6, "100.64.0.2", f"64:ff9b::{ADDRESS}"):
             self.refused(address, "is the relay's own")
 

@@ -148,7 +148,8 @@ std::expected<Message, std::string> parse(std::string_view bytes) {
   if (!content) return refuse(std::string(content.error()));
   const auto flags = script_flags(*content, message);
   Request& request = message.request;
-  if (auto done = read_request(flags.value_or(std::nullopt), *content, request, message.unknown); !done) {
+  if (auto done = read_request(flags.value_or(std::nullopt), *content, request, message.unknown);
+      !done) {
     return refuse(std::move(done.error().message));
   }
   if (!flags) {

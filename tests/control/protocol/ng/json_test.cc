@@ -37,8 +37,8 @@ TEST(JsonScan, EndsAtTheClosingBrace) {
 }
 
 TEST(JsonScan, RefusesPrefixesThatCannotBecomeValid) {
-  for (const std::string_view bad : {" {}", "[]", "1", "\"a\"", "}", "{]", "{[}", "{x", "{'a':1}",
-                                     "{\"a\":1}}" + 8, "{\x01", "{\"a\":<"}) {
+  for (const std::string_view bad :
+       {" {}", "[]", "1", "\"a\"", "}", "{]", "{[}", "{x", "{'a':1}", "", "{\x01", "{\"a\":<"}) {
     EXPECT_EQ(scan_exact(bad).state, bad.empty() ? State::incomplete : State::malformed) << bad;
   }
 }
