@@ -132,7 +132,7 @@ void expect_conserved(const DataplaneReport& report, const Wire& wire) {
 
 // A worker may hold one for a moment, for an announcement of its own.
 void expect_all_mbufs_free(const Dataplane& dataplane) {
-  EXPECT_TRUE(within(10s, [&] {
+  EXPECT_TRUE(within(10s * kSlowness, [&] {
     const DataplaneReport report = dataplane.report();
     return report.mbufs_free == report.mbufs;
   }));
@@ -141,7 +141,7 @@ void expect_all_mbufs_free(const Dataplane& dataplane) {
 // Publishes the call and waits until both phones' MAC addresses are known.
 void set_up(Dataplane& dataplane, Wire& wire) {
   dataplane.publish(call());
-  ASSERT_TRUE(within(10s, [&] {
+  ASSERT_TRUE(within(10s * kSlowness, [&] {
     wire.receive();
     const auto neighbors = dataplane.report().neighbors;
     return neighbors.size() == 2 && std::ranges::all_of(neighbors, [](const NeighborReport& n) {
@@ -160,7 +160,7 @@ void relay_scenario(Dataplane& dataplane, Wire& wire) {
     const auto queue = static_cast<std::uint16_t>(i / (kPackets / workers));
     ASSERT_TRUE(wire.send({wire.relay_mac, kPhoneA, {kRelay, kPortA.port}, i}, queue));
     expected.push_back({mac_of(kPhoneB.address), {kRelay, kPortB.port}, kPhoneB, i});
-    ASSERT_TRUE(within(10s, [&] {
+    ASSERT_TRUE(within(10s * kSlowness, [&] {
       wire.receive();
       return wire.datagrams.size() == expected.size();
     }));
@@ -182,7 +182,7 @@ void relay_scenario(Dataplane& dataplane, Wire& wire) {
   ASSERT_TRUE(wire.send({wire.relay_mac, stranger, {kRelay, kPortA.port}}));
   ASSERT_TRUE(wire.send_frame_of_type(0x88cc));
   const auto dropped = [&](DropReason reason) {
-    return within(10s, [&] { return drops(dataplane.report(), reason) == 1; });
+    return within(10s * kSlowness, [&] { return drops(dataplane.report(), reason) == 1; });
   };
   EXPECT_TRUE(dropped(DropReason::wrong_source));
   EXPECT_TRUE(dropped(DropReason::ethertype));
@@ -208,9 +208,9 @@ void full_queue_scenario(Dataplane& dataplane, Wire& wire) {
     ASSERT_TRUE(within(
         10s, [&] { return wire.send({wire.relay_mac, kPhoneA, {kRelay, kPortA.port}, i}); }));
   }
-  ASSERT_TRUE(
-      within(10s, [&] { return sum(dataplane.report(), &WorkerReport::relayed) == kPackets; }));
-  ASSERT_TRUE(within(10s, [&] {
+  ASSERT_TRUE(within(10s * kSlowness,
+                     [&] { return sum(dataplane.report(), &WorkerReport::relayed) == kPackets; }));
+  ASSERT_TRUE(within(10s * kSlowness, [&] {
     wire.receive();
     return wire.received == sum(dataplane.report(), &WorkerReport::tx_packets);
   }));
@@ -228,8 +228,8 @@ void stop_scenario(unsigned idle_sleep_us) {
   DataplaneConfig config = config_with("net_null0", 1);
   config.idle_sleep_us = idle_sleep_us;
   auto dataplane = started(config);
-  ASSERT_TRUE(
-      within(10s, [&] { return sum(dataplane->report(), &WorkerReport::rx_packets) > 10'000; }));
+  ASSERT_TRUE(within(10s * kSlowness,
+                     [&] { return sum(dataplane->report(), &WorkerReport::rx_packets) > 10'000; }));
   const auto begin = Clock::now();
   dataplane.reset();
   EXPECT_LT(Clock::now() - begin, 1s * kSlowness);
