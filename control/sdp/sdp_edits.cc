@@ -29,7 +29,7 @@ std::string_view text_of(std::string_view line) {
 bool matches(const std::string& pattern, std::string_view attribute) {
   if (pattern.empty() || !attribute.starts_with(pattern)) return false;
   return attribute.size() == pattern.size() || pattern.back() == ':' ||
-         attribute[pattern.size()] == ':' || kBlanks.contains(attribute[pattern.size()]);
+         attribute[pattern.size()] == ':' || is_blank(attribute[pattern.size()]);
 }
 
 const std::string& loop_mark() {

@@ -31,8 +31,18 @@ inline std::optional<Direction> direction_named(std::string_view name) {
 // Codec of a static payload type (RFC 3551 section 6), e.g. "PCMU/8000"; empty: none.
 [[nodiscard]] std::string_view static_codec(std::uint32_t payload_type);
 
-// Separators of fields. Some phones send TABs.
-inline constexpr std::string_view kBlanks = " \t";
+// Separates fields. Some phones send TABs. Loops over it are faster than find_first_of() for fields
+// of a few bytes.
+inline constexpr bool is_blank(char c) { return c == ' ' || c == '\t'; }
+
+inline std::string_view without_blanks_before(std::string_view text) {
+  while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
+  return text;
+}
+inline std::string_view without_blanks_after(std::string_view text) {
+  while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
+  return text;
+}
 
 // Iterates the fields of a value.
 class Fields {
@@ -40,12 +50,14 @@ class Fields {
   explicit Fields(std::string_view text) : rest_(text) {}
   // The next field; empty when there is none.
   std::string_view next() {
-    rest_.remove_prefix(std::min(rest_.find_first_not_of(kBlanks), rest_.size()));
-    const std::string_view field = rest_.substr(0, rest_.find_first_of(kBlanks));
-    rest_.remove_prefix(field.size());
+    rest_ = without_blanks_before(rest_);
+    std::size_t end = 0;
+    while (end < rest_.size() && !is_blank(rest_[end])) ++end;
+    const std::string_view field = rest_.substr(0, end);
+    rest_.remove_prefix(end);
     return field;
   }
-  [[nodiscard]] bool at_end() const { return rest_.find_first_not_of(kBlanks) == rest_.npos; }
+  [[nodiscard]] bool at_end() const { return without_blanks_before(rest_).empty(); }
   [[nodiscard]] std::string_view rest() const { return rest_; }
 
  private:
@@ -59,9 +71,7 @@ struct Attribute {
 // Without blanks around the name: for some phones "a=sendonly " is a hold.
 inline Attribute attribute(std::string_view value) {
   const std::size_t colon = value.find(':');
-  std::string_view name = value.substr(0, colon);
-  name = name.substr(0, name.find_last_not_of(kBlanks) + 1);
-  name.remove_prefix(std::min(name.find_first_not_of(kBlanks), name.size()));
+  const std::string_view name = without_blanks_after(without_blanks_before(value.substr(0, colon)));
   return {name, colon == value.npos ? std::string_view() : value.substr(colon + 1)};
 }
 
@@ -78,14 +88,16 @@ inline std::size_t text_lines(const std::vector<Line>& lines) {
 inline std::optional<std::size_t> origin_address(std::string_view value) {
   std::string_view before = value;
   for (int field = 0; field < 3; ++field) {
-    before = before.substr(0, before.find_last_not_of(kBlanks) + 1);
-    before = before.substr(0, before.find_last_of(kBlanks) + 1);
+    before = without_blanks_after(before);
+    while (!before.empty() && !is_blank(before.back())) before.remove_suffix(1);
   }
   Fields fields(value.substr(before.size()));
   const std::string_view net = fields.next(), type = fields.next();
-  const bool known = equal_ignoring_case(type, "IP4") || equal_ignoring_case(type, "IP6");
-  if (!equal_ignoring_case(net, "IN") || !known || fields.at_end()) return std::nullopt;
-  return before.size();
+  const auto is = [](std::string_view field, std::string_view word) {
+    return field == word || equal_ignoring_case(field, word);
+  };
+  const bool known = is(net, "IN") && (is(type, "IP4") || is(type, "IP6"));
+  return known && !fields.at_end() ? std::optional(before.size()) : std::nullopt;
 }
 
 // candidate:<foundation> <component> UDP <priority> <address> <port> typ <type> ... (RFC 8839

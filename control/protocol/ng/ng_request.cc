@@ -2,6 +2,7 @@
 #include "control/protocol/ng/ng_request.h"
 
 #include <utility>
+#include <vector>
 
 #include "control/command/unsupported.h"
 #include "control/protocol/ng/ng_sdp_keys.h"
@@ -72,7 +73,6 @@ constexpr auto kOptional = std::to_array<std::string_view>(
 
 // Accepted and ignored: already the default, or not about media.
 constexpr auto kIgnoredKeys = std::to_array<std::string_view>({
-    "command",
     "sip-message-type",
     "to-label",
     "set-label",
@@ -384,17 +384,27 @@ Expected Reader::all(Value value) {
 Result<void> read_request(std::optional<Value> flags, Value dictionary, Request& request,
                           std::vector<std::string>& unknown) {
   Reader reader(request, unknown);
+  // The command decides which keys are read, and the SDP which options are refused. Both modules
+  // send the command last.
+  std::vector<bencode::Entry> others;
+  others.reserve(16);
+  std::optional<Value> sdp;
   bencode::Entries all(dictionary);
   while (const auto entry = all.next()) {
-    if (same(entry->key, "command")) reader.command(entry->value);
-    if (same(entry->key, "sdp")) reader.key("sdp", entry->value);
+    if (same(entry->key, "command")) {
+      reader.command(entry->value);
+    } else if (same(entry->key, "sdp")) {
+      sdp = entry->value;
+    } else {
+      others.push_back(*entry);
+    }
   }
+  if (sdp) reader.key("sdp", *sdp);
   if (flags) {
     bencode::Entries entries(*flags);
     while (const auto entry = entries.next()) reader.key(entry->key, entry->value);
   }
-  bencode::Entries entries(dictionary);
-  while (const auto entry = entries.next()) reader.key(entry->key, entry->value);
+  for (const bencode::Entry& entry : others) reader.key(entry.key, entry.value);
   if (auto reason = reader.refusal()) return fail(std::move(*reason));
   return {};
 }
