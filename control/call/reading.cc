@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "control/call/named_media.h"
+#include "control/command/unsupported.h"
 #include "control/sdp/sdp_edits.h"
 
 namespace millrace {
@@ -57,11 +58,12 @@ Result<sdp::Session> read_sections(const Request& request, Reading& reading) {
   }
   if (!session) return fail("Failed to parse SDP: " + session.error().message);
   if (auto ok = sdp::check(*session, request.edits); !ok) return std::unexpected(ok.error());
+  reading.unsupported = sdp::unsupported_options(*session, request.edits);
   if (request.command == Command::offer) {
     if (auto ok = sdp::check_bundle(*session, request.edits); !ok) {
       return std::unexpected(ok.error());
     }
-    reading.unsupported = sdp::unsupported_bundle(*session, request.edits);
+    add_sentence(reading.unsupported, sdp::unsupported_bundle(*session, request.edits));
   }
   sdp::adjust(*session, request.edits);
   return session;

@@ -82,10 +82,20 @@ struct MuxChoice {
   bool reject = false;   // reject it towards the sender, whatever the receiver answers
 };
 
+// An unsupported option that concerns only SDPs with a property.
+struct ConditionalOption {
+  enum class Of : std::uint8_t { keys, ice, dtls, no_dtls };  // keys: encryption of any kind
+  Of of;
+  bool refused;  // `text` is the error of the request; else it is a warning
+  std::string text;
+};
+
 // All edits of one request.
 struct Edits {
   CodecChoice codecs;
-  std::vector<std::string> remove_media_types;  // sections to reject
+  std::vector<std::string> remove_media_types;  // sections to reject; "other": all types but
+                                                // audio, video, image and message
+  std::vector<ConditionalOption> conditional;   // at most one refused for each `of`
   MuxChoice mux;
   IceHandling ice = IceHandling::add;
   bool prefer_relay = false;          // the relay's candidate first, else last

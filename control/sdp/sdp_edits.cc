@@ -2,6 +2,7 @@
 #include "control/sdp/sdp_edits.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <random>
 #include <set>
@@ -40,6 +41,57 @@ const std::string& loop_mark() {
   return mark;
 }
 
+bool has(std::string_view text, std::string_view folded) {
+  return !std::ranges::search(text, folded, {}, lower).empty();
+}
+
+// What an SDP has: encryption of any kind, ICE, DTLS.
+struct Features {
+  bool keys = false, ice = false, dtls = false;
+};
+
+Features features_of(const Session& session) {
+  Features found;
+  for (const Media& media : session.sections) {
+    found.dtls |= has(media.protocol, "udp/tls/") || has(media.protocol, "dtls");
+    found.keys |= found.dtls || has(media.protocol, "savp") || has(media.protocol, "tls/");
+  }
+  for (const Line& line : session.lines) {
+    if (!line.text.starts_with("a=")) continue;
+    const std::string_view name = attribute(line.text.substr(2)).name;
+    const auto is = [name](std::string_view word) { return equal_ignoring_case(name, word); };
+    found.keys |= is("crypto") || is("fingerprint");
+    found.ice |= is("ice-ufrag") || is("candidate");
+  }
+  return found;
+}
+
+bool concerns(const Features& found, ConditionalOption::Of of) {
+  using Of = ConditionalOption::Of;
+  switch (of) {
+    case Of::keys:
+      return found.keys;
+    case Of::ice:
+      return found.ice;
+    case Of::dtls:
+      return found.dtls;
+    case Of::no_dtls:
+      return !found.dtls;
+  }
+  return true;
+}
+
+// The texts of the refused options, or of the others, that concern this SDP.
+std::vector<std::string_view> options_of(const Session& session, const Edits& edits, bool refused) {
+  std::vector<std::string_view> texts;
+  if (edits.conditional.empty()) return texts;
+  const Features found = features_of(session);
+  for (const ConditionalOption& option : edits.conditional) {
+    if (option.refused == refused && concerns(found, option.of)) texts.push_back(option.text);
+  }
+  return texts;
+}
+
 // Edits attribute lines, section by section.
 class Editor {
  public:
@@ -64,7 +116,7 @@ class Editor {
       if (text.starts_with("m=")) start(text);
       ending_ = line.substr(text.size());
       if (text.starts_with("a=")) {
-        attribute(text.substr(2));
+        edit(text.substr(2));
       } else {
         write(line);
       }
@@ -75,7 +127,10 @@ class Editor {
 
  private:
   void note_mid(std::string_view text) {
-    if (text.starts_with("a=mid:")) mids_.emplace(text.substr(6));
+    if (!text.starts_with("a=")) return;
+    if (const Attribute found = attribute(text.substr(2)); found.name == "mid") {
+      mids_.emplace(without_blanks_before(found.value));
+    }
   }
 
   [[nodiscard]] bool here(const AttributeEdits& edits) const {
@@ -94,20 +149,21 @@ class Editor {
     present_.clear();
   }
 
-  void attribute(std::string_view value) {
+  void edit(std::string_view value) {
+    const std::string_view found = without_blanks_before(value);
     for (const AttributeEdits& edits : edits_.attributes) {
       if (!here(edits)) continue;
       for (const auto& [from, to] : edits.substitute) {
-        if (value == from) return write_attribute(to);
+        if (found == from) return write_attribute(to);
       }
-      if (std::ranges::any_of(edits.remove, [&](const auto& r) { return matches(r, value); }))
+      if (std::ranges::any_of(edits.remove, [&](const auto& r) { return matches(r, found); }))
         return;
     }
     write_attribute(value);
   }
 
   void write_attribute(std::string_view value) {
-    has_mid_ |= value.starts_with("mid:");
+    has_mid_ |= attribute(value).name == "mid";
     present_.emplace_back(value);
     write("a=" + std::string(value) + std::string(ending_));
   }
@@ -211,6 +267,9 @@ Result<void> check(const Session& session, const Edits& edits) {
     return fail("sdp-attr: with these lines added or substituted the SDP could grow past " +
                 std::to_string(kMaxPrinted) + " bytes; write fewer or shorter ones");
   }
+  if (const auto refused = options_of(session, edits, true); !refused.empty()) {
+    return fail(std::string(refused.front()));
+  }
   if (edits.protocol.empty() || edits.protocol == "accept") return {};
   for (const Media& media : session.sections) {
     if (!media.rtp || media.port == UdpPort(0) || interchangeable(media.protocol, edits.protocol)) {
@@ -233,13 +292,29 @@ Result<void> check_bundle(const Session& session, const Edits& edits) {
 }
 
 void adjust(Session& session, const Edits& edits) {
+  constexpr auto kNamed = std::to_array<std::string_view>({"audio", "video", "image", "message"});
+  const auto removed = [&](std::string_view type) {
+    const auto& types = edits.remove_media_types;
+    const bool named = std::ranges::find(kNamed, type) != kNamed.end();
+    return std::ranges::any_of(types, [&](const std::string& each) {
+      return each == type || (each == "other" && !named);
+    });
+  };
   for (Media& media : session.sections) {
     if (edits.no_bundle) media.bundle_only = false;
-    const auto& types = edits.remove_media_types;
-    if (std::ranges::find(types, media.type) == types.end()) continue;
+    if (!removed(media.type)) continue;
     media.port = UdpPort(0);
     media.bundle_only = false;
   }
+}
+
+std::string unsupported_options(const Session& session, const Edits& edits) {
+  std::string sentences;
+  for (const std::string_view text : options_of(session, edits, false)) {
+    if (!sentences.empty()) sentences += "; ";
+    sentences += text;
+  }
+  return sentences;
 }
 
 std::string unsupported_bundle(const Session& session, const Edits& edits) {

@@ -39,11 +39,14 @@ namespace millrace::sdp {
 // section gets every added line, and that the longest substitute replaces every line.
 [[nodiscard]] std::size_t largest_print(const Session& session, const LineEdits& edits);
 
-// Fails if the edits need changes to packets, or could print more than kMaxPrinted bytes.
+// Fails if the edits need changes to packets, if an unsupported option is refused for this SDP, or
+// if rewrite() and edit_lines() could print more than kMaxPrinted bytes.
 [[nodiscard]] Result<void> check(const Session& session, const Edits& edits);
 // Fails if BUNDLE (RFC 9143) is required for an offer without it: the relay cannot merge ports.
 [[nodiscard]] Result<void> check_bundle(const Session& session, const Edits& edits);
 void adjust(Session& session, const Edits& edits);
+// Warnings of the unsupported options that concern this SDP, joined by "; "; empty: none.
+[[nodiscard]] std::string unsupported_options(const Session& session, const Edits& edits);
 // Warning for BUNDLE edits that a forwarding relay cannot do; empty: none.
 [[nodiscard]] std::string unsupported_bundle(const Session& session, const Edits& edits);
 

@@ -5,7 +5,6 @@
 #include <utility>
 #include <variant>
 
-#include "control/command/unsupported.h"
 #include "control/log.h"
 #include "control/protocol/ng/bencode.h"
 #include "control/protocol/ng/json.h"
@@ -89,17 +88,13 @@ std::expected<Value, std::string_view> dictionary(std::string_view payload, Mess
   return *value;
 }
 
-constexpr std::string_view kScriptFlags = "words, and brackets in pairs";
-
-// Converts the value of key `rtpp-flags` to a dictionary in message.flags; none if absent. An error
-// if it is malformed.
-std::expected<std::optional<Value>, std::string_view> script_flags(Value dictionary,
-                                                                   Message& message) {
+// Converts the value of key `rtpp-flags` to a dictionary in message.flags.
+ScriptFlags script_flags(Value dictionary, Message& message) {
   bencode::Entries entries(dictionary);
   while (const auto entry = entries.next()) {
     if (!same(entry->key, "rtpp-flags") || is_empty(entry->value)) continue;
     auto expanded = expand_flags(entry->value.text().value_or("["));
-    if (!expanded) return std::unexpected(kScriptFlags);
+    if (!expanded) return std::unexpected(std::monostate());
     message.flags = std::make_unique<std::string>(std::move(*expanded));
   }
   if (!message.flags) return std::optional<Value>();
@@ -147,17 +142,8 @@ std::expected<Message, std::string> parse(std::string_view bytes) {
   const auto content = dictionary(envelope->payload, message);
   if (!content) return refuse(std::string(content.error()));
   const auto flags = script_flags(*content, message);
-  Request& request = message.request;
-  if (auto done = read_request(flags.value_or(std::nullopt), *content, request, message.unknown);
-      !done) {
+  if (auto done = read_request(flags, *content, message.request, message.unknown); !done) {
     return refuse(std::move(done.error().message));
-  }
-  if (!flags) {
-    const std::string why = "expected " + std::string(flags.error());
-    if (request.command == Command::offer || request.command == Command::answer) {
-      return refuse("Invalid value of key \"rtpp-flags\": " + why);
-    }
-    add_sentence(request.unsupported, "rtpp-flags: ignored, " + why);
   }
   return result;
 }
@@ -166,12 +152,7 @@ ServeResult serve(std::string_view bytes, const ServeContext& context) {
   const auto message = parse(bytes);
   if (!message) return {.reply = message.error(), .refused = message.error()};
   for (const std::string& name : message->unknown) log_name_once("unknown-key-ignored", name);
-  Reply result = context.handle(message->request);
-  // Calls does this for offers and answers. The other replies have a warning of their own at most.
-  if (!message->request.unsupported.empty() && !std::holds_alternative<reply::Sdp>(result)) {
-    report_unsupported(message->request, result, {});
-  }
-  std::string reply = encode(message->cookie, message->encoding, result);
+  std::string reply = encode(message->cookie, message->encoding, context.handle(message->request));
   if (reply.size() > context.max_reply) {
     reply = encode(message->cookie, message->encoding,
                    reply::Failure{"Reply is too long for a datagram"});

@@ -71,6 +71,8 @@ constexpr auto kNeeded =
 constexpr auto kOptional = std::to_array<std::string_view>(
     {"received-from", "tos", "delete-delay", "sip-code", "supports", "address-family", "metadata"});
 
+constexpr std::string_view kScriptFlags = "words, and brackets in pairs";
+
 // Accepted and ignored: already the default, or not about media.
 constexpr auto kIgnoredKeys = std::to_array<std::string_view>({
     "sip-message-type",
@@ -136,6 +138,8 @@ class Reader {
   // Called first: the command decides which keys are read.
   void command(Value value);
   void key(std::string_view name, Value value);
+  // For a value of `rtpp-flags` that is no list of flags.
+  void malformed_flags();
   // Error text of an invalid request, rtpengine's where it has one; none: the request is valid.
   [[nodiscard]] std::optional<std::string> refusal() const;
 
@@ -146,8 +150,8 @@ class Reader {
 
   // True: the command reads this key.
   [[nodiscard]] bool is_own(std::string_view name) const;
-  // Refuses the request, or ignores the key with a warning.
-  void malformed(std::string_view name, Value value, std::string_view expected);
+  // Ignores the key with a warning, or refuses the request.
+  void malformed(std::string_view name, bool ignored, std::string_view expected);
 
   Expected received_from(Value value);
   Expected direction(Value value);
@@ -213,10 +217,7 @@ bool Reader::is_own(std::string_view name) const {
   }
 }
 
-void Reader::malformed(std::string_view name, Value value, std::string_view expected) {
-  const bool flags_of_others = !sets_up_ && same(name, "flags");
-  const bool ignored =
-      !among(name, kNeeded) && (is_empty(value) || among(name, kOptional) || flags_of_others);
+void Reader::malformed(std::string_view name, bool ignored, std::string_view expected) {
   if (ignored) {
     // Folded: no more warnings than known keys, in whatever spellings they come.
     std::string warning(name);
@@ -243,8 +244,14 @@ void Reader::key(std::string_view name, Value value) {
              !unsupported_.key(name, value)) {
     unknown_.add(name);
   }
-  if (expected && own) malformed(name, value, *expected);
+  if (!expected || !own) return;
+  const bool flags_of_others = !sets_up_ && same(name, "flags");
+  const bool ignored =
+      !among(name, kNeeded) && (is_empty(value) || among(name, kOptional) || flags_of_others);
+  malformed(name, ignored, *expected);
 }
+
+void Reader::malformed_flags() { malformed("rtpp-flags", !sets_up_, kScriptFlags); }
 
 std::optional<std::string> Reader::refusal() const {
   if (!command_name_) return "Dictionary contains no key \"command\"";
@@ -381,27 +388,24 @@ Expected Reader::all(Value value) {
 
 }  // namespace
 
-Result<void> read_request(std::optional<Value> flags, Value dictionary, Request& request,
+Result<void> read_request(ScriptFlags flags, Value dictionary, Request& request,
                           std::vector<std::string>& unknown) {
   Reader reader(request, unknown);
-  // The command decides which keys are read, and the SDP which options are refused. Both modules
-  // send the command last.
+  // The command decides which keys are read. Both modules send it last.
   std::vector<bencode::Entry> others;
   others.reserve(16);
-  std::optional<Value> sdp;
   bencode::Entries all(dictionary);
   while (const auto entry = all.next()) {
     if (same(entry->key, "command")) {
       reader.command(entry->value);
-    } else if (same(entry->key, "sdp")) {
-      sdp = entry->value;
     } else {
       others.push_back(*entry);
     }
   }
-  if (sdp) reader.key("sdp", *sdp);
-  if (flags) {
-    bencode::Entries entries(*flags);
+  if (!flags) {
+    reader.malformed_flags();
+  } else if (*flags) {
+    bencode::Entries entries(**flags);
     while (const auto entry = entries.next()) reader.key(entry->key, entry->value);
   }
   for (const bencode::Entry& entry : others) reader.key(entry.key, entry.value);

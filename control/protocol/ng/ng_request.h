@@ -8,7 +8,10 @@
 // warning. All other names are ignored and added to `unknown`, also those that have an effect in
 // rtpengine only.
 
+#include <expected>
+#include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "control/command/request.h"
@@ -16,10 +19,12 @@
 
 namespace millrace::ng {
 
-// Fills `request` from `flags` (a dictionary), then from `dictionary`, with views into both. Error
+// The dictionary of key `rtpp-flags`, none if absent; the error: it is malformed.
+using ScriptFlags = std::expected<std::optional<bencode::Value>, std::monostate>;
+
+// Fills `request` from `flags`, then from `dictionary`, with views into both. Error
 // texts are rtpengine's where it has one. Precondition: `dictionary` is a dictionary.
-[[nodiscard]] Result<void> read_request(std::optional<bencode::Value> flags,
-                                        bencode::Value dictionary, Request& request,
-                                        std::vector<std::string>& unknown);
+[[nodiscard]] Result<void> read_request(ScriptFlags flags, bencode::Value dictionary,
+                                        Request& request, std::vector<std::string>& unknown);
 
 }  // namespace millrace::ng

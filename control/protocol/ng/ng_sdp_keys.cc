@@ -354,29 +354,9 @@ Expected SdpKeys::sdp_media_remove(Value value) {
   Texts& removed = request_.edits.remove_media_types;
   removed.clear();
   for (const std::string_view type : *types) {
-    if (same(type, "other")) {
-      remove_other_types(removed);
-    } else if (limit_.take()) {
-      removed.emplace_back(type);
-    }
+    if (limit_.take()) removed.emplace_back(same(type, "other") ? "other" : type);
   }
   return {};
-}
-
-// The types of the SDP that rtpengine has no name for, such as application and text.
-void SdpKeys::remove_other_types(Texts& removed) {
-  constexpr auto kNamed = std::to_array<std::string_view>({"audio", "video", "image", "message"});
-  std::string_view rest = request_.sdp;
-  while (!rest.empty()) {
-    const std::size_t end = std::min(rest.find_first_of("\r\n"), rest.size());
-    const std::string_view line = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    if (!line.starts_with("m=")) continue;
-    const std::string_view type = line.substr(2, line.find(' ') - 2);
-    if (among(type, kNamed) || std::ranges::find(removed, type) != removed.end()) continue;
-    if (!limit_.take()) return;
-    removed.emplace_back(type);
-  }
 }
 
 }  // namespace millrace::ng

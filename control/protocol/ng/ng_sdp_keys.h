@@ -55,7 +55,6 @@ class SdpKeys {
   Expected sdp_attr(bencode::Value value);
   Expected sdp_media_remove(bencode::Value value);
 
-  void remove_other_types(std::vector<std::string>& removed);
   void mux_word(std::string_view name);
   void bundle_word(std::string_view name);
   void replace_word(std::string_view name);

@@ -54,106 +54,87 @@ bool listed(std::string_view word, std::string_view words) {
   return false;
 }
 
-// `folded` is lower case.
-bool has(std::string_view line, std::string_view folded) {
-  return !std::ranges::search(line, folded, {}, lower).empty();
-}
-
-Unsupported::Content content_of(std::string_view sdp) {
-  Unsupported::Content content;
-  while (!sdp.empty()) {
-    const std::size_t end = std::min(sdp.find_first_of("\r\n"), sdp.size());
-    const std::string_view line = sdp.substr(0, end);
-    if (line.starts_with("m=")) {
-      content.dtls |= has(line, "udp/tls/") || has(line, "dtls");
-      content.keys |= has(line, "savp") || has(line, "tls/");
-    } else if (line.starts_with("a=")) {
-      const std::string_view name = line.substr(2, line.find(':') - 2);
-      content.keys |= same(name, "crypto") || same(name, "fingerprint");
-      content.ice |= same(name, "ice-ufrag") || same(name, "candidate");
-    }
-    sdp.remove_prefix(std::min(end + 1, sdp.size()));
-  }
-  return content;
-}
-
-using Of = Unsupported::Of;
+using Of = sdp::ConditionalOption::Of;
 
 constexpr std::string_view kOff = "off no disable";
 
+enum class Effect : std::uint8_t { refuse, warn };
+
 // A key, and its words that request nothing. Or a flag: a name that ends in a hyphen is a prefix,
-// and a word follows. Several options may have one name. `why` is the whole warning if the option
-// is ignored.
+// and a word follows. Several options may have one name. `why`: the reason of a refusal, or the
+// whole warning.
 struct Option {
   std::string_view name;
+  Effect effect;
   std::string_view why;
-  Of of = Of::any;
+  std::optional<Of> of = std::nullopt;  // none: concerns every SDP
   std::string_view nothing = kOff;
 };
+
+constexpr auto refuse = Effect::refuse;
+constexpr auto warn = Effect::warn;
+constexpr auto any = std::nullopt;
 
 constexpr std::string_view kPassedSuites = "off no disable nonew pad";
 constexpr std::string_view kPassedOsrtp = "off no disable accept accept-rfc accept-legacy";
 constexpr std::string_view kAtOnce = "this relay forwards packets immediately";
-
-constexpr auto kRefusedKeys = std::to_array<Option>({
-    {"record-call", kNoRecording},
-    {"sdes", kNoSrtp, Of::keys, kPassedSuites},
-    {"osrtp", kNoSrtp, Of::keys},
-    {"osrtp", kNoSrtp, Of::any, kPassedOsrtp},
-    {"dtls", kNoSrtp, Of::keys},
-    {"dtls-reverse", kNoSrtp, Of::keys},
-    {"dtls-fingerprint", kNoSrtp, Of::keys},
-    {"t.38", kNoTranscoding},
-    {"audio-player", kNoSending, Of::any, "off no disable default"},
-    {"moh", kNoSending},
-    {"dtmf-security", kOnlyDrops, Of::any, "off no drop"},
-    {"trigger", kOnlyDrops},
-    {"dtmf-delay", kAtOnce, Of::any, "0"},
-    {"delay-buffer", kAtOnce, Of::any, "0"},
-    {"media-echo", "this relay forwards media to the other party only"},
-    {"drop-traffic", "use the command `block media`", Of::any, "stop"},
-});
-constexpr auto kRefusedFlags = std::to_array<Option>({
-    {"record-call", kNoRecording},
-    {"sdes-", kNoSrtp, Of::keys, kPassedSuites},
-    {"osrtp-", kNoSrtp, Of::keys},
-    {"osrtp-", kNoSrtp, Of::any, kPassedOsrtp},
-    {"dtls-", kNoSrtp, Of::keys},
-    {"recrypt", kNoSrtp, Of::keys},
-    {"webrtc", kNoSrtp, Of::no_dtls},
-    {"transcode-", kNoTranscoding},
-    {"codec-transcode-", kNoTranscoding},
-    {"codec-mask-", kNoTranscoding},
-    {"codec-consume-", kNoTranscoding},
-    {"codec-accept-", kNoTranscoding},
-    {"codec-set-", kNoTranscoding},
-    {"always-transcoding", kNoTranscoding},
-    {"force-transcoding", kNoTranscoding},
-    {"t38-", kNoTranscoding},
-    {"inject-dtmf", kNoSending},
-    {"block-dtmf", "use the command `block DTMF`"},
-});
-
 constexpr std::string_view kPacketTime = "ptime: packets keep the duration that their sender chose";
 constexpr std::string_view kLearning =
     "endpoint-learning: addresses are learned as by default, see sip-source-address, asymmetric";
-constexpr auto kIgnoredKeys = std::to_array<Option>({
-    {"ptime", kPacketTime, Of::any, "0"},
-    {"ptime-reverse", kPacketTime, Of::any, "0"},
-    {"template", "template: this relay has none; write its flags out"},
-    {"endpoint-learning", kLearning, Of::any, "heuristic"},
-    {"generate-rtcp", "generate-RTCP: RTCP passes between the parties"},
-    {"ice-lite", "ICE-lite: the relay is no ICE agent", Of::ice},
+constexpr std::string_view kNoAgent = "ICE-lite: the relay is no ICE agent";
+
+constexpr auto kKeys = std::to_array<Option>({
+    {"record-call", refuse, kNoRecording},
+    {"sdes", refuse, kNoSrtp, Of::keys, kPassedSuites},
+    {"osrtp", refuse, kNoSrtp, Of::keys},
+    {"osrtp", refuse, kNoSrtp, any, kPassedOsrtp},
+    {"dtls", refuse, kNoSrtp, Of::keys},
+    {"dtls-reverse", refuse, kNoSrtp, Of::keys},
+    {"dtls-fingerprint", refuse, kNoSrtp, Of::keys},
+    {"t.38", refuse, kNoTranscoding},
+    {"audio-player", refuse, kNoSending, any, "off no disable default"},
+    {"moh", refuse, kNoSending},
+    {"dtmf-security", refuse, kOnlyDrops, any, "off no drop"},
+    {"trigger", refuse, kOnlyDrops},
+    {"dtmf-delay", refuse, kAtOnce, any, "0"},
+    {"delay-buffer", refuse, kAtOnce, any, "0"},
+    {"media-echo", refuse, "this relay forwards media to the other party only"},
+    {"drop-traffic", refuse, "use the command `block media`", any, "stop"},
+    {"ptime", warn, kPacketTime, any, "0"},
+    {"ptime-reverse", warn, kPacketTime, any, "0"},
+    {"template", warn, "template: this relay has none; write its flags out"},
+    {"endpoint-learning", warn, kLearning, any, "heuristic"},
+    {"generate-rtcp", warn, "generate-RTCP: RTCP passes between the parties"},
+    {"ice-lite", warn, kNoAgent, Of::ice},
 });
-constexpr auto kIgnoredFlags = std::to_array<Option>({
-    {"no-port-latching", "no-port-latching: a party's ports stay as long as its media"},
-    {"endpoint-learning-", kLearning, Of::any, "heuristic"},
-    {"block-egress", "block-egress: this relay plays nothing"},
-    {"detect-dtmf", "detect-DTMF: this relay reports no telephone-events"},
-    {"reject-ice", "reject-ICE: the parties negotiate ICE; ICE=remove ends it for both", Of::ice},
-    {"ice-lite-", "ICE-lite: the relay is no ICE agent", Of::ice},
-    {"no-tls-id", "no-tls-id: a=tls-id passes between the parties", Of::dtls},
-    {"webrtc", "WebRTC: DTLS, ICE and rtcp-mux are negotiated between the parties", Of::dtls},
+constexpr auto kFlags = std::to_array<Option>({
+    {"record-call", refuse, kNoRecording},
+    {"sdes-", refuse, kNoSrtp, Of::keys, kPassedSuites},
+    {"osrtp-", refuse, kNoSrtp, Of::keys},
+    {"osrtp-", refuse, kNoSrtp, any, kPassedOsrtp},
+    {"dtls-", refuse, kNoSrtp, Of::keys},
+    {"recrypt", refuse, kNoSrtp, Of::keys},
+    {"webrtc", refuse, kNoSrtp, Of::no_dtls},
+    {"transcode-", refuse, kNoTranscoding},
+    {"codec-transcode-", refuse, kNoTranscoding},
+    {"codec-mask-", refuse, kNoTranscoding},
+    {"codec-consume-", refuse, kNoTranscoding},
+    {"codec-accept-", refuse, kNoTranscoding},
+    {"codec-set-", refuse, kNoTranscoding},
+    {"always-transcoding", refuse, kNoTranscoding},
+    {"force-transcoding", refuse, kNoTranscoding},
+    {"t38-", refuse, kNoTranscoding},
+    {"inject-dtmf", refuse, kNoSending},
+    {"block-dtmf", refuse, "use the command `block DTMF`"},
+    {"no-port-latching", warn, "no-port-latching: a party's ports stay as long as its media"},
+    {"endpoint-learning-", warn, kLearning, any, "heuristic"},
+    {"block-egress", warn, "block-egress: this relay plays nothing"},
+    {"detect-dtmf", warn, "detect-DTMF: this relay reports no telephone-events"},
+    {"reject-ice", warn, "reject-ICE: the parties negotiate ICE; ICE=remove ends it for both",
+     Of::ice},
+    {"ice-lite-", warn, kNoAgent, Of::ice},
+    {"no-tls-id", warn, "no-tls-id: a=tls-id passes between the parties", Of::dtls},
+    {"webrtc", warn, "WebRTC: DTLS, ICE and rtcp-mux are negotiated between the parties", Of::dtls},
 });
 
 bool is_prefix(const Option& flag) { return flag.name.ends_with('-'); }
@@ -175,6 +156,22 @@ bool requests(std::string_view name, const Option& flag) {
   return !is_prefix(flag) || !listed(name.substr(flag.name.size()), flag.nothing);
 }
 
+void add(std::string_view name, const Option& option, Request& request, std::string& refusal) {
+  const bool refused = option.effect == Effect::refuse;
+  if (!refused && !option.of) return add_sentence(request.unsupported, option.why);
+  std::string text(option.why);
+  if (refused) text = '"' + std::string(name) + "\" is not supported: " + text;
+  if (!option.of) {
+    if (refusal.empty()) refusal = std::move(text);
+    return;
+  }
+  auto& conditional = request.edits.conditional;
+  const bool known = std::ranges::any_of(conditional, [&](const sdp::ConditionalOption& each) {
+    return each.of == *option.of && each.refused == refused && (refused || each.text == text);
+  });
+  if (!known) conditional.push_back({*option.of, refused, std::move(text)});
+}
+
 }  // namespace
 
 std::optional<std::string> unsupported_command(std::string_view name) {
@@ -183,60 +180,22 @@ std::optional<std::string> unsupported_command(std::string_view name) {
   return "Command \"" + std::string(name) + "\" is not supported: " + std::string(found->why);
 }
 
-bool Unsupported::concerns(Of of) {
-  if (of == Of::any) return true;
-  if (!content_) content_ = content_of(request_.sdp);
-  switch (of) {
-    case Of::keys:
-      return content_->keys;
-    case Of::ice:
-      return content_->ice;
-    case Of::dtls:
-      return content_->dtls;
-    case Of::no_dtls:
-      return !content_->dtls;
-    case Of::any:
-      break;
-  }
-  return true;
-}
-
-void Unsupported::refuse(std::string_view name, std::string_view why) {
-  if (!refusal_.empty()) return;
-  refusal_ = "\"" + std::string(name) + "\" is not supported: ";
-  refusal_ += why;
-}
-
 bool Unsupported::key(std::string_view name, bencode::Value value) {
   bool known = false;
-  for (const Option& option : kRefusedKeys) {
+  for (const Option& option : kKeys) {
     if (!same(name, option.name)) continue;
     known = true;
-    if (requests(value, option) && concerns(option.of)) refuse(name, option.why);
-  }
-  for (const Option& option : kIgnoredKeys) {
-    if (!same(name, option.name)) continue;
-    known = true;
-    if (requests(value, option) && concerns(option.of)) {
-      add_sentence(request_.unsupported, option.why);
-    }
+    if (requests(value, option)) add(name, option, request_, refusal_);
   }
   return known;
 }
 
 bool Unsupported::flag(std::string_view name) {
   bool known = false;
-  for (const Option& option : kRefusedFlags) {
+  for (const Option& option : kFlags) {
     if (!has_name(name, option)) continue;
     known = true;
-    if (requests(name, option) && concerns(option.of)) refuse(name, option.why);
-  }
-  for (const Option& option : kIgnoredFlags) {
-    if (!has_name(name, option)) continue;
-    known = true;
-    if (requests(name, option) && concerns(option.of)) {
-      add_sentence(request_.unsupported, option.why);
-    }
+    if (requests(name, option)) add(name, option, request_, refusal_);
   }
   return known;
 }

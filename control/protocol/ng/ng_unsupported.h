@@ -6,11 +6,10 @@
 // An option that changes media, keys or codecs fails its request: the error-reason has its name and
 // the reason, where an "ok" would confirm a recording or a codec that the call does not get. An
 // option that a call can do without is ignored, with a warning in the reply. Options for encryption
-// and ICE request nothing of an SDP that has neither; those are accepted. Options whose absence
-// changes nothing for the parties are not listed here; the caller logs them as unknown. Private to
-// the parser of requests (ng_request.h).
+// and ICE request nothing of an SDP that has neither: sdp_edits.h decides about these
+// (ConditionalOption). Options whose absence changes nothing for the parties are not listed here;
+// the caller logs them as unknown. Private to the parser of requests (ng_request.h).
 
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,8 +22,7 @@ namespace millrace::ng {
 // The error-reason; none: not an unsupported command.
 [[nodiscard]] std::optional<std::string> unsupported_command(std::string_view name);
 
-// Collects the unsupported options of one request. Precondition: request.sdp is set before the
-// first key or flag.
+// Collects the unsupported options of one request, in the request itself.
 class Unsupported {
  public:
   explicit Unsupported(Request& request) : request_(request) {}
@@ -32,22 +30,11 @@ class Unsupported {
   // False: the name is not listed.
   [[nodiscard]] bool key(std::string_view name, bencode::Value value);
   [[nodiscard]] bool flag(std::string_view name);
-  // The error-reason of the first option that fails the request; empty: none.
+  // The error-reason of the first option that fails the request for every SDP; empty: none.
   [[nodiscard]] const std::string& refusal() const { return refusal_; }
 
-  // The SDPs that an option concerns.
-  enum class Of : std::uint8_t { any, keys, ice, dtls, no_dtls };
-  // What an SDP has: encryption of any kind, ICE, DTLS.
-  struct Content {
-    bool keys = false, ice = false, dtls = false;
-  };
-
  private:
-  void refuse(std::string_view name, std::string_view why);
-  [[nodiscard]] bool concerns(Of of);
-
   Request& request_;
-  std::optional<Content> content_;  // none: not searched yet
   std::string refusal_;
 };
 

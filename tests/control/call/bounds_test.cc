@@ -51,6 +51,8 @@ constexpr std::array kBounds = std::to_array<Bound>({
     {"depth of bencode", "bencode::kMaxDepth", "BencodeScan, LimitsDepth"},
     {"depth of JSON", "bencode::kMaxDepth", "JsonScan, LimitsDepth"},
     {"bytes of an ng message", "ng::kMaxMessage", "NgFrame, IsBounded"},
+    {"unsupported options of a request", "one refusal a property, each warning once",
+     "NgUnsupported, RepeatedOptionsAreKeptOnce"},
     {"names reported as unknown", "32 a request", "NgVocabulary, ReportedNamesAreBounded"},
     {"bytes of an rtpproxy command", "rtpp::kMaxCommand", "RtppFrame, OversizedIsMalformed"},
     {"subcommands", "4", "RtppParse, RefusesBadSubcommands"},

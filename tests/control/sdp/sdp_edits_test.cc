@@ -143,6 +143,16 @@ TEST(SdpLines, MissingMidIsGenerated) {
             "m=audio 4 RTP/AVP 0\na=mid:1_\nm=video 6 RTP/AVP 96\na=mid:1");
 }
 
+TEST(SdpLines, AreFoundBetweenBlanks) {
+  const std::string body = "m=audio 4 RTP/AVP 0\na= mid:2\nm=video 6 RTP/AVP 96\na=ssrc:1\n";
+  EXPECT_EQ(edited({.attributes = {}, .generate_mid = true}, body),
+            "m=audio 4 RTP/AVP 0\na= mid:2\nm=video 6 RTP/AVP 96\na=ssrc:1\na=mid:2_\n");
+  AttributeEdits audio = in_media("audio");
+  audio.remove = {"mid"};
+  EXPECT_EQ(edited({.attributes = {audio}}, body),
+            "m=audio 4 RTP/AVP 0\nm=video 6 RTP/AVP 96\na=ssrc:1\n");
+}
+
 TEST(SdpLines, EmptyLinesRemainLast) {
   EXPECT_EQ(edited({.attributes = {}, .generate_mid = true}, "m=audio 4 RTP/AVP 0\r\n\r\n\n\r\n"),
             "m=audio 4 RTP/AVP 0\r\na=mid:1\r\n\r\n\n\r\n");
@@ -217,6 +227,65 @@ TEST(SdpEdits, RemovedMediaIsRejected) {
   adjust(session, edits);
   EXPECT_EQ(session.sections[0].port, UdpPort(4));
   EXPECT_EQ(session.sections[1].port, UdpPort(0));
+}
+
+TEST(SdpEdits, OtherMediaTypesAreThoseWithoutAName) {
+  const std::string body = with_head(
+      "m=audio 1 RTP/AVP 0\r\nm=video 2 RTP/AVP 96\r\nm=application 3 UDP/BFCP *\r\n"
+      "m=text 4 RTP/AVP 98\r\nm=image 5 udptl t38\r\nm=message 6 TCP/MSRP *\r\n");
+  const auto kept = [&](std::vector<std::string> types) {
+    Session session = parsed(body);
+    Edits edits;
+    edits.remove_media_types = std::move(types);
+    adjust(session, edits);
+    std::string names;
+    for (const Media& media : session.sections) {
+      if (media.port != UdpPort(0)) names += std::string(media.type) + ' ';
+    }
+    return names;
+  };
+  EXPECT_EQ(kept({"other"}), "audio video image message ");
+  EXPECT_EQ(kept({"text", "other", "video"}), "audio image message ");
+}
+
+TEST(SdpEdits, ConditionalOptionsConcernTheSdpsTheyName) {
+  using Of = ConditionalOption::Of;
+  const auto result = [](Of of, std::string_view media) {
+    Edits edits;
+    edits.conditional = {{of, false, "warned"}};
+    const std::string body = with_head(media);
+    const Session session = parsed(body);
+    EXPECT_TRUE(check(session, edits)) << media;
+    const std::string warning = unsupported_options(session, edits);
+    edits.conditional = {{of, true, "refused"}};
+    const auto checked = check(session, edits);
+    EXPECT_EQ(unsupported_options(session, edits), "") << media;
+    // A warning and a refusal concern the same SDPs.
+    EXPECT_EQ(warning.empty(), checked.has_value()) << media;
+    EXPECT_EQ(checked ? "" : checked.error().message, warning.empty() ? "" : "refused") << media;
+    return !warning.empty();
+  };
+  struct Case {
+    std::string_view media;
+    bool keys, ice, dtls;
+  };
+  constexpr Case kCases[] = {
+      {"m=audio 4 RTP/AVP 0\r\n", false, false, false},
+      {"m=audio 4 rtp/savpf 0\r\n", true, false, false},
+      {"m=audio 4 RTP/AVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x\r\n", true, false,
+       false},
+      {"m=audio 4 RTP/AVP 0\r\na= Fingerprint : sha-256 AB\r\n", true, false, false},
+      {"m=audio 4 UDP/TLS/RTP/SAVPF 0\r\n", true, false, true},
+      {"m=application 4 UDP/DTLS/SCTP webrtc-datachannel\r\n", true, false, true},
+      {"m=audio 4 RTP/AVP 0\r\na=ice-ufrag:a\r\n", false, true, false},
+      {"m=audio 4 RTP/AVP 0\r\na=candidate:1 1 UDP 1 192.0.2.1 4 typ host\r\n", false, true, false},
+  };
+  for (const Case& each : kCases) {
+    EXPECT_EQ(result(Of::keys, each.media), each.keys) << each.media;
+    EXPECT_EQ(result(Of::ice, each.media), each.ice) << each.media;
+    EXPECT_EQ(result(Of::dtls, each.media), each.dtls) << each.media;
+    EXPECT_EQ(result(Of::no_dtls, each.media), !each.dtls) << each.media;
+  }
 }
 
 // ---- bounds ---------------------------------------------------------------------------------

@@ -294,22 +294,6 @@ TEST(NgIgnored, DeleteReadsItsOwnKeysOnly) {
   EXPECT_EQ(warning("d7:command5:query7:call-id1:c5:flagsl11:record-calle3:TOS0:e"), "");
 }
 
-TEST(NgIgnored, RepliesToDeletesCarryTheWarning) {
-  const Config config;
-  const auto reply = [&](std::string_view bytes, const Reply& result) {
-    const Handler handle = [&](const Request&) { return result; };
-    return serve(bytes, {.handle = handle, .config = config}).reply;
-  };
-  const std::string bytes = "d7:command6:delete7:call-id1:c12:delete-delay0:e";
-  const std::string sentence = "delete-delay: ignored, expected seconds, 86400 at most";
-  EXPECT_EQ(reply(bytes, reply::Deleted{}), "d6:result2:ok7:warning" + b(sentence) + "e");
-  EXPECT_EQ(reply(bytes, reply::Deleted{.call = std::nullopt, .warning = "no such call"}),
-            "d6:result2:ok7:warning" + b("no such call; " + sentence) + "e");
-  EXPECT_EQ(reply("d7:command6:delete7:call-id1:ce", reply::Deleted{}), "d6:result2:oke");
-}
-
-// ---- the vocabulary ---------------------------------------------------------------------------
-
 // ---- JSON -------------------------------------------------------------------------------------
 
 TEST(NgJson, IsEquivalentToBencode) {

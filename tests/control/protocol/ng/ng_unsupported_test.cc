@@ -5,23 +5,26 @@
 
 #include <gtest/gtest.h>
 
+#include "control/command/unsupported.h"
+#include "control/sdp/sdp_edits.h"
 #include "tests/control/protocol/ng/ng_request_fixture.h"
 
 namespace millrace::ng {
 namespace {
 
-constexpr std::string_view kPlain = "v=0\r\nm=audio 4000 RTP/AVP 0\r\n";
+constexpr std::string_view kPlain = "v=0\r\nc=IN IP4 198.51.100.1\r\nm=audio 4000 RTP/AVP 0\r\n";
 constexpr std::string_view kNoSrtp =
     " is not supported: this relay speaks neither SRTP nor DTLS; keys and fingerprints pass "
     "between the parties";
 // SDPs with encryption, in the notations that SIP devices use.
 constexpr std::string_view kSecure[] = {
-    "v=0\r\nm=audio 4000 RTP/SAVP 0\r\n",
-    "v=0\nm=audio 4000 rtp/savpf 0\n",
-    "v=0\r\nm=audio 4000 RTP/AVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x\r\n",
-    "v=0\r\na=fingerprint:sha-256 AB\r\nm=audio 4000 RTP/AVP 0\r\n",
-    "v=0\r\nm=audio 4000 UDP/TLS/RTP/SAVPF 0\r\n",
-    "v=0\r\nm=application 4000 UDP/DTLS/SCTP webrtc-datachannel\r\n"};
+    "v=0\r\nc=IN IP4 198.51.100.1\r\nm=audio 4000 RTP/SAVP 0\r\n",
+    "v=0\nc=IN IP4 198.51.100.1\nm=audio 4000 rtp/savpf 0\n",
+    "v=0\r\nc=IN IP4 198.51.100.1\r\nm=audio 4000 RTP/AVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 "
+    "inline:x\r\n",
+    "v=0\r\nc=IN IP4 198.51.100.1\r\na=fingerprint:sha-256 AB\r\nm=audio 4000 RTP/AVP 0\r\n",
+    "v=0\r\nc=IN IP4 198.51.100.1\r\nm=audio 4000 UDP/TLS/RTP/SAVPF 0\r\n",
+    "v=0\r\nc=IN IP4 198.51.100.1\r\nm=application 4000 UDP/DTLS/SCTP webrtc-datachannel\r\n"};
 
 // An offer of `sdp`, which is the last key, as bencode allows.
 std::string offer_of(std::string_view sdp, std::string_view keys) {
@@ -29,12 +32,19 @@ std::string offer_of(std::string_view sdp, std::string_view keys) {
 }
 std::string flag(std::string_view name) { return "5:flagsl" + b(name) + 'e'; }
 
-// The warning; the error text if the request is refused.
+// The warning; the error text if the request is refused, for its options alone or for its SDP.
 std::string result(const std::string& bytes) {
   const auto message = parse(bytes);
   if (!message) return error(bytes);
   EXPECT_EQ(message->unknown, Strings{}) << bytes;
-  return message->request.unsupported;
+  const Request& request = message->request;
+  std::string warning = request.unsupported;
+  if (request.sdp.empty() || request.fragment) return warning;
+  const auto session = sdp::parse(request.sdp);
+  if (!session) return session.error().message;
+  if (auto ok = sdp::check(*session, request.edits); !ok) return ok.error().message;
+  add_sentence(warning, sdp::unsupported_options(*session, request.edits));
+  return warning;
 }
 
 TEST(NgUnsupported, CommandsNameTheReason) {
@@ -139,12 +149,13 @@ TEST(NgUnsupported, OptionsThatChangeMediaAreRefused) {
         "10:media-echo9:blackhole", "12:drop-traffic5:start", "5:codecd4:maskl3:allee",
         "5:codecd7:consumel4:PCMAee", "5:codecd6:accept4:PCMUe",
         "5:codecd3:setl12:opus/48000/2ee"}) {
-    EXPECT_THAT(result(offer(entry)), testing::HasSubstr("is not supported: ")) << entry;
+    EXPECT_THAT(result(offer_of(kPlain, entry)), testing::HasSubstr("is not supported: ")) << entry;
   }
   for (const std::string_view name :
        {"record-call", "transcode-PCMU", "codec-transcode-opus", "codec-mask-all", "codec-set-X",
         "T38-decode", "always-transcoding", "inject-DTMF", "block-DTMF", "Block DTMF"}) {
-    EXPECT_EQ(result(offer(flag(name))).find("\"" + std::string(name) + "\" is not supported: "),
+    EXPECT_EQ(result(offer_of(kPlain, flag(name)))
+                  .find("\"" + std::string(name) + "\" is not supported: "),
               0U)
         << name;
   }
@@ -152,7 +163,7 @@ TEST(NgUnsupported, OptionsThatChangeMediaAreRefused) {
        {"11:record call2:no", "11:record call3:off", "12:audio player7:default",
         "12:delay-bufferi0e", "12:drop-traffic4:stop", "5:codecd9:transcodele4:mask0:e",
         "5:codecd9:transcode1:,e", "13:DTMF-security4:drop"}) {
-    EXPECT_EQ(result(offer(entry)), "") << entry;
+    EXPECT_EQ(result(offer_of(kPlain, entry)), "") << entry;
   }
 }
 
@@ -171,23 +182,38 @@ TEST(NgUnsupported, PreferencesAreAWarning) {
       {"5:flagsl12:block-egress11:detect-DTMFe",
        "block-egress: this relay plays nothing; detect-DTMF: this relay reports no "
        "telephone-events"}};
-  for (const auto& [entry, warning] : keys) EXPECT_EQ(result(offer(entry)), warning) << entry;
+  for (const auto& [entry, warning] : keys)
+    EXPECT_EQ(result(offer_of(kPlain, entry)), warning) << entry;
   for (const std::string_view entry :
        {"5:ptimei0e", "5:ptime0:", "8:template0:", "13:generate RTCP3:off",
         "17:endpoint-learning9:heuristic", "5:flagsl27:endpoint-learning-heuristice"}) {
-    EXPECT_EQ(result(offer(entry)), "") << entry;
+    EXPECT_EQ(result(offer_of(kPlain, entry)), "") << entry;
   }
 }
 
 TEST(NgUnsupported, IceOptionsConcernSdpWithIce) {
   constexpr std::string_view kIce =
-      "v=0\r\nm=audio 4000 RTP/AVP 0\r\na=ice-ufrag:abcd\r\na=ice-pwd:x\r\n";
+      "v=0\r\nc=IN IP4 198.51.100.1\r\nm=audio 4000 RTP/AVP "
+      "0\r\na=ice-ufrag:abcd\r\na=ice-pwd:x\r\n";
   EXPECT_EQ(result(offer_of(kIce, flag("reject-ICE"))),
             "reject-ICE: the parties negotiate ICE; ICE=remove ends it for both");
   EXPECT_EQ(result(offer_of(kIce, "8:ICE-lite7:forward")), "ICE-lite: the relay is no ICE agent");
   EXPECT_EQ(result(offer_of(kIce, "8:ICE-lite3:off")), "");
   EXPECT_EQ(result(offer_of(kPlain, flag("reject-ICE"))), "");
   EXPECT_EQ(result(offer_of(kPlain, "8:ICE-lite4:both")), "");
+}
+
+// A request may repeat an option 5,000 times in different spellings.
+TEST(NgUnsupported, RepeatedOptionsAreKeptOnce) {
+  std::string flags;
+  for (int i = 0; i < 5'000; ++i) flags += b("SDES-x" + std::to_string(i)) + b("Reject_ICE");
+  const auto message = parse(offer_of(kPlain, "5:flagsl" + flags + "e"));
+  ASSERT_TRUE(message.has_value()) << message.error();
+  const auto& conditional = message->request.edits.conditional;
+  ASSERT_EQ(conditional.size(), 2U);
+  EXPECT_EQ(conditional[0].text, "\"SDES-x0\"" + std::string(kNoSrtp));
+  EXPECT_EQ(conditional[1].text,
+            "reject-ICE: the parties negotiate ICE; ICE=remove ends it for both");
 }
 
 TEST(NgUnsupported, OfBlockDtmfOnlyDropIsDone) {
