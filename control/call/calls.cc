@@ -4,6 +4,7 @@
 #include <mutex>
 #include <string>
 #include <utility>
+#include <variant>
 
 #include "control/call/calls_impl.h"
 #include "control/call/reading.h"
@@ -182,6 +183,17 @@ Calls::Calls(const Config& config, Dataplane& dataplane)
 Calls::~Calls() = default;
 
 Reply Calls::handle(const Request& request, Clock::time_point now) {
+  Reply reply = execute(request, now);
+  // offer() and answer() report their own, with those of the SDP. Other replies have a warning for
+  // the proxy alone, such as an unknown Call-ID.
+  const bool reported =
+      std::holds_alternative<reply::Sdp>(reply) || std::holds_alternative<reply::Endpoints>(reply);
+  const bool degraded = std::holds_alternative<reply::Done>(reply) || !request.unsupported.empty();
+  if (degraded && !reported) report_unsupported(request, reply, {});
+  return reply;
+}
+
+Reply Calls::execute(const Request& request, Clock::time_point now) {
   Impl& calls = *impl_;
   const Command counted = request.command != Command::update ? request.command
                           : request.sip.by_reply             ? Command::answer

@@ -60,6 +60,9 @@ class Calls {
 
  private:
   struct Impl;
+
+  [[nodiscard]] Reply execute(const Request& request, Clock::time_point now);
+
   std::unique_ptr<Impl> impl_;
 };
 

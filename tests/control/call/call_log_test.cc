@@ -47,6 +47,28 @@ TEST_F(CallLogTest, OfferAndAnswerLogBothAddressesOfEachSection) {
   EXPECT_EQ(lines[1]["media"], "audio 198.18.0.200:5000 " + at(to_a));
 }
 
+TEST_F(CallLogTest, DegradedRequestsAreLoggedOnce) {
+  establish();
+  Request hidden = request(Command::offer);
+  hidden.fragment = true;
+  hidden.sdp = "a=ice-ufrag:a\r\nm=audio 9 RTP/AVP 0\r\na=mid:0\r\n";
+  hidden.edits.ice = IceHandling::remove;
+  Request blocked = request(Command::block_media);
+  blocked.unsupported = "flags: ignored";
+  Request gone = request(Command::remove);
+  gone.call_id = "unknown";  // a warning for the proxy alone
+  const auto lines = logged([&] {
+    for (const Request* each : {&hidden, &blocked, &gone}) std::ignore = handle(*each);
+  });
+  std::vector<std::string> reasons;
+  for (const auto& line : lines) {
+    if (line["event"] == "request-degraded") reasons.push_back(line["reason"]);
+  }
+  EXPECT_EQ(reasons, (std::vector<std::string>{
+                         "ICE: candidates of a fragment are not hidden; do not forward it",
+                         "flags: ignored"}));
+}
+
 TEST_F(CallLogTest, RefusedSectionIsNamed) {
   establish();
   const auto lines =

@@ -149,6 +149,14 @@ TEST_F(CallTableTest, DurationsFollowTheMonotonicClock) {
   EXPECT_EQ(report.reported - report.tags.at(1).sections.at(0).created, 9s);
 }
 
+TEST_F(CallTableTest, RepliesToDeletesCarryTheWarningsOfTheRequest) {
+  establish();
+  Request degraded = remove(0s);
+  degraded.unsupported = "delete-delay: ignored";
+  EXPECT_EQ(warning(degraded), "delete-delay: ignored");
+  EXPECT_EQ(warning(degraded), std::string(kNoMatch) + "; delete-delay: ignored");
+}
+
 TEST_F(CallTableTest, DeleteMatchesTags) {
   establish();
   Request wrong = remove(0s);
