@@ -17,8 +17,7 @@ constexpr std::size_t kMaxMetadata = 4096;
 
 // The family of the party's media, before it has a realm.
 Family family_of(const Request& request, const sdp::Session& session) {
-  if (request.latching.sip_source_address && request.latching.received_from)
-    return request.latching.received_from->family();
+  if (const auto address = request.latching.replacement()) return address->family();
   for (const sdp::Media& media : session.sections) {
     if (media.relayable && media.connection) return media.connection->family();
   }

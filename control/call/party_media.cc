@@ -84,14 +84,12 @@ struct Validator {
   // Loopback or link-local, of a party that can latch from elsewhere. The relay never sends there.
   [[nodiscard]] bool is_local(const IpAddress& address) const {
     return (address.is_loopback() || address.is_link_local()) && address.family() == realm.family &&
-           source() && !request.latching.asymmetric;
+           source() && !request.latching.asymmetric && realm.interface.latching != Latching::off;
   }
 
   [[nodiscard]] Result<PartyMedia::Component> component(Endpoint endpoint) const {
     PartyMedia::Component result;
-    if (request.latching.sip_source_address && request.latching.received_from) {
-      endpoint.address = *request.latching.received_from;
-    }
+    endpoint.address = request.latching.replacement().value_or(endpoint.address);
     // Browsers send "a=rtcp:9 IN IP4 0.0.0.0" for "no address".
     if (endpoint.port.number() == 0 || endpoint.address.is_unspecified()) return result;
     if (is_local(endpoint.address)) {
@@ -155,7 +153,7 @@ struct Validator {
   [[nodiscard]] Endpoint rtcp(const Endpoint& rtp) const {
     const Endpoint& given = session.sections[index].rtcp;
     const bool usable = given.port.number() == 0 || given.address.is_unspecified() ||
-                        given.address == rtp.address || request.latching.sip_source_address ||
+                        given.address == rtp.address || request.latching.replacement() ||
                         check(given.address);
     return usable ? given : Endpoint{rtp.address, rtp.port.next()};
   }
@@ -227,7 +225,7 @@ Result<PartyMedia> describe(const sdp::Session& session, std::size_t index, cons
     result.state = State::untouched;
     return result;
   }
-  const bool no_address = media.held_by_address && !request.latching.sip_source_address;
+  const bool no_address = media.held_by_address && !request.latching.replacement();
   if (no_address || result.ice_concluded) {
     // A hold keeps the previous address. With candidates, 0.0.0.0 is no hold (RFC 8840).
     result.on_hold = no_address && media.candidates.empty();

@@ -88,12 +88,17 @@ struct Placement {
 // Which sources are accepted for the sender's media, and where media to it is sent.
 struct LatchOptions {
   std::optional<IpAddress> received_from;  // source of the SIP message: a latch hint
-  bool sip_source_address = false;         // the media address is received_from, not the SDP's
+  bool sip_source_address = false;         // the media address is received_from, if given
   bool asymmetric = false;                 // no latching: send to the SDP's address
   bool media_handover = false;             // may relatch to another address of the sender
   bool nat_wait = false;                   // send nothing to the sender before its first packet
   bool nat_punch = false;                  // send punch packets to the sender before its first
   bool reset = false;                      // forget the latched address of the sender
+
+  // The address that replaces those of the SDP; none: they are used.
+  [[nodiscard]] std::optional<IpAddress> replacement() const {
+    return sip_source_address ? received_from : std::nullopt;
+  }
 };
 
 // Bytes of a Call-ID, a tag, a branch and other identifiers that are kept whole.

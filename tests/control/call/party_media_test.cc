@@ -124,6 +124,15 @@ TEST_F(PartyMediaTest, SignallingAddressReplacesTheSdpAddressOnRequest) {
   EXPECT_EQ(media.hints, list({"192.0.2.9"}));
 }
 
+TEST_F(PartyMediaTest, SignallingAddressThatIsMissingReplacesNothing) {
+  request.latching.sip_source_address = true;
+  EXPECT_EQ(apply_sdp("203.0.113.5").components[0].remote(),
+            (Endpoint{ip("203.0.113.5"), UdpPort(4000)}));
+  EXPECT_EQ(apply_sdp("203.0.113.5", "a=rtcp:4100 IN IP4 127.0.0.1\r\n").components[1].remote(),
+            (Endpoint{ip("203.0.113.5"), UdpPort(4001)}));
+  EXPECT_TRUE(apply_sdp("0.0.0.0").on_hold);
+}
+
 TEST_F(PartyMediaTest, AsymmetricPartyReceivesAtItsSdpAddress) {
   request.latching.received_from = ip("192.0.2.9");
   request.latching.asymmetric = true;
@@ -201,6 +210,12 @@ TEST_F(PartyMediaTest, LocalAddressNeedsAnUsableSignallingSource) {
   request.latching.asymmetric = true;
   EXPECT_FALSE(describe_sdp("127.0.0.1"));
   request.latching.asymmetric = false;
+  Config still = config();
+  still.interfaces[0].latching = Latching::off;
+  const Realms unlatched(still);
+  const auto local = sdp::parse("v=0\r\nc=IN IP4 127.0.0.1\r\nm=audio 4000 RTP/AVP 0\r\n");
+  EXPECT_FALSE(
+      describe(local.value(), 0, request, **unlatched.find("", Family::ipv4), unlatched, before));
   for (const char* proxy : {"127.0.0.1", "198.18.0.10"}) {
     request.latching.received_from = ip(proxy);
     EXPECT_FALSE(describe_sdp("127.0.0.1")) << proxy;
