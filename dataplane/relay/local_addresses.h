@@ -3,8 +3,8 @@
 
 // The local addresses of a NIC, looked up by the destination address of each packet: the four bytes
 // of an IPv4 address, or the two words of an IPv6 one. A hash table with open addressing, less than
-// half full, made at start and never changed. The first entry almost always decides, so only that
-// look-up is inlined.
+// half full, made at start and never changed. It is doubled until the first probe finds each
+// address, so only that look-up is inlined: each packet to a displaced address pays for a call.
 
 #include <array>
 #include <bit>
@@ -95,21 +95,31 @@ class LocalAddresses {
         all.push_back({.key = load<Key>(bytes.last(sizeof(Key)).data()), .slots = flows.slots(id)});
       }
     }
-    const std::size_t size = std::bit_ceil(2 * all.size() + 2);
-    entries_.resize(size);  // zero hashes to the first entry,
-    entries_[0].key = kElsewhere;
-    shift_ = 32 - static_cast<unsigned>(std::countr_zero(size * sizeof(Entry)));
-    for (const Entry& own : all) {
-      std::size_t at = (detail::hash(own.key) >> shift_) / sizeof(Entry);
-      while (entries_[at].slots != nullptr) at = (at + 1) % size;
-      entries_[at] = own;
-    }
+    std::size_t size = std::bit_ceil(2 * all.size() + 2);
+    while (!fill(all, size) && size < kLargest) size *= 2;
   }
 
   [[nodiscard]] Index index() const { return {entries_.data(), shift_}; }
 
  private:
-  static constexpr Key kElsewhere{1};  // and this to one in the upper half
+  static constexpr Key kElsewhere{1};                            // hashes to the upper half
+  static constexpr std::size_t kLargest = std::size_t{1} << 16;  // entries
+
+  // Whether the first probe finds each address.
+  bool fill(std::span<const Entry> all, std::size_t size) {
+    entries_.assign(size, {});
+    entries_[0].key = kElsewhere;  // zero hashes to this entry
+    shift_ = 32 - static_cast<unsigned>(std::countr_zero(size * sizeof(Entry)));
+    bool direct = true;
+    for (const Entry& own : all) {
+      const std::size_t first = (detail::hash(own.key) >> shift_) / sizeof(Entry);
+      std::size_t at = first;
+      while (entries_[at].slots != nullptr) at = (at + 1) % size;
+      entries_[at] = own;
+      direct &= at == first;
+    }
+    return direct;
+  }
 
   std::vector<Entry> entries_;
   unsigned shift_;

@@ -216,15 +216,13 @@ template <Family F>
   Arrival* const end = arrivals.end();
   while (at != end && usual.find(*at, at->length())) ++at;
   if (at != end) [[unlikely]]
-    partition(ingress, at, arrivals, others);
+    partition(ingress, arrivals, at, others);
 }
 
 // The rest of the first pass, from the first packet that is not a plain datagram to us.
 template <Family F>
-[[gnu::noinline]] void Relay::partition(
-    const Ingress<F>& ingress, Arrival* from,
-    // NOLINTNEXTLINE(bugprone-easily-swappable-parameters): from, to
-    Arrivals& arrivals, Arrivals& others) {
+[[gnu::noinline]] void Relay::partition(const Ingress<F>& ingress, Arrivals& arrivals,
+                                        Arrival* from, Arrivals& others) {
   const PlainArrival<F> usual{ingress.plain, ingress.local.index()};
   Arrival* to = from;
   for (Arrival* at = from; at != arrivals.end(); ++at) {

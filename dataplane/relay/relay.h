@@ -83,7 +83,7 @@ class Relay {
   template <Family F>
   static void arrive(const Ingress<F>& ingress, Arrivals& arrivals, Arrivals& others);
   template <Family F>
-  static void partition(const Ingress<F>& ingress, Arrival* from, Arrivals& arrivals,
+  static void partition(const Ingress<F>& ingress, Arrivals& arrivals, Arrival* from,
                         Arrivals& others);
   template <Family F>
   [[nodiscard]] static bool find_padded(const PlainArrival<F>& usual, Arrival& arrival);

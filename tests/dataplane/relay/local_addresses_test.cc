@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/relay/local_addresses.h"
 
+#include <array>
+#include <bit>
 #include <cstdint>
 #include <vector>
 
@@ -9,8 +11,7 @@
 namespace millrace {
 namespace {
 
-// Enough that some addresses share an entry: 32 entries of each family. More would only cost
-// memory: the slots of an address take 8 MiB.
+// More would only cost memory: the slots of an address take 8 MiB.
 constexpr std::uint8_t kCount = 12;
 
 IpAddress ipv4(unsigned number) {
@@ -35,6 +36,14 @@ std::vector<Prefix> addresses() {
     all.push_back({.address = ipv6(1 + 3 * i), .length = 64});
   }
   return all;
+}
+
+// The IPv4 address of which the key has this hash.
+IpAddress with_hash(std::uint32_t hash) {
+  constexpr std::uint32_t kInverse = 0x0e8b'2f51;  // of the factor, modulo 2^32
+  static_assert(kInverse * 0x9e37'79b1U == 1);
+  const auto bytes = std::bit_cast<std::array<std::uint8_t, 4>>(hash * kInverse);
+  return IpAddress::v4(bytes[0], bytes[1], bytes[2], bytes[3]);
 }
 
 class LocalAddressesTest : public testing::Test {
@@ -70,6 +79,45 @@ TEST_F(LocalAddressesTest, OtherAddressesAreNotFound) {
     EXPECT_EQ(find<Family::ipv4>(ipv4(i)), nullptr) << i;
     EXPECT_EQ(find<Family::ipv6>(ipv6(i)), nullptr) << i;
   }
+}
+
+// Of an IPv4 address in `all`: found by the first probe, found at all.
+struct Probe {
+  bool first, found;
+};
+Probe probe(const std::vector<IpAddress>& all, std::size_t index) {
+  std::vector<Prefix> prefixes;
+  for (const IpAddress& address : all) prefixes.push_back({.address = address, .length = 32});
+  Link link{0, MacAddress{}, prefixes, MediaAddressId{0}, {}, 1'000'000'000};
+  const std::vector<Link*> links{&link};
+  const FlowTable flows(links, 1'000'000'000);
+  const LocalAddresses<Family::ipv4> local(links, 0, flows);
+  const auto [entries, shift] = local.index();
+  const auto wanted = key<Family::ipv4>(all[index]);
+  const std::size_t at = (detail::hash(wanted) >> shift) / sizeof(entries[0]);
+  Slot* found = nullptr;
+  const bool is_local = local.index().find(wanted, found);
+  return {entries[at].key == wanted,
+          is_local && found == flows.slots(MediaAddressId{static_cast<std::uint16_t>(index)})};
+}
+
+TEST(LocalAddresses, TableGrowsUntilTheFirstProbeFindsEachAddress) {
+  // Equal in the upper 3, 8 and 15 bits of the hash: 65,536 entries tell them apart.
+  const std::vector<IpAddress> all = {with_hash(0x8000'0001), with_hash(0x9000'0001),
+                                      with_hash(0x8080'0001), with_hash(0x8001'0001)};
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    EXPECT_TRUE(probe(all, i).first) << i;
+    EXPECT_TRUE(probe(all, i).found) << i;
+  }
+}
+
+TEST(LocalAddresses, DisplacedAddressesAreFound) {
+  // Equal in the upper 16 bits, at the end of the table: the second and third wrap around.
+  const std::vector<IpAddress> all = {with_hash(0xffff'0001), with_hash(0xffff'0002),
+                                      with_hash(0xffff'0003)};
+  EXPECT_TRUE(probe(all, 0).first);
+  EXPECT_FALSE(probe(all, 1).first);
+  for (std::size_t i = 0; i < all.size(); ++i) EXPECT_TRUE(probe(all, i).found) << i;
 }
 
 TEST(LocalAddresses, OfAnotherNicOrNoneAreNotFound) {
