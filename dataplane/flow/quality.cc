@@ -98,14 +98,6 @@ QualitySample unpack(const Quality::Sample& sample, Tsc now, std::uint64_t tsc_h
 
 }  // namespace
 
-double mean_opinion(const Impairment& impairment) {
-  const double delay = impairment.round_trip_ms + 2 * impairment.jitter_ms + 10;
-  double r = delay < 160 ? 93.2 - delay / 40 : 93.2 - (delay - 120) / 10;
-  r = std::clamp(r - 2.5 * impairment.loss_percent, 0.0, 100.0);
-  const double mos = 1 + 0.035 * r + 0.000007 * r * (r - 60) * (100 - r);
-  return std::clamp(mos, 1.0, 5.0);
-}
-
 void note_reports(std::span<const std::byte> packet, Quality& own, const Quality& peer,
                   std::optional<std::uint32_t> stream, std::uint32_t clock_hz, Tsc now,
                   std::uint64_t tsc_hz) {

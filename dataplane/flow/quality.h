@@ -16,6 +16,7 @@
 // the even port, and may change between them during a call. Quality begins when the first of the
 // two ports is published and ends when neither is: see FlowTable::withdraw().
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -35,7 +36,14 @@ struct Impairment {
   double jitter_ms = 0;
   double round_trip_ms = 0;
 };
-[[nodiscard]] double mean_opinion(const Impairment& impairment);
+// Inline: a worker computes it for each report.
+[[nodiscard]] inline double mean_opinion(const Impairment& impairment) {
+  const double delay = impairment.round_trip_ms + 2 * impairment.jitter_ms + 10;
+  double r = delay < 160 ? 93.2 - delay / 40 : 93.2 - (delay - 120) / 10;
+  r = std::clamp(r - 2.5 * impairment.loss_percent, 0.0, 100.0);
+  const double mos = 1 + 0.035 * r + 0.000007 * r * (r - 60) * (100 - r);
+  return std::clamp(mos, 1.0, 5.0);
+}
 
 struct Quality {
   // Last sender report: middle 32 bits of its NTP time, and the Tsc when it was relayed. 0 = none.
