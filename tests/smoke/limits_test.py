@@ -70,7 +70,7 @@ class PortsTest(RelayCase):
         self.assertEqual(self.ports(), free)
 
     def wait_for_free(self, count):
-        self.wait_for(lambda: self.ports()["free"] == count, f"{count} free ports")
+        self.wait_for(lambda: self.ports()["free"] == count, f"{count} free ports", 3 * SLOWNESS)
 
 
 class CallLimitTest(Case):
