@@ -2,8 +2,13 @@
 #include "control/protocol/ng/ng.h"
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
+#include <memory_resource>
+#include <span>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "control/log.h"
 #include "control/protocol/ng/bencode.h"
@@ -89,11 +94,10 @@ std::expected<Value, std::string_view> dictionary(std::string_view payload, Mess
 }
 
 // Converts the value of key `rtpp-flags` to a dictionary in message.flags.
-ScriptFlags script_flags(Value dictionary, Message& message) {
-  bencode::Entries entries(dictionary);
-  while (const auto entry = entries.next()) {
-    if (!same(entry->key, "rtpp-flags") || is_empty(entry->value)) continue;
-    auto expanded = expand_flags(entry->value.text().value_or("["));
+ScriptFlags script_flags(std::span<const bencode::Entry> entries, Message& message) {
+  for (const bencode::Entry& entry : entries) {
+    if (!same(entry.key, "rtpp-flags") || is_empty(entry.value)) continue;
+    auto expanded = expand_flags(entry.value.text().value_or("["));
     if (!expanded) return std::unexpected(std::monostate());
     message.flags = std::make_unique<std::string>(std::move(*expanded));
   }
@@ -141,8 +145,17 @@ std::expected<Message, std::string> parse(std::string_view bytes) {
 
   const auto content = dictionary(envelope->payload, message);
   if (!content) return refuse(std::string(content.error()));
-  const auto flags = script_flags(*content, message);
-  if (auto done = read_request(flags, *content, message.request, message.unknown); !done) {
+  // A proxy module's offer has about 15 keys, and stays on the stack.
+  constexpr std::size_t kUsual = 24;
+  alignas(bencode::Entry) std::array<std::byte, kUsual * sizeof(bencode::Entry)> stack;
+  std::pmr::monotonic_buffer_resource memory(stack.data(), stack.size());
+  std::pmr::vector<bencode::Entry> entries(&memory);
+  entries.reserve(kUsual);
+  bencode::Entries all(*content);
+  while (const auto entry = all.next()) entries.push_back(*entry);
+
+  const auto flags = script_flags(entries, message);
+  if (auto done = read_request(flags, entries, message.request, message.unknown); !done) {
     return refuse(std::move(done.error().message));
   }
   return result;

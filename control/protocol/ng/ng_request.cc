@@ -388,27 +388,23 @@ Expected Reader::all(Value value) {
 
 }  // namespace
 
-Result<void> read_request(ScriptFlags flags, Value dictionary, Request& request,
-                          std::vector<std::string>& unknown) {
+Result<void> read_request(ScriptFlags flags, std::span<const bencode::Entry> entries,
+                          Request& request, std::vector<std::string>& unknown) {
   Reader reader(request, unknown);
   // The command decides which keys are read. Both modules send it last.
-  std::vector<bencode::Entry> others;
-  others.reserve(16);
-  bencode::Entries all(dictionary);
-  while (const auto entry = all.next()) {
-    if (same(entry->key, "command")) {
-      reader.command(entry->value);
-    } else {
-      others.push_back(*entry);
-    }
+  const auto is_command = [](const bencode::Entry& entry) { return same(entry.key, "command"); };
+  for (const bencode::Entry& entry : entries) {
+    if (is_command(entry)) reader.command(entry.value);
   }
   if (!flags) {
     reader.malformed_flags();
   } else if (*flags) {
-    bencode::Entries entries(**flags);
-    while (const auto entry = entries.next()) reader.key(entry->key, entry->value);
+    bencode::Entries script(**flags);
+    while (const auto entry = script.next()) reader.key(entry->key, entry->value);
   }
-  for (const bencode::Entry& entry : others) reader.key(entry.key, entry.value);
+  for (const bencode::Entry& entry : entries) {
+    if (!is_command(entry)) reader.key(entry.key, entry.value);
+  }
   if (auto reason = reader.refusal()) return fail(std::move(*reason));
   return {};
 }

@@ -10,6 +10,7 @@
 
 #include <expected>
 #include <optional>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
@@ -22,9 +23,9 @@ namespace millrace::ng {
 // The dictionary of key `rtpp-flags`, none if absent; the error: it is malformed.
 using ScriptFlags = std::expected<std::optional<bencode::Value>, std::monostate>;
 
-// Fills `request` from `flags`, then from `dictionary`, with views into both. Error
-// texts are rtpengine's where it has one. Precondition: `dictionary` is a dictionary.
-[[nodiscard]] Result<void> read_request(ScriptFlags flags, bencode::Value dictionary,
+// Fills `request` from `flags`, then from the message's `entries`, with views into the bytes of
+// both. Error texts are rtpengine's where it has one.
+[[nodiscard]] Result<void> read_request(ScriptFlags flags, std::span<const bencode::Entry> entries,
                                         Request& request, std::vector<std::string>& unknown);
 
 }  // namespace millrace::ng
