@@ -20,7 +20,7 @@ METHOD = """millrace-load sends ng requests from core 0 to the relay on core 1. 
 BARS = ("11a", "11b", "11c", "12a", "12b", "12c", "13a", "13b")
 SECONDS = 190
 PAIRS = 3
-SLOTS_KB = 4 * 496 / 1024  # flow table slots of a call's four ports (31 MiB per address)
+SLOTS_KB = 4 * (448 + 120 / 2) / 1024  # slots, records and RTCP quality of a call's four ports
 
 
 def cycles(bed, section, side, outstanding, over="udp"):
