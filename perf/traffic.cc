@@ -64,7 +64,7 @@ std::vector<Prefix> own_prefixes(const Families& families, std::size_t blocks) {
 
 constexpr std::uint32_t kStrangers = 0x6464c800;  // 100.100.200.0/21, behind the gateway
 
-// Allows parties and strangers, denies other networks.
+// One entry allows parties and strangers. The others deny networks that no packet comes from.
 PeerPolicy policy(std::size_t entries) {
   PeerPolicy result;
   if (entries == 0) return result;
@@ -75,8 +75,8 @@ PeerPolicy policy(std::size_t entries) {
   return result;
 }
 
-// With spare addresses all addresses share one block: a block takes 31 MB, 200 would take 6 GB. The
-// flows are on the last address, whose slots are initialised last.
+// With spare addresses all addresses share one block: a block takes 32 MiB, 200 would take 6 GiB.
+// The flows are on the last address, whose slots are initialised last.
 SlotMemory memory_for(const TrafficKind& kind) {
   if (kind.spare_addresses == 0) return huge_slot_memory();
   return {.allocate =

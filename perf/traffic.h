@@ -78,7 +78,7 @@ class Traffic {
   void fill(rte_mbuf& packet, std::size_t i);
   // The same to a port without a flow.
   void fill_astray(rte_mbuf& packet, std::size_t i);
-  // The same from an address without a hint. Precondition: IPv4.
+  // The same from an address that is not a hint. Precondition: IPv4.
   void fill_stranger(rte_mbuf& packet, std::size_t i);
   // Writes into each packet the next one of a random flow.
   void fill(std::span<rte_mbuf* const> packets, Share& share);

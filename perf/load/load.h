@@ -55,8 +55,7 @@ struct Measurement {
   // Percent of the sent packets.
   [[nodiscard]] double loss() const;
   [[nodiscard]] Histogram delay() const;
-  // Whether the generator kept its schedule, so that the figures are the relay's: p99 of its
-  // lateness is below 20 ms.
+  // Whether the generator kept its schedule, so that the figures are the relay's.
   [[nodiscard]] bool kept_up() const {
     return tally.lateness.quantile(0.99) < std::chrono::milliseconds(20);
   }

@@ -183,9 +183,8 @@ Phones::Stream* Phones::find(std::uint32_t ssrc, const Received& packet, std::ui
     return nullptr;
   }
   const RelayEndpoints& reversed = streams_[number ^ 1].to;
-  const bool apart = packet.on.rtcp;
   if (packet.on.party == sender_of(number) ||
-      packet.from != (apart ? reversed.rtcp : reversed.rtp)) {
+      packet.from != (packet.on.rtcp ? reversed.rtcp : reversed.rtp)) {
     ++tally_.misdelivered;
     return nullptr;
   }
