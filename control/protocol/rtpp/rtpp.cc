@@ -59,7 +59,7 @@ bool remove(Request request, const ServeContext& context) {
   return deleted != nullptr && deleted->warning.empty();
 }
 
-// Removes all calls, whatever their claims.
+// Removes all calls of this protocol, weak ones too. Calls of other protocols have no claim.
 void remove_all(const ServeContext& context) {
   Request ours = about(millrace::Command::list, kRemovedAtOnce);
   ours.claim = Claim::strong;

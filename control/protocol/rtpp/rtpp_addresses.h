@@ -15,7 +15,8 @@
 namespace millrace::rtpp {
 
 // Modifier E or I, the `nth` of a command, from 0. The first sets the sender's side, the second the
-// other party's. I is the interface "internal", else the first that is not "external"; E likewise.
+// other party's. Without a second one the other party's side is I. I is the interface "internal",
+// else the first that is not "external". E is "external", else the first that is not I.
 [[nodiscard]] std::optional<Refusal> bridge(char side, int nth, const Config& config, Request& to);
 
 // Parse an address at the front of `rest` and remove it. Both sides get the interface with that
