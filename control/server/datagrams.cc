@@ -42,13 +42,13 @@ struct Datagrams::Batch {
   std::array<mmsghdr, kBatch> messages{};
 
   [[nodiscard]] char* chunk(std::size_t i) const { return chunks.get() + i * kRoom; }
-  void set(std::size_t to, std::size_t sender, std::span<char> bytes, socklen_t address) {
-    parts[to] = {.iov_base = bytes.data(), .iov_len = bytes.size()};
-    messages[to] = {};
-    messages[to].msg_hdr.msg_name = senders[sender].get();
-    messages[to].msg_hdr.msg_namelen = address;
-    messages[to].msg_hdr.msg_iov = &parts[to];
-    messages[to].msg_hdr.msg_iovlen = 1;
+  void set(std::size_t i, SocketAddress& peer, socklen_t address_size, std::span<char> bytes) {
+    parts[i] = {.iov_base = bytes.data(), .iov_len = bytes.size()};
+    messages[i] = {};
+    messages[i].msg_hdr.msg_name = peer.get();
+    messages[i].msg_hdr.msg_namelen = address_size;
+    messages[i].msg_hdr.msg_iov = &parts[i];
+    messages[i].msg_hdr.msg_iovlen = 1;
   }
 };
 
@@ -65,7 +65,7 @@ bool Datagrams::receive() {
 // Number of datagrams received; kBatch also after an error, to try again.
 std::size_t Datagrams::receive(Batch& batch) {
   for (std::size_t i = 0; i < kBatch; ++i) {
-    batch.set(i, i, {batch.chunk(i), Batch::kRoom}, sizeof(SocketAddress::storage));
+    batch.set(i, batch.senders[i], sizeof(SocketAddress::storage), {batch.chunk(i), Batch::kRoom});
   }
   const int count = ::recvmmsg(fd_, batch.messages.data(), kBatch, MSG_DONTWAIT, nullptr);
   if (count < 0 && errno == EAGAIN) return 0;
@@ -81,7 +81,9 @@ std::size_t Datagrams::receive(Batch& batch) {
       log_event(Level::error, "control-exception", {{"reason", error.what()}});
     }
     // Overwrites a message that was served: an earlier one, or this one.
-    if (!reply.empty()) batch.set(replies++, i, reply, message.msg_hdr.msg_namelen);
+    if (!reply.empty()) {
+      batch.set(replies++, batch.senders[i], message.msg_hdr.msg_namelen, reply);
+    }
   }
   send(batch, replies);
   return static_cast<std::size_t>(count);
@@ -116,7 +118,7 @@ std::string Datagrams::reply_to(std::string_view datagram, const Endpoint& peer)
                                                  .max_reply = kMaxDatagram,
                                                  .peer = peer.address});
     if (!answer.refused.empty()) log_refused(peer, datagram, answer.refused);
-    replies_.store(peer, cookie, answer.reply, now);
+    replies_.store(peer, cookie, now, answer.reply);
     return std::move(answer.reply);
   } catch (...) {
     replies_.forget(peer, cookie);  // otherwise retransmissions would get no reply

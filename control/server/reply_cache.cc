@@ -38,9 +38,8 @@ ReplyCache::Lookup ReplyCache::claim(const Endpoint& peer, std::string_view cook
   return {State::fresh, {}};
 }
 
-// NOLINTNEXTLINE(bugprone-easily-swappable-parameters): a key and its value
-void ReplyCache::store(const Endpoint& peer, std::string_view cookie, std::string_view reply,
-                       Clock::time_point now) {
+void ReplyCache::store(const Endpoint& peer, std::string_view cookie, Clock::time_point now,
+                       std::string_view reply) {
   std::string key = make_key(peer, cookie);
   const std::lock_guard lock(mutex_);
   expire(now);

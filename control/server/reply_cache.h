@@ -50,8 +50,8 @@ class ReplyCache {
   // Drops a claim: the request failed, so that a retransmission is executed.
   void forget(const Endpoint& peer, std::string_view cookie);
   // Stores the reply to a claimed request; a reply longer than the limit is not kept.
-  void store(const Endpoint& peer, std::string_view cookie, std::string_view reply,
-             Clock::time_point now);
+  void store(const Endpoint& peer, std::string_view cookie, Clock::time_point now,
+             std::string_view reply);
 
   [[nodiscard]] std::size_t entries() const;
   [[nodiscard]] std::size_t bytes() const;

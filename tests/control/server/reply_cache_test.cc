@@ -23,7 +23,7 @@ TEST(ReplyCache, ClaimIsFreshThenPendingThenReplied) {
   ReplyCache cache;
   EXPECT_EQ(cache.claim(kPeer, "c1", kStart).state, State::fresh);
   EXPECT_EQ(cache.claim(kPeer, "c1", kStart).state, State::pending);
-  cache.store(kPeer, "c1", "c1 d6:result4:ponge", kStart);
+  cache.store(kPeer, "c1", kStart, "c1 d6:result4:ponge");
   const auto again = cache.claim(kPeer, "c1", kStart + seconds(1));
   EXPECT_EQ(again.state, State::replied);
   EXPECT_EQ(again.reply, "c1 d6:result4:ponge");
@@ -32,7 +32,7 @@ TEST(ReplyCache, ClaimIsFreshThenPendingThenReplied) {
 
 TEST(ReplyCache, KeyIsPeerAndCookie) {
   ReplyCache cache;
-  cache.store(kPeer, "c1", "one", kStart);
+  cache.store(kPeer, "c1", kStart, "one");
   EXPECT_EQ(cache.claim(kOtherPort, "c1", kStart).state, State::fresh);
   EXPECT_EQ(cache.claim(kOtherHost, "c1", kStart).state, State::fresh);
   EXPECT_EQ(cache.claim(kPeer, "c2", kStart).state, State::fresh);
@@ -43,7 +43,7 @@ TEST(ReplyCache, KeyIsPeerAndCookie) {
 TEST(ReplyCache, RepliesExpireAfterAMinute) {
   ReplyCache cache;
   ASSERT_EQ(cache.claim(kPeer, "c1", kStart).state, State::fresh);
-  cache.store(kPeer, "c1", "one", kStart + seconds(5));
+  cache.store(kPeer, "c1", kStart + seconds(5), "one");
   const auto end = kStart + seconds(5) + ReplyCache::kLife;
   EXPECT_EQ(cache.claim(kPeer, "c1", end - milliseconds(1)).state, State::replied);
   EXPECT_EQ(cache.claim(kPeer, "c1", end).state, State::fresh);
@@ -69,7 +69,7 @@ TEST(ReplyCache, AbandonedClaimIsFreshAgain) {
 
 TEST(ReplyCache, CountIsBoundedOldestFirst) {
   ReplyCache cache({.entries = 3, .bytes = 1 << 20});
-  for (const char* cookie : {"a", "b", "c", "d"}) cache.store(kPeer, cookie, cookie, kStart);
+  for (const char* cookie : {"a", "b", "c", "d"}) cache.store(kPeer, cookie, kStart, cookie);
   EXPECT_EQ(cache.entries(), 3U);
   EXPECT_EQ(cache.claim(kPeer, "b", kStart).state, State::replied);
   EXPECT_EQ(cache.claim(kPeer, "a", kStart).state, State::fresh);  // evicts b
@@ -81,12 +81,12 @@ TEST(ReplyCache, BytesAreBounded) {
   constexpr std::size_t kMost = 10'000;
   ReplyCache cache({.entries = 1000, .bytes = kMost});
   for (int i = 0; i < 100; ++i) {
-    cache.store(kPeer, std::to_string(i), std::string(1000, 'x'), kStart);
+    cache.store(kPeer, std::to_string(i), kStart, std::string(1000, 'x'));
     EXPECT_LE(cache.bytes(), kMost);
   }
   EXPECT_EQ(cache.claim(kPeer, "99", kStart).state, State::replied);
   EXPECT_EQ(cache.claim(kPeer, "0", kStart).state, State::fresh);
-  cache.store(kPeer, "large", std::string(kMost, 'x'), kStart);
+  cache.store(kPeer, "large", kStart, std::string(kMost, 'x'));
   EXPECT_EQ(cache.claim(kPeer, "large", kStart).state, State::fresh);
   EXPECT_EQ(cache.claim(kPeer, "99", kStart).state, State::replied);
 }
@@ -94,8 +94,8 @@ TEST(ReplyCache, BytesAreBounded) {
 TEST(ReplyCache, ByteCountReturnsToZero) {
   ReplyCache cache;
   for (int i = 0; i < 100; ++i) {
-    cache.store(kPeer, std::to_string(i % 10), std::string(static_cast<std::size_t>(i), 'x'),
-                kStart);
+    cache.store(kPeer, std::to_string(i % 10), kStart,
+                std::string(static_cast<std::size_t>(i), 'x'));
   }
   EXPECT_EQ(cache.entries(), 10U);
   const auto later = kStart + ReplyCache::kLife;
@@ -115,7 +115,7 @@ TEST(ReplyCache, FindsTheLatestWhileOthersExpire) {
     const std::string cookie = std::to_string(i * 7919);
     ASSERT_EQ(cache.claim(kPeer, cookie, kStart).state, State::fresh);
     // Some get no reply, or one that is too long to keep.
-    if (i % 5 != 0) cache.store(kPeer, cookie, i % 7 == 0 ? large : small, kStart);
+    if (i % 5 != 0) cache.store(kPeer, cookie, kStart, i % 7 == 0 ? large : small);
     const int back = i - (i * 31) % kEntries;
     if (back < 0) continue;
     const std::string earlier = std::to_string(back * 7919);
@@ -146,7 +146,7 @@ TEST(ReplyCache, EachRequestIsClaimedByOneThread) {
       if (lookup.state == State::replied && lookup.reply != cookie) ++wrong;
       if (lookup.state != State::fresh) continue;
       ++fresh;
-      cache.store(kPeer, cookie, cookie, kStart);
+      cache.store(kPeer, cookie, kStart, cookie);
     }
   };
   std::vector<std::thread> threads;
