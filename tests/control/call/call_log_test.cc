@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/call/call_log.h"
 
-#include <algorithm>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -80,11 +79,10 @@ TEST_F(CallLogTest, RefusedSectionIsNamed) {
 TEST_F(CallLogTest, MediaTimeoutNamesTheSilentParty) {
   establish();
   const auto lines = logged([&] { expire_after(3700s); });
-  const auto end =
-      std::ranges::find(lines, "media-timeout", [](const auto& line) { return line["event"]; });
-  ASSERT_NE(end, lines.end());
-  EXPECT_EQ((*end)["silent-seconds"], "A never, B never");
-  EXPECT_EQ((*end)["packets"], "A 0, B 0");
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_EQ(lines[0]["event"], "media-timeout");
+  EXPECT_EQ(lines[0]["silent-seconds"], "A never, B never");
+  EXPECT_EQ(lines[0]["packets"], "A 0, B 0");
 }
 
 TEST_F(CallLogTest, FiguresAreByParty) {

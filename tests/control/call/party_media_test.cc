@@ -184,7 +184,7 @@ TEST_F(PartyMediaTest, UnusableRtcpAddressIsIgnored) {
 }
 
 // The only hint is the signalling source: nothing is ever sent to the address itself.
-TEST_F(PartyMediaTest, LocalAddressNeedsAnUsableSignallingSource) {
+TEST_F(PartyMediaTest, LocalAddressNeedsAUsableSignallingSource) {
   const auto expect_latched_only = [&](std::string_view address, Family family) {
     for (const char* rest : {"", "a=rtcp:4100\r\n"}) {
       const auto media = describe_sdp(address, rest, family);
