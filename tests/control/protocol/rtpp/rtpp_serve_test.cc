@@ -32,13 +32,14 @@ class RtppServe : public CallsTest {
   [[nodiscard]] static std::string lookup(const std::string& call = "call") {
     return "Lc0 " + call + " 192.0.2.2 5000 a;1 b;1";
   }
-  // The port in the reply to a U or L, on kCore.
+  // The relay's port in the reply to a U or L.
   int port(std::string_view message) {
     const std::string reply = ask(message);
     EXPECT_TRUE(reply.ends_with('\n')) << message << ": " << reply;
-    return relay_endpoints(std::string_view(reply).substr(0, reply.size() - 1));
+    return relay_port(std::string_view(reply).substr(0, reply.size() - 1));
   }
-  int relay_endpoints(std::string_view port_and_address) {
+  // The relay's port, on kCore.
+  int relay_port(std::string_view port_and_address) {
     constexpr std::string_view kAddress = " 198.18.0.10";
     const auto number = decimal<std::uint16_t>(
         port_and_address.substr(0, port_and_address.size() - kAddress.size()));
@@ -308,9 +309,9 @@ TEST_F(RtppServe, OneShotUpdateAndLookup) {
   const std::size_t bar = reply.find(" && ");
   ASSERT_TRUE(bar != std::string::npos && reply.ends_with('\n')) << reply;
   const std::string first = reply.substr(0, bar);
-  const LocalPort to_b = at(relay_endpoints(first));
+  const LocalPort to_b = at(relay_port(first));
   const LocalPort to_a =
-      at(relay_endpoints(std::string_view(reply).substr(bar + 4, reply.size() - bar - 5)));
+      at(relay_port(std::string_view(reply).substr(bar + 4, reply.size() - bar - 5)));
   EXPECT_EQ(flow(to_b).destination, endpoint("192.0.2.1", 4000));
   EXPECT_EQ(flow(to_a).destination, endpoint("192.0.2.2", 5000));
   EXPECT_EQ(ask(u + "Lc0 127.0.0.1 5000"), first + " && -1\n");
