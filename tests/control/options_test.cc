@@ -13,7 +13,7 @@ std::expected<Options, EarlyExit> parse(std::vector<const char*> arguments) {
   return parse_options(static_cast<int>(arguments.size()), arguments.data(), "millrace 1.2 (x)");
 }
 
-TEST(Options, Defaults) {
+TEST(Options, AreOptional) {
   const auto options = parse({});
   ASSERT_TRUE(options);
   EXPECT_EQ(options->config, "/etc/millrace/millrace.toml");
@@ -56,7 +56,7 @@ TEST(Options, HelpNamesEveryOptionAndItsDefault) {
   }
 }
 
-TEST(Options, Version) {
+TEST(Options, VersionExitsWithZero) {
   const auto exit = parse({"--version"});
   ASSERT_FALSE(exit);
   EXPECT_EQ(exit.error().status, 0);

@@ -80,7 +80,7 @@ TEST_F(LoadDialect, NgOverIpv6AndVideo) {
   EXPECT_EQ(session->sections[0].connection, offer.sdp_endpoint.address);
 }
 
-TEST_F(LoadDialect, NgReplies) {
+TEST_F(LoadDialect, ParsesNgReplies) {
   const Dialect& ng = ng_dialect();
   EXPECT_TRUE(ng.decode(Verb::ping, read_data("ng/unix_ping_reply.bin")).has_value());
   EXPECT_FALSE(ng.decode(Verb::offer, read_data("ng/unix_ping_reply.bin")).has_value());
@@ -131,7 +131,7 @@ TEST_F(LoadDialect, RtpproxyCommandsMatchTheModules) {
   EXPECT_EQ(rtpproxy.encode(kept), "V\n");
 }
 
-TEST_F(LoadDialect, RtpproxyReplies) {
+TEST_F(LoadDialect, ParsesRtpproxyReplies) {
   const Dialect& rtpproxy = rtpproxy_dialect();
   EXPECT_TRUE(rtpproxy.decode(Verb::ping, "20040107\n").has_value());
   const auto decoded = rtpproxy.decode(Verb::offer, "31000 203.0.113.9\n");
@@ -156,7 +156,7 @@ TEST_F(LoadDialect, MediaproxyRequestsMatchTheModules) {
   }
 }
 
-TEST_F(LoadDialect, MediaproxyReplies) {
+TEST_F(LoadDialect, ParsesMediaproxyReplies) {
   const Dialect& mediaproxy = mediaproxy_dialect();
   const auto decoded = mediaproxy.decode(Verb::offer, "203.0.113.9 40000\r\n");
   ASSERT_TRUE(decoded.has_value());

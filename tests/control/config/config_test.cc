@@ -207,7 +207,7 @@ TEST(Config, ErrorCarriesTheConfiguredLogFormat) {
   EXPECT_EQ(format("level = 1\n"), LogFormat::text);
 }
 
-TEST(Config, MissingTables) {
+TEST(Config, RequiresItsTables) {
   EXPECT_EQ(error_of(""),
             "m.toml:1:1: no [dataplane]; write [dataplane] with worker_cores = [2, 3]\n"
             "m.toml:1:1: no [[interface]]; write at least one\n"
@@ -230,7 +230,7 @@ TEST(Config, UnknownKeysSuggestTheNearest) {
             "m.toml:10:1: unknown key 'xyz' in [limits]; known are calls, streams");
 }
 
-TEST(Config, Dataplane) {
+TEST(Config, RefusesInvalidDataplaneValues) {
   EXPECT_EQ(dataplane_error("main_core = 1"),
             "m.toml:1:1: [dataplane] lacks 'worker_cores'; write worker_cores = [2, 3]");
   EXPECT_EQ(dataplane_error("worker_cores = 1"),

@@ -206,7 +206,7 @@ TEST(SdpParse, HoldByAddress) {
   EXPECT_FALSE(media("IP4 0.0.0.0", "m=audio 0 RTP/AVP 0\n").held_by_address);
 }
 
-TEST(SdpParse, PortZero) {
+TEST(SdpParse, RejectedSectionsNeedNoConnection) {
   const std::string body =
       "v=0\n"
       "m=audio 0 RTP/AVP\n"

@@ -78,7 +78,7 @@ TEST(IpAddress, ExtractsTheEmbeddedIpv4Address) {
   }
 }
 
-TEST(IpAddress, PrivateRanges) {
+TEST(IpAddress, RecognisesPrivateRanges) {
   for (const char* text : {"10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1",
                            "100.127.255.255", "fd12::1"}) {
     EXPECT_TRUE(IpAddress::parse(text)->is_private()) << text;
