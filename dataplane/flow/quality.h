@@ -67,6 +67,7 @@ struct Quality {
   };
   Sample lowest, highest;  // of the complete samples
 };
+static_assert(sizeof(Quality) == 120);  // docs/capacity.md: memory per media address
 
 // Updates the quality by one compound RTCP packet of a party. `own` is its quality, `peer` the
 // other party's. `stream` is the SSRC that the other party sends, if known, and `clock_hz` its
