@@ -81,11 +81,11 @@ TEST_F(LocalAddressesTest, OtherAddressesAreNotFound) {
   }
 }
 
-// Of an IPv4 address in `all`: found by the first probe, found at all.
+// How the table of these addresses finds each of them.
 struct Probe {
-  bool first, found;
+  bool first, found;  // by the first probe, at all
 };
-Probe probe(const std::vector<IpAddress>& all, std::size_t index) {
+std::vector<Probe> probe(const std::vector<IpAddress>& all) {
   std::vector<Prefix> prefixes;
   for (const IpAddress& address : all) prefixes.push_back({.address = address, .length = 32});
   Link link{0, MacAddress{}, prefixes, MediaAddressId{0}, {}, 1'000'000'000};
@@ -93,31 +93,34 @@ Probe probe(const std::vector<IpAddress>& all, std::size_t index) {
   const FlowTable flows(links, 1'000'000'000);
   const LocalAddresses<Family::ipv4> local(links, 0, flows);
   const auto [entries, shift] = local.index();
-  const auto wanted = key<Family::ipv4>(all[index]);
-  const std::size_t at = (detail::hash(wanted) >> shift) / sizeof(entries[0]);
-  Slot* found = nullptr;
-  const bool is_local = local.index().find(wanted, found);
-  return {entries[at].key == wanted,
-          is_local && found == flows.slots(MediaAddressId{static_cast<std::uint16_t>(index)})};
+  std::vector<Probe> probes;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const auto wanted = key<Family::ipv4>(all[i]);
+    const std::size_t at = (detail::hash(wanted) >> shift) / sizeof(entries[0]);
+    Slot* found = nullptr;
+    const bool is_local = local.index().find(wanted, found);
+    Slot* const own = flows.slots(MediaAddressId{static_cast<std::uint16_t>(i)});
+    probes.push_back({entries[at].key == wanted, is_local && found == own});
+  }
+  return probes;
 }
 
 TEST(LocalAddresses, TableGrowsUntilTheFirstProbeFindsEachAddress) {
   // Equal in the upper 3, 8 and 15 bits of the hash: 65,536 entries tell them apart.
-  const std::vector<IpAddress> all = {with_hash(0x8000'0001), with_hash(0x9000'0001),
-                                      with_hash(0x8080'0001), with_hash(0x8001'0001)};
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    EXPECT_TRUE(probe(all, i).first) << i;
-    EXPECT_TRUE(probe(all, i).found) << i;
+  for (const Probe& each : probe({with_hash(0x8000'0001), with_hash(0x9000'0001),
+                                  with_hash(0x8080'0001), with_hash(0x8001'0001)})) {
+    EXPECT_TRUE(each.first);
+    EXPECT_TRUE(each.found);
   }
 }
 
 TEST(LocalAddresses, DisplacedAddressesAreFound) {
   // Equal in the upper 16 bits, at the end of the table: the second and third wrap around.
-  const std::vector<IpAddress> all = {with_hash(0xffff'0001), with_hash(0xffff'0002),
-                                      with_hash(0xffff'0003)};
-  EXPECT_TRUE(probe(all, 0).first);
-  EXPECT_FALSE(probe(all, 1).first);
-  for (std::size_t i = 0; i < all.size(); ++i) EXPECT_TRUE(probe(all, i).found) << i;
+  const std::vector<Probe> probes =
+      probe({with_hash(0xffff'0001), with_hash(0xffff'0002), with_hash(0xffff'0003)});
+  EXPECT_TRUE(probes[0].first);
+  EXPECT_FALSE(probes[1].first);
+  for (const Probe& each : probes) EXPECT_TRUE(each.found);
 }
 
 TEST(LocalAddresses, OfAnotherNicOrNoneAreNotFound) {
