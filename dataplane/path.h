@@ -66,9 +66,11 @@ struct Side {
   std::uint32_t clock_hz = 8000;   // of its main codec, for jitter (RFC 3550 A.8)
   Latching latching = Latching::restricted;
   OnPublish on_publish = OnPublish::keep;
-  bool deliver = true;     // false: send it nothing (SIP hold by 0.0.0.0)
-  bool nat_punch = false;  // send it NAT punch packets until it latches (RTP and RTCP)
-  bool handover = false;   // a hinted source with any SSRC may replace a silent latched one
+  bool asymmetric = false;     // always send to `remote`, from wherever its packets come
+  bool strict_source = false;  // only signalling moves its latch: no NAT rebinding
+  bool deliver = true;         // false: send it nothing (SIP hold by 0.0.0.0)
+  bool nat_punch = false;      // send it NAT punch packets until it latches (RTP and RTCP)
+  bool handover = false;       // a hinted source with any SSRC may replace a silent latched one
   Blocking blocking = Blocking::none;  // of the media it sends
   std::bitset<128> dropped_types;      // RTP payload types to drop of its media (DTMF)
   bool rtcp_mux = false;               // RTCP of both directions uses its RTP port (RFC 5761)

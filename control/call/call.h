@@ -143,7 +143,8 @@ class Call {
     Text user_agent;
     Realm* realm = nullptr;
     std::optional<IpAddress> preferred;  // of the realm's addresses
-    bool asymmetric = false, media_handover = false, nat_wait = false, nat_punch = false;
+    bool asymmetric = false, strict_source = false;
+    bool media_handover = false, nat_wait = false, nat_punch = false;
     BlockState block_state;
     // Last SIP request of the party that carried an offer, in the request or in its reply (update).
     struct Transaction {

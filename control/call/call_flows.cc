@@ -224,7 +224,10 @@ Side Call::side(const Dialog& dialog, const Leg& leg, std::size_t index,
   if (component == 0)
     result.payload_types = described.payload_types | other.described(index).payload_types;
   result.clock_hz = described.clock_hz;
-  result.latching = leg.asymmetric ? Latching::off : leg.realm->interface.latching;
+  const bool fixed = leg.asymmetric && leg.strict_source;
+  result.latching = fixed ? Latching::off : leg.realm->interface.latching;
+  result.asymmetric = leg.asymmetric;
+  result.strict_source = leg.strict_source;
   result.on_publish = part.moved ? OnPublish::reopen : OnPublish::keep;
   result.deliver = !described.on_hold;
   result.handover = leg.media_handover;

@@ -52,6 +52,7 @@ void Call::Leg::apply_sdp(std::vector<PartyMedia> described, const Request& requ
     sections[i].described = std::move(described[i]);
   }
   asymmetric = request.latching.asymmetric;
+  strict_source = request.latching.strict_source;
   media_handover = request.latching.media_handover;
   nat_wait = request.latching.nat_wait;
   nat_punch = request.latching.nat_punch;

@@ -89,7 +89,8 @@ struct Placement {
 struct LatchOptions {
   std::optional<IpAddress> received_from;  // source of the SIP message: a latch hint
   bool sip_source_address = false;         // the media address is received_from, if given
-  bool asymmetric = false;                 // no latching: send to the SDP's address
+  bool asymmetric = false;                 // always send to the SDP's address
+  bool strict_source = false;              // only signalling moves a latch; asymmetric: none at all
   bool media_handover = false;             // may relatch to another address of the sender
   bool nat_wait = false;                   // send nothing to the sender before its first packet
   bool nat_punch = false;                  // send punch packets to the sender before its first

@@ -87,8 +87,10 @@ inline constexpr std::uint32_t kSilenced = 1U << 19;  // Blocking::silence
 inline constexpr std::uint32_t kFiltered = 1U << 20;  // Record::dropped_types
 inline constexpr std::uint32_t kHandover = 1U << 21;  // Side::handover
 inline constexpr std::uint32_t kNatPunch = 1U << 22;  // Side::nat_punch
+inline constexpr std::uint32_t kStrict = 1U << 23;    // Side::strict_source
+inline constexpr std::uint32_t kAsymmetric = 1U << 30;  // Side::asymmetric
 inline constexpr std::uint32_t kMediaFilters = kBlocked | kSilenced | kFiltered;
-inline constexpr unsigned kDscpShift = 24;
+inline constexpr unsigned kDscpShift = 24;  // 6 bits
 }  // namespace flow_flag
 
 // A consistent copy of a slot's forwarding rule.
@@ -103,6 +105,7 @@ struct Rule {
   std::uint32_t clock_rate = 0;  // of RTP timestamps, see stream.h
 
   [[nodiscard]] bool has(std::uint32_t all) const { return (flags & all) == all; }
+  [[nodiscard]] std::uint32_t dscp() const { return flags >> flow_flag::kDscpShift & 0x3f; }
   // Slot of the port that packets are sent from.
   [[nodiscard]] SlotIndex egress() const { return has(flow_flag::kJoin) ? peer.of_rtp() : peer; }
 };

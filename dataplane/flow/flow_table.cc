@@ -53,6 +53,8 @@ std::uint32_t kind_flags(const Path& path, const Side& side, const Side& other) 
   if (path.dscp) flags |= kMark | static_cast<std::uint32_t>(*path.dscp & 0x3f) << kDscpShift;
   if (side.latching == Latching::open) flags |= kOpen;
   if (side.latching == Latching::off) flags |= kFixed;
+  if (side.asymmetric) flags |= kAsymmetric;
+  if (side.strict_source) flags |= kStrict;
   if (side.handover) flags |= kHandover;
   if (side.nat_punch) flags |= kNatPunch;
   if (side.blocking == Blocking::drop) flags |= kBlocked;
@@ -76,9 +78,10 @@ std::optional<Endpoint> candidate_of(const Record& record) {
                   UdpPort(port)};
 }
 
-// Destination of media for a side, by its own rule: the latched source, unless signalling has moved
-// the side since and it has not latched again.
+// Destination of media for a side, by its own rule: the latched source, unless the side receives
+// elsewhere, or signalling has moved it since and it has not latched again.
 std::optional<Endpoint> destination_of(const Rule& rule, const std::optional<Endpoint>& remote) {
+  if (rule.has(kAsymmetric)) return remote;
   const bool moved = rule.has(kProvisional) && remote;
   if (rule.has(kLatched) && !moved) return rule.source;
   return remote;

@@ -136,7 +136,8 @@ std::optional<DropReason> FlowTable::check_source(SlotIndex index, const Rule& r
     // STUN and DTLS may come from another address of the side than its media: the first RTP packet
     // of the flow relatches. After that, only a NAT rebinding or handover does.
     const bool first_rtp = evidence.kind == Evidence::Kind::rtp && seen.sender.load(kRelaxed) == 0;
-    if (continues(seen, evidence, now, tsc_hz_)) return std::nullopt;
+    const bool may_rebind = !rule.has(kStrict);
+    if (may_rebind && continues(seen, evidence, now, tsc_hz_)) return std::nullopt;
     const bool may_take_over = rule.has(kHandover) && is_silent(seen, evidence, now, tsc_hz_);
     if (!first_rtp && !may_take_over) return DropReason::wrong_source;
   }
@@ -186,7 +187,7 @@ void FlowTable::set_source(SideLock& side, const Endpoint& source,
   rule.flags = (rule.flags | kSource | kLatched) & ~kProvisional;
   set_deltas(side.index, rule);
   side.lock.commit(rule);
-  if (!side.peer) return;
+  if (!side.peer || rule.has(kAsymmetric)) return;
   Rule peer = side.peer->rule();
   if (!peer.has(kPeer) || peer.peer != side.index) return;
   set_destination(rule.peer, peer, source);

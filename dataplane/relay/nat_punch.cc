@@ -122,7 +122,7 @@ bool NatPunch::send(SlotIndex port, unsigned sequence, Tsc now, std::span<TxBatc
                                : write_rtp(payload, unused_type(flows_.record(port)), sequence);
   const std::size_t length = write_datagram(
       frame, {link.mac, next->mac()}, {from.address, port.local().port}, to->destination, size);
-  if (to->has(kMark)) mark(frame + kEtherSize, to->flags >> kDscpShift);
+  if (to->has(kMark)) mark(frame + kEtherSize, to->dscp());
   set_length(*packet, length);
   batch.push(packet, length);
   stats.pierced.add(1);

@@ -64,7 +64,7 @@ std::optional<DropReason> Relay::send_any(const Arrival& arrival, const RuleWord
   if (arrival.length() + growth > context.longest + shrink || arrival.packet->data_off < growth) {
     return DropReason::mtu_exceeded;
   }
-  if (words.has(kMark)) mark(arrival.ip(), words.flags >> kDscpShift);
+  if (words.has(kMark)) mark(arrival.ip(), words.dscp());
   if (!across) {
     if (from_v4) {
       send<Family::ipv4, Family::ipv4>(arrival, words, context, next);

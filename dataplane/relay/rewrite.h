@@ -32,6 +32,7 @@ struct RuleWords {
   std::uint64_t ports = 0, next = 0, rewrite = 0;
 
   [[nodiscard]] bool has(std::uint32_t flag) const { return (flags & flag) != 0; }
+  [[nodiscard]] std::uint32_t dscp() const { return flags >> flow_flag::kDscpShift & 0x3f; }
   [[nodiscard]] std::uint16_t source_port() const { return static_cast<std::uint16_t>(ports); }
   // Source and destination port of the sent packet.
   [[nodiscard]] std::uint32_t ports_out() const { return static_cast<std::uint32_t>(ports >> 16); }

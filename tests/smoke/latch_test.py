@@ -72,6 +72,27 @@ class LatchTest(RelayCase):
         self.assertLess(recovered, 0.25)
         self.assert_both_ways(callee, caller)
 
+    def test_asymmetric_party_is_sent_to_where_it_receives(self):
+        """A party that sends from another port than the one in its SDP."""
+        caller, callee = self.phones()
+        call = Call(self.ng, caller, callee, flags=["asymmetric"])
+        call.offer()
+        call.answer()
+        sender = self.phone(self.bed.caller, CALLER)
+        sender.to = caller.to
+        self.assertTrue(open_path(sender, callee), "callee receives nothing")
+        self.assert_received(*transfer(sender, callee), source=callee.to)
+        self.assert_received(*transfer(callee, caller), source=caller.to)
+        self.assert_silent(receive(sender.rtp, 0.05))
+
+    def test_strict_source_does_not_follow_a_rebinding(self):
+        call = self.call(self.ng, flags=["strict-source"])
+        transfer(call.caller, call.callee, 10)
+        call.caller.rebind()
+        time.sleep(0.2)
+        _, packets = transfer(call.caller, call.callee, 20, patience=0.1)
+        self.assert_silent(packets)
+
     def test_other_stream_from_the_same_address_does_not_relatch(self):
         """Carrier-grade NAT: the attacker shares the caller's address, not its SSRC."""
         call = self.call(self.ng)

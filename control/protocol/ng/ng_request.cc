@@ -39,6 +39,7 @@ constexpr auto kFlags = std::to_array<Field<bool>>({
 constexpr auto kLatchingFlags = std::to_array<Field<bool, LatchOptions>>({
     {"sip-source-address", &LatchOptions::sip_source_address},
     {"asymmetric", &LatchOptions::asymmetric},
+    {"strict-source", &LatchOptions::strict_source},
     {"media-handover", &LatchOptions::media_handover},
     {"nat-wait", &LatchOptions::nat_wait},
     {"pierce-nat", &LatchOptions::nat_punch},
@@ -85,7 +86,6 @@ constexpr auto kIgnoredFlags = std::to_array<std::string_view>({
     "symmetric",
     "pad-crypto",
     "port-latching",
-    "strict-source",
     "trickle-ice",
     "directional",
     "unidirectional",

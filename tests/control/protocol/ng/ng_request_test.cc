@@ -48,6 +48,7 @@ TEST(NgRequest, ParsesDialogAndLatchingKeys) {
   EXPECT_TRUE(r.latching.nat_wait);
   EXPECT_TRUE(r.latching.nat_punch);
   EXPECT_TRUE(r.latching.reset);
+  EXPECT_TRUE(r.latching.strict_source);
   EXPECT_TRUE(r.sip.provisional);
   EXPECT_EQ(message->unknown, Strings{});
   const std::string ignored = offer("3:all5:flows5:flagsl5:fancye");
@@ -95,6 +96,7 @@ TEST(NgVocabulary, FillsEveryField) {
   EXPECT_TRUE(r.supports_load_limit);
   EXPECT_TRUE(r.latching.sip_source_address);
   EXPECT_TRUE(r.latching.asymmetric);
+  EXPECT_FALSE(r.latching.strict_source);
   EXPECT_TRUE(r.removal.match_to_tag);
   EXPECT_TRUE(r.removal.fatal);
   EXPECT_TRUE(r.removal.fast);
