@@ -5,6 +5,7 @@
 //
 // Used by control/ and dataplane/: std and dataplane/base/ only, no rte_*.
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@ struct InterfaceConfig {
   std::vector<Prefix> addresses;      // the media addresses, with prefix length
   std::vector<IpAddress> gateways{};  // off-link next hops, at most one per family
   PeerPolicy peers{};                 // allowed media peers
+  std::chrono::seconds relatch_after{5};  // silence before another stream may latch; 0 = never
 };
 
 // Limit of idle_sleep_us, in us: an RX ring of 1024 descriptors fills in about 1 ms at 1 Mpps.

@@ -129,6 +129,7 @@ Result<void> Dataplane::Impl::open_ports() {
                                            MediaAddressId{first_address}, interface.gateways,
                                            tsc_hz, interface.peers));
     links.back()->mtu = ports[nic].mtu();
+    links.back()->relatch_after = interface.relatch_after;
     link_list.push_back(links.back().get());
     first_address = static_cast<std::uint16_t>(first_address + interface.addresses.size());
   }

@@ -44,6 +44,8 @@ enum class Latching : std::uint8_t {
 // Effect of publishing on an existing latch.
 enum class OnPublish : std::uint8_t {
   keep,    // signalling did not change this side: keep latch and statistics
+  renew,   // the side signalled without moving: if its source is silent, another hinted source may
+           // replace it, until the old one sends again
   reopen,  // the side moved: the latch is provisional, the next hinted source replaces it at once
            // (RFC 3264 section 8.3.1)
 };

@@ -27,6 +27,7 @@ Family family_of(const Request& request, const sdp::Session& session) {
 // A media section that the offer or answer does not describe.
 PartyMedia unchanged(PartyMedia described) {
   for (auto& part : described.components) part.moved = false;
+  described.signalled = false;
   return described;
 }
 

@@ -203,7 +203,9 @@ void Call::publish(Dialog& dialog, std::size_t index) {
     for (Leg* leg : {&a, &b}) withdraw(*leg, index, 1, PastFlow::Clock::now());
   }
   for (Leg* leg : {&a, &b}) {
-    for (auto& part : leg->sections[index].described.components) part.moved = false;
+    PartyMedia& described = leg->sections[index].described;
+    for (auto& part : described.components) part.moved = false;
+    described.signalled = false;
   }
 }
 
@@ -228,7 +230,8 @@ Side Call::side(const Dialog& dialog, const Leg& leg, std::size_t index,
   result.latching = fixed ? Latching::off : leg.realm->interface.latching;
   result.asymmetric = leg.asymmetric;
   result.strict_source = leg.strict_source;
-  result.on_publish = part.moved ? OnPublish::reopen : OnPublish::keep;
+  if (described.signalled) result.on_publish = OnPublish::renew;
+  if (part.moved) result.on_publish = OnPublish::reopen;
   result.deliver = !described.on_hold;
   result.handover = leg.media_handover;
   result.nat_punch = leg.nat_punch && described.sends;

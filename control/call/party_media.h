@@ -53,6 +53,7 @@ struct PartyMedia {
   };
 
   State state = State::absent;
+  bool signalled = true;  // by an SDP whose flows are not published yet
   Text type, protocol, codec, mid;
   std::uint32_t clock_hz = 8000;
   std::bitset<128> payload_types, dtmf_types;  // with BUNDLE (RFC 9143), of all sections

@@ -2,6 +2,7 @@
 #include "control/config/config_interface.h"
 
 #include <algorithm>
+#include <chrono>
 #include <string_view>
 #include <utility>
 
@@ -210,7 +211,7 @@ void read_interface(const toml::table& table, Config& config,
                     std::map<IpAddress, std::string>& owner_of, ConfigFaults& faults) {
   const TomlReader reader(table, "[[interface]]",
                           {"name", "device", "addresses", "gateway", "advertised", "ports",
-                           "latching", "allow", "deny"},
+                           "latching", "relatch_after", "allow", "deny"},
                           faults);
   InterfaceConfig device;
   Interface interface;
@@ -228,6 +229,10 @@ void read_interface(const toml::table& table, Config& config,
   reader.read(
       "latching", interface.latching,
       {{"restricted", Latching::restricted}, {"open", Latching::open}, {"off", Latching::off}});
+  reader.read_node("relatch_after", [&](const toml::node& node) {
+    device.relatch_after =
+        std::chrono::seconds(TomlReader::integer(node, "relatch_after", 0, 86'400));
+  });
   config.dataplane.interfaces.push_back(std::move(device));
   config.interfaces.push_back(std::move(interface));
 }

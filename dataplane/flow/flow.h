@@ -243,15 +243,17 @@ struct alignas(64) Record {
   std::array<AddressWords, kMaxHints> hints{};  // "::" = none
   std::array<std::atomic<std::uint64_t>, 2> payload_types{};
   AddressWords remote{};                      // address in the SDP
-  std::atomic<std::uint32_t> remote_port{0};  // 0 = no remote
-  std::atomic<std::uint32_t> candidate_port{0};
+  std::atomic<std::uint16_t> remote_port{0};  // 0 = no remote
+  std::atomic<std::uint16_t> candidate_port{0};
+  // OnPublish::renew: SeenLine::packets then, as the latch is open while it stays. 0 = never.
+  std::atomic<std::uint32_t> renewed_at{0};
 
   std::array<std::atomic<std::uint64_t>, 2> dropped_types{};
   std::atomic<std::uint64_t> latched_at{0};  // Tsc
 
-  // Open latching: source on probation, its SSRC (32 bits) and sequence number (16 bits).
-  // Otherwise: the last refused source.
+  // The last refused source, or with open latching the one on probation.
   AddressWords candidate{};
+  // Of the source on probation: SSRC (32 bits), port (16 bits) and sequence number (16 bits).
   std::atomic<std::uint64_t> candidate_stream{0};
 
   std::atomic<std::uint64_t> stun{0};           // admitted STUN

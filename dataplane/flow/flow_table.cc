@@ -31,6 +31,7 @@ void reset(SeenLine& seen) {
 
 void reset(Record& record) {
   record.candidate_port.store(0, kRelaxed);
+  record.renewed_at.store(0, kRelaxed);
   for (auto* word : {&record.candidate_stream, &record.latched_at, &record.stun,
                      &record.not_received, &record.past_expected}) {
     word->store(0, kRelaxed);
@@ -71,7 +72,7 @@ void store_types(std::array<std::atomic<std::uint64_t>, 2>& words, const std::bi
 }
 
 std::optional<Endpoint> candidate_of(const Record& record) {
-  const auto port = static_cast<std::uint16_t>(record.candidate_port.load(kRelaxed));
+  const std::uint16_t port = record.candidate_port.load(kRelaxed);
   if (port == 0) return std::nullopt;
   return Endpoint{IpAddress::from_words(
                       {record.candidate[0].load(kRelaxed), record.candidate[1].load(kRelaxed)}),
@@ -182,7 +183,7 @@ void FlowTable::set_hop(RuleLine& line, SlotIndex peer, const Endpoint& destinat
 }
 
 Rule FlowTable::apply_side(SlotIndex index, Rule rule, const Side& side, const Side& other,
-                           const Path& path) {
+                           const Path& path, Tsc now) {
   Record& rec = record(index);
   const bool is_new = !rule.has(kActive);
   if (is_new) {
@@ -204,6 +205,7 @@ Rule FlowTable::apply_side(SlotIndex index, Rule rule, const Side& side, const S
   } else if (rule.has(kLatched) && side.on_publish == OnPublish::reopen) {
     rule.flags |= kProvisional;
   }
+  if (rule.has(kLatched) && side.on_publish == OnPublish::renew) renew(index, rule, now);
   // The signalled address is the latched one already.
   if (rule.has(kLatched) && remote == rule.source) rule.flags &= ~kProvisional;
   rule.clock_rate = clock_rate_of(side.clock_hz, tsc_hz_);
@@ -258,7 +260,7 @@ void FlowTable::publish(const Path& path, Tsc now) {
       media_address(index[0]).address.family() != media_address(index[1]).address.family();
   std::array<Rule, 2> rules;
   for (const std::size_t i : {0U, 1U}) {
-    rules[i] = apply_side(index[i], lock[i]->rule(), *side[i], *side[1 - i], path);
+    rules[i] = apply_side(index[i], lock[i]->rule(), *side[i], *side[1 - i], path, now);
     if (rules[i].has(kSplitOff)) copy_rtp_source(index[i], rules[i]);
     rules[i].flags |= side[1 - i]->deliver ? kPeer : kPeer | kHeld;
     if (across) rules[i].flags |= kBridge;
@@ -298,7 +300,7 @@ void FlowTable::withdraw(LocalPort port) {
 
 std::optional<Endpoint> FlowTable::remote_of(SlotIndex index) const {
   const Record& rec = record(index);
-  const auto port = static_cast<std::uint16_t>(rec.remote_port.load(std::memory_order_acquire));
+  const std::uint16_t port = rec.remote_port.load(std::memory_order_acquire);
   if (port == 0) return std::nullopt;
   return Endpoint{load_address(rec.remote), UdpPort(port)};
 }

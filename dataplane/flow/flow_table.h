@@ -116,7 +116,9 @@ class FlowTable {
 
   // Updates the rule of `index` and its record by the signalled side.
   [[nodiscard]] Rule apply_side(SlotIndex index, Rule rule, const Side& side, const Side& other,
-                                const Path& path);
+                                const Path& path, Tsc now);
+  // OnPublish::renew, for a latched side.
+  void renew(SlotIndex index, const Rule& rule, Tsc now);
   void copy_rtp_source(SlotIndex index, Rule& rule) const;
   // A locked slot whose source is to change, and its locked peer, whose destination follows.
   struct SideLock {
@@ -144,8 +146,12 @@ class FlowTable {
   [[nodiscard]] std::optional<DropReason> check_source(SlotIndex index, const Rule& rule,
                                                        const Endpoint& source,
                                                        const Evidence& evidence, Tsc now) const;
-  [[nodiscard]] std::optional<DropReason> probation(SlotIndex index, const Endpoint& source,
+  [[nodiscard]] std::optional<DropReason> probation(SlotIndex index, const Rule& rule,
+                                                    const Endpoint& source,
                                                     const Evidence& evidence) const;
+  [[nodiscard]] bool may_relatch(SlotIndex index, const Rule& rule, const Endpoint& source,
+                                 const Evidence& evidence, Tsc now) const;
+  [[nodiscard]] bool follows_rtp(SlotIndex index, const Rule& rule, const Evidence& evidence) const;
   [[nodiscard]] NeighborTable& neighbors_of(SlotIndex index) const {
     return links_[media_address(index).link]->neighbors;
   }

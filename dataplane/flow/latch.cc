@@ -28,6 +28,8 @@ void store_candidate(Record& record, const Endpoint& source) {
 constexpr std::uint16_t kRebindSequence = 3000;
 constexpr std::uint64_t kRebindSilenceRtp = 10;  // 1/10 s
 constexpr std::uint64_t kRebindSilenceRtcp = 1;  // 1 s
+// RTCP is silent between reports: it times out after five intervals (RFC 3550 section 6.3.5).
+constexpr std::uint64_t kRtcpIntervals = 5;
 
 bool is_hint(const Record& record, const IpAddress& address) {
   const auto [first, second] = address.words();
@@ -65,10 +67,20 @@ bool is_sufficient(const Rule& rule, Evidence::Kind kind) {
   return false;
 }
 
+// True for packets of a stream of the path's payload.
+bool is_stream(const Rule& rule, Evidence::Kind kind) {
+  if (rule.has(kRtp)) return kind == Evidence::Kind::rtp;
+  if (rule.has(kRtcp)) return kind == Evidence::Kind::rtcp;
+  return kind == Evidence::Kind::datagram;
+}
+
+std::uint64_t silence_of(const SeenLine& seen, Tsc now) {
+  return elapsed(Tsc{seen.last.load(kRelaxed)}, now);
+}
+
 bool is_silent(const SeenLine& seen, const Evidence& evidence, Tsc now, std::uint64_t tsc_hz) {
-  const std::uint64_t silence = elapsed(Tsc{seen.last.load(kRelaxed)}, now);
   const bool rtcp = evidence.kind == Evidence::Kind::rtcp;
-  return silence >= tsc_hz / (rtcp ? kRebindSilenceRtcp : kRebindSilenceRtp);
+  return silence_of(seen, now) >= tsc_hz / (rtcp ? kRebindSilenceRtcp : kRebindSilenceRtp);
 }
 
 // True if a packet continues the latched stream: NAT rebinding of the same sender.
@@ -98,24 +110,64 @@ std::optional<DropReason> FlowTable::may_latch(SlotIndex index, const Endpoint& 
   return DropReason::wrong_source;
 }
 
-// Open latching: two consecutive packets of one source and SSRC (RFC 3550 A.1, MIN_SEQUENTIAL). Two
-// workers may mix up two candidates, which at worst prolongs a probation.
-std::optional<DropReason> FlowTable::probation(SlotIndex index, const Endpoint& source,
+// Two consecutive packets of one source and SSRC (RFC 3550 A.1, MIN_SEQUENTIAL). With restricted
+// latching only hints get here, so strangers cannot disturb a probation: the address of the last
+// refused source is not compared. Two workers may mix up two candidates, which at worst prolongs a
+// probation.
+std::optional<DropReason> FlowTable::probation(SlotIndex index, const Rule& rule,
+                                               const Endpoint& source,
                                                const Evidence& evidence) const {
   Record& rec = record(index);
   const auto [first, second] = source.address.words();
-  const std::uint32_t port = source.port.number();
-  const std::uint64_t stream = std::uint64_t{evidence.ssrc} << 32 | evidence.sequence;
+  const std::uint64_t stream = std::uint64_t{evidence.ssrc} << 32 |
+                               std::uint64_t{source.port.number()} << 16 | evidence.sequence;
   const std::uint64_t before = rec.candidate_stream.load(kRelaxed);
   const auto step = static_cast<std::uint16_t>(evidence.kind == Evidence::Kind::rtp ? 1 : 0);
-  const bool same = rec.candidate_port.load(kRelaxed) == port &&
-                    rec.candidate[0].load(kRelaxed) == first &&
-                    rec.candidate[1].load(kRelaxed) == second && before >> 32 == evidence.ssrc &&
-                    static_cast<std::uint16_t>(before + step) == evidence.sequence;
-  if (same) return std::nullopt;
+  const bool same_address =
+      !rule.has(kOpen) ||
+      (rec.candidate_port.load(kRelaxed) == source.port.number() &&
+       rec.candidate[0].load(kRelaxed) == first && rec.candidate[1].load(kRelaxed) == second);
+  const bool same_stream = before >> 16 == stream >> 16 &&
+                           static_cast<std::uint16_t>(before + step) == evidence.sequence;
+  if (same_address && same_stream) return std::nullopt;
   store_candidate(rec, source);
   rec.candidate_stream.store(stream, kRelaxed);
   return DropReason::latch_probation;
+}
+
+// An offer or answer of a party whose source is silent: it may have moved. RTCP follows its RTP.
+void FlowTable::renew(SlotIndex index, const Rule& rule, Tsc now) {
+  const SeenLine& seen = slot(index).seen;
+  if (rule.has(kRtcp) || silence_of(seen, now) < tsc_hz_ / kRebindSilenceRtp) return;
+  record(index).renewed_at.store(static_cast<std::uint32_t>(seen.packets.load(kRelaxed)), kRelaxed);
+}
+
+// Whether a hinted source with any stream may replace the latched one: the party has signalled
+// while silent and was not received from since, or it is silent for relatch_after.
+bool FlowTable::may_relatch(SlotIndex index, const Rule& rule, const Endpoint& source,
+                            const Evidence& evidence, Tsc now) const {
+  const Record& rec = record(index);
+  const SeenLine& seen = slot(index).seen;
+  if (!is_hint(rec, source.address)) return false;
+  const std::uint32_t renewed_at = rec.renewed_at.load(kRelaxed);
+  if (renewed_at != 0 && renewed_at == static_cast<std::uint32_t>(seen.packets.load(kRelaxed))) {
+    return true;
+  }
+  const auto seconds = links_[media_address(index).link]->relatch_after.count();
+  if (seconds == 0 || rule.has(kStrict) || !is_stream(rule, evidence.kind)) return false;
+  const std::uint64_t limit = static_cast<std::uint64_t>(seconds) * tsc_hz_;
+  if (!rule.has(kRtcp)) return silence_of(seen, now) >= limit;
+  return silence_of(seen, now) >= limit * kRtcpIntervals &&
+         silence_of(slot(index.of_rtp()).seen, now) >= limit;
+}
+
+// Whether RTCP has the SSRC of RTP that has latched since the RTCP port's source was last received
+// from: the party has moved with both.
+bool FlowTable::follows_rtp(SlotIndex index, const Rule& rule, const Evidence& evidence) const {
+  if (!rule.has(kRtcp) || evidence.kind != Evidence::Kind::rtcp) return false;
+  const SlotIndex rtp = index.of_rtp();
+  return record(rtp).latched_at.load(kRelaxed) > slot(index).seen.last.load(kRelaxed) &&
+         slot(rtp).seen.sender.load(kRelaxed) == (kKnownSender | evidence.ssrc);
 }
 
 std::optional<DropReason> FlowTable::check_source(SlotIndex index, const Rule& rule,
@@ -134,14 +186,18 @@ std::optional<DropReason> FlowTable::check_source(SlotIndex index, const Rule& r
   }
   if (rule.has(kLatched) && !rule.has(kProvisional)) {
     // STUN and DTLS may come from another address of the side than its media: the first RTP packet
-    // of the flow relatches. After that, only a NAT rebinding or handover does.
+    // of the flow relatches. After that, only what continues the stream, handover or silence does.
     const bool first_rtp = evidence.kind == Evidence::Kind::rtp && seen.sender.load(kRelaxed) == 0;
     const bool may_rebind = !rule.has(kStrict);
     if (may_rebind && continues(seen, evidence, now, tsc_hz_)) return std::nullopt;
+    if (follows_rtp(index, rule, evidence)) return std::nullopt;
     const bool may_take_over = rule.has(kHandover) && is_silent(seen, evidence, now, tsc_hz_);
-    if (!first_rtp && !may_take_over) return DropReason::wrong_source;
+    if (!first_rtp && !may_take_over) {
+      if (!may_relatch(index, rule, source, evidence, now)) return DropReason::wrong_source;
+      return probation(index, rule, source, evidence);
+    }
   }
-  return open ? probation(index, source, evidence) : std::nullopt;
+  return open ? probation(index, rule, source, evidence) : std::nullopt;
 }
 
 std::optional<DropReason> FlowTable::latch(SlotIndex index, const Endpoint& source,

@@ -7,6 +7,7 @@
 // links in the order of configuration. Several links may share one NIC: the destination address of
 // a packet selects the link. Each link has its own next hops.
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -30,9 +31,10 @@ struct Link {
         peers(std::move(policy)),
         neighbors(addresses, gateways, tsc_hz) {}
 
-  std::size_t nic;         // NICs are numbered in the order of configuration
-  MacAddress mac;          // of the NIC
-  std::size_t mtu = 1500;  // longest IP packet on the network, in bytes
+  std::size_t nic;                        // NICs are numbered in the order of configuration
+  MacAddress mac;                         // of the NIC
+  std::size_t mtu = 1500;                 // longest IP packet on the network, in bytes
+  std::chrono::seconds relatch_after{5};  // as InterfaceConfig::relatch_after
   std::vector<Prefix> addresses;
   std::vector<Prefix> networks;  // of `addresses`
   MediaAddressId first;          // of addresses[0]; the others follow

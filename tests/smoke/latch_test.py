@@ -93,6 +93,50 @@ class LatchTest(RelayCase):
         _, packets = transfer(call.caller, call.callee, 20, patience=0.1)
         self.assert_silent(packets)
 
+    def test_reinvite_of_a_silent_phone_opens_its_latch(self):
+        """A phone that goes on from another port with another stream, with the same SDP."""
+        call = self.call(self.ng)
+        same = call.caller.sdp()
+        self.restart(call.caller)
+        time.sleep(0.2)
+        call.offer(same)
+        call.answer()
+        self.assertTrue(open_path(call.caller, call.callee), "callee receives nothing")
+        self.assert_both_ways(call.caller, call.callee)
+
+    @staticmethod
+    def restart(phone):
+        phone.rebind()
+        phone.ssrc, phone.sequence = random.getrandbits(32), random.getrandbits(15)
+
+    def test_attacker_behind_the_same_nat_gains_nothing(self):
+        """It sprays while the victim talks, pauses for 3 s and rebinds."""
+        call = self.call(self.ng)
+        caller, callee = call.caller, call.callee
+        thief = self.phone(self.bed.caller, CALLER)
+        thief.to, thief.rtcp_to = caller.to, caller.rtcp_to
+        sent, got = [], []
+
+        def attack(seconds, talks):
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                for data in (thief.packet(), thief.packet(), thief.packet(payload_type=77), b""):
+                    thief.send(data)
+                thief.send_rtcp()
+                if talks:
+                    sent.append(caller.send())
+                callee.send()
+                got.extend(receive(callee.rtp, 0.01))
+
+        attack(1, talks=True)
+        attack(3, talks=False)
+        caller.rebind()
+        attack(1, talks=True)
+        got += receive(callee.rtp, 0.2)
+        self.assertLessEqual({packet.data for packet in got}, set(sent), "injected")
+        self.assertEqual(len(got), len(sent), "lost")
+        self.assert_silent(receive(thief.rtp, 0) + receive(thief.rtcp, 0), "bled")
+
     def test_other_stream_from_the_same_address_does_not_relatch(self):
         """Carrier-grade NAT: the attacker shares the caller's address, not its SSRC."""
         call = self.call(self.ng)
@@ -146,3 +190,16 @@ class LatchTest(RelayCase):
         _, packets = transfer(call.caller, call.callee, patience=0.1)
         self.assert_silent(packets, "the old address is still relayed")
         self.assert_silent(receive(call.caller.rtp, 0.05))
+
+
+class RelatchTest(RelayCase):
+    settings = {"interface": {"relatch_after": 1}}
+
+    def test_phone_that_goes_on_from_another_port_latches_after_silence(self):
+        call = self.call(self.ng)
+        LatchTest.restart(call.caller)
+        _, packets = transfer(call.caller, call.callee, 20, patience=0.1)
+        self.assert_silent(packets, "not silent long enough")
+        time.sleep(1)
+        self.assertTrue(open_path(call.caller, call.callee), "callee receives nothing")
+        self.assert_both_ways(call.caller, call.callee)

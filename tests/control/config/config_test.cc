@@ -26,6 +26,7 @@ TEST(Config, DefaultsMatchTheHeader) {
   EXPECT_EQ(config->interfaces[0].port_min, UdpPort(30000));
   EXPECT_EQ(config->interfaces[0].port_max, UdpPort(40000));
   EXPECT_EQ(config->interfaces[0].latching, Latching::restricted);
+  EXPECT_EQ(config->dataplane.interfaces[0].relatch_after, seconds(5));
   ASSERT_EQ(config->control.size(), 1U);
   EXPECT_EQ(config->control[0].mode, 0660U);
   EXPECT_EQ(config->timeouts.media, seconds(60));
@@ -60,6 +61,7 @@ addresses = ["192.0.2.5/24", "192.0.2.6/24"]
 gateway = "192.0.2.1"
 ports = [20001, 20010]
 latching = "open"
+relatch_after = 0
 [[interface]]
 name = "cloud"
 device = "net_af_packet0,iface=eth1"
@@ -122,6 +124,7 @@ lines_per_second = 8
   EXPECT_EQ(config->interfaces[0].port_min, UdpPort(20001));
   EXPECT_EQ(config->interfaces[0].port_max, UdpPort(20010));
   EXPECT_EQ(config->interfaces[0].latching, Latching::open);
+  EXPECT_EQ(config->dataplane.interfaces[0].relatch_after, seconds(0));
   EXPECT_EQ(config->interfaces[1].ids, std::vector{MediaAddressId{2}});
   EXPECT_EQ(config->interfaces[1].addresses, std::vector{IpAddress::v4(10, 0, 0, 5)});
   EXPECT_EQ(config->interfaces[1].advertised, std::vector{IpAddress::v4(198, 51, 100, 7)});
