@@ -331,7 +331,7 @@ class Call {
   [[nodiscard]] std::optional<Clock::time_point> quietest_last_packet(Clock::time_point now) const;
   [[nodiscard]] bool bypasses_relay(const Dialog& dialog, std::size_t index) const;
   [[nodiscard]] bool ice_is_direct() const;
-  [[nodiscard]] Clock::time_point last_packet(bool expected_only, Clock::time_point now) const;
+  [[nodiscard]] Clock::time_point last_packet(Clock::time_point now) const;
 
   // call_blocking.cc
   [[nodiscard]] Result<Leg*> find_target(const Request& request) const;

@@ -248,11 +248,12 @@ bool Call::expects(const Leg& leg, std::size_t index) {
          !to.on_hold;
 }
 
+// Whether any media is expected in both directions. Else a party holds the call, or it is one-way.
 bool Call::expects_media() const {
   for (const Dialog& dialog : dialogs_) {
     if (!dialog.answered || !dialog.is_joined()) continue;
     for (std::size_t i = 0; i < dialog.a->sections.size(); ++i) {
-      if (expects(*dialog.a, i) || expects(*dialog.b, i)) return true;
+      if (expects(*dialog.a, i) && expects(*dialog.b, i)) return true;
     }
   }
   return false;
@@ -275,14 +276,15 @@ bool Call::ice_is_direct() const {
   for (const Dialog& dialog : dialogs_) {
     if (!dialog.answered || !dialog.is_joined()) continue;
     for (std::size_t i = 0; i < dialog.a->sections.size(); ++i) {
-      const bool expected = expects(*dialog.a, i) || expects(*dialog.b, i);
+      const bool expected = expects(*dialog.a, i) && expects(*dialog.b, i);
       if (expected && !bypasses_relay(dialog, i)) return false;
     }
   }
   return true;
 }
 
-Call::Clock::time_point Call::last_packet(bool expected_only, Clock::time_point now) const {
+// Any admitted packet of a party counts: RTP, RTCP, STUN.
+Call::Clock::time_point Call::last_packet(Clock::time_point now) const {
   Clock::time_point last = last_signal_;
   const auto read = [&](LocalPort port) {
     if (const auto idle = dataplane_.read(port).idle) {
@@ -293,9 +295,9 @@ Call::Clock::time_point Call::last_packet(bool expected_only, Clock::time_point 
     if (!dialog.is_joined()) continue;
     for (const Leg* leg : {dialog.a.get(), dialog.b.get()}) {
       for (std::size_t i = 0; i < leg->sections.size(); ++i) {
-        if (leg->ports(i) == nullptr || (expected_only && !expects(*leg, i))) continue;
+        if (leg->ports(i) == nullptr) continue;
         read(leg->ports(i)->rtp());
-        if (!expected_only) read(leg->ports(i)->rtcp());
+        read(leg->ports(i)->rtcp());
       }
     }
   }
@@ -328,8 +330,8 @@ std::optional<Call::Clock::time_point> Call::quietest_last_packet(Clock::time_po
 }
 
 // The earliest reason to end and its time. A limit of zero disables a timeout. `last_packet`
-// returns the time of the last packet, of all streams or of the expected ones only. `quietest`
-// returns it for the party that has been silent longest.
+// returns the time of the last packet. `quietest` returns it for the party that has been silent
+// longest.
 template <typename LastPacket, typename Quietest>
 Call::Verdict Call::check_timeouts(LastPacket&& last_packet, Quietest&& quietest) const {
   Verdict earliest;
@@ -346,20 +348,19 @@ Call::Verdict Call::check_timeouts(LastPacket&& last_packet, Quietest&& quietest
   if (!answered()) {
     after(End::offer_timeout, last_signal_, timeouts_.offer);
   } else if (expects_media()) {
-    after(End::media_timeout, last_packet(true), media_timeout_.value_or(timeouts_.media));
+    after(End::media_timeout, last_packet(), media_timeout_.value_or(timeouts_.media));
     const bool each = timeouts_.party > std::chrono::seconds::zero();
     if (const auto last = each ? quietest() : std::nullopt) {
       after(End::media_timeout, *last, timeouts_.party);
     }
   } else {
-    after(End::silent_timeout, last_packet(false), timeouts_.silent);
+    after(End::silent_timeout, last_packet(), timeouts_.silent);
   }
   return earliest;
 }
 
 Call::Clock::time_point Call::may_end() const {
-  return check_timeouts([&](bool) { return last_signal_; },
-                        [&] { return std::optional(last_signal_); })
+  return check_timeouts([&] { return last_signal_; }, [&] { return std::optional(last_signal_); })
       .next;
 }
 
@@ -370,8 +371,7 @@ Call::Verdict Call::check(Clock::time_point now) {
   if (std::ranges::all_of(dialogs_, is_due)) return {End::deleted, now};
   if (std::ranges::any_of(dialogs_, is_due)) end_due(now);
   Verdict verdict =
-      check_timeouts([&](bool expected_only) { return last_packet(expected_only, now); },
-                     [&] { return quietest_last_packet(now); });
+      check_timeouts([&] { return last_packet(now); }, [&] { return quietest_last_packet(now); });
   if (verdict.next <= now) {
     if (verdict.end == End::media_timeout && ice_is_direct()) verdict.end = End::ice_direct;
     return verdict;

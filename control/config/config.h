@@ -64,9 +64,9 @@ struct Notify {
 
 // 0 = off, where a timeout may be off.
 struct Timeouts {
-  std::chrono::seconds media{60};     // no packets on any stream that expects them
+  std::chrono::seconds media{60};     // no packets of either party, media expected both ways
   std::chrono::seconds party{0};      // one latched party stopped, the other still sends
-  std::chrono::seconds silent{3600};  // no packets, all streams on hold
+  std::chrono::seconds silent{3600};  // no packets, all streams on hold or one-way
   std::chrono::seconds offer{180};    // unanswered offer
   std::chrono::seconds final{0};      // age of the whole call
   std::chrono::seconds delete_delay{30};

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Timeouts that end a call, and refusals when ports or calls run out."""
 
+import struct
 import time
 
 from smoke.bed import Call, Case, RelayCase
@@ -40,6 +41,30 @@ class TimeoutTest(RelayCase):
         totals = self.ng.statistics()["totalstatistics"]
         self.assertEqual([totals["timeoutsessions"], totals["silenttimeoutsessions"],
                           totals["offertimeoutsessions"]], [1, 1, 1])
+
+    def test_rtcp_or_stun_alone_keeps_a_call(self):
+        reported, checked = self.call(self.ng), self.call(self.ng)
+        end = time.monotonic() + 4
+        while time.monotonic() < end:
+            reported.caller.send_rtcp()
+            checked.callee.send(struct.pack("!HHI", 1, 0, 0x2112A442) + bytes(12))
+            time.sleep(0.1)
+        here = self.ng.command("list", limit=1000)["calls"]
+        for call in (reported, checked):
+            self.assertIn(call.call_id, here)
+            call.delete(delete_delay=0)
+
+    def test_call_that_one_party_holds_ends_by_the_silent_timeout(self):
+        ways = (("sendonly", "recvonly"), ("recvonly", "sendonly"))
+        held = [self.call(self.ng) for _ in ways]
+        for call, (offered, answered) in zip(held, ways):
+            call.offer(call.caller.sdp(offered))
+            call.answer(call.callee.sdp(answered))
+        time.sleep(3.5)
+        here = self.ng.command("list", limit=1000)["calls"]
+        for call in held:
+            self.assertIn(call.call_id, here)
+            call.delete(delete_delay=0)
 
 
 class PortsTest(RelayCase):

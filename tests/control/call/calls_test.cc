@@ -252,12 +252,48 @@ TEST_F(CallTableTest, IceOfOnePartyOrOneSectionIsNoDirectPath) {
   EXPECT_EQ(statistics().ice_direct, 0U);
 }
 
-TEST_F(CallTableTest, OneSendingDirectionIsEnoughForTheTimeout) {
-  establish();
-  std::ignore = print(reoffer(audio(kA, 4000, "a=sendonly\r\n")));  // music on hold
-  std::ignore = print(answer(audio(kB, 5000, "a=recvonly\r\n")));
-  EXPECT_TRUE(over_after(60s));
-  EXPECT_EQ(statistics().timeouts, 1U);
+TEST_F(CallTableTest, CallThatOnePartyHoldsHasALongerTimeout) {
+  config.timeouts.silent = 100s;
+  for (const auto& [offered, answered] :
+       {std::pair{audio(kA, 4000, "a=sendonly\r\n"), audio(kB, 5000, "a=recvonly\r\n")},
+        {audio(kA, 4000, "a=recvonly\r\n"), audio(kB, 5000, "a=sendonly\r\n")},
+        {audio("0.0.0.0", 4000), audio(kB, 5000)},
+        {audio(kA, 4000), audio(kB, 5000, "a=sendonly\r\n")}}) {
+    restart();
+    establish();
+    std::ignore = print(reoffer(offered));
+    std::ignore = print(answer(answered));
+    EXPECT_FALSE(over_after(99s)) << offered;
+    EXPECT_TRUE(over_after(1s)) << offered;
+    EXPECT_EQ(statistics().silent_timeouts, 1U) << offered;
+  }
+}
+
+// Streams without SDP: rtpproxy holds by 0.0.0.0, MediaProxy by direction too.
+TEST_F(CallTableTest, HoldWithoutSdpHasTheSameTimeout) {
+  config.timeouts.silent = 100s;
+  NamedMedia audio_of_a, audio_of_b;
+  audio_of_a.endpoint = *endpoint(kA, 4000);
+  audio_of_b.endpoint = *endpoint(kB, 5000);
+  NamedMedia by_address = audio_of_a, by_direction = audio_of_a;
+  by_address.endpoint = *endpoint("0.0.0.0", 4000);
+  by_direction.receives = false;
+  for (const NamedMedia& held : {by_address, by_direction}) {
+    restart();
+    Request asked = request(Command::offer), answered = request(Command::answer);
+    asked.sections = {audio_of_a};
+    answered.sections = {audio_of_b};
+    answered.to_tag = "B";
+    std::ignore = relay_endpoints(asked);
+    std::ignore = relay_endpoints(answered);
+    asked.to_tag = "B";
+    asked.sections = {held};
+    std::ignore = relay_endpoints(asked);
+    std::ignore = relay_endpoints(answered);
+    EXPECT_FALSE(over_after(99s));
+    EXPECT_TRUE(over_after(1s));
+    EXPECT_EQ(statistics().silent_timeouts, 1U);
+  }
 }
 
 TEST_F(CallTableTest, FinalTimeoutEndsEvenAHeldCall) {
