@@ -35,7 +35,7 @@ inline constexpr std::size_t kMaxSections = 64;
 inline constexpr std::size_t kMaxPrinted = 4 * kMaxBody;  // bytes of a body in a reply
 // Bytes that rewrite() may add to the session level and to each media section.
 inline constexpr std::size_t kMaxSectionGrowth = 640;
-// Candidate addresses of one media section; further ones are ignored.
+// Candidate addresses of each family in one media section; further ones are ignored.
 inline constexpr std::size_t kMaxCandidates = 16;
 
 enum class Direction : std::uint8_t { sendrecv, sendonly, recvonly, inactive };
@@ -66,8 +66,8 @@ struct Media {
   std::uint32_t clock_hz = 8000;   // of the first payload type (RFC 3551 table, rtpmap)
   std::string_view ice_ufrag;  // identifies the ICE session (RFC 8839 section 5.4); empty: no ICE
   std::vector<IpAddress> remote_candidates;  // chosen by completed ICE (section 5.2)
-  std::vector<IpAddress> candidates;  // of UDP ICE candidates, unique, at most kMaxCandidates;
-                                      // reflexive and relay before host candidates
+  std::vector<IpAddress> candidates;  // of UDP ICE candidates that can be sent to, unique, at most
+                                      // kMaxCandidates of a family; best first (CandidateList)
 };
 
 struct Line {

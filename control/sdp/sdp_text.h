@@ -8,6 +8,7 @@
 // than the parser validated. The functions take the value of a line, after "x=", and return views.
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -123,31 +124,51 @@ inline std::optional<Candidate> candidate(std::string_view value) {
   return Candidate{*component, *address, UdpPort(*port), fields.next()};
 }
 
-// Candidate addresses of one media section, unique, as latch hints. Reflexive and relay candidates
-// precede host candidates and displace them when the list is full.
+// Candidate addresses of one media section, unique, as latch hints. Addresses that cannot be sent
+// to (loopback, link-local) take no room, and each family has its own. When that is full, reflexive
+// and relay candidates displace host candidates, and public hosts displace private ones. `take()`
+// returns them in this order.
 class CandidateList {
  public:
   void add(const Candidate& candidate) {
-    if (candidate.address.is_unspecified() ||
-        std::ranges::find(addresses_, candidate.address) != addresses_.end()) {
-      return;
+    const IpAddress& address = candidate.address;
+    if (!address.is_sendable()) return;
+    std::array<std::vector<IpAddress>, kRanks>& own = ranks_[address.is_v4() ? 0 : 1];
+    std::size_t count = 0;
+    for (const auto& rank : own) {
+      if (std::ranges::find(rank, address) != rank.end()) return;
+      count += rank.size();
     }
-    const bool host = equal_ignoring_case(candidate.type, "host");
-    const std::size_t at = host ? addresses_.size() : reflexive_;
-    if (at == kMaxCandidates) return;
-    if (addresses_.size() == kMaxCandidates) addresses_.pop_back();
-    addresses_.insert(addresses_.begin() + static_cast<std::ptrdiff_t>(at), candidate.address);
-    if (!host) ++reflexive_;
+    const std::size_t to = rank_of(candidate);
+    if (count == kMaxCandidates) {
+      std::size_t last = kRanks - 1;
+      while (own[last].empty()) --last;
+      if (last <= to) return;
+      own[last].pop_back();
+    }
+    own[to].push_back(address);
   }
   // Moves the list out.
   [[nodiscard]] std::vector<IpAddress> take() {
-    reflexive_ = 0;
-    return std::exchange(addresses_, {});
+    std::vector<IpAddress> all;
+    for (std::size_t rank = 0; rank < kRanks; ++rank) {
+      for (auto& family : ranks_) {
+        all.insert(all.end(), family[rank].begin(), family[rank].end());
+        family[rank].clear();
+      }
+    }
+    return all;
   }
 
  private:
-  std::vector<IpAddress> addresses_;
-  std::size_t reflexive_ = 0;  // addresses not of type host
+  static constexpr std::size_t kRanks = 3;
+
+  static std::size_t rank_of(const Candidate& candidate) {
+    if (!equal_ignoring_case(candidate.type, "host")) return 0;
+    return candidate.address.is_private() ? 2 : 1;
+  }
+
+  std::array<std::array<std::vector<IpAddress>, kRanks>, 2> ranks_;  // by family
 };
 
 }  // namespace millrace::sdp

@@ -330,6 +330,22 @@ TEST_F(PartyMediaTest, CandidatesOfTheSameIceSessionAddHints) {
             list({"203.0.113.5", "198.51.100.6"}));
 }
 
+// Candidates that the realm cannot use do not push out the one that it can.
+TEST_F(PartyMediaTest, UnusableCandidatesTakeNoRoom) {
+  for (const std::string_view unusable : {"fe80::", "2001:db8::", "169.254.1.", "192.168.1."}) {
+    request.latching.received_from = ip("192.0.2.9");
+    std::string candidates = kIce;
+    for (int i = 1; i <= 100; ++i) {
+      candidates += "a=candidate:1 1 UDP 1 " + std::string(unusable) + std::to_string(i) +
+                    " 4000 typ host\r\n";
+    }
+    candidates += "a=candidate:1 1 UDP 1 203.0.113.99 4000 typ host\r\n";
+    EXPECT_EQ(describe_sdp("203.0.113.5", candidates).value().hints,
+              list({"192.0.2.9", "203.0.113.5", "203.0.113.99"}))
+        << unusable;
+  }
+}
+
 // Six hundred re-offers of 16 new candidates each, of one ICE session.
 TEST_F(PartyMediaTest, NewestCandidatesReplaceTheOldest) {
   request.latching.received_from = ip("192.0.2.9");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/sdp/sdp.h"
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <utility>
@@ -157,7 +158,23 @@ TEST(SdpParse, OnlyUdpCandidatesWithAddressesAreHints) {
     body += "a=candidate:1 1 UDP 1 10.1." + std::to_string(i / 250) + "." +
             std::to_string(i % 250 + 1) + " 5000 typ host\n";
   }
-  EXPECT_EQ(parsed(body).sections[0].candidates.size(), kMaxCandidates);
+  EXPECT_EQ(parsed(body).sections[0].candidates.size(), kMaxCandidates + 1)
+      << "of IPv4, one of IPv6";
+}
+
+TEST(SdpParse, UnusableCandidatesTakeNoRoom) {
+  for (const std::string_view unusable :
+       {"fe80::", "2001:db8::", "169.254.1.", "127.0.0.", "10.1.0."}) {
+    std::string body = with_head("m=audio 4 RTP/AVP 0\na=ice-ufrag:u\n");
+    for (int i = 1; i <= 200; ++i) {
+      body +=
+          "a=candidate:1 1 UDP 1 " + std::string(unusable) + std::to_string(i) + " 5000 typ host\n";
+    }
+    body += "a=candidate:2 1 UDP 1 198.51.100.7 5000 typ host\n";
+    const auto candidates = parsed(body).sections[0].candidates;
+    EXPECT_TRUE(std::ranges::count(candidates, ip("198.51.100.7"))) << unusable;
+    EXPECT_LE(candidates.size(), kMaxCandidates + 1);
+  }
 }
 
 TEST(SdpParse, ReflexiveAndRelayedCandidatesComeFirst) {
