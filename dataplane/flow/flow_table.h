@@ -42,7 +42,7 @@ struct SlotMemory {
 
 // Properties of a datagram that decide whether its source may latch.
 struct Evidence {
-  enum class Kind : std::uint8_t { rtp, rtcp, stun, dtls, datagram, keepalive };
+  enum class Kind : std::uint8_t { rtp, rtcp, stun, dtls, zrtp, datagram, keepalive };
   Kind kind = Kind::datagram;
   std::uint8_t payload_type = 0;  // rtp
   std::uint16_t sequence = 0;     // rtp

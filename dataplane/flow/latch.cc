@@ -55,10 +55,11 @@ bool is_sufficient(const Rule& rule, Evidence::Kind kind) {
       return rule.has(kRtp);
     case Evidence::Kind::rtcp:
       return rule.has(kRtcp) || rule.has(kRtp | kMux);
+    // Key agreement comes before media, under RTP/AVP too (RFC 6189 section 5, RFC 8643).
     case Evidence::Kind::stun:
-      return true;
     case Evidence::Kind::dtls:
-      return rule.has(kCipher) || !(rule.has(kRtp) || rule.has(kRtcp));
+    case Evidence::Kind::zrtp:
+      return true;
     case Evidence::Kind::keepalive:
       return false;
     case Evidence::Kind::datagram:

@@ -45,7 +45,7 @@ struct Content {
       if (!is_stun(datagram)) return std::unexpected(DropReason::stun_malformed);
       return Content{.kind = Kind::stun};
     case Protocol::zrtp:
-      return Content{.kind = Kind::datagram};
+      return Content{.kind = is_zrtp(datagram) ? Kind::zrtp : Kind::datagram};
     case Protocol::dtls:
       return Content{.kind = is_dtls(datagram) ? Kind::dtls : Kind::datagram};
     case Protocol::rtp:

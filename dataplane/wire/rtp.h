@@ -131,14 +131,25 @@ static_assert(sizeof(RtcpHeader) == 8);
   return first;
 }
 
-// Whether the first DTLS record (RFC 6347 section 4.1) fits the datagram. First bytes 32 to 63 are
-// the DTLS 1.3 unified header (RFC 9147 section 4), which cannot be checked.
+// Whether the first DTLS record (RFC 6347 section 4.1) fits the datagram. The unified header of
+// DTLS 1.3 (RFC 9147 section 4), first bytes 32 to 63, cannot be checked. It never comes first.
 [[nodiscard]] inline bool is_dtls(std::span<const std::byte> datagram) {
   constexpr std::size_t kHeader = 13;
-  if (datagram.empty() || protocol_of(datagram[0]) != Protocol::dtls) return false;
-  if (std::to_integer<unsigned>(datagram[0]) >= 32) return true;
-  if (datagram.size() < kHeader || datagram[1] != std::byte{0xfe}) return false;
+  if (datagram.size() < kHeader || protocol_of(datagram[0]) != Protocol::dtls) return false;
+  if (datagram[0] >= std::byte{32} || datagram[1] != std::byte{0xfe}) return false;
   return load_be16(datagram.data() + 11) <= datagram.size() - kHeader;
+}
+
+// Whether the datagram is a ZRTP packet (RFC 6189 section 5): the magic cookie, and a message whose
+// length fits, with the CRC behind it.
+[[nodiscard]] inline bool is_zrtp(std::span<const std::byte> datagram) {
+  constexpr std::size_t kHeader = 12, kMessage = 12, kCrc = 4;
+  if (datagram.size() < kHeader + kMessage + kCrc) return false;
+  if (protocol_of(datagram[0]) != Protocol::zrtp) return false;
+  const std::size_t length = std::size_t{4} * load_be16(datagram.data() + kHeader + 2);
+  return load_be32(datagram.data() + 4) == 0x5a525450 &&
+         load_be16(datagram.data() + kHeader) == 0x505a &&
+         length == datagram.size() - kHeader - kCrc;
 }
 
 }  // namespace millrace

@@ -80,6 +80,12 @@ inline Bytes stun() {
   return bytes_of({0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12});
 }
 
+// A ZRTP packet with the shortest message; its CRC is not checked.
+inline Bytes zrtp_hello() {
+  return bytes_of({0x10, 0, 0, 1, 0x5a, 0x52, 0x54, 0x50, 1, 2, 3, 4, 0x50, 0x5a, 0, 3}) +
+         bytes_of({'C', 'o', 'n', 'f', '2', 'A', 'C', 'K', 0, 0, 0, 0});
+}
+
 inline Bytes ipv4(const IpAddress& from, const IpAddress& to, std::uint8_t protocol,
                   const Bytes& payload) {
   Bytes out(20, std::byte{0});

@@ -50,6 +50,7 @@ Bytes payload(Bits& bits) {
     case 5:
       return test::stun();
     case 6:
+      if (kind >= 128) return test::zrtp_hello();
       return test::bytes_of({22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0});  // DTLS
     default: {
       Bytes raw(bits.byte() % 64U);

@@ -114,10 +114,12 @@ TEST_F(Latch, NonMediaDoesNotLatch) {
   truncated.resize(11);
   Bytes csrcs = rtp({.payload = 0});
   csrcs[0] = std::byte{0x8f};
-  const Bytes dtls = bytes_of({22, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0});
-  const Bytes zrtp = bytes_of({16, 0, 0, 0});
-  for (const Bytes& packet : {Bytes{}, bytes_of({13, 10}), version1, truncated, csrcs, dtls, zrtp,
-                              rtp({.payload_type = 8}), bytes_of({0, 1, 0, 0})}) {
+  const Bytes dtls = bytes_of({22, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0});  // too short
+  const Bytes unified = bytes_of({0x2f, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0});
+  Bytes zrtp = zrtp_hello();
+  zrtp[4] = std::byte{0};  // magic
+  for (const Bytes& packet : {Bytes{}, bytes_of({13, 10}), version1, truncated, csrcs, dtls,
+                              unified, zrtp, rtp({.payload_type = 8}), bytes_of({0, 1, 0, 0})}) {
     EXPECT_FALSE(lab.from_b(packet));
     EXPECT_FALSE(b().latched);
   }
@@ -155,11 +157,22 @@ TEST_F(Latch, StunLatchesAndTheFirstRtpDecides) {
   EXPECT_FALSE(lab.from_b(rtp({.sequence = 2}))) << "it has been decided";
 }
 
-TEST_F(Latch, DtlsLatchesOnAnEncryptedPath) {
-  path.encrypted = true;
-  publish();
-  EXPECT_TRUE(lab.from_b(bytes_of({22, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0})));
-  EXPECT_EQ(b().latched, kPartyB);
+// Key agreement comes before any RTP, also of parties that are RTP/AVP in the SDP (OSRTP, ZRTP).
+TEST_F(Latch, DtlsAndZrtpLatchAndTheFirstRtpDecides) {
+  for (const bool encrypted : {false, true}) {
+    for (const Bytes& packet :
+         {bytes_of({22, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0}), zrtp_hello()}) {
+      lab.flows.withdraw(kPortB);
+      path.encrypted = encrypted;
+      publish();
+      EXPECT_FALSE(lab.from_b(packet, kStart, kAttacker));
+      EXPECT_TRUE(lab.from_b(packet));
+      EXPECT_EQ(b().latched, kPartyB);
+      EXPECT_EQ(a().destination, kPartyB);
+      EXPECT_FALSE(lab.from_b(packet, kStart, at_port(kPartyB, 5002)));
+      EXPECT_TRUE(lab.from_b(rtp({}), kStart, at_port(kPartyB, 5002)));
+    }
+  }
 }
 
 // A NAT gives the phone a new port: same stream, going on, after the old source fell silent.

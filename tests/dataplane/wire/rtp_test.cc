@@ -229,6 +229,24 @@ TEST(Dtls, RecordsMustFit) {
   Bytes tls = hello;
   tls[1] = std::byte{3};
   EXPECT_FALSE(is_dtls(tls));
+  Bytes unified = hello;
+  unified[0] = std::byte{0x2f};
+  EXPECT_FALSE(is_dtls(unified)) << "cannot be checked";
+}
+
+TEST(Zrtp, MagicAndLengthMustFit) {
+  const Bytes hello = bytes({0x10, 0, 0,   1,   0x5a, 0x52, 0x54, 0x50, 1,   2,   3, 4, 0x50, 0x5a,
+                             0,    3, 'C', 'o', 'n',  'f',  '2',  'A',  'C', 'K', 0, 0, 0,    0});
+  EXPECT_TRUE(is_zrtp(hello));
+  for (std::size_t n = 0; n < hello.size(); ++n) {
+    EXPECT_FALSE(is_zrtp(Exact(std::span(hello).first(n)).bytes())) << n;
+  }
+  EXPECT_FALSE(is_zrtp(hello + bytes({0, 0, 0, 0}))) << "longer than its message";
+  for (const std::size_t at : {0U, 4U, 7U, 12U, 14U, 15U}) {
+    Bytes wrong = hello;
+    wrong[at] ^= std::byte{0x20};
+    EXPECT_FALSE(is_zrtp(wrong)) << at;
+  }
 }
 
 }  // namespace
