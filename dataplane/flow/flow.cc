@@ -29,6 +29,22 @@ Rule unpack(const RuleLine& line, std::uint64_t head) {
 
 }  // namespace
 
+std::uint64_t Rule::ports_word() const {
+  const LocalPort out = egress().local();
+  return std::uint64_t{source.port.wire().raw()} | std::uint64_t{out.port.wire().raw()} << 16 |
+         std::uint64_t{destination.port.wire().raw()} << 32 |
+         std::uint64_t{std::to_underlying(out.address)} << 48;
+}
+
+std::uint64_t Rule::next_word() const {
+  return std::uint64_t{hop.index} | std::uint64_t{peer.value} << 16 | std::uint64_t{hop.tag} << 48;
+}
+
+std::uint64_t Rule::rewrite_word() const {
+  return std::uint64_t{static_cast<std::uint16_t>(~udp_delta)} | std::uint64_t{ip_delta} << 16 |
+         std::uint64_t{clock_rate} << 32;
+}
+
 std::optional<Rule> read_rule(const RuleLine& line) {
   Rule rule;
   if (!read_consistent(line, [&](std::uint64_t head) { rule = unpack(line, head); })) {
@@ -64,19 +80,9 @@ void RuleLock::commit(const Rule& rule) {
   line_->head.store(head_ | RuleLine::kReserved | RuleLine::kStoring, kRelease);
   store_address(line_->source, rule.source.address);
   store_address(line_->destination, rule.destination.address);
-  const LocalPort out = rule.egress().local();
-  line_->ports.store(std::uint64_t{rule.source.port.wire().raw()} |
-                         std::uint64_t{out.port.wire().raw()} << 16 |
-                         std::uint64_t{rule.destination.port.wire().raw()} << 32 |
-                         std::uint64_t{std::to_underlying(out.address)} << 48,
-                     kRelease);
-  line_->next.store(std::uint64_t{rule.hop.index} | std::uint64_t{rule.peer.value} << 16 |
-                        std::uint64_t{rule.hop.tag} << 48,
-                    kRelease);
-  line_->rewrite.store(std::uint64_t{static_cast<std::uint16_t>(~rule.udp_delta)} |
-                           std::uint64_t{rule.ip_delta} << 16 |
-                           std::uint64_t{rule.clock_rate} << 32,
-                       kRelease);
+  line_->ports.store(rule.ports_word(), kRelease);
+  line_->next.store(rule.next_word(), kRelease);
+  line_->rewrite.store(rule.rewrite_word(), kRelease);
   // The count is the low half of head and wraps within it.
   const auto count = static_cast<std::uint32_t>(head_) + RuleLine::kStep;
   line_->head.store(std::uint64_t{rule.flags} << 32 | count, kRelease);

@@ -108,6 +108,10 @@ struct Rule {
   [[nodiscard]] std::uint32_t dscp() const { return flags >> flow_flag::kDscpShift & 0x3f; }
   // Slot of the port that packets are sent from.
   [[nodiscard]] SlotIndex egress() const { return has(flow_flag::kJoin) ? peer.of_rtp() : peer; }
+  // The words of RuleLine.
+  [[nodiscard]] std::uint64_t ports_word() const;
+  [[nodiscard]] std::uint64_t next_word() const;
+  [[nodiscard]] std::uint64_t rewrite_word() const;
 };
 
 // An IpAddress as words.

@@ -298,6 +298,16 @@ void FlowTable::withdraw(LocalPort port) {
   if (peer) detach(slot(*peer).rule, index);
 }
 
+std::optional<Rule> FlowTable::rtcp_rule(SlotIndex index, const Endpoint& source) const {
+  std::optional<Rule> rule = read_rule(slot(index.of_rtcp()).rule);
+  if (!rule) return std::nullopt;
+  if (!rule->has(kRtcp)) rule->flags &= ~kDestination;  // no RTCP path
+  rule->source = source;
+  rule->flags |= kSource;
+  set_deltas(index, *rule);
+  return rule;
+}
+
 std::optional<Endpoint> FlowTable::remote_of(SlotIndex index) const {
   const Record& rec = record(index);
   const std::uint16_t port = rec.remote_port.load(std::memory_order_acquire);

@@ -103,6 +103,10 @@ class FlowTable {
                                                 const Evidence& evidence, Tsc now);
   // Checks `source` before the packet is parsed. Drop reason, or nothing if it may latch.
   [[nodiscard]] std::optional<DropReason> may_latch(SlotIndex index, const Endpoint& source) const;
+  // The rule to forward RTCP by that `source` sent to the RTP port `index` without rtcp-mux: that
+  // of the RTCP port, with the checksum deltas of this packet. Nothing if a writer holds it too
+  // long.
+  [[nodiscard]] std::optional<Rule> rtcp_rule(SlotIndex index, const Endpoint& source) const;
   // Resolves the slot's next hop again after its stored one became unusable. Returns the neighbor
   // word to send with, or the drop reason.
   [[nodiscard]] std::expected<NeighborWord, DropReason> refresh_next_hop(SlotIndex index, Tsc now);

@@ -57,10 +57,11 @@ struct Content {
   const bool shared = (flags & flow_flag::kMux) != 0;
   const bool rtcp = (flags & flow_flag::kRtcp) != 0 ||
                     (shared && datagram.size() > 1 && is_rtcp_type(datagram[1]));
-  if (rtcp) {
+  // Without rtcp-mux some parties send RTCP to the RTP port all the same.
+  if (rtcp || (datagram.size() > 1 && may_be_report(datagram[1]))) {
     const auto header = parse_rtcp(datagram, encrypted);
-    if (!header) return std::unexpected(DropReason::rtcp_malformed);
-    return Content{.kind = Kind::rtcp, .ssrc = header->ssrc.host()};
+    if (header) return Content{.kind = Kind::rtcp, .ssrc = header->ssrc.host()};
+    if (rtcp || is_surely_report(datagram[1])) return std::unexpected(DropReason::rtcp_malformed);
   }
   const auto header = parse_rtp(datagram, encrypted);
   if (!header) return std::unexpected(DropReason::rtp_malformed);

@@ -107,6 +107,8 @@ class Relay {
   void note(const Arrival& arrival, const Content& content, const RuleWords& words, Tsc now);
   [[nodiscard]] std::expected<NeighborWord, DropReason> split_off(const Arrival& arrival,
                                                                   RuleWords& words, Tsc now);
+  [[nodiscard]] std::expected<NeighborWord, DropReason> divert(const Arrival& arrival,
+                                                               RuleWords& words, Tsc now);
   [[nodiscard]] std::expected<NeighborWord, DropReason> next_hop(const Arrival& arrival,
                                                                  const RuleWords& words, Tsc now);
   [[nodiscard]] std::optional<DropReason> send_any(const Arrival& arrival, const RuleWords& words,

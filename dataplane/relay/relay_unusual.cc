@@ -103,8 +103,11 @@ std::expected<NeighborWord, DropReason> Relay::admit(const Arrival& arrival, Tsc
       return std::unexpected(*reason);
     }
   }
-  const bool split = words.has(kSplit) && content->kind == Evidence::Kind::rtcp;
-  return split ? split_off(arrival, words, now) : next_hop(arrival, words, now);
+  if (content->kind == Evidence::Kind::rtcp) {
+    if (words.has(kSplit)) return split_off(arrival, words, now);
+    if (!words.has(kRtcp | kMux)) return divert(arrival, words, now);
+  }
+  return next_hop(arrival, words, now);
 }
 
 // Multiplexed RTCP towards a party without rtcp-mux: sent by the rule of the RTCP port's slot.
@@ -115,6 +118,17 @@ std::expected<NeighborWord, DropReason> Relay::split_off(const Arrival& arrival,
   if (!rtcp.read_rule(words)) return std::unexpected(DropReason::slot_busy);
   if (!words.has(kSplitOff)) return std::unexpected(DropReason::no_destination);
   if (!rtcp.is_from_source(words)) return std::unexpected(DropReason::latch_contended);
+  return next_hop(rtcp, words, now);
+}
+
+// RTCP on an RTP port without rtcp-mux: sent to the peer's RTCP port.
+std::expected<NeighborWord, DropReason> Relay::divert(const Arrival& arrival, RuleWords& words,
+                                                      Tsc now) {
+  Arrival rtcp = arrival;
+  rtcp.slot = &flows_.slot(arrival.index().of_rtcp());
+  const std::optional<Rule> rule = flows_.rtcp_rule(arrival.index(), source_of(arrival.ip()));
+  if (!rule) return std::unexpected(DropReason::slot_busy);
+  words = RuleWords::of(*rule);
   return next_hop(rtcp, words, now);
 }
 

@@ -31,6 +31,14 @@ struct RuleWords {
   std::array<std::uint64_t, 2> source{}, destination{};
   std::uint64_t ports = 0, next = 0, rewrite = 0;
 
+  [[nodiscard]] static RuleWords of(const Rule& rule) {
+    return {.flags = rule.flags,
+            .source = rule.source.address.words(),
+            .destination = rule.destination.address.words(),
+            .ports = rule.ports_word(),
+            .next = rule.next_word(),
+            .rewrite = rule.rewrite_word()};
+  }
   [[nodiscard]] bool has(std::uint32_t flag) const { return (flags & flag) != 0; }
   [[nodiscard]] std::uint32_t dscp() const { return flags >> flow_flag::kDscpShift & 0x3f; }
   [[nodiscard]] std::uint16_t source_port() const { return static_cast<std::uint16_t>(ports); }

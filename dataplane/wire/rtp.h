@@ -103,6 +103,15 @@ static_assert(sizeof(RtcpHeader) == 8);
   return (type >= 192 && type <= 195) || (type >= 200 && type <= 213);
 }
 
+// Whether the second byte is SR to XR (200 to 207), or RTP of a payload type from 72 to 79 with the
+// marker. 72 to 76 are reserved for this reason (RFC 3551 section 6).
+[[nodiscard]] constexpr bool may_be_report(std::byte second) {
+  return (second & std::byte{0xf8}) == std::byte{200};
+}
+[[nodiscard]] constexpr bool is_surely_report(std::byte second) {
+  return may_be_report(second) && second <= std::byte{204};
+}
+
 // The first header of a well-formed compound or reduced-size (RFC 5506) RTCP packet. The lengths of
 // its packets must add up to the datagram, and only the last one may be padded (RFC 3550 A.2).
 [[nodiscard]] inline std::optional<RtcpHeader> parse_rtcp(std::span<const std::byte> datagram,

@@ -68,6 +68,52 @@ TEST_F(RtcpMux, FirstPacketMayBeRtcp) {
   EXPECT_EQ(read(kPortA).latched, kPartyA);
 }
 
+// A party that sends RTCP to the RTP port although no side multiplexes.
+TEST_F(RtcpMux, UnaskedGoesToTheRtcpPort) {
+  for (Path* each : {&path, &rtcp_path}) each->a.rtcp_mux = false;
+  rtcp_path.a.remote = above(kPartyA);
+  publish();
+  EXPECT_FALSE(lab.from_a(rtcp(0xa))) << "latches nothing";
+  EXPECT_EQ(lab.dropped(DropReason::wrong_source), 1U);
+  ASSERT_TRUE(lab.from_a(rtp({})));
+  expect_sent(lab.from_a(rtcp(0xa)), 1, above(kLocalB), above(kPartyB));
+  EXPECT_EQ(read(kPortA).forwarded, 2U);
+  EXPECT_EQ(read(kPortA).expected, 1U) << "not RTP";
+  // To B's latched RTCP source.
+  const Endpoint behind_nat = at_port(kPartyB, 5999);
+  expect_sent(rtcp_of_b(kStart, behind_nat), 0, above(kLocalA), above(kPartyA));
+  expect_sent(lab.from_a(rtcp(0xa)), 1, above(kLocalB), behind_nat);
+  Bytes truncated = rtcp(0xa);
+  truncated.pop_back();
+  EXPECT_FALSE(lab.from_a(truncated));
+  EXPECT_EQ(lab.dropped(DropReason::rtcp_malformed), 1U);
+  expect_sent(lab.from_a(rtp({.sequence = 2})), 1, kLocalB, kPartyB);
+}
+
+TEST_F(RtcpMux, UnaskedGoesToTheRtpPortOfAMultiplexingSide) {
+  for (Path* each : {&path, &rtcp_path}) {
+    each->a.rtcp_mux = false;
+    each->b.rtcp_mux = true;
+  }
+  rtcp_path.b.remote = kPartyB;
+  publish();
+  ASSERT_TRUE(lab.from_a(rtp({})));
+  expect_sent(lab.from_a(rtcp(0xa)), 1, kLocalB, kPartyB);
+}
+
+TEST_F(RtcpMux, UnaskedIsDroppedWithoutAWay) {
+  for (Path* each : {&path, &rtcp_path}) each->a.rtcp_mux = false;
+  rtcp_path.b.deliver = false;
+  publish();
+  ASSERT_TRUE(lab.from_a(rtp({})));
+  EXPECT_FALSE(lab.from_a(rtcp(0xa)));
+  EXPECT_EQ(lab.dropped(DropReason::held), 1U);
+  lab.flows.withdraw(above(kPortA));
+  EXPECT_FALSE(lab.from_a(rtcp(0xa)));
+  EXPECT_EQ(lab.dropped(DropReason::no_destination), 1U);
+  EXPECT_EQ(lab.dropped(), 2U);
+}
+
 TEST_F(RtcpMux, IsJoinedInFromTheOtherSide) {
   expect_sent(lab.from_b(rtp({})), 0, kLocalA, kPartyA);
   expect_sent(rtcp_of_b(), 0, kLocalA, kPartyA);
