@@ -183,6 +183,15 @@ struct Validator {
   }
 };
 
+// Comfort noise needs no rtpmap beside the static audio codecs of 8 kHz (RFC 3551 section 6): 13,
+// and 19 of senders older than RFC 3389.
+std::bitset<128> with_comfort_noise(std::bitset<128> types) {
+  for (const std::size_t codec : {0U, 3U, 4U, 5U, 7U, 8U, 9U, 15U, 18U}) {
+    if (types[codec]) return types.set(13).set(19);
+  }
+  return types;
+}
+
 State state_of(const sdp::Media& media) {
   if (media.port.number() == 0) return media.bundle_only ? State::bundled : State::refused;
   return media.relayable ? State::live : State::untouched;
@@ -206,6 +215,7 @@ Result<PartyMedia> describe(const sdp::Session& session, std::size_t index, cons
   if (session.bundle && media.rtp) {
     for (const sdp::Media& each : session.sections) result.payload_types |= each.payload_types;
   }
+  result.payload_types = with_comfort_noise(result.payload_types);
   result.dtmf_types = media.dtmf_types;
   result.rtp = media.rtp;
   result.rtcp_mux = media.rtcp_mux;

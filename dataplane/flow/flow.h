@@ -66,7 +66,9 @@ namespace flow_flag {
 inline constexpr std::uint32_t kActive = 1U << 0;
 inline constexpr std::uint32_t kSource = 1U << 1;   // `source` is valid: its packets are admitted
 inline constexpr std::uint32_t kLatched = 1U << 2;  // `source` was latched from a packet
-inline constexpr std::uint32_t kProvisional = 1U << 3;  // latched until the next hinted source
+// With kLatched: until the next hinted source. Alone: `source` sent a keepalive. It is sent to and
+// not admitted, until a valid packet latches.
+inline constexpr std::uint32_t kProvisional = 1U << 3;
 inline constexpr std::uint32_t kDestination = 1U << 4;  // `destination` is valid
 inline constexpr std::uint32_t kHeld = 1U << 5;         // send nothing to the other side (SIP hold)
 inline constexpr std::uint32_t kPeer = 1U << 6;         // `peer` is valid

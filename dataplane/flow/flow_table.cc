@@ -83,6 +83,7 @@ std::optional<Endpoint> candidate_of(const Record& record) {
 // elsewhere, or signalling has moved it since and it has not latched again.
 std::optional<Endpoint> destination_of(const Rule& rule, const std::optional<Endpoint>& remote) {
   if (rule.has(kAsymmetric)) return remote;
+  if (rule.has(kProvisional) && !rule.has(kLatched)) return rule.source;
   const bool moved = rule.has(kProvisional) && remote;
   if (rule.has(kLatched) && !moved) return rule.source;
   return remote;
@@ -202,8 +203,8 @@ Rule FlowTable::apply_side(SlotIndex index, Rule rule, const Side& side, const S
     rule.flags &= ~kSourceState;
     if (remote) rule.flags |= kSource;
     rule.source = remote.value_or(Endpoint{});
-  } else if (rule.has(kLatched) && side.on_publish == OnPublish::reopen) {
-    rule.flags |= kProvisional;
+  } else if (side.on_publish == OnPublish::reopen) {
+    rule.flags = rule.has(kLatched) ? rule.flags | kProvisional : rule.flags & ~kProvisional;
   }
   if (rule.has(kLatched) && side.on_publish == OnPublish::renew) renew(index, rule, now);
   // The signalled address is the latched one already.

@@ -107,6 +107,10 @@ class FlowTable {
   // of the RTCP port, with the checksum deltas of this packet. Nothing if a writer holds it too
   // long.
   [[nodiscard]] std::optional<Rule> rtcp_rule(SlotIndex index, const Endpoint& source) const;
+  // A keepalive of `source` (RFC 6263), which is no media and is dropped. If the side has neither
+  // latched nor sent a keepalive, and the source is a hint, the side is sent to there until it
+  // latches: a NAT has opened this path.
+  void open_provisionally(SlotIndex index, const Endpoint& source, Tsc now);
   // Resolves the slot's next hop again after its stored one became unusable. Returns the neighbor
   // word to send with, or the drop reason.
   [[nodiscard]] std::expected<NeighborWord, DropReason> refresh_next_hop(SlotIndex index, Tsc now);
@@ -132,7 +136,15 @@ class FlowTable {
     Rule rule;
   };
   [[nodiscard]] std::optional<SideLock> try_lock(SlotIndex index) const;
-  void set_source(SideLock& side, const Endpoint& source, const std::optional<NextHop>& hop) const;
+  // `state`: kSource and kLatched, or kProvisional.
+  void set_source(SideLock& side, const Endpoint& source, std::uint32_t state,
+                  const std::optional<NextHop>& hop) const;
+  // set_source() of the slot and of the one that its RTCP is split off to. `refuses(rule)` is
+  // called under the lock.
+  template <typename Refuses>
+  [[nodiscard]] std::optional<DropReason> move_source(SlotIndex index, const Endpoint& source,
+                                                      std::uint32_t state, Tsc now,
+                                                      Refuses&& refuses);
   // Keeps the next hop if the address does not change.
   void set_destination(SlotIndex index, Rule& rule,
                        const std::optional<Endpoint>& destination) const;

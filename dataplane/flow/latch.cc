@@ -209,21 +209,43 @@ std::optional<DropReason> FlowTable::latch(SlotIndex index, const Endpoint& sour
     if (!copy->has(kOpen)) store_candidate(record(index), source);
     return refused;
   }
+  return move_source(
+      index, source, kSource | kLatched, now,
+      // Signalling may have changed the rule since the copy.
+      [&](const Rule& rule) { return check_source(index, rule, source, evidence, now); });
+}
+
+void FlowTable::open_provisionally(SlotIndex index, const Endpoint& source, Tsc now) {
+  const auto refuses = [&](const Rule& rule) -> std::optional<DropReason> {
+    constexpr std::uint32_t kClosed =
+        kSource | kLatched | kProvisional | kFixed | kAsymmetric | kSplitOff;
+    const bool open = rule.has(kActive) && (rule.flags & kClosed) == 0;
+    return open && is_hint(record(index), source.address) ? std::nullopt
+                                                          : std::optional(DropReason::wrong_source);
+  };
+  const std::optional<Rule> copy = read_rule(slot(index).rule);
+  if (!copy || refuses(*copy)) return;
+  // If a lock is taken, the next keepalive tries again.
+  (void)move_source(index, source, kProvisional, now, refuses);
+}
+
+template <typename Refuses>
+std::optional<DropReason> FlowTable::move_source(SlotIndex index, const Endpoint& source,
+                                                 std::uint32_t state, Tsc now, Refuses&& refuses) {
   // If the next hop is not resolved yet, the first packet sent there resolves it.
   const auto hop = neighbors_of(index).try_resolve(source.address, now);
 
   std::optional<SideLock> side = try_lock(index);
   if (!side) return DropReason::latch_contended;
-  // Signalling may have changed the rule since the copy.
-  if (const auto refused = check_source(index, side->rule, source, evidence, now)) return refused;
+  if (const auto refused = refuses(side->rule)) return refused;
   const bool split = side->rule.has(kSplit);
   std::optional<SideLock> rtcp = split ? try_lock(index.of_rtcp()) : std::nullopt;
   if (split && !rtcp) return DropReason::latch_contended;
-  record(index).latched_at.store(now.ticks, kRelaxed);
   const std::optional<NextHop> next_hop = hop ? std::optional(*hop) : std::nullopt;
+  if ((state & kLatched) != 0) record(index).latched_at.store(now.ticks, kRelaxed);
   // In this order: see copy_rtp_source().
-  set_source(*side, source, next_hop);
-  if (rtcp && rtcp->rule.has(kSplitOff)) set_source(*rtcp, source, next_hop);
+  set_source(*side, source, state, next_hop);
+  if (rtcp && rtcp->rule.has(kSplitOff)) set_source(*rtcp, source, state, next_hop);
   return std::nullopt;
 }
 
@@ -237,11 +259,11 @@ std::optional<FlowTable::SideLock> FlowTable::try_lock(SlotIndex index) const {
   return SideLock{index, std::move(*lock), std::move(peer), rule};
 }
 
-void FlowTable::set_source(SideLock& side, const Endpoint& source,
+void FlowTable::set_source(SideLock& side, const Endpoint& source, std::uint32_t state,
                            const std::optional<NextHop>& hop) const {
   Rule& rule = side.rule;
   rule.source = source;
-  rule.flags = (rule.flags | kSource | kLatched) & ~kProvisional;
+  rule.flags = (rule.flags & ~(kSource | kLatched | kProvisional)) | state;
   set_deltas(side.index, rule);
   side.lock.commit(rule);
   if (!side.peer || rule.has(kAsymmetric)) return;

@@ -20,6 +20,14 @@ namespace {
 
 constexpr auto kRelaxed = std::memory_order_relaxed;
 
+// A keepalive of RFC 6263 that is no media: an empty datagram, RTP of an unknown payload type, RTP
+// of version 0. `reason` is why it did not latch.
+bool is_keepalive(std::span<const std::byte> datagram, DropReason reason) {
+  if (datagram.empty() || reason == DropReason::payload_type) return true;
+  return reason == DropReason::stun_malformed && datagram.size() >= sizeof(RtpHeader) &&
+         datagram[0] == std::byte{0};
+}
+
 }  // namespace
 
 // Packet from an unlatched source: latch it, or return the drop reason. The source is checked
@@ -28,8 +36,13 @@ std::optional<DropReason> Relay::stranger(const Arrival& arrival, const Datagram
                                           std::uint32_t flags, Tsc now) {
   if (const auto reason = flows_.may_latch(arrival.index(), datagram.source)) return reason;
   const auto content = examine(datagram.payload, flags);
-  if (!content) return content.error();
-  return flows_.latch(arrival.index(), datagram.source, content->evidence(), now);
+  const auto reason = content
+                          ? flows_.latch(arrival.index(), datagram.source, content->evidence(), now)
+                          : std::optional(content.error());
+  if (reason && is_keepalive(datagram.payload, *reason)) {
+    flows_.open_provisionally(arrival.index(), datagram.source, now);
+  }
+  return reason;
 }
 
 // Updates the statistics of an admitted packet.

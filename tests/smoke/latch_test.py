@@ -25,6 +25,21 @@ class LatchTest(RelayCase):
         self.assertTrue(open_path(caller, callee), "callee receives nothing")
         self.assert_both_ways(caller, callee)
 
+    def test_muted_party_behind_nat_receives_after_a_keepalive(self):
+        """Empty datagrams and RTP of an unknown payload type (RFC 6263)."""
+        for keepalive in (lambda phone: b"", lambda phone: phone.packet(payload_type=77)):
+            caller = self.phone(self.bed.caller, CALLER, sdp_address="192.168.7.7")
+            callee = self.phone(self.bed.callee, CALLEE)
+            call = Call(self.ng, caller, callee)
+            call.offer()
+            call.answer()
+            caller.rebind()
+            caller.send(keepalive(caller))
+            self.assertTrue(open_path(callee, caller), "caller receives nothing")
+            self.assert_silent(receive(callee.rtp, 0.1), "a keepalive was forwarded")
+            self.assertTrue(open_path(caller, callee), "callee receives nothing")
+            self.assert_both_ways(caller, callee)
+
     def test_wrong_source_never_latches(self):
         caller, callee = self.phones()
         thief = self.phone(self.bed.attacker, ATTACKER)
