@@ -74,7 +74,8 @@ struct Side {
   bool nat_punch = false;      // send it NAT punch packets until it latches (RTP and RTCP)
   bool handover = false;       // a hinted source with any SSRC may replace a silent latched one
   Blocking blocking = Blocking::none;  // of the media it sends
-  std::bitset<128> dropped_types;      // RTP payload types to drop of its media (DTMF)
+  std::bitset<128> event_types;        // RTP payload types of events (RFC 4733): not in the jitter
+  bool drop_events = false;            // of the media it sends (DTMF)
   bool rtcp_mux = false;               // RTCP of both directions uses its RTP port (RFC 5761)
 };
 

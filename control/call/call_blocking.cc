@@ -89,8 +89,8 @@ void Call::block_side(const Leg& leg, const PartyMedia& described, const PartyMe
   };
   if (is(&BlockState::silenced)) side.blocking = Blocking::silence;
   if (is(&BlockState::blocked)) side.blocking = Blocking::drop;
-  if (is(&BlockState::dtmf_blocked))
-    side.dropped_types = described.dtmf_types | of_other.dtmf_types;
+  side.event_types = described.dtmf_types | of_other.dtmf_types;
+  side.drop_events = is(&BlockState::dtmf_blocked);
 }
 
 }  // namespace millrace

@@ -86,7 +86,7 @@ inline constexpr std::uint32_t kSplitOff = 1U << 16;  // the rule for that RTCP;
 inline constexpr std::uint32_t kJoin = 1U << 17;      // send from the port below the peer's
 inline constexpr std::uint32_t kBlocked = 1U << 18;   // Blocking::drop
 inline constexpr std::uint32_t kSilenced = 1U << 19;  // Blocking::silence
-inline constexpr std::uint32_t kFiltered = 1U << 20;  // Record::dropped_types
+inline constexpr std::uint32_t kFiltered = 1U << 20;  // Side::drop_events
 inline constexpr std::uint32_t kHandover = 1U << 21;  // Side::handover
 inline constexpr std::uint32_t kNatPunch = 1U << 22;  // Side::nat_punch
 inline constexpr std::uint32_t kStrict = 1U << 23;    // Side::strict_source
@@ -254,7 +254,7 @@ struct alignas(64) Record {
   // OnPublish::renew: SeenLine::packets then, as the latch is open while it stays. 0 = never.
   std::atomic<std::uint32_t> renewed_at{0};
 
-  std::array<std::atomic<std::uint64_t>, 2> dropped_types{};
+  std::array<std::atomic<std::uint64_t>, 2> event_types{};
   std::atomic<std::uint64_t> latched_at{0};  // Tsc
 
   // The last refused source, or with open latching the one on probation.
@@ -267,6 +267,10 @@ struct alignas(64) Record {
   std::atomic<std::uint64_t> past_expected{0};  // of former SSRCs and before restarts
   std::array<std::atomic<std::uint32_t>, kFlowDropReasons> drops{};  // by reason: see drop()
 
+  [[nodiscard]] bool is_event(std::uint8_t payload_type) const {
+    const auto& half = event_types[payload_type / 64];
+    return (half.load(std::memory_order_acquire) >> (payload_type % 64) & 1) != 0;
+  }
   void drop(DropReason reason) {
     constexpr std::uint32_t kLimit = 4'000'000'000;
     const std::size_t at = std::to_underlying(reason) - kFirstFlowReason;

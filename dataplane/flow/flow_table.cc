@@ -60,7 +60,7 @@ std::uint32_t kind_flags(const Path& path, const Side& side, const Side& other) 
   if (side.nat_punch) flags |= kNatPunch;
   if (side.blocking == Blocking::drop) flags |= kBlocked;
   if (side.blocking == Blocking::silence) flags |= kSilenced;
-  if (side.dropped_types.any()) flags |= kFiltered;
+  if (side.drop_events && side.event_types.any()) flags |= kFiltered;
   return flags;
 }
 
@@ -217,7 +217,7 @@ Rule FlowTable::apply_side(SlotIndex index, Rule rule, const Side& side, const S
   }
   while (hints < kMaxHints) store_address(rec.hints[hints++], IpAddress{});
   store_types(rec.payload_types, side.payload_types);
-  store_types(rec.dropped_types, side.dropped_types);
+  store_types(rec.event_types, side.event_types);
   store_address(rec.remote, remote ? remote->address : IpAddress{});
   rec.remote_port.store(remote ? remote->port.number() : 0, std::memory_order_release);
   return rule;

@@ -52,4 +52,18 @@ void note_unusual(SeenLine& seen, Record& record, RtpFields rtp, std::uint64_t t
   if (update_sequence(seen, record, rtp, arrival)) note_jitter(seen, rtp.timestamp, arrival);
 }
 
+void note_event(SeenLine& seen, Record& record, RtpFields rtp, std::uint64_t ticks,
+                std::uint32_t clock_rate) {
+  const bool known = seen.sender.load(kRelaxed) == (kKnownSender | rtp.ssrc);
+  const std::uint32_t jitter = seen.jitter.load(kRelaxed), transit = seen.transit.load(kRelaxed);
+  if (!note_usual(seen, rtp, ticks, clock_rate)) {
+    note_unusual(seen, record, rtp, ticks, clock_rate);
+  }
+  if (known) {
+    seen.jitter.store(jitter, kRelaxed);
+    seen.transit.store(transit, kRelaxed);
+  }
+  seen.latest.store(Latest(seen.highest(), rtp.payload_type).raw(), kRelaxed);
+}
+
 }  // namespace millrace

@@ -7,7 +7,8 @@
 // counts from its first packet, since latching has checked its sender. A.8: the jitter in timestamp
 // units, scaled by 16. A new SSRC restarts both. The expected packets of former SSRCs are summed,
 // so that loss (A.3) covers the whole flow. Received packets are not counted here: they are the
-// admitted packets less Record::not_received.
+// admitted packets less Record::not_received. Events (RFC 4733) keep the timestamp of their start
+// in all packets, so they count in the sequence and not in the jitter.
 
 #include <algorithm>
 #include <bit>
@@ -111,5 +112,8 @@ inline constexpr std::uint16_t kMarker = 0x80;
 // Updates by any other packet: first of an SSRC, late, or after a large jump.
 void note_unusual(SeenLine& seen, Record& record, RtpFields rtp, std::uint64_t ticks,
                   std::uint32_t clock_rate);
+// Updates by any packet of an event. The next one is not is_usual().
+void note_event(SeenLine& seen, Record& record, RtpFields rtp, std::uint64_t ticks,
+                std::uint32_t clock_rate);
 
 }  // namespace millrace

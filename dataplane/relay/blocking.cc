@@ -16,11 +16,6 @@ constexpr std::uint8_t kPcma = 8;
 constexpr std::byte kPcmuSilence{0xff};  // ITU-T G.711: code of amplitude zero
 constexpr std::byte kPcmaSilence{0xd5};  // the same in A-law, even bits inverted
 
-bool is_dropped(const Record& record, std::uint8_t payload_type) {
-  const auto& half = record.dropped_types[payload_type / 64];
-  return (half.load(std::memory_order_acquire) >> (payload_type % 64) & 1) != 0;
-}
-
 // The samples of a well-formed RTP packet: without its header, extension and padding.
 std::span<std::byte> samples(std::span<std::byte> packet) {
   const auto header = load<RtpHeader>(packet.data());
@@ -49,7 +44,7 @@ std::optional<DropReason> apply_blocking(std::span<std::byte> payload, const Con
   const bool opaque = (flags & (kRtp | kRtcp)) == 0;
   const bool media = rtp || (opaque && content.kind == Evidence::Kind::datagram);
   if (!media) return std::nullopt;
-  if ((flags & kFiltered) != 0 && rtp && is_dropped(record, content.rtp.payload_type)) {
+  if ((flags & kFiltered) != 0 && rtp && record.is_event(content.rtp.payload_type)) {
     return DropReason::dtmf_blocked;
   }
   if ((flags & kBlocked) != 0) return DropReason::media_blocked;

@@ -51,7 +51,9 @@ void Relay::note(const Arrival& arrival, const Content& content, const RuleWords
   Record& record = flows_.record(arrival.index());
   note_datagram(seen, arrival.payload().size(), now);
   if (content.kind == Evidence::Kind::rtp) {
-    if (!note_usual(seen, content.rtp, now.ticks, words.clock_rate())) {
+    if (record.is_event(content.rtp.payload_type)) {
+      note_event(seen, record, content.rtp, now.ticks, words.clock_rate());
+    } else if (!note_usual(seen, content.rtp, now.ticks, words.clock_rate())) {
       note_unusual(seen, record, content.rtp, now.ticks, words.clock_rate());
     }
     return;

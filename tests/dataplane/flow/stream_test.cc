@@ -25,6 +25,12 @@ struct Stream {
     ++packets;
     if (!note_usual(seen, rtp, ticks, rate)) note_unusual(seen, record, rtp, ticks, rate);
   }
+  void take_event(std::uint16_t sequence, std::uint32_t timestamp, std::uint64_t ticks) {
+    const RtpFields rtp{
+        .payload_type = 101, .sequence = sequence, .timestamp = timestamp, .ssrc = 1};
+    ++packets;
+    note_event(seen, record, rtp, ticks, rate);
+  }
   [[nodiscard]] std::uint32_t highest() const { return seen.highest(); }
   [[nodiscard]] std::uint64_t expected() const {
     return record.past_expected + seen.highest() - seen.base + 1;
@@ -152,6 +158,36 @@ TEST(Stream, SteadyPacketsHaveNoJitter) {
     s.take(static_cast<std::uint16_t>(i), i * 160, kHz * 9 + i * (kHz / 50));
   }
   EXPECT_LE(s.seen.jitter >> 4, 1U);
+}
+
+// A digit every second: 8 packets of one timestamp, the last one three times at once (RFC 4733).
+TEST(Stream, EventsDoNotCountInTheJitter) {
+  Stream s;
+  std::uint16_t sequence = 65'500;
+  for (std::uint32_t i = 0; i < 500; ++i) {
+    const std::uint64_t ticks = kHz * 9 + i * (kHz / 50);
+    if (i % 50 >= 8) {
+      s.take(sequence++, i * 160, ticks);
+      continue;
+    }
+    s.take_event(sequence++, i / 50 * 50 * 160, ticks);
+    if (i % 50 != 7) continue;
+    for (int copy = 0; copy < 2; ++copy) s.take_event(sequence++, i / 50 * 50 * 160, ticks);
+  }
+  EXPECT_LE(s.seen.jitter >> 4, 1U);
+  EXPECT_EQ(s.lost(), 0);
+  EXPECT_EQ(s.expected(), s.packets);
+}
+
+TEST(Stream, EventsCountInTheSequence) {
+  Stream s;
+  s.take(1);
+  s.take_event(3, 0, 0);
+  EXPECT_EQ(s.highest(), 3U);
+  EXPECT_EQ(s.lost(), 1);
+  s.take_event(60'000, 0, 0);
+  s.take_event(60'001, 0, 0);
+  EXPECT_EQ(s.highest(), 60'001U) << "a restart";
 }
 
 TEST(Stream, ArrivalFollowsTheClockForDays) {

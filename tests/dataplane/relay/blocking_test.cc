@@ -53,7 +53,8 @@ TEST_F(BlockingTest, BlockedOpaqueMedia) {
 }
 
 TEST_F(BlockingTest, OnlyTheGivenPayloadTypesAreDropped) {
-  path.a.dropped_types.set(101).set(13);
+  path.a.event_types.set(101).set(13);
+  path.a.drop_events = true;
   publish();
   for (int type = 0; type < 128; ++type) {
     const bool dropped = type == 101 || type == 13;

@@ -361,6 +361,25 @@ TEST(Relay, ReportsThePacketsOfAFlow) {
   EXPECT_EQ(lab.flows.read(kPortB, kStart).packets, 0U);
 }
 
+// Every packet of an event comes by the slow path: the usual one counts the jitter.
+TEST(Relay, EventsAreNotInTheJitter) {
+  PacketLab lab;
+  Path path = path_ab();
+  path.a.event_types.set(101);
+  lab.flows.publish(path, kStart);
+  for (std::uint16_t i = 0; i < 200; ++i) {
+    const bool event = i % 50 >= 25;
+    const Rtp packet{.sequence = i,
+                     .timestamp = (event ? i / 25U * 25U : i) * 160U,
+                     .payload_type = static_cast<std::uint8_t>(event ? 101 : 0)};
+    ASSERT_TRUE(lab.from_a(rtp(packet), after_ms(std::uint64_t{20} * i)));
+  }
+  const FlowReport report = lab.flows.read(kPortA, after_ms(4000));
+  EXPECT_LE(report.jitter, 1U);
+  EXPECT_EQ(report.lost, 0);
+  EXPECT_EQ(report.payload_type, 101);
+}
+
 TEST(Relay, RtcpAndStunAreNotInTheRtpSequence) {
   PacketLab lab;
   Path path = path_ab();
