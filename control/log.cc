@@ -148,6 +148,7 @@ Logging::Logging(const Log& config) : state_(std::make_unique<State>(config)) {
 Logging::~Logging() {
   current.store(nullptr, std::memory_order_release);
   state_->sink->set_deadline();
+  state_->pool.reset();  // ends the log thread, which has a reference to the logger for each line
 }
 
 std::string_view level_name(Level level) { return kNames[static_cast<std::size_t>(level)]; }
