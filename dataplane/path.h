@@ -59,6 +59,13 @@ enum class Blocking : std::uint8_t {
 
 inline constexpr std::size_t kMaxHints = 8;
 
+// Where a side's pending offer wants its media. Until the answer the side may send from there as
+// well, and its media follows it there as soon as it does (RFC 3264 section 8.3.1).
+struct ProposedPlace {
+  std::optional<Endpoint> remote;  // if it can be sent to and is not the remote in force
+  std::vector<IpAddress> hints;
+};
+
 // One side of a path: the party that got `local` in its SDP.
 struct Side {
   LocalPort local;
@@ -76,7 +83,12 @@ struct Side {
   Blocking blocking = Blocking::none;  // of the media it sends
   std::bitset<128> event_types;        // RTP payload types of events (RFC 4733): not in the jitter
   bool drop_events = false;            // of the media it sends (DTMF)
+  bool only_negotiated = false;        // drop RTP of other payload types, also of the latched
+                                       // source: its m= line had media of another type before
   bool rtcp_mux = false;               // RTCP of both directions uses its RTP port (RFC 5761)
+  // Set while an offer is pending. Published without it and without reopen, the proposal is off,
+  // and a side that sends from the proposed place latches at its former source again.
+  std::optional<ProposedPlace> proposed;
 };
 
 // Two joined local ports. An unknown side (offer without answer) has neither hints nor remote: all

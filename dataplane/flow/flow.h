@@ -86,11 +86,12 @@ inline constexpr std::uint32_t kSplitOff = 1U << 16;  // the rule for that RTCP;
 inline constexpr std::uint32_t kJoin = 1U << 17;      // send from the port below the peer's
 inline constexpr std::uint32_t kBlocked = 1U << 18;   // Blocking::drop
 inline constexpr std::uint32_t kSilenced = 1U << 19;  // Blocking::silence
-inline constexpr std::uint32_t kFiltered = 1U << 20;  // Side::drop_events
+inline constexpr std::uint32_t kFiltered = 1U << 20;  // Record::drop_events, only_negotiated
 inline constexpr std::uint32_t kHandover = 1U << 21;  // Side::handover
 inline constexpr std::uint32_t kNatPunch = 1U << 22;  // Side::nat_punch
 inline constexpr std::uint32_t kStrict = 1U << 23;    // Side::strict_source
 inline constexpr std::uint32_t kAsymmetric = 1U << 30;  // Side::asymmetric
+inline constexpr std::uint32_t kAtProposed = 1U << 31;  // latched at the place of Side::proposed
 inline constexpr std::uint32_t kMediaFilters = kBlocked | kSilenced | kFiltered;
 inline constexpr unsigned kDscpShift = 24;  // 6 bits
 }  // namespace flow_flag
@@ -245,14 +246,23 @@ struct Slot {
 };
 static_assert(sizeof(Slot) == 128);
 
+// Ports that belong to addresses of a record, and which of its hints a pending offer proposes.
+struct RecordPorts {
+  std::uint16_t remote = 0;    // of Record::remote; 0 = no remote
+  std::uint16_t proposed = 0;  // of ProposedPlace::remote; 0 = none
+  std::uint16_t former = 0;    // of the source that the side left for the proposed place; 0 = none
+  std::uint8_t former_hint : 4 = 0;   // index of its address
+  std::uint8_t agreed_hints : 4 = 0;  // number of hints in force; the others are proposed only
+  std::uint8_t proposed_hints = 0;    // mask
+};
+static_assert(sizeof(RecordPorts) == 8 && std::atomic<RecordPorts>::is_always_lock_free);
+static_assert(kMaxHints == 8, "bits of RecordPorts");
+
 struct alignas(64) Record {
   std::array<AddressWords, kMaxHints> hints{};  // "::" = none
   std::array<std::atomic<std::uint64_t>, 2> payload_types{};
-  AddressWords remote{};                      // address in the SDP
-  std::atomic<std::uint16_t> remote_port{0};  // 0 = no remote
-  std::atomic<std::uint16_t> candidate_port{0};
-  // OnPublish::renew: SeenLine::packets then, as the latch is open while it stays. 0 = never.
-  std::atomic<std::uint32_t> renewed_at{0};
+  AddressWords remote{};  // address in the SDP
+  std::atomic<RecordPorts> ports{};
 
   std::array<std::atomic<std::uint64_t>, 2> event_types{};
   std::atomic<std::uint64_t> latched_at{0};  // Tsc
@@ -262,14 +272,24 @@ struct alignas(64) Record {
   // Of the source on probation: SSRC (32 bits), port (16 bits) and sequence number (16 bits).
   std::atomic<std::uint64_t> candidate_stream{0};
 
-  std::atomic<std::uint64_t> stun{0};           // admitted STUN
-  std::atomic<std::uint64_t> not_received{0};   // admitted, but not "received" of A.1
   std::atomic<std::uint64_t> past_expected{0};  // of former SSRCs and before restarts
+  std::atomic<std::uint32_t> stun{0};           // admitted STUN
+  std::atomic<std::uint32_t> not_received{0};   // admitted, but not "received" of A.1
+  // OnPublish::renew: SeenLine::packets then, as the latch is open while it stays. 0 = never.
+  std::atomic<std::uint32_t> renewed_at{0};
+  std::atomic<std::uint16_t> candidate_port{0};
+  std::atomic<bool> drop_events{false}, only_negotiated{false};      // as in Side, with kFiltered
   std::array<std::atomic<std::uint32_t>, kFlowDropReasons> drops{};  // by reason: see drop()
 
   [[nodiscard]] bool is_event(std::uint8_t payload_type) const {
     const auto& half = event_types[payload_type / 64];
     return (half.load(std::memory_order_acquire) >> (payload_type % 64) & 1) != 0;
+  }
+  [[nodiscard]] bool is_negotiated(std::uint8_t payload_type) const {
+    const std::uint64_t low = payload_types[0].load(std::memory_order_acquire);
+    const std::uint64_t high = payload_types[1].load(std::memory_order_acquire);
+    if ((low | high) == 0) return true;
+    return ((payload_type < 64 ? low : high) >> (payload_type % 64) & 1) != 0;
   }
   void drop(DropReason reason) {
     constexpr std::uint32_t kLimit = 4'000'000'000;

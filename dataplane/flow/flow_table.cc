@@ -16,7 +16,7 @@ namespace {
 using namespace flow_flag;
 
 constexpr auto kRelaxed = std::memory_order_relaxed;
-constexpr std::uint32_t kSourceState = kSource | kLatched | kProvisional;
+constexpr std::uint32_t kSourceState = kSource | kLatched | kProvisional | kAtProposed;
 constexpr std::size_t kBlockBytes =
     FlowTable::kPorts * (sizeof(Slot) + sizeof(Record)) + FlowTable::kPorts / 2 * sizeof(Quality);
 
@@ -32,8 +32,9 @@ void reset(SeenLine& seen) {
 void reset(Record& record) {
   record.candidate_port.store(0, kRelaxed);
   record.renewed_at.store(0, kRelaxed);
-  for (auto* word : {&record.candidate_stream, &record.latched_at, &record.stun,
-                     &record.not_received, &record.past_expected}) {
+  record.stun.store(0, kRelaxed);
+  record.not_received.store(0, kRelaxed);
+  for (auto* word : {&record.candidate_stream, &record.latched_at, &record.past_expected}) {
     word->store(0, kRelaxed);
   }
   for (auto& count : record.drops) count.store(0, kRelaxed);
@@ -60,7 +61,7 @@ std::uint32_t kind_flags(const Path& path, const Side& side, const Side& other) 
   if (side.nat_punch) flags |= kNatPunch;
   if (side.blocking == Blocking::drop) flags |= kBlocked;
   if (side.blocking == Blocking::silence) flags |= kSilenced;
-  if (side.drop_events && side.event_types.any()) flags |= kFiltered;
+  if ((side.drop_events && side.event_types.any()) || side.only_negotiated) flags |= kFiltered;
   return flags;
 }
 
@@ -77,6 +78,13 @@ std::optional<Endpoint> candidate_of(const Record& record) {
   return Endpoint{IpAddress::from_words(
                       {record.candidate[0].load(kRelaxed), record.candidate[1].load(kRelaxed)}),
                   UdpPort(port)};
+}
+
+// The source that a side has left for its proposed place.
+std::optional<Endpoint> former_of(const Record& record, const Rule& rule) {
+  const RecordPorts ports = record.ports.load(kRelaxed);
+  if (!rule.has(kAtProposed) || ports.former == 0) return std::nullopt;
+  return Endpoint{load_address(record.hints[ports.former_hint]), UdpPort(ports.former)};
 }
 
 // Destination of media for a side, by its own rule: the latched source, unless the side receives
@@ -199,10 +207,25 @@ Rule FlowTable::apply_side(SlotIndex index, Rule rule, const Side& side, const S
   const bool could_latch = !is_new && !rule.has(kFixed) && !rule.has(kSplitOff);
   const std::uint32_t kept = could_latch ? kSourceState : 0;
   rule.flags = (rule.flags & kept) | kind_flags(path, side, other);
+  const std::optional<Endpoint> former = former_of(rec, rule);
+  const bool was_agreed = hint_of(rec, rule.source.address) < rec.ports.load(kRelaxed).agreed_hints;
+  RecordPorts ports = apply_hints(index, side);
+  ports.remote = remote ? remote->port.number() : 0;
   if (rule.has(kFixed)) {
     rule.flags &= ~kSourceState;
     if (remote) rule.flags |= kSource;
     rule.source = remote.value_or(Endpoint{});
+  } else if (rule.has(kAtProposed)) {
+    const std::size_t hint = hint_of(rec, rule.source.address);
+    if (hint < kMaxHints && (ports.proposed_hints >> hint & 1) != 0) {
+      keep_former(rec, former, ports);  // the proposal stays
+    } else {
+      rule.flags &= ~kAtProposed;
+      const bool agreed =
+          hint < ports.agreed_hints && (side.on_publish == OnPublish::reopen || !was_agreed);
+      if (!agreed && former) rule.source = *former;
+      if (!agreed && !former) rule.flags |= kProvisional;
+    }
   } else if (side.on_publish == OnPublish::reopen) {
     rule.flags = rule.has(kLatched) ? rule.flags | kProvisional : rule.flags & ~kProvisional;
   }
@@ -210,17 +233,50 @@ Rule FlowTable::apply_side(SlotIndex index, Rule rule, const Side& side, const S
   // The signalled address is the latched one already.
   if (rule.has(kLatched) && remote == rule.source) rule.flags &= ~kProvisional;
   rule.clock_rate = clock_rate_of(side.clock_hz, tsc_hz_);
-
-  std::size_t hints = 0;
-  for (const IpAddress& hint : side.hints) {
-    if (hints < kMaxHints && !unreachable(index, hint)) store_address(rec.hints[hints++], hint);
-  }
-  while (hints < kMaxHints) store_address(rec.hints[hints++], IpAddress{});
   store_types(rec.payload_types, side.payload_types);
   store_types(rec.event_types, side.event_types);
+  rec.drop_events.store(side.drop_events, std::memory_order_release);
+  rec.only_negotiated.store(side.only_negotiated, std::memory_order_release);
   store_address(rec.remote, remote ? remote->address : IpAddress{});
-  rec.remote_port.store(remote ? remote->port.number() : 0, std::memory_order_release);
+  rec.ports.store(ports, std::memory_order_release);
   return rule;
+}
+
+// Stores the hints in force, then those that only the proposal has. It gets up to half of the room
+// if it needs that.
+RecordPorts FlowTable::apply_hints(SlotIndex index, const Side& side) {
+  Record& rec = record(index);
+  std::array<IpAddress, kMaxHints> hints;
+  std::size_t count = 0;
+  const auto find = [&](const IpAddress& hint) {
+    return static_cast<std::size_t>(std::find(hints.begin(), hints.begin() + count, hint) -
+                                    hints.begin());
+  };
+  const auto add = [&](const IpAddress& hint, std::size_t room) {
+    const std::size_t at = find(hint);
+    if (at < count || count == room || unreachable(index, hint)) return at;
+    hints[count++] = hint;
+    return at;
+  };
+  const bool fixed = side.latching == Latching::off;
+  std::size_t more = 0;
+  if (side.proposed && !fixed) {
+    more = static_cast<std::size_t>(std::ranges::count_if(side.proposed->hints, [&](const auto& h) {
+      return std::ranges::find(side.hints, h) == side.hints.end();
+    }));
+  }
+  for (const IpAddress& hint : side.hints) add(hint, kMaxHints - std::min(more, kMaxHints / 2));
+  RecordPorts ports;
+  ports.agreed_hints = static_cast<std::uint8_t>(count) & 15U;
+  if (side.proposed && !fixed) {
+    for (const IpAddress& hint : side.proposed->hints) {
+      const std::size_t at = add(hint, kMaxHints);
+      if (at < count) ports.proposed_hints |= static_cast<std::uint8_t>(1U << at);
+    }
+    if (side.proposed->remote) ports.proposed = side.proposed->remote->port.number();
+  }
+  for (std::size_t i = 0; i < kMaxHints; ++i) store_address(rec.hints[i], hints[i]);
+  return ports;
 }
 
 // Copies the source of the RTP port, which is also that of its multiplexed RTCP. Precondition:
@@ -311,7 +367,7 @@ std::optional<Rule> FlowTable::rtcp_rule(SlotIndex index, const Endpoint& source
 
 std::optional<Endpoint> FlowTable::remote_of(SlotIndex index) const {
   const Record& rec = record(index);
-  const std::uint16_t port = rec.remote_port.load(std::memory_order_acquire);
+  const std::uint16_t port = rec.ports.load(std::memory_order_acquire).remote;
   if (port == 0) return std::nullopt;
   return Endpoint{load_address(rec.remote), UdpPort(port)};
 }

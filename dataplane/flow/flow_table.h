@@ -49,6 +49,11 @@ struct Evidence {
   std::uint32_t ssrc = 0;         // rtp, or the sender's in rtcp
 };
 
+// Index of the hint with this address; kMaxHints: none.
+[[nodiscard]] std::size_t hint_of(const Record& record, const IpAddress& address);
+// Notes in `ports` the source that the side has left for its proposed place, if it is a hint's.
+void keep_former(const Record& record, const std::optional<Endpoint>& former, RecordPorts& ports);
+
 class FlowTable {
  public:
   static constexpr std::size_t kPorts = 65536;
@@ -125,6 +130,7 @@ class FlowTable {
   // Updates the rule of `index` and its record by the signalled side.
   [[nodiscard]] Rule apply_side(SlotIndex index, Rule rule, const Side& side, const Side& other,
                                 const Path& path, Tsc now);
+  [[nodiscard]] RecordPorts apply_hints(SlotIndex index, const Side& side);
   // OnPublish::renew, for a latched side.
   void renew(SlotIndex index, const Rule& rule, Tsc now);
   void copy_rtp_source(SlotIndex index, Rule& rule) const;

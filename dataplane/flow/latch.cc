@@ -32,19 +32,7 @@ constexpr std::uint64_t kRebindSilenceRtcp = 1;  // 1 s
 constexpr std::uint64_t kRtcpIntervals = 5;
 
 bool is_hint(const Record& record, const IpAddress& address) {
-  const auto [first, second] = address.words();
-  for (std::size_t i = 0; i < kMaxHints; ++i) {
-    const auto& hint = record.hints[i];
-    if (hint[0].load(kAcquire) == first && hint[1].load(kAcquire) == second) return true;
-  }
-  return false;
-}
-
-bool is_negotiated(const Record& record, std::uint8_t payload_type) {
-  const std::uint64_t low = record.payload_types[0].load(kAcquire);
-  const std::uint64_t high = record.payload_types[1].load(kAcquire);
-  if ((low | high) == 0) return true;
-  return ((payload_type < 64 ? low : high) >> (payload_type % 64) & 1) != 0;
+  return hint_of(record, address) < kMaxHints;
 }
 
 // True if packets of this kind can latch. On RTP and RTCP paths, a plain datagram or keepalive
@@ -95,7 +83,59 @@ bool continues(const SeenLine& seen, const Evidence& evidence, Tsc now, std::uin
   return ahead >= 1 && ahead <= kRebindSequence;
 }
 
+// True for the exact source that the side has left for its proposed place.
+bool returns(const Record& record, const Rule& rule, const Endpoint& source) {
+  if (!rule.has(kAtProposed)) return false;
+  const RecordPorts ports = record.ports.load(kAcquire);
+  return ports.former != 0 && ports.former == source.port.number() &&
+         load_address(record.hints[ports.former_hint]) == source.address;
+}
+
+// True if a latched side may be heard from its proposed place: at once from the proposed port; from
+// another one, as through a NAT, only if its present source is silent.
+bool is_proposed(const Record& record, const Rule& rule, const Endpoint& source, bool silent) {
+  const RecordPorts ports = record.ports.load(kAcquire);
+  if (ports.proposed_hints == 0) return false;
+  const std::size_t hint = hint_of(record, source.address);
+  if (hint >= kMaxHints || (ports.proposed_hints >> hint & 1) == 0) return false;
+  return ports.proposed == source.port.number() || (silent && !rule.has(kAtProposed));
+}
+
+// Rule and record after the side has latched on `source`: at its proposed place, or not.
+void note_place(Record& record, Rule& rule, const Endpoint& source) {
+  RecordPorts ports = record.ports.load(kAcquire);
+  const std::size_t hint = hint_of(record, source.address);
+  const bool hinted = hint < kMaxHints && (ports.proposed_hints >> hint & 1) != 0;
+  const bool moves = rule.has(kLatched) && !rule.has(kProvisional);
+  const bool proposed = hinted && !returns(record, rule, source) &&
+                        (hint >= ports.agreed_hints || ports.proposed == source.port.number() ||
+                         moves || rule.has(kAtProposed));
+  if (proposed && moves && !rule.has(kAtProposed)) {
+    keep_former(record, rule.source, ports);
+  } else if (!proposed) {
+    ports.former = 0;
+  }
+  rule.flags = proposed ? rule.flags | kAtProposed : rule.flags & ~kAtProposed;
+  record.ports.store(ports, std::memory_order_release);
+}
+
 }  // namespace
+
+std::size_t hint_of(const Record& record, const IpAddress& address) {
+  const auto [first, second] = address.words();
+  std::size_t at = 0;
+  while (at < kMaxHints && (record.hints[at][0].load(kAcquire) != first ||
+                            record.hints[at][1].load(kAcquire) != second)) {
+    ++at;
+  }
+  return at;
+}
+
+void keep_former(const Record& record, const std::optional<Endpoint>& former, RecordPorts& ports) {
+  const std::size_t hint = former ? hint_of(record, former->address) : kMaxHints;
+  ports.former = hint < kMaxHints ? former->port.number() : 0;
+  ports.former_hint = static_cast<std::uint8_t>(hint) & 7U;
+}
 
 std::optional<DropReason> FlowTable::may_latch(SlotIndex index, const Endpoint& source) const {
   const std::optional<Rule> rule = read_rule(slot(index).rule);
@@ -182,7 +222,7 @@ std::optional<DropReason> FlowTable::check_source(SlotIndex index, const Rule& r
       !is_sufficient(rule, evidence.kind)) {
     return DropReason::wrong_source;
   }
-  if (evidence.kind == Evidence::Kind::rtp && !is_negotiated(rec, evidence.payload_type)) {
+  if (evidence.kind == Evidence::Kind::rtp && !rec.is_negotiated(evidence.payload_type)) {
     return DropReason::payload_type;
   }
   if (rule.has(kLatched) && !rule.has(kProvisional)) {
@@ -191,9 +231,10 @@ std::optional<DropReason> FlowTable::check_source(SlotIndex index, const Rule& r
     const bool first_rtp = evidence.kind == Evidence::Kind::rtp && seen.sender.load(kRelaxed) == 0;
     const bool may_rebind = !rule.has(kStrict);
     if (may_rebind && continues(seen, evidence, now, tsc_hz_)) return std::nullopt;
-    if (follows_rtp(index, rule, evidence)) return std::nullopt;
-    const bool may_take_over = rule.has(kHandover) && is_silent(seen, evidence, now, tsc_hz_);
-    if (!first_rtp && !may_take_over) {
+    if (follows_rtp(index, rule, evidence) || returns(rec, rule, source)) return std::nullopt;
+    const bool silent = is_silent(seen, evidence, now, tsc_hz_);
+    const bool may_take_over = rule.has(kHandover) && silent;
+    if (!first_rtp && !may_take_over && !is_proposed(rec, rule, source, silent)) {
       if (!may_relatch(index, rule, source, evidence, now)) return DropReason::wrong_source;
       return probation(index, rule, source, evidence);
     }
@@ -242,7 +283,10 @@ std::optional<DropReason> FlowTable::move_source(SlotIndex index, const Endpoint
   std::optional<SideLock> rtcp = split ? try_lock(index.of_rtcp()) : std::nullopt;
   if (split && !rtcp) return DropReason::latch_contended;
   const std::optional<NextHop> next_hop = hop ? std::optional(*hop) : std::nullopt;
-  if ((state & kLatched) != 0) record(index).latched_at.store(now.ticks, kRelaxed);
+  if ((state & kLatched) != 0) {
+    record(index).latched_at.store(now.ticks, kRelaxed);
+    note_place(record(index), side->rule, source);
+  }
   // In this order: see copy_rtp_source().
   set_source(*side, source, state, next_hop);
   if (rtcp && rtcp->rule.has(kSplitOff)) set_source(*rtcp, source, state, next_hop);

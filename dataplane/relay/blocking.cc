@@ -38,13 +38,20 @@ void silence(std::span<std::byte> packet, std::byte code) {
 
 }  // namespace
 
+bool is_retired(const Content& content, const Record& record) {
+  return content.kind == Evidence::Kind::rtp &&
+         record.only_negotiated.load(std::memory_order_acquire) &&
+         !record.is_negotiated(content.rtp.payload_type);
+}
+
 std::optional<DropReason> apply_blocking(std::span<std::byte> payload, const Content& content,
                                          std::uint32_t flags, const Record& record) {
   const bool rtp = content.kind == Evidence::Kind::rtp;
   const bool opaque = (flags & (kRtp | kRtcp)) == 0;
   const bool media = rtp || (opaque && content.kind == Evidence::Kind::datagram);
   if (!media) return std::nullopt;
-  if ((flags & kFiltered) != 0 && rtp && record.is_event(content.rtp.payload_type)) {
+  if ((flags & kFiltered) != 0 && rtp && record.drop_events.load(std::memory_order_acquire) &&
+      record.is_event(content.rtp.payload_type)) {
     return DropReason::dtmf_blocked;
   }
   if ((flags & kBlocked) != 0) return DropReason::media_blocked;

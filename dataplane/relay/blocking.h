@@ -16,6 +16,10 @@
 
 namespace millrace {
 
+// True if the packet's payload type is dropped because its m= line has media of another kind now.
+// Precondition: the slot has kFiltered.
+[[nodiscard]] bool is_retired(const Content& content, const Record& record);
+
 // Applies the slot's `flags` and dropped payload types to one admitted packet. Returns the drop
 // reason, or nothing. Preconditions: the UDP header precedes `payload`; examine() returned
 // `content` for it.

@@ -111,6 +111,9 @@ std::expected<NeighborWord, DropReason> Relay::admit(const Arrival& arrival, Tsc
   }
   const auto content = examine(datagram.payload, words.flags);
   if (!content) return std::unexpected(content.error());
+  if (words.has(kFiltered) && is_retired(*content, flows_.record(arrival.index()))) {
+    return std::unexpected(DropReason::payload_type);
+  }
   note(arrival, *content, words, now);
   if (words.has(kMediaFilters)) {
     const Record& record = flows_.record(arrival.index());
