@@ -45,7 +45,7 @@ Call::Call(const Request& first, const Config& config, const Realms& realms, Dat
       signalled_(created_),
       last_signal_(now) {}
 
-std::shared_ptr<Call::Leg> Call::find(std::string_view tag) const {
+std::shared_ptr<Leg> Call::find(std::string_view tag) const {
   if (tag.empty()) return nullptr;
   const Leg *a = nullptr, *b = nullptr;  // the dialogs of a fork have one leg in common
   for (const Dialog& dialog : dialogs_) {
@@ -66,7 +66,7 @@ bool Call::answered() const {
 // The dialog that an offer continues. An offer without a to-tag is a first INVITE or its
 // retransmission, and its via-branch identifies the branch of a fork. An unknown tag belongs to a
 // party that has not answered yet, if there is one.
-Call::Dialog* Call::find_for_offer(const Request& request, const Leg* from, const Leg* to) {
+Dialog* Call::find_for_offer(const Request& request, const Leg* from, const Leg* to) {
   for (Dialog& dialog : dialogs_ | std::views::reverse) {
     if (from != nullptr && to != nullptr) {
       if (dialog.joins(*from) && dialog.joins(*to)) return &dialog;
@@ -82,25 +82,9 @@ Call::Dialog* Call::find_for_offer(const Request& request, const Leg* from, cons
   return nullptr;
 }
 
-// The dialog that an answer completes: by the answerer's tag, else by its branch, else the latest
-// unanswered one, else the latest.
-Call::Dialog* Call::find_for_answer(const Request& request, const Leg& from, const Leg* to) {
-  Dialog *by_branch = nullptr, *open = nullptr, *latest = nullptr;
-  for (Dialog& dialog : dialogs_) {
-    if (!dialog.joins(from)) continue;
-    if (to != nullptr && dialog.joins(*to)) return &dialog;
-    latest = &dialog;
-    if (dialog.other(from).tags.empty()) open = &dialog;
-    if (!request.via_branch.empty() && dialog.via_branch == request.via_branch) {
-      by_branch = &dialog;
-    }
-  }
-  return by_branch != nullptr ? by_branch : open != nullptr ? open : latest;
-}
-
-Result<std::shared_ptr<Call::Leg>> Call::make_leg(std::string_view interface,
-                                                  const std::optional<IpAddress>& local,
-                                                  Family family) const {
+Result<std::shared_ptr<Leg>> Call::make_leg(std::string_view interface,
+                                            const std::optional<IpAddress>& local,
+                                            Family family) const {
   auto leg = std::make_shared<Leg>();
   const Realm* preferred = local ? realms_.find_by_address(*local) : nullptr;
   if (preferred != nullptr && preferred->family == family &&
@@ -114,8 +98,8 @@ Result<std::shared_ptr<Call::Leg>> Call::make_leg(std::string_view interface,
   return leg;
 }
 
-Result<Call::Dialog> Call::make_dialog(const Request& request, const sdp::Session& session,
-                                       std::shared_ptr<Leg> from, std::shared_ptr<Leg> to) const {
+Result<Dialog> Call::make_dialog(const Request& request, const sdp::Session& session,
+                                 std::shared_ptr<Leg> from, std::shared_ptr<Leg> to) const {
   const Family family = family_of(request, session);
   if (!from) {
     auto leg = make_leg(request.placement.from_interface, request.placement.from_local, family);
@@ -148,47 +132,24 @@ Result<std::vector<PartyMedia>> Call::describe_all(const Request& request,
                                                    const sdp::Session& session, const Leg& leg,
                                                    const Leg* offerer) const {
   const std::size_t given = session.sections.size();
-  const std::size_t count = request.sections.empty() ? given : std::max(given, leg.sections.size());
+  const std::size_t offered_lines = offerer != nullptr ? offerer->lines_offered_to(leg) : 0;
+  const std::size_t known =
+      request.all_sections ? std::max(leg.lines(), offered_lines) : leg.sections.size();
+  const std::size_t count = request.sections.empty() ? given : std::max(given, known);
   std::vector<PartyMedia> described;
+  described.reserve(count);
   for (std::size_t i = 0; i < count; ++i) {
     if (i >= given || !session.sections[i].given) {
-      described.push_back(unchanged(leg.described(i)));
+      described.push_back(unchanged(leg.agreed(i)));
       if (request.all_sections) described.back().state = State::refused;
       continue;
     }
-    const PartyMedia* const offered = offerer != nullptr ? &offerer->described(i) : nullptr;
-    auto media = describe(session, i, request, *leg.realm, realms_, leg.described(i), offered);
+    const PartyMedia* const offered = offerer != nullptr ? &offerer->offered_to(leg, i) : nullptr;
+    auto media = describe(session, i, request, *leg.realm, realms_, leg.agreed(i), offered);
     if (!media) return std::unexpected(media.error());
     described.push_back(std::move(*media));
   }
   return described;
-}
-
-Result<Call::Staged> Call::take_ports(const std::vector<PartyMedia>& described, const Leg& from,
-                                      const Leg& to, Clock::time_point now) const {
-  Staged staged;
-  staged.from.resize(described.size());
-  staged.to.resize(described.size());
-  // All ports of a party are on one address: a reply without SDP has room for one only.
-  const auto take = [&](const Leg& leg, std::size_t i,
-                        std::vector<std::shared_ptr<PortLease>>& taken,
-                        std::optional<IpAddress>& on) {
-    if (leg.ports(i) != nullptr) return true;
-    if (!on && leg.preferred) {
-      taken[i] = PortLease::take(*leg.realm, dataplane_, now, leg.preferred);
-    }
-    if (!taken[i]) taken[i] = PortLease::take(*leg.realm, dataplane_, now, on);
-    if (taken[i]) on = taken[i]->address();
-    return taken[i] != nullptr;
-  };
-  auto from_address = from.address(), to_address = to.address();
-  for (std::size_t i = 0; i < described.size(); ++i) {
-    if (described[i].state != State::live) continue;
-    if (!take(from, i, staged.from, from_address) || !take(to, i, staged.to, to_address)) {
-      return fail(std::string(reason::kOutOfPorts));
-    }
-  }
-  return staged;
 }
 
 void Call::record_signalling(const Request& request, Dialog& dialog, Clock::time_point now) {
@@ -226,34 +187,63 @@ Result<Call::OfferContext> Call::locate_offer(const Request& request, const sdp:
   return result;
 }
 
+// Sections that an offer of single ones leaves out: as in the waiting offer that it completes, else
+// not part of the offer.
+void Call::leave_out(std::vector<PartyMedia>& described, const Request& request,
+                     const sdp::Session& session, const Leg& sender, const Leg& reader) {
+  if (request.sections.empty() || request.all_sections) return;
+  const bool completes = sender.proposed && sender.proposed->to == &reader;
+  for (std::size_t i = 0; i < described.size(); ++i) {
+    if (i < session.sections.size() && session.sections[i].given) continue;
+    const bool waits = completes && i < sender.proposed->sections.size();
+    described[i] = waits ? sender.proposed->sections[i] : PartyMedia{};
+  }
+}
+
 void Call::commit(OfferContext& context, std::vector<PartyMedia> described, Staged staged,
-                  bool shrink, const Request& request) {
+                  const Request& request) {
   Leg &sender = *context.sender, &reader = *context.reader;
   const std::size_t count = described.size();
-  if (shrink) {
-    sender.sections.resize(count);
-    reader.sections.resize(std::min(count, reader.sections.size()));
+  bool dropped = context.proposes && reader.withdraw_proposal(sender);
+  dropped |= sender.proposed != nullptr;
+  for (Leg* leg : {&sender, &reader}) {
+    if (leg->sections.size() < count) leg->sections.resize(count);
   }
-  sender.apply_sdp(std::move(described), request);
-  if (reader.sections.size() < count) reader.sections.resize(count);
   for (std::size_t i = 0; i < count; ++i) {
-    // A refused media section that is offered again has no answer yet.
-    PartyMedia& answered = reader.sections[i].described;
-    const bool revived =
-        sender.described(i).state == State::live && answered.state == State::refused;
-    if (revived) answered.state = State::absent;
     if (staged.from[i]) sender.sections[i].ports = std::move(staged.from[i]);
     if (staged.to[i]) reader.sections[i].ports = std::move(staged.to[i]);
+  }
+  if (context.proposes) {
+    sender.propose(reader, std::move(described), request);
+  } else {
+    sender.proposed.reset();
+    dropped |= sender.lines() != 0;
+    for (std::size_t i = count; i < sender.sections.size(); ++i) sender.sections[i].agreed = {};
+    sender.agree(std::move(described), request);
+    for (std::size_t i = 0; i < count; ++i) {
+      // A section that the reader has removed and that is offered again has no answer yet.
+      PartyMedia& answered = reader.sections[i].agreed;
+      const bool revived =
+          sender.agreed(i).state == State::live && answered.state == State::refused;
+      if (revived) answered.state = State::absent;
+    }
   }
   sender.add(request.from_tag);
   reader.add(request.to_tag);
   context.dialog().pending = true;
+  context.dropped = dropped;
 }
 
 // Each stream takes two port pairs. Without a limit a few offers would exhaust the ports.
-Result<void> Call::check_streams(const std::vector<PartyMedia>& described) const {
-  const auto live = std::ranges::count(described, State::live, &PartyMedia::state);
-  if (std::cmp_less_equal(live, limits_.streams)) return {};
+Result<void> Call::check_streams(const std::vector<PartyMedia>& described,
+                                 const Leg& sender) const {
+  std::size_t live = 0;
+  for (std::size_t i = 0; i < std::max(described.size(), sender.sections.size()); ++i) {
+    const bool left_out = i >= described.size() || described[i].state == State::absent;
+    const PartyMedia& media = left_out ? sender.agreed(i) : described[i];
+    live += media.state == State::live ? 1 : 0;
+  }
+  if (live <= limits_.streams) return {};
   return fail("The offer has " + std::to_string(live) + " media streams; [limits] streams allows " +
               std::to_string(limits_.streams) + " per call");
 }
@@ -263,25 +253,34 @@ Result<Call::Settled> Call::settle_offer(const Request& request, const sdp::Sess
   auto context = locate_offer(request, session);
   if (!context) return std::unexpected(context.error());
   Leg &sender = *context->sender, &reader = *context->reader;
+  context->proposes = has_answered(sender) || has_answered(reader);
   auto described = describe_all(request, session, sender);
   if (!described) return std::unexpected(described.error());
-  if (auto ok = check_streams(*described); !ok) return std::unexpected(ok.error());
-  const bool shrink = described->size() < sender.sections.size();
-  if (shrink && (has_answered(sender) || has_answered(reader))) {
-    return fail("The offer has " + std::to_string(described->size()) +
-                " m= lines where there were " + std::to_string(sender.sections.size()) +
-                "; remove a media section by port 0 (RFC 3264 section 8.2)");
+  if (context->proposes) {
+    leave_out(*described, request, session, sender, reader);
+    if (described->size() < sender.lines()) {
+      return fail("The offer has " + std::to_string(described->size()) +
+                  " m= lines where there were " + std::to_string(sender.lines()) +
+                  "; remove a media section by port 0 (RFC 3264 section 8.2)");
+    }
   }
+  if (auto ok = check_streams(*described, sender); !ok) return std::unexpected(ok.error());
   auto staged = take_ports(*described, sender, reader, now);
   if (!staged) return std::unexpected(staged.error());
 
   // From here on nothing fails.
   const std::size_t count = described->size();
   const auto pairs = sender.port_pairs() + reader.port_pairs();
-  commit(*context, std::move(*described), std::move(*staged), shrink, request);
+  commit(*context, std::move(*described), std::move(*staged), request);
   record_signalling(request, context->dialog(), now);
   Dialog& dialog =
       context->known != nullptr ? *context->known : dialogs_.emplace_back(std::move(context->made));
+  if (context->dropped) {
+    release_unused(sender);
+    release_unused(reader);
+    republish(reader, &sender);
+  }
+  republish(sender, &reader);
   if (!dialog.answered) {
     dialog.offered.add(realms_.offers(), request.latching.received_from,
                        sender.port_pairs() + reader.port_pairs() - pairs);
@@ -297,121 +296,18 @@ Result<Call::Settled> Call::settle_offer(const Request& request, const sdp::Sess
                  reader.origin_for(request),
                  unsupported_direction(request, sender, reader)};
   for (std::size_t i = 0; i < count; ++i) {
-    const PartyMedia& media = sender.described(i);
+    const PartyMedia& media = sender.offered_to(reader, i);
     const PortLease* ports = media.state == State::live ? reader.ports(i) : nullptr;
-    const bool mux = dialog.offer_mux(sender, i, request.edits.mux);
+    const bool mux = dialog.offer_mux(sender, i, media, request.edits.mux);
     const bool one_port = mux && request.edits.mux.require;
     result.sections.push_back(rewrite_for(request, *reader.realm, media, ports, mux, one_port));
   }
   return result;
 }
 
-// The offer limits what an answer may contain per media section (RFC 3264 section 6).
-Result<void> Call::check_answer(std::vector<PartyMedia>& described, const Leg& reader,
-                                const Leg& sender) {
-  if (described.size() > reader.sections.size()) {
-    return fail("The answer has " + std::to_string(described.size()) + " m= lines, the offer has " +
-                std::to_string(reader.sections.size()) + " (RFC 3264 section 6)");
-  }
-  for (std::size_t i = 0; i < described.size(); ++i) {
-    if (described[i].state == State::absent) continue;  // not described
-    const PartyMedia& offered = reader.described(i);
-    PartyMedia& media = described[i];
-    if (offered.state == State::live) {
-      if (media.state == State::untouched) {
-        return fail("The answer's m= line " + std::to_string(i + 1) + " is over '" +
-                    std::string(media.protocol) + "', the offer's over '" +
-                    std::string(offered.protocol) + "' (RFC 3264 section 6)");
-      }
-      const bool relayed = reader.ports(i) != nullptr && sender.ports(i) != nullptr;
-      if (media.state != State::live || !relayed) media.state = State::refused;
-    } else {
-      const bool dropped = offered.state == State::bundled && media.state != State::live;
-      media.state = dropped ? State::refused : offered.state;
-    }
-  }
-  return {};
-}
-
-Result<Call::Settled> Call::settle_answer(const Request& request, const sdp::Session& session,
-                                          Clock::time_point now) {
-  const auto from = find(request.from_tag), to = find(request.to_tag);
-  if (!from || from == to) return fail(std::string(reason::kNoDialog));
-  Dialog* dialog = find_for_answer(request, *from, to.get());
-  if (dialog == nullptr) return fail(std::string(reason::kNoDialog));
-  Leg& reader = *from;
-  std::optional<Dialog> branch;
-  const bool starts = starts_branch(request, *dialog), has_room = this->has_room();
-  if (starts && has_room) dialog = &branch.emplace(branch_of(*dialog, reader, request));
-  Leg& sender = dialog->other(reader);
-  if (!sender.has_room_for(request.to_tag)) {
-    return fail("The party has " + std::to_string(kMaxTags) +
-                " to-tags, the limit; end the call, or answer with one of them");
-  }
-  auto described = describe_all(request, session, sender, &reader);
-  if (!described) return std::unexpected(described.error());
-  // A media section that was not offered gets port 0. Otherwise its party would send media past the
-  // relay.
-  if (!request.sections.empty())
-    described->resize(std::min(described->size(), reader.sections.size()));
-  if (auto ok = check_answer(*described, reader, sender); !ok) {
-    return std::unexpected(ok.error());
-  }
-
-  Settled result{*reader.realm,
-                 {},
-                 reader.origin_for(request),
-                 unsupported_direction(request, sender, reader)};
-  std::vector<Mux> muxes(described->size());
-  const PortLease* bundle = nullptr;  // the ports of the first relayed media
-  for (std::size_t i = 0; i < described->size(); ++i) {
-    const PartyMedia &offered = reader.described(i), &media = (*described)[i];
-    const PortLease* ports = media.state == State::live      ? reader.ports(i)
-                             : media.state == State::bundled ? bundle
-                                                             : nullptr;
-    if (bundle == nullptr) bundle = ports;
-    muxes[i] = dialog->settled_mux(reader, i, media);
-    const bool bundled = media.state == State::bundled && offered.rtcp_mux && media.rtcp_mux;
-    const bool mux = bundled || (dialog->a.get() == &reader ? muxes[i].a : muxes[i].b);
-    result.sections.push_back(rewrite_for(request, *reader.realm, media, ports, mux, mux));
-    // The protocol of the offer, although the other party got another one.
-    const bool as_offered = request.edits.protocol.empty() && media.rtp && offered.rtp &&
-                            sdp::interchangeable(media.protocol, offered.protocol);
-    if (as_offered) result.sections.back().protocol = offered.protocol;
-  }
-  if (starts && !has_room) {
-    add_sentence(result.unsupported, "new-branch: the party has reached the limit of branches");
-  }
-  if (is_overtaken(request, *dialog, reader)) return result;
-
-  // From here on nothing fails.
-  if (branch) dialog = &dialogs_.emplace_back(std::move(*branch));
-  sender.apply_sdp(std::move(*described), request);
-  sender.add(request.to_tag);
-  add_claims(*dialog, sender, request);
-  apply_early(sender, now);
-  dialog->mux = std::move(muxes);
-  dialog->answered = true;
-  dialog->pending = false;
-  dialog->final |= request.sip.code >= kFinalResponse && !request.sip.provisional;
-  record_signalling(request, *dialog, now);
-  if (!answered_) answered_ = signalled_;
-  dialog->offered.answered();
-  drop_refused(*dialog);
-  join(*dialog);
-  return result;
-}
-
 Result<Reply> Call::offer(const Request& request, const sdp::Session& session,
                           Clock::time_point now) {
   auto settled = settle_offer(request, session, now);
-  if (!settled) return std::unexpected(settled.error());
-  return print(request, session, std::move(*settled));
-}
-
-Result<Reply> Call::answer(const Request& request, const sdp::Session& session,
-                           Clock::time_point now) {
-  auto settled = settle_answer(request, session, now);
   if (!settled) return std::unexpected(settled.error());
   return print(request, session, std::move(*settled));
 }

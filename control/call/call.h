@@ -13,7 +13,6 @@
 // Not thread-safe: the caller holds `mutex`.
 
 #include <array>
-#include <bitset>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -24,8 +23,9 @@
 #include <string_view>
 #include <vector>
 
+#include "control/call/dialog.h"
+#include "control/call/leg.h"
 #include "control/call/party_media.h"
-#include "control/call/past_flow.h"
 #include "control/command/moment.h"
 #include "control/command/reply.h"
 #include "control/command/report.h"
@@ -45,8 +45,6 @@ class Call {
   using Clock = std::chrono::steady_clock;
   // Above the number of phones in any fork. Ending, joining and reporting cost O(dialogs).
   static constexpr std::size_t kMaxDialogs = 64;
-  // Limit of the tags that one party may answer with.
-  static constexpr std::size_t kMaxTags = 128;
 
   enum class End : std::uint8_t {
     media_timeout,
@@ -60,11 +58,6 @@ class Call {
   struct Verdict {
     std::optional<End> end;
     Clock::time_point next = Clock::time_point::max();  // earliest end
-  };
-
-  // Blocked kinds of the media that a party sends.
-  struct BlockState {
-    bool blocked = false, silenced = false, dtmf_blocked = false;
   };
 
   // `first` is the offer that creates the call. The other arguments must outlive the call.
@@ -126,98 +119,10 @@ class Call {
   std::optional<Clock::time_point> scheduled;
 
  private:
-  struct LegMedia {
-    PartyMedia described;
-    std::shared_ptr<PortLease> ports;  // shared by the branches of one offer
-    std::unique_ptr<PastMedia> past;   // see past_flow.h; null if none
-    // Latched sources of RTP and RTCP, as last notified; null: none was.
-    std::unique_ptr<std::array<std::optional<Endpoint>, 2>> notified;
-    Moment created;
-
-    [[nodiscard]] PastMedia& ensure_past();  // `past`, created if null
-  };
-  struct Leg {
-    std::vector<Text> tags;  // several if branches of a fork share a leg
-    Text via_branch, label;
-    Moment created;
-    Text user_agent;
-    Realm* realm = nullptr;
-    std::optional<IpAddress> preferred;  // of the realm's addresses
-    bool asymmetric = false, strict_source = false;
-    bool media_handover = false, nat_wait = false, nat_punch = false;
-    BlockState block_state;
-    // Last SIP request of the party that carried an offer, in the request or in its reply (update).
-    struct Transaction {
-      std::uint32_t cseq = 0;
-      bool offered_by_reply = false;
-    };
-    std::optional<Transaction> transaction;
-    std::vector<LegMedia> sections;
-    std::unique_ptr<sdp::Origin> origin;  // of the SDP sent to it, if that must not change
-    Leg* peer = nullptr;
-
-    [[nodiscard]] bool has(std::string_view tag) const;
-    [[nodiscard]] bool has_room_for(std::string_view tag) const;
-    void add(std::string_view tag);
-    void stamp(const Moment& now);  // sets missing creation times
-    [[nodiscard]] std::ptrdiff_t port_pairs() const;
-    [[nodiscard]] const PartyMedia& described(std::size_t index) const;
-    [[nodiscard]] const PortLease* ports(std::size_t index) const;
-    [[nodiscard]] std::optional<IpAddress> address() const;  // of its ports
-
-    void apply_sdp(std::vector<PartyMedia> described, const Request& request);
-    // Null: the request does not ask to keep the origin.
-    [[nodiscard]] sdp::Origin* origin_for(const Request& request);
-
-    // call_branch.cc
-    [[nodiscard]] bool shares_ports(const Leg& other) const;
-    [[nodiscard]] FlowReport total_flow(std::size_t index, const FlowReport& flow,
-                                        std::size_t component,
-                                        PastFlow::Clock::time_point now) const;
-    [[nodiscard]] std::optional<QualityReport> quality(std::size_t index,
-                                                       const std::optional<QualityReport>& now_seen,
-                                                       PastFlow::Clock::time_point now) const;
-  };
-  // rtpproxy's claims on one m= line (Claim in request.h).
-  struct Claims {
-    bool strong = false, by_a = false, by_b = false;
-
-    [[nodiscard]] bool any() const { return strong || by_a || by_b; }
-  };
-  // Which party multiplexes RTCP on the RTP port of one m= line (RFC 5761).
-  struct Mux {
-    bool a = false, b = false;  // settled by the last answer
-    // By the last offer: a=rtcp-mux in the SDP for its reader, and in the SDP for its sender if
-    // that does not depend on the answer.
-    bool offered = false;
-    std::optional<bool> reply;
-  };
-  struct Dialog {
-    std::shared_ptr<Leg> a, b;   // first offerer, answerer
-    std::vector<Claims> claims;  // by m= line
-    std::vector<Mux> mux;        // by m= line
-    Text via_branch;
-    bool answered = false;
-    bool pending = false;  // offer without an answer yet
-    bool final = false;    // answered by a final response, if the proxy reports codes
-    std::optional<Clock::time_point> delete_at;
-    OfferedPorts offered;  // until the first answer
-
-    // Whether media flows between the two legs. A leg of several dialogs has media in one of them.
-    [[nodiscard]] bool is_joined() const { return a->peer == b.get(); }
-    [[nodiscard]] bool joins(const Leg& leg) const { return a.get() == &leg || b.get() == &leg; }
-    [[nodiscard]] Leg& other(const Leg& leg) const { return a.get() == &leg ? *b : *a; }
-
-    // call_mux.cc
-    [[nodiscard]] bool muxes(const Leg& leg, std::size_t index) const;
-    // Whether the SDP for the reader of an offer gets a=rtcp-mux.
-    [[nodiscard]] bool offer_mux(const Leg& sender, std::size_t index, const sdp::MuxChoice& asked);
-    // The result of an answer with this media section to `reader`.
-    [[nodiscard]] Mux settled_mux(const Leg& reader, std::size_t index,
-                                  const PartyMedia& described) const;
-  };
   // Sender, reader and dialog of an offer. The dialog exists already or is created for the offer.
   struct OfferContext {
+    bool proposes = false;  // a party has answered before: what that settled stays in force
+    bool dropped = false;   // an earlier offer, or a part of it, waits no more
     Dialog* known = nullptr;
     Dialog made;
     Leg *sender = nullptr, *reader = nullptr;
@@ -239,17 +144,14 @@ class Call {
   // call.cc: compute, then change
   [[nodiscard]] Result<Settled> settle_offer(const Request& request, const sdp::Session& session,
                                              Clock::time_point now);
-  [[nodiscard]] Result<Settled> settle_answer(const Request& request, const sdp::Session& session,
-                                              Clock::time_point now);
   [[nodiscard]] Result<OfferContext> locate_offer(const Request& request,
                                                   const sdp::Session& session);
-  [[nodiscard]] static Result<void> check_answer(std::vector<PartyMedia>& described,
-                                                 const Leg& reader, const Leg& sender);
+  static void leave_out(std::vector<PartyMedia>& described, const Request& request,
+                        const sdp::Session& session, const Leg& sender, const Leg& reader);
   static void commit(OfferContext& context, std::vector<PartyMedia> described, Staged staged,
-                     bool shrink, const Request& request);
+                     const Request& request);
   [[nodiscard]] std::shared_ptr<Leg> find(std::string_view tag) const;
   [[nodiscard]] Dialog* find_for_offer(const Request& request, const Leg* from, const Leg* to);
-  [[nodiscard]] Dialog* find_for_answer(const Request& request, const Leg& from, const Leg* to);
   [[nodiscard]] Result<Dialog> make_dialog(const Request& request, const sdp::Session& session,
                                            std::shared_ptr<Leg> from,
                                            std::shared_ptr<Leg> to) const;
@@ -257,14 +159,28 @@ class Call {
                                                              const sdp::Session& session,
                                                              const Leg& leg,
                                                              const Leg* offerer = nullptr) const;
-  [[nodiscard]] Result<Staged> take_ports(const std::vector<PartyMedia>& described, const Leg& from,
-                                          const Leg& to, Clock::time_point now) const;
-  [[nodiscard]] Result<void> check_streams(const std::vector<PartyMedia>& described) const;
+  [[nodiscard]] Result<void> check_streams(const std::vector<PartyMedia>& described,
+                                           const Leg& sender) const;
   void record_signalling(const Request& request, Dialog& dialog, Clock::time_point now);
   [[nodiscard]] bool has_answered(const Leg& leg) const;
   [[nodiscard]] Result<std::shared_ptr<Leg>> make_leg(std::string_view interface,
                                                       const std::optional<IpAddress>& local,
                                                       Family family) const;
+
+  // call_answer.cc: compute, then change
+  [[nodiscard]] Result<Settled> settle_answer(const Request& request, const sdp::Session& session,
+                                              Clock::time_point now);
+  [[nodiscard]] static Result<void> check_answer(std::vector<PartyMedia>& described,
+                                                 const Lines& answered, const Leg& reader,
+                                                 const Leg& sender);
+  [[nodiscard]] Dialog* find_for_answer(const Request& request, const Leg& from, const Leg* to);
+
+  // call_ports.cc
+  [[nodiscard]] Result<Staged> take_ports(const std::vector<PartyMedia>& described, const Leg& from,
+                                          const Leg& to, Clock::time_point now) const;
+  [[nodiscard]] static bool uses(const Dialog& dialog, std::size_t index);
+  void release_unused(Leg& leg);
+  void release(Leg& leg, std::size_t index);
 
   // call_branch.cc
   [[nodiscard]] Leg* user_of(const Leg& leg) const;
@@ -317,9 +233,7 @@ class Call {
   void rejoin(Leg& leg);
   void end_due(Clock::time_point now);
   [[nodiscard]] std::vector<const PortLease*> ports_in_use() const;
-  void drop_refused(Dialog& dialog);
-  void return_ports(const Dialog& dialog, Leg& leg, std::size_t index);
-  [[nodiscard]] bool is_shared(const Dialog& dialog, const Leg& leg, std::size_t index) const;
+  void republish(const Leg& leg, const Leg* except);
   void publish(Dialog& dialog);
   void publish(Dialog& dialog, std::size_t index);
   [[nodiscard]] Side side(const Dialog& dialog, const Leg& leg, std::size_t index,
@@ -342,8 +256,7 @@ class Call {
   [[nodiscard]] bool on_hold() const;
 
   // call_report.cc
-  using Muxes = std::bitset<sdp::kMaxSections>;  // by m= line
-  [[nodiscard]] TagReport report(const Leg& leg, const Muxes& muxes) const;
+  [[nodiscard]] TagReport report(const Leg& leg, const Lines& muxes) const;
   [[nodiscard]] MediaReport report(const Leg& leg, std::size_t index, bool muxed) const;
 
   const Text id_;

@@ -10,12 +10,11 @@ namespace millrace {
 namespace {
 
 struct Change {
-  bool Call::BlockState::* what;
+  bool BlockState::* what;
   bool to;
 };
 
 Change change_of(Command command) {
-  using BlockState = Call::BlockState;
   switch (command) {
     case Command::block_media:
       return {&BlockState::blocked, true};
@@ -36,7 +35,7 @@ Change change_of(Command command) {
 
 // The party that a command names; null for all parties. Error texts are rtpengine's. Kamailio and
 // OpenSIPS send the from-tag of such a command only if the script sets `directional`.
-Result<Call::Leg*> Call::find_target(const Request& request) const {
+Result<Leg*> Call::find_target(const Request& request) const {
   const bool named =
       !request.labels.label.empty() || request.target.address || !request.from_tag.empty();
   if (request.target.all_parties || !named) return nullptr;
@@ -44,7 +43,7 @@ Result<Call::Leg*> Call::find_target(const Request& request) const {
     if (!request.labels.label.empty()) return leg.label == request.labels.label;
     if (!request.target.address) return leg.has(request.from_tag);
     return std::ranges::any_of(leg.sections, [&](const LegMedia& media) {
-      return std::ranges::any_of(media.described.components, [&](const auto& part) {
+      return std::ranges::any_of(media.agreed.components, [&](const auto& part) {
         return part.advertised && part.advertised->address == *request.target.address;
       });
     });

@@ -11,15 +11,8 @@
 
 namespace millrace {
 
-bool Call::Leg::shares_ports(const Leg& other) const {
-  for (std::size_t i = 0; i < std::min(sections.size(), other.sections.size()); ++i) {
-    if (sections[i].ports && sections[i].ports == other.sections[i].ports) return true;
-  }
-  return false;
-}
-
 // The branch that uses `leg`'s ports; null if none.
-Call::Leg* Call::user_of(const Leg& leg) const {
+Leg* Call::user_of(const Leg& leg) const {
   for (const Dialog& dialog : dialogs_) {
     for (Leg* each : {dialog.a.get(), dialog.b.get()}) {
       if (each->peer != nullptr && (each == &leg || each->shares_ports(leg))) return each;
@@ -36,21 +29,21 @@ bool Call::starts_branch(const Request& request, const Dialog& answered) const {
 }
 
 // A new dialog of `reader` with a party that got the same SDP as the other party of `like`.
-Call::Dialog Call::branch_of(const Dialog& like, const Leg& reader, const Request& request) const {
+Dialog Call::branch_of(const Dialog& like, const Leg& reader, const Request& request) const {
   const Leg& first = like.other(reader);
   auto leg = std::make_shared<Leg>();
   leg->via_branch = request.via_branch.empty() ? first.via_branch : Text(request.via_branch);
   leg->realm = first.realm;
   leg->preferred = first.preferred;
   if (first.origin) leg->origin = std::make_unique<sdp::Origin>(*first.origin);
-  leg->sections.resize(first.sections.size());
   // A branch that refused a media section has returned its ports. The other branches still have
   // them.
   for (const Dialog& dialog : dialogs_) {
     if (!dialog.joins(reader)) continue;
     const Leg& other = dialog.other(reader);
     if (&other != &first && !other.shares_ports(first)) continue;
-    for (std::size_t i = 0; i < std::min(leg->sections.size(), other.sections.size()); ++i) {
+    if (leg->sections.size() < other.sections.size()) leg->sections.resize(other.sections.size());
+    for (std::size_t i = 0; i < other.sections.size(); ++i) {
       if (!leg->sections[i].ports) leg->sections[i].ports = other.sections[i].ports;
     }
   }
@@ -111,26 +104,6 @@ void Call::withdraw(Leg& leg, std::size_t index, std::size_t component,
   const PastFlow past{leg.total_flow(index, flow, component, now), now};
   dataplane_.withdraw(local);
   if (!past.empty()) leg.sections[index].ensure_past().ports[component] = past;
-}
-
-PastMedia& Call::LegMedia::ensure_past() {
-  if (!past) past = std::make_unique<PastMedia>();
-  return *past;
-}
-
-// Counters of the party on one port, past flows included. `flow` holds those of the current flow.
-FlowReport Call::Leg::total_flow(std::size_t index, const FlowReport& flow, std::size_t component,
-                                 PastFlow::Clock::time_point now) const {
-  const auto& past = sections[index].past;
-  return past ? past->ports[component].merge(flow, now) : flow;
-}
-
-// RTCP quality of the party, past flows included. `now_seen` is that of the current flows.
-std::optional<QualityReport> Call::Leg::quality(std::size_t index,
-                                                const std::optional<QualityReport>& now_seen,
-                                                PastFlow::Clock::time_point now) const {
-  const auto& past = sections[index].past;
-  return past && past->quality ? past->quality->merge(now_seen, now) : now_seen;
 }
 
 }  // namespace millrace

@@ -43,15 +43,21 @@ bool Call::release_claims(Dialog& dialog, const Request& request, const Leg* fro
   return found;
 }
 
-// A shared leg keeps ports that another dialog uses.
+// A shared leg keeps media that another dialog uses.
 void Call::drop_media(Dialog& dialog, std::size_t index) {
   for (Leg* leg : {dialog.a.get(), dialog.b.get()}) {
     if (leg->peer != nullptr && dialog.joins(*leg->peer)) withdraw(*leg, index);
-    if (is_shared(dialog, *leg, index)) continue;
-    leg->sections[index].described.state = PartyMedia::State::refused;
+    if (leg->proposed && dialog.joins(*leg->proposed->to) &&
+        index < leg->proposed->sections.size()) {
+      leg->proposed->sections[index] = {};
+    }
+    const bool shared = std::ranges::any_of(dialogs_, [&](const Dialog& other) {
+      return &other != &dialog && other.joins(*leg) && other.other(*leg).ports(index) != nullptr;
+    });
+    if (!shared) leg->sections[index].agreed.state = PartyMedia::State::refused;
   }
-  return_ports(dialog, *dialog.b, index);
-  return_ports(dialog, *dialog.a, index);
+  release_unused(*dialog.b);
+  release_unused(*dialog.a);
 }
 
 }  // namespace millrace

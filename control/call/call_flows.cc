@@ -15,8 +15,18 @@ using State = PartyMedia::State;
 constexpr std::size_t kMaxEndedBranches = Call::kMaxDialogs;
 
 bool live(const PartyMedia& media) { return media.state == State::live; }
-bool removed(const PartyMedia& media) {
-  return media.state == State::refused || media.state == State::untouched;
+bool absent(const PartyMedia& media) { return media.state == State::absent; }
+
+// Where the offer wants media that is in force, if elsewhere.
+std::optional<ProposedPlace> place_of(const PartyMedia& offered, const PartyMedia& agreed,
+                                      std::size_t component) {
+  const PartyMedia::Component& part = offered.components[component];
+  if (offered.rtp != agreed.rtp || (!part.moved && offered.hints == agreed.hints)) {
+    return std::nullopt;
+  }
+  const auto remote = part.remote();
+  const bool elsewhere = remote != agreed.components[component].remote();
+  return ProposedPlace{elsewhere ? remote : std::nullopt, offered.hints};
 }
 
 }  // namespace
@@ -96,13 +106,19 @@ void Call::end_due(Clock::time_point now) {
     last_signal_ = std::max(last_signal_, *dialog.delete_at);
   }
   std::vector<Leg*> left;
+  for (const Dialog& dialog : ended) {
+    std::ignore = dialog.a->withdraw_proposal(*dialog.b);
+    std::ignore = dialog.b->withdraw_proposal(*dialog.a);
+  }
   for (const Dialog& dialog : ended) left.insert(left.end(), {dialog.a.get(), dialog.b.get()});
   std::ranges::sort(left);
   left.erase(std::ranges::unique(left).begin(), left.end());
   for (Leg* leg : left) {
     const bool stays =
         std::ranges::any_of(dialogs_, [&](const Dialog& dialog) { return dialog.joins(*leg); });
-    if (stays && user_of(*leg) == nullptr) rejoin(*leg);
+    if (!stays) continue;
+    release_unused(*leg);
+    if (user_of(*leg) == nullptr) rejoin(*leg);
   }
 }
 
@@ -139,27 +155,11 @@ bool Call::remove(const Request& request, Clock::time_point now) {
   return found;
 }
 
-bool Call::is_shared(const Dialog& dialog, const Leg& leg, std::size_t index) const {
-  return std::ranges::any_of(dialogs_, [&](const Dialog& other) {
-    return &other != &dialog && other.joins(leg) && other.other(leg).ports(index) != nullptr;
-  });
-}
-
-// Does nothing while another dialog of a shared leg uses the ports.
-void Call::return_ports(const Dialog& dialog, Leg& leg, std::size_t index) {
-  if (leg.ports(index) == nullptr || is_shared(dialog, leg, index)) return;
-  if (leg.peer != nullptr) withdraw(leg, index);
-  leg.sections[index].ports.reset();
-  leg.sections[index].past.reset();
-}
-
-// Returns the ports of media sections that either party refused.
-void Call::drop_refused(Dialog& dialog) {
-  Leg &a = *dialog.a, &b = *dialog.b;
-  for (std::size_t i = 0; i < std::max(a.sections.size(), b.sections.size()); ++i) {
-    if (!removed(a.described(i)) && !removed(b.described(i))) continue;
-    return_ports(dialog, a, i);
-    return_ports(dialog, b, i);
+// Publishes the flows of `leg`, if its media is joined to another party than `except`.
+void Call::republish(const Leg& leg, const Leg* except) {
+  if (leg.peer == nullptr || leg.peer == except) return;
+  for (Dialog& dialog : dialogs_) {
+    if (dialog.joins(leg) && dialog.joins(*leg.peer)) publish(dialog);
   }
 }
 
@@ -171,11 +171,11 @@ void Call::publish(Dialog& dialog) {
 
 void Call::publish(Dialog& dialog, std::size_t index) {
   Leg &a = *dialog.a, &b = *dialog.b;
-  const PartyMedia &of_a = a.described(index), &of_b = b.described(index);
-  // Media that an offer removes may continue until the answer (RFC 3264 section 8.2).
-  if (dialog.pending && (removed(of_a) || removed(of_b))) return;
-  const bool wanted = dialog.pending ? live(of_a) || live(of_b) : live(of_a) && live(of_b);
-  if (!wanted || a.ports(index) == nullptr || b.ports(index) == nullptr) {
+  const PartyMedia &of_a = a.current(b, index), &of_b = b.current(a, index);
+  const bool agreed = live(of_a) && live(of_b);
+  // Nothing is known of a party that has not answered yet.
+  const bool waits = (live(of_a) && absent(of_b)) || (absent(of_a) && live(of_b));
+  if (!(agreed || waits) || a.ports(index) == nullptr || b.ports(index) == nullptr) {
     withdraw(a, index);
     withdraw(b, index);
     return;
@@ -189,7 +189,7 @@ void Call::publish(Dialog& dialog, std::size_t index) {
             .encrypted = encrypted,
             .dscp = dscp_};
   // RFC 5761 section 5.1.1: until the first answer RTCP may arrive on either port.
-  if (dialog.pending && !a_muxes && !b_muxes && (of_a.rtcp_mux || of_b.rtcp_mux)) {
+  if (!agreed && !a_muxes && !b_muxes && (of_a.rtcp_mux || of_b.rtcp_mux)) {
     path.a.rtcp_mux = path.b.rtcp_mux = true;
   }
   dataplane_.publish(path);
@@ -203,9 +203,9 @@ void Call::publish(Dialog& dialog, std::size_t index) {
     for (Leg* leg : {&a, &b}) withdraw(*leg, index, 1, PastFlow::Clock::now());
   }
   for (Leg* leg : {&a, &b}) {
-    PartyMedia& described = leg->sections[index].described;
-    for (auto& part : described.components) part.moved = false;
-    described.signalled = false;
+    PartyMedia& agreed_media = leg->sections[index].agreed;
+    for (auto& part : agreed_media.components) part.moved = false;
+    agreed_media.signalled = false;
   }
 }
 
@@ -214,36 +214,44 @@ Side Call::side(const Dialog& dialog, const Leg& leg, std::size_t index,
                 std::size_t component) const {
   const Leg& other = dialog.other(leg);
   const PortLease& ports = *leg.ports(index);
-  const PartyMedia& described = leg.described(index);
+  const PartyMedia &described = leg.current(other, index), &of_other = other.current(leg, index);
   Side result;
   result.local = component == 0 ? ports.rtp() : ports.rtcp();
   result.rtcp_mux = dialog.muxes(leg, index);
   if (!live(described)) return result;  // not answered: accept nothing from it
-  const PartyMedia::Component& part = described.components[result.rtcp_mux ? 0 : component];
+  const std::size_t part_index = result.rtcp_mux ? 0 : component;
+  const PartyMedia::Component& part = described.components[part_index];
   result.remote = part.remote();
   result.hints = described.hints;
   // A party may use the payload types of its own SDP or of the other's (RFC 3264 section 5.1).
-  if (component == 0)
-    result.payload_types = described.payload_types | other.described(index).payload_types;
+  if (component == 0) result.payload_types = described.payload_types | of_other.payload_types;
+  result.only_negotiated = component == 0 && (leg.is_retyped(index) || other.is_retyped(index));
   result.clock_hz = described.clock_hz;
-  const bool fixed = leg.asymmetric && leg.strict_source;
+  const bool fixed = leg.options.asymmetric && leg.options.strict_source;
   result.latching = fixed ? Latching::off : leg.realm->interface.latching;
-  result.asymmetric = leg.asymmetric;
-  result.strict_source = leg.strict_source;
+  result.asymmetric = leg.options.asymmetric;
+  result.strict_source = leg.options.strict_source;
   if (described.signalled) result.on_publish = OnPublish::renew;
   if (part.moved) result.on_publish = OnPublish::reopen;
   result.deliver = !described.on_hold;
-  result.handover = leg.media_handover;
-  result.nat_punch = leg.nat_punch && described.sends;
+  result.handover = leg.options.media_handover;
+  result.nat_punch = leg.options.nat_punch && described.sends;
+  const PartyMedia* const offered = leg.proposed_to(other, index);
+  if (offered != nullptr && offered != &described) {
+    result.proposed = place_of(*offered, described, part_index);
+  }
   // Send nothing to the address of its SDP before the party has latched.
-  if (leg.nat_wait && !leg.asymmetric) result.remote.reset();
-  block_side(leg, described, other.described(index), result);
+  if (leg.options.nat_wait && !leg.options.asymmetric) {
+    result.remote.reset();
+    if (result.proposed) result.proposed->remote.reset();
+  }
+  block_side(leg, described, of_other, result);
   return result;
 }
 
 // Whether packets of `leg` are expected: it sends and its peer receives.
 bool Call::expects(const Leg& leg, std::size_t index) {
-  const PartyMedia &from = leg.described(index), &to = leg.peer->described(index);
+  const PartyMedia &from = leg.agreed(index), &to = leg.peer->agreed(index);
   return live(from) && live(to) && leg.ports(index) != nullptr && from.sends && to.receives &&
          !to.on_hold;
 }
@@ -262,7 +270,7 @@ bool Call::expects_media() const {
 // Whether both parties have ICE, and either an SDP reported a path that bypasses the relay, or the
 // relay received connectivity checks but never media.
 bool Call::bypasses_relay(const Dialog& dialog, std::size_t index) const {
-  const PartyMedia &a = dialog.a->described(index), &b = dialog.b->described(index);
+  const PartyMedia &a = dialog.a->agreed(index), &b = dialog.b->agreed(index);
   if (a.ice_ufrag.empty() || b.ice_ufrag.empty()) return false;
   if (a.ice_direct || b.ice_direct) return true;
   return std::ranges::none_of(std::array{dialog.a.get(), dialog.b.get()}, [&](const Leg* leg) {

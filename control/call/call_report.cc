@@ -21,7 +21,7 @@ CallReport Call::report(Clock::time_point now) const {
   result.reported = Moment::at(now);
   struct Party {
     const Leg* leg;
-    Muxes muxes;
+    Lines muxes;
   };
   std::vector<Party> parties;
   parties.reserve(2 * dialogs_.size());
@@ -48,7 +48,7 @@ std::string Call::media_summary(std::string_view tag) const {
   const Leg& reader = dialog->other(*leg);
   std::string summary;
   for (std::size_t i = 0; i < leg->sections.size(); ++i) {
-    const PartyMedia& described = leg->described(i);
+    const PartyMedia& described = leg->latest(i);
     const PortLease* ports = reader.ports(i);
     const auto& advertised = described.components[0].advertised;
     if (!summary.empty()) summary += ", ";
@@ -67,12 +67,12 @@ void Call::count_streams(std::map<std::string, std::uint64_t>& by_type) const {
     const Leg& leg = *dialog.a;
     if (leg.peer != dialog.b.get()) continue;
     for (std::size_t i = 0; i < leg.sections.size(); ++i) {
-      if (leg.ports(i) != nullptr) ++by_type[std::string(leg.described(i).type)];
+      if (leg.ports(i) != nullptr) ++by_type[std::string(leg.latest(i).type)];
     }
   }
 }
 
-TagReport Call::report(const Leg& leg, const Muxes& muxes) const {
+TagReport Call::report(const Leg& leg, const Lines& muxes) const {
   TagReport result;
   if (!leg.tags.empty()) result.tag = leg.tags.back();
   result.via_branch = leg.via_branch;
@@ -88,10 +88,11 @@ TagReport Call::report(const Leg& leg, const Muxes& muxes) const {
 }
 
 MediaReport Call::report(const Leg& leg, std::size_t index, bool muxed) const {
-  const PartyMedia& described = leg.described(index);
+  const bool agreed = leg.agreed(index).state != PartyMedia::State::absent;
+  const PartyMedia& described = agreed ? leg.agreed(index) : leg.latest(index);
   // Until a party answers, report its media section from the offer.
   const bool absent = described.state == PartyMedia::State::absent && leg.peer != nullptr;
-  const PartyMedia& known = absent ? leg.peer->described(index) : described;
+  const PartyMedia& known = absent ? leg.peer->latest(index) : described;
   MediaReport result;
   result.index = static_cast<unsigned>(index + 1);
   if (index < leg.sections.size()) result.created = leg.sections[index].created;

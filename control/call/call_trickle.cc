@@ -36,20 +36,20 @@ void Call::apply_early(Leg& leg, Clock::time_point now) {
 std::size_t Call::add_candidates(Leg& leg, const std::vector<sdp::FragmentMedia>& fragment) {
   std::size_t added = 0;
   for (std::size_t k = 0; k < fragment.size(); ++k) {
-    const auto at =
-        fragment[k].mid.empty()
-            ? leg.sections.begin() + static_cast<std::ptrdiff_t>(std::min(k, leg.sections.size()))
-            : std::ranges::find(
-                  leg.sections, fragment[k].mid,
-                  [](const LegMedia& media) -> std::string_view { return media.described.mid; });
-    if (at == leg.sections.end()) continue;
-    const std::size_t more =
-        millrace::add_candidates(at->described, fragment[k], *leg.realm, realms_);
-    added += more;
-    for (Dialog& dialog : dialogs_) {
-      const bool joined = dialog.joins(leg) && leg.peer == &dialog.other(leg);
-      if (more > 0 && joined) publish(dialog, static_cast<std::size_t>(at - leg.sections.begin()));
+    const std::string_view mid = fragment[k].mid;
+    // The fragment may belong to the offer that waits, or to what is in force: its ICE session, the
+    // ufrag, decides.
+    std::size_t more = 0;
+    for (std::size_t i = 0; i < leg.sections.size(); ++i) {
+      const auto add = [&](PartyMedia& media) {
+        if (mid.empty() ? i != k : mid != media.mid) return;
+        more = std::max(more, millrace::add_candidates(media, fragment[k], *leg.realm, realms_));
+      };
+      add(leg.sections[i].agreed);
+      if (leg.proposed && i < leg.proposed->sections.size()) add(leg.proposed->sections[i]);
     }
+    added += more;
+    if (more > 0) republish(leg, nullptr);
   }
   return added;
 }

@@ -91,7 +91,7 @@ struct MediaRewrite {
   UdpPort port;                       // printed in m=; 0 = rejected
   UdpPort rtcp;                       // RTCP port; equal to port if multiplexed
   bool untouched = false;             // copy the whole section (not relayable)
-  std::string_view protocol = {};     // printed in m=; empty: unchanged
+  std::string protocol = {};          // printed in m=; empty: unchanged
   std::optional<bool> rtcp_mux = {};  // add or remove a=rtcp-mux; none: unchanged
 };
 

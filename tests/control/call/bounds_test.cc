@@ -29,7 +29,7 @@ constexpr std::array kBounds = std::to_array<Bound>({
     {"calls", "limits.calls, or pairs of ports", "CallBounds, CallsWithoutPorts"},
     {"dialogs of a call", "Call::kMaxDialogs", "CallBounds, DialogsByBranch"},
     {"branches that one offer reached", "Call::kMaxDialogs", "CallBranchTest, BranchesAreLimited"},
-    {"tags of a party", "Call::kMaxTags", "CallBranchTest, TagsOfAPartyAreLimited"},
+    {"tags of a party", "Leg::kMaxTags", "CallBranchTest, TagsOfAPartyAreLimited"},
     {"bytes of a tag, Call-ID, branch", "kMaxName", "CallBounds, NamesHaveALength"},
     {"bytes of metadata", "4096", "CallBounds, MetadataIsCut"},
     {"ended branches of a call", "Call::kMaxDialogs", "CallBounds, EndedBranches"},

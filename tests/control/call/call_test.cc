@@ -47,9 +47,10 @@ TEST_F(CallTest, ReofferKeepsPortsAndFollowsTheAddress) {
   Request again = offer(audio(kA, 4100));
   again.to_tag = "B";
   EXPECT_EQ(print(again).local(), to_b);
-  EXPECT_EQ(flow(to_b).destination, endpoint(kA, 4100));
+  EXPECT_EQ(flow(to_b).destination, endpoint(kA, 4000)) << "until the answer";
   EXPECT_EQ(flow(to_a).destination, endpoint(kB, 5000));
   EXPECT_EQ(print(answer(audio(kB, 5100))).local(), to_a);
+  EXPECT_EQ(flow(to_b).destination, endpoint(kA, 4100));
   EXPECT_EQ(flow(to_a).destination, endpoint(kB, 5100));
   EXPECT_EQ(statistics().ports_used, 4U);
 }
@@ -57,8 +58,9 @@ TEST_F(CallTest, ReofferKeepsPortsAndFollowsTheAddress) {
 TEST_F(CallTest, CalleeMayReoffer) {
   establish();
   EXPECT_EQ(print(back(Command::offer, audio(kB, 5200))).local(), to_a);
-  EXPECT_EQ(flow(to_a).destination, endpoint(kB, 5200));
+  EXPECT_EQ(flow(to_a).destination, endpoint(kB, 5000));
   EXPECT_EQ(print(back(Command::answer, audio(kA, 4200))).local(), to_b);
+  EXPECT_EQ(flow(to_a).destination, endpoint(kB, 5200));
   EXPECT_EQ(flow(to_b).destination, endpoint(kA, 4200));
   EXPECT_EQ(statistics().ports_used, 4U);
 }
@@ -186,14 +188,16 @@ TEST_F(CallTest, HoldByAddressStopsDeliveryAndResumeRestoresIt) {
   Request hold = offer(audio("0.0.0.0", 4000));
   hold.to_tag = "B";
   EXPECT_EQ(print(hold).local(), to_b);
+  EXPECT_EQ(flow(to_b).destination, endpoint(kA, 4000)) << "until the answer";
+  std::ignore = print(answer(audio(kB, 5000, "a=recvonly\r\n")));
   EXPECT_TRUE(flow(to_b).active);
   EXPECT_FALSE(flow(to_b).destination);
   EXPECT_EQ(flow(to_a).destination, endpoint(kB, 5000));
-  std::ignore = print(answer(audio(kB, 5000, "a=recvonly\r\n")));
-  EXPECT_FALSE(flow(to_b).destination);
   Request resume = offer(audio(kA, 4000));
   resume.to_tag = "B";
   EXPECT_EQ(print(resume).local(), to_b);
+  EXPECT_FALSE(flow(to_b).destination);
+  std::ignore = print(answer(audio(kB, 5000)));
   EXPECT_EQ(flow(to_b).destination, endpoint(kA, 4000));
 }
 
@@ -342,6 +346,7 @@ TEST_F(CallTest, PartyBehindNatReceivesNothingBeforeTheLatch) {
   EXPECT_FALSE(flow(noted_ports.front()).destination);
   natted.latching.sip_source_address = true;
   std::ignore = print(natted);
+  std::ignore = print(answer(audio(kB, 5000)));
   EXPECT_EQ(flow(noted_ports.front()).destination, endpoint("192.0.2.9", 4000));
 }
 

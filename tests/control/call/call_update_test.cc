@@ -59,8 +59,9 @@ TEST_F(CallUpdateTest, RequestOffersAndReplyAnswers) {
 TEST_F(CallUpdateTest, HigherCSeqIsANewOffer) {
   establish();
   EXPECT_EQ(relay_endpoints(invite(2, {stream(kA, 4100)}, "B")).at(0), to_b);
-  EXPECT_EQ(destination(to_b), endpoint(kA, 4100));
+  EXPECT_EQ(destination(to_b), endpoint(kA, 4000)) << "until the answer";
   EXPECT_EQ(relay_endpoints(ok(2, {stream(kB, 5100)})).at(0), to_a);
+  EXPECT_EQ(destination(to_b), endpoint(kA, 4100));
   EXPECT_EQ(destination(to_a), endpoint(kB, 5100));
   EXPECT_EQ(statistics().ports_used, 4U);
 }
@@ -79,10 +80,12 @@ TEST_F(CallUpdateTest, EachPartyCountsItsOwnCSeq) {
   std::ignore = relay_endpoints(invite(100, {stream(kA, 4000)}));
   to_a = relay_endpoints(ok(100, {stream(kB, 5000)})).at(0);
   EXPECT_EQ(relay_endpoints(update("B", "A", 1, false, {stream(kB, 5200)})).at(0), to_a);
-  EXPECT_EQ(destination(to_a), endpoint(kB, 5200));
+  EXPECT_EQ(destination(to_a), endpoint(kB, 5000));
   to_b = relay_endpoints(update("B", "A", 1, true, {stream(kA, 4200)})).at(0);
+  EXPECT_EQ(destination(to_a), endpoint(kB, 5200));
   EXPECT_EQ(destination(to_b), endpoint(kA, 4200));
   std::ignore = relay_endpoints(invite(101, {stream(kA, 4300)}, "B"));
+  std::ignore = relay_endpoints(ok(101, {stream(kB, 5200)}));
   EXPECT_EQ(destination(to_b), endpoint(kA, 4300));
   EXPECT_EQ(statistics().ports_used, 4U);
 }
@@ -95,6 +98,8 @@ TEST_F(CallUpdateTest, LateOfferComesInTheReplyAndItsAnswerInTheAck) {
   EXPECT_EQ(destination(to_b), endpoint(kA, 4000));
   // The caller's next re-INVITE offers.
   EXPECT_EQ(relay_endpoints(invite(2, {stream(kA, 4100)}, "B")).at(0), to_b);
+  EXPECT_EQ(destination(to_b), endpoint(kA, 4000));
+  EXPECT_EQ(relay_endpoints(ok(2, {stream(kB, 5000)})).at(0), to_a);
   EXPECT_EQ(destination(to_b), endpoint(kA, 4100));
   EXPECT_EQ(statistics().ports_used, 4U);
 }

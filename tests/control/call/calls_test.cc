@@ -300,6 +300,7 @@ TEST_F(CallTableTest, FinalTimeoutEndsEvenAHeldCall) {
   config.timeouts.final = 100s;
   establish();
   std::ignore = print(reoffer(audio("0.0.0.0", 4000, "a=inactive\r\n")));
+  std::ignore = print(answer(audio(kB, 5000, "a=inactive\r\n")));
   EXPECT_FALSE(over_after(99s));
   EXPECT_TRUE(over_after(1s));
   EXPECT_EQ(statistics().final_timeouts, 1U);

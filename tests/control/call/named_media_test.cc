@@ -67,6 +67,8 @@ TEST_F(NamedMediaTest, StreamsMayBeAddedOneByOne) {
   Request moved = offer({named(2, kA, 4102, "video")});
   moved.to_tag = "B";
   EXPECT_EQ(relay_endpoints(moved).at(0), video_to_b);
+  EXPECT_EQ(destination(video_to_b), endpoint(kA, 4002));
+  std::ignore = relay_endpoints(answer({named(2, kB, 5002, "video")}));
   EXPECT_EQ(destination(video_to_b), endpoint(kA, 4102));
   EXPECT_EQ(destination(audio_to_b), endpoint(kA, 4000));
 }
@@ -103,10 +105,13 @@ TEST_F(NamedMediaTest, HoldByAddressStopsDelivery) {
   Request hold = offer({named(1, "0.0.0.0", 4000)});
   hold.to_tag = "B";
   EXPECT_EQ(relay_endpoints(hold).at(0), to_b);
+  EXPECT_EQ(destination(to_b), endpoint(kA, 4000));
+  std::ignore = relay_endpoints(answer({named(1, kB, 5000)}));
   EXPECT_FALSE(destination(to_b));
   Request resume = offer({named(1, kA, 4000)});
   resume.to_tag = "B";
   EXPECT_EQ(relay_endpoints(resume).at(0), to_b);
+  std::ignore = relay_endpoints(answer({named(1, kB, 5000)}));
   EXPECT_EQ(destination(to_b), endpoint(kA, 4000));
 }
 

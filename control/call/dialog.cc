@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "control/call/call.h"
+#include "control/call/dialog.h"
 
 namespace millrace {
 
-bool Call::Dialog::muxes(const Leg& leg, std::size_t index) const {
+bool Dialog::muxes(const Leg& leg, std::size_t index) const {
   if (index >= mux.size()) return false;
   return a.get() == &leg ? mux[index].a : mux[index].b;
 }
 
 // Offers the reader a=rtcp-mux if the sender offers it or the reader uses it already.
-bool Call::Dialog::offer_mux(const Leg& sender, std::size_t index, const sdp::MuxChoice& asked) {
+bool Dialog::offer_mux(const Leg& sender, std::size_t index, const PartyMedia& described,
+                       const sdp::MuxChoice& asked) {
   if (mux.size() <= index) mux.resize(index + 1);
   Mux& at = mux[index];
-  const PartyMedia& described = sender.described(index);
   if (described.ice_concluded) return at.offered;
   const bool passed_on = described.rtcp_mux || muxes(other(sender), index);
   at.offered = described.rtp && (asked.offer || asked.require || (passed_on && !asked.demux));
@@ -25,8 +25,7 @@ bool Call::Dialog::offer_mux(const Leg& sender, std::size_t index, const sdp::Mu
   return at.offered;
 }
 
-Call::Mux Call::Dialog::settled_mux(const Leg& reader, std::size_t index,
-                                    const PartyMedia& described) const {
+Mux Dialog::settled_mux(const Leg& reader, std::size_t index, const PartyMedia& described) const {
   Mux result = index < mux.size() ? mux[index] : Mux{};
   if (described.ice_concluded) return result;
   const bool relayed = described.state == PartyMedia::State::live && described.rtp;

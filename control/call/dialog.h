@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// A dialog: an offerer and an answerer, and what their offers and answers settled.
+//
+// The branches of a fork are dialogs that share the offerer's leg.
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "control/call/leg.h"
+#include "control/command/edits.h"
+#include "control/ports/offered_ports.h"
+#include "dataplane/base/text.h"
+
+namespace millrace {
+
+// rtpproxy's claims on one m= line (Claim in request.h).
+struct Claims {
+  bool strong = false, by_a = false, by_b = false;
+
+  [[nodiscard]] bool any() const { return strong || by_a || by_b; }
+};
+
+// Which party multiplexes RTCP on the RTP port of one m= line (RFC 5761).
+struct Mux {
+  bool a = false, b = false;  // settled by the last answer
+  // By the last offer: a=rtcp-mux in the SDP for its reader, and in the SDP for its sender if
+  // that does not depend on the answer.
+  bool offered = false;
+  std::optional<bool> reply;
+};
+
+struct Dialog {
+  std::shared_ptr<Leg> a, b;   // first offerer, answerer
+  std::vector<Claims> claims;  // by m= line
+  std::vector<Mux> mux;        // by m= line
+  Text via_branch;
+  bool answered = false;
+  bool pending = false;  // offer without an answer yet
+  bool final = false;    // answered by a final response, if the proxy reports codes
+  std::optional<std::chrono::steady_clock::time_point> delete_at;
+  OfferedPorts offered;  // until the first answer
+
+  // Whether media flows between the two legs. A leg of several dialogs has media in one of them.
+  [[nodiscard]] bool is_joined() const { return a->peer == b.get(); }
+  [[nodiscard]] bool joins(const Leg& leg) const { return a.get() == &leg || b.get() == &leg; }
+  [[nodiscard]] Leg& other(const Leg& leg) const { return a.get() == &leg ? *b : *a; }
+
+  [[nodiscard]] bool muxes(const Leg& leg, std::size_t index) const;
+  // Whether the SDP for the reader of an offer with this media section gets a=rtcp-mux.
+  [[nodiscard]] bool offer_mux(const Leg& sender, std::size_t index, const PartyMedia& described,
+                               const sdp::MuxChoice& asked);
+  // The result of an answer with this media section to `reader`.
+  [[nodiscard]] Mux settled_mux(const Leg& reader, std::size_t index,
+                                const PartyMedia& described) const;
+};
+
+}  // namespace millrace

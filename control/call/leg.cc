@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/call/leg.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace millrace {
+namespace {
+
+using State = PartyMedia::State;
+
+const PartyMedia kAbsent;
+
+}  // namespace
+
+bool Leg::has(std::string_view tag) const {
+  return std::ranges::any_of(tags, [&](const Text& own) { return own == tag; });
+}
+
+bool Leg::has_room_for(std::string_view tag) const { return tags.size() < kMaxTags || has(tag); }
+
+void Leg::add(std::string_view tag) {
+  if (!tag.empty() && !has(tag)) tags.emplace_back(tag);
+}
+
+void Leg::stamp(const Moment& now) {
+  if (!created.is_set()) created = now;
+  for (LegMedia& media : sections) {
+    if (!media.created.is_set()) media.created = now;
+  }
+}
+
+std::ptrdiff_t Leg::port_pairs() const {
+  return std::ranges::count_if(sections,
+                               [](const LegMedia& media) { return media.ports != nullptr; });
+}
+
+const PartyMedia& Leg::agreed(std::size_t index) const {
+  return index < sections.size() ? sections[index].agreed : kAbsent;
+}
+
+std::size_t Leg::lines() const {
+  std::size_t count = sections.size();
+  while (count > 0 && sections[count - 1].agreed.state == State::absent) --count;
+  return count;
+}
+
+const PartyMedia* Leg::proposed_to(const Leg& reader, std::size_t index) const {
+  if (!proposed || proposed->to != &reader || index >= proposed->sections.size()) return nullptr;
+  const PartyMedia& media = proposed->sections[index];
+  return media.state == State::live ? &media : nullptr;
+}
+
+const PartyMedia& Leg::offered_to(const Leg& reader, std::size_t index) const {
+  return proposed && proposed->to == &reader ? latest(index) : agreed(index);
+}
+
+std::size_t Leg::lines_offered_to(const Leg& reader) const {
+  const bool proposes = proposed && proposed->to == &reader;
+  return proposes ? std::max(proposed->sections.size(), lines()) : lines();
+}
+
+const PartyMedia& Leg::latest(std::size_t index) const {
+  const bool proposes = proposed && index < proposed->sections.size() &&
+                        proposed->sections[index].state != State::absent;
+  return proposes ? proposed->sections[index] : agreed(index);
+}
+
+bool Leg::is_retyped(std::size_t index) const {
+  return index < sections.size() && sections[index].retyped;
+}
+
+// A section that only a proposal has follows that, and nothing is known of its answerer. Of a
+// section that is in force, the proposal is told beside it (Side::proposed).
+const PartyMedia& Leg::current(const Leg& other, std::size_t index) const {
+  const PartyMedia& own = agreed(index);
+  if (own.state == State::live && other.agreed(index).state == State::live) return own;
+  if (const PartyMedia* const media = proposed_to(other, index)) return *media;
+  return other.proposed_to(*this, index) != nullptr ? kAbsent : own;
+}
+
+const PortLease* Leg::ports(std::size_t index) const {
+  return index < sections.size() ? sections[index].ports.get() : nullptr;
+}
+
+std::optional<IpAddress> Leg::address() const {
+  for (const LegMedia& media : sections) {
+    if (media.ports) return media.ports->address();
+  }
+  return std::nullopt;
+}
+
+namespace {
+
+LegOptions options_of(const Request& request) {
+  return {.asymmetric = request.latching.asymmetric,
+          .strict_source = request.latching.strict_source,
+          .media_handover = request.latching.media_handover,
+          .nat_wait = request.latching.nat_wait,
+          .nat_punch = request.latching.nat_punch};
+}
+
+// If the m= line has RTP of another type now, streams of the former one are not for its port.
+void replace(LegMedia& media, PartyMedia&& described) {
+  const PartyMedia& before = media.agreed;
+  const bool both = before.state == State::live && described.state == State::live;
+  media.retyped = both && before.rtp && described.rtp && before.type != described.type;
+  media.agreed = std::move(described);
+}
+
+void reopen(std::vector<PartyMedia>& sections) {
+  for (PartyMedia& media : sections) {
+    for (auto& part : media.components) part.moved = true;
+  }
+}
+
+}  // namespace
+
+void Leg::agree(std::vector<PartyMedia> described, const Request& request) {
+  if (request.latching.reset) reopen(described);
+  if (sections.size() < described.size()) sections.resize(described.size());
+  for (std::size_t i = 0; i < described.size(); ++i) replace(sections[i], std::move(described[i]));
+  options = options_of(request);
+  if (!request.labels.label.empty()) label = request.labels.label;
+}
+
+void Leg::propose(const Leg& to, std::vector<PartyMedia> described, const Request& request) {
+  if (request.latching.reset) {
+    reopen(described);
+    // The proxy's order, whether or not the offer is accepted.
+    for (LegMedia& media : sections) {
+      for (auto& part : media.agreed.components) part.moved = true;
+    }
+  }
+  for (std::size_t i = 0; i < std::min(described.size(), sections.size()); ++i) {
+    if (described[i].signalled) sections[i].agreed.signalled = true;
+  }
+  if (!proposed) proposed = std::make_unique<Proposal>();
+  *proposed = {&to, std::move(described), options_of(request)};
+  if (!request.labels.label.empty()) label = request.labels.label;
+}
+
+void Leg::settle(const Leg& answerer, const Lines& answered) {
+  if (!proposed || proposed->to != &answerer) return;
+  bool waits = false;
+  for (std::size_t i = 0; i < proposed->sections.size(); ++i) {
+    PartyMedia& media = proposed->sections[i];
+    if (media.state == State::absent) continue;
+    if (answered[i]) {
+      replace(sections[i], std::move(media));
+      media = {};
+    } else {
+      waits = true;
+    }
+  }
+  options = proposed->options;
+  if (!waits) proposed.reset();
+}
+
+void Leg::trim() {
+  const std::size_t proposed_lines = proposed ? proposed->sections.size() : 0;
+  while (sections.size() > proposed_lines && !sections.back().ports &&
+         sections.back().agreed.state == State::absent) {
+    sections.pop_back();
+  }
+}
+
+bool Leg::withdraw_proposal(const Leg& reader) {
+  if (!proposed || proposed->to != &reader) return false;
+  proposed.reset();
+  return true;
+}
+
+sdp::Origin* Leg::origin_for(const Request& request) {
+  if (request.edits.origin.empty()) return nullptr;
+  if (!origin) origin = std::make_unique<sdp::Origin>();
+  return origin.get();
+}
+
+bool Leg::shares_ports(const Leg& other) const {
+  for (std::size_t i = 0; i < std::min(sections.size(), other.sections.size()); ++i) {
+    if (sections[i].ports && sections[i].ports == other.sections[i].ports) return true;
+  }
+  return false;
+}
+
+PastMedia& LegMedia::ensure_past() {
+  if (!past) past = std::make_unique<PastMedia>();
+  return *past;
+}
+
+// Counters of the party on one port, past flows included. `flow` holds those of the current flow.
+FlowReport Leg::total_flow(std::size_t index, const FlowReport& flow, std::size_t component,
+                           PastFlow::Clock::time_point now) const {
+  const auto& past = sections[index].past;
+  return past ? past->ports[component].merge(flow, now) : flow;
+}
+
+// RTCP quality of the party, past flows included. `now_seen` is that of the current flows.
+std::optional<QualityReport> Leg::quality(std::size_t index,
+                                          const std::optional<QualityReport>& now_seen,
+                                          PastFlow::Clock::time_point now) const {
+  const auto& past = sections[index].past;
+  return past && past->quality ? past->quality->merge(now_seen, now) : now_seen;
+}
+
+}  // namespace millrace

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// A leg: one party of a call, with its tags, its media sections and the local ports leased for it.
+//
+// The ports are printed into the SDP that the party receives. Legs of branches that the proxy made
+// one offer for share the leases. A leg's media is joined to one other leg at a time, its peer.
+//
+// An offer is a proposal (docs/adr/0006-an-offer-is-a-proposal.md). `agreed` is in force: what the
+// party's SDP said in the last exchange that was answered, or its first offer while nothing was. A
+// later offer waits in `proposed` for its answer. A refused offer is never reported: it waits until
+// the next offer replaces it or an answer settles the media. At most one waits.
+
+#include <array>
+#include <bitset>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "control/call/party_media.h"
+#include "control/call/past_flow.h"
+#include "control/command/edits.h"
+#include "control/command/moment.h"
+#include "control/command/report.h"
+#include "control/command/request.h"
+#include "control/ports/realm.h"
+#include "control/sdp/sdp.h"
+#include "dataplane/base/text.h"
+#include "dataplane/dataplane.h"
+
+namespace millrace {
+
+// Blocked kinds of the media that a party sends.
+struct BlockState {
+  bool blocked = false, silenced = false, dtmf_blocked = false;
+};
+
+struct LegMedia {
+  PartyMedia agreed;
+  bool retyped = false;              // the last answer made it RTP of another type
+  std::shared_ptr<PortLease> ports;  // shared by the branches of one offer
+  std::unique_ptr<PastMedia> past;   // see past_flow.h; null if none
+  // Latched sources of RTP and RTCP, as last notified; null: none was.
+  std::unique_ptr<std::array<std::optional<Endpoint>, 2>> notified;
+  Moment created;
+
+  [[nodiscard]] PastMedia& ensure_past();  // `past`, created if null
+};
+
+struct Leg;
+
+// Flags of the proxy with an offer or answer, in force together with its SDP.
+struct LegOptions {
+  bool asymmetric = false, strict_source = false;
+  bool media_handover = false, nat_wait = false, nat_punch = false;
+};
+
+using Lines = std::bitset<sdp::kMaxSections>;  // by m= line
+
+// A party's offer that awaits its answer.
+struct Proposal {
+  const Leg* to = nullptr;           // the party that is to answer
+  std::vector<PartyMedia> sections;  // by m= line; absent: not part of the offer
+  LegOptions options;
+};
+
+struct Leg {
+  // Limit of the tags that one party may answer with.
+  static constexpr std::size_t kMaxTags = 128;
+  // Last SIP request of the party that carried an offer, in the request or in its reply (update).
+  struct Transaction {
+    std::uint32_t cseq = 0;
+    bool offered_by_reply = false;
+  };
+
+  std::vector<Text> tags;  // several if branches of a fork share a leg
+  Text via_branch, label;
+  Moment created;
+  Text user_agent;
+  Realm* realm = nullptr;
+  std::optional<IpAddress> preferred;  // of the realm's addresses
+  LegOptions options;
+  BlockState block_state;
+  std::optional<Transaction> transaction;
+  std::vector<LegMedia> sections;
+  std::unique_ptr<Proposal> proposed;   // null: no offer waits
+  std::unique_ptr<sdp::Origin> origin;  // of the SDP sent to it, if that must not change
+  Leg* peer = nullptr;
+
+  [[nodiscard]] bool has(std::string_view tag) const;
+  [[nodiscard]] bool has_room_for(std::string_view tag) const;
+  void add(std::string_view tag);
+  void stamp(const Moment& now);  // sets missing creation times
+  [[nodiscard]] std::ptrdiff_t port_pairs() const;
+  [[nodiscard]] const PartyMedia& agreed(std::size_t index) const;
+  // Number of m= lines in force.
+  [[nodiscard]] std::size_t lines() const;
+  // What the party proposes to `reader`; null: nothing that is live.
+  [[nodiscard]] const PartyMedia* proposed_to(const Leg& reader, std::size_t index) const;
+  // What an answer of `reader` answers: the proposal to it, else what is in force.
+  [[nodiscard]] const PartyMedia& offered_to(const Leg& reader, std::size_t index) const;
+  [[nodiscard]] std::size_t lines_offered_to(const Leg& reader) const;
+  // What the party's last SDP said.
+  [[nodiscard]] const PartyMedia& latest(std::size_t index) const;
+  [[nodiscard]] bool is_retyped(std::size_t index) const;
+  // What the flows between the party and `other` follow: what is in force, else a proposal.
+  [[nodiscard]] const PartyMedia& current(const Leg& other, std::size_t index) const;
+  [[nodiscard]] const PortLease* ports(std::size_t index) const;
+  [[nodiscard]] std::optional<IpAddress> address() const;  // of its ports
+
+  // Puts an answer, or a first offer, in force.
+  void agree(std::vector<PartyMedia> described, const Request& request);
+  void propose(const Leg& to, std::vector<PartyMedia> described, const Request& request);
+  // Puts these m= lines of the proposal to `answerer` in force.
+  void settle(const Leg& answerer, const Lines& answered);
+  void trim();  // removes trailing sections that have neither a description nor ports
+  // Drops the proposal to `reader`. False: there is none.
+  bool withdraw_proposal(const Leg& reader);
+  // Null: the request does not ask to keep the origin.
+  [[nodiscard]] sdp::Origin* origin_for(const Request& request);
+
+  [[nodiscard]] bool shares_ports(const Leg& other) const;
+  // Counters of the party on one port, past flows included. `flow` holds those of the current flow.
+  [[nodiscard]] FlowReport total_flow(std::size_t index, const FlowReport& flow,
+                                      std::size_t component, PastFlow::Clock::time_point now) const;
+  // RTCP quality of the party, past flows included. `now_seen` is that of the current flows.
+  [[nodiscard]] std::optional<QualityReport> quality(std::size_t index,
+                                                     const std::optional<QualityReport>& now_seen,
+                                                     PastFlow::Clock::time_point now) const;
+};
+
+}  // namespace millrace
