@@ -21,6 +21,15 @@ Lines answered_lines(const Request& request, const sdp::Session& session, std::s
   return result;
 }
 
+// Rejects the m= lines of the offer that an SDP answer leaves out (RFC 3264 section 6).
+void reject_missing(std::vector<PartyMedia>& described, const Leg& reader, const Leg& sender) {
+  for (std::size_t i = described.size(); i < reader.lines_offered_to(sender); ++i) {
+    PartyMedia& media = described.emplace_back();
+    media.state = State::refused;
+    media.type = reader.offered_to(sender, i).type;
+  }
+}
+
 }  // namespace
 
 // The dialog that an answer completes: by the answerer's tag, else by its branch, else the latest
@@ -88,6 +97,8 @@ Result<Call::Settled> Call::settle_answer(const Request& request, const sdp::Ses
   // relay.
   if (!request.sections.empty())
     described->resize(std::min(described->size(), reader.lines_offered_to(sender)));
+  const std::size_t given = described->size();
+  if (request.sections.empty()) reject_missing(*described, reader, sender);
   const Lines answered = answered_lines(request, session, described->size());
   if (auto ok = check_answer(*described, answered, reader, sender); !ok) {
     return std::unexpected(ok.error());
@@ -108,12 +119,18 @@ Result<Call::Settled> Call::settle_answer(const Request& request, const sdp::Ses
     muxes[i] = dialog->settled_mux(reader, i, media);
     const bool bundled = media.state == State::bundled && offered.rtcp_mux && media.rtcp_mux;
     const bool mux = bundled || (dialog->a.get() == &reader ? muxes[i].a : muxes[i].b);
+    if (i >= given) continue;
     result.sections.push_back(rewrite_for(request, *reader.realm, media, ports, mux, mux));
     // The protocol of the offer, although the other party got another one.
     const bool as_offered = request.edits.protocol.empty() && media.rtp && offered.rtp &&
                             media.protocol != offered.protocol &&
                             sdp::interchangeable(media.protocol, offered.protocol);
     if (as_offered) result.sections.back().protocol = offered.protocol;
+  }
+  if (given < described->size()) {
+    add_sentence(result.unsupported, "answer: it has " + std::to_string(given) + " of " +
+                                         std::to_string(described->size()) +
+                                         " m= lines; the others are rejected (RFC 3264 section 6)");
   }
   if (starts && !has_room) {
     add_sentence(result.unsupported, "new-branch: the party has reached the limit of branches");

@@ -9,6 +9,7 @@ import time
 
 from smoke.bed import CALLEE, CALLER, RelayCase
 from smoke.media_test import arrives
+from smoke.ng import Refused
 from smoke.phone import open_path, receive, transfer
 
 T38 = "image PORT udptl t38"
@@ -151,3 +152,14 @@ class ProposalTest(RelayCase):
         other.to = caller_video.to
         self.assert_received(*transfer(callee_video, other))
         self.assertTrue(open_path(other, callee_video))
+
+    def test_answer_with_fewer_lines_rejects_the_rest(self):
+        caller, callee = self.phones()
+        used = self.ng.statistics()["ports"]["used"]
+        keys = {"call_id": f"fewer-{time.time()}", "from_tag": "a"}
+        self.ng.command("offer", sdp=caller.sdp(media=video(caller)), **keys)
+        reply = self.ng.command("answer", to_tag="b", sdp=callee.sdp(), **keys)
+        self.assertIn("1 of 2 m= lines", reply["warning"])
+        self.assertEqual(self.ng.statistics()["ports"]["used"], used + 4)
+        with self.assertRaises(Refused):
+            self.ng.command("offer", to_tag="b", sdp=caller.sdp(), **keys)

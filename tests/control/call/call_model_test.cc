@@ -206,6 +206,8 @@ class CallModel : public CallTest {
       offered.push_back(caller.agreed[i]);
     }
     Sdp sdp = draw_answer(offered);
+    const bool is_short = sdp.size() > 1 && chance(10);
+    if (is_short) sdp.pop_back();
     Request asked = message(Command::answer, caller, phone.tag, phone, sdp);
     asked.via_branch = phone.branch;
     asked.new_branch = forks;

@@ -148,11 +148,20 @@ TEST_F(CallTest, OfferedPortZeroTakesNoPorts) {
   EXPECT_EQ(flow(answered.local(1)).destination, endpoint(kB, 5002));
 }
 
-TEST_F(CallTest, AnswerWithFewerSectionsLeavesTheRestInactive) {
+TEST_F(CallTest, AnswerWithFewerSectionsRejectsTheRest) {
   const Printed offered = print(offer(audio(kA, 4000) + media("video", 4002)));
-  std::ignore = print(answer(audio(kB, 5000)));
+  const Reply reply = handle(answer(audio(kB, 5000)));
+  EXPECT_EQ(std::get<reply::Sdp>(reply).warning,
+            "answer: it has 1 of 2 m= lines; the others are rejected (RFC 3264 section 6)");
   EXPECT_TRUE(flow(offered.local(0)).active);
   EXPECT_FALSE(flow(offered.local(1)).active);
+  EXPECT_EQ(statistics().ports_used, 4U);
+  // All lines are in force, so the next offer has them all.
+  Request again = offer(audio(kA, 4000));
+  again.to_tag = "B";
+  EXPECT_NE(reason(again).find("1 m= lines where there were 2"), std::string::npos);
+  again.sdp = keep(audio(kA, 4000) + media("video", 4002));
+  EXPECT_NE(print(again).port(1), 0U);
 }
 
 TEST_F(CallTest, AnswerWithMoreSectionsIsRefused) {
