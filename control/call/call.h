@@ -231,6 +231,7 @@ class Call {
   // call_flows.cc
   void join(Dialog& dialog);
   void rejoin(Leg& leg);
+  [[nodiscard]] const Dialog* dialog_alone(const Leg* from, const Leg* to) const;
   void end_due(Clock::time_point now);
   [[nodiscard]] std::vector<const PortLease*> ports_in_use() const;
   void republish(const Leg& leg, const Leg* except);

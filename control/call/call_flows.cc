@@ -122,9 +122,24 @@ void Call::end_due(Clock::time_point now) {
   }
 }
 
+// The dialog between these parties, if the call goes on without it: another dialog is answered, and
+// by a final response if this one was. A branch that only rang does not keep the call. Null: none.
+const Dialog* Call::dialog_alone(const Leg* from, const Leg* to) const {
+  if (from == nullptr || to == nullptr || from == to) return nullptr;
+  const auto found = std::ranges::find_if(
+      dialogs_, [&](const Dialog& dialog) { return dialog.joins(*from) && dialog.joins(*to); });
+  if (found == dialogs_.end()) return nullptr;
+  const bool others = std::ranges::any_of(dialogs_, [&](const Dialog& other) {
+    return &other != &*found && other.answered && !other.delete_at &&
+           (other.final || !found->final);
+  });
+  return others ? &*found : nullptr;
+}
+
 // A via-branch identifies one branch of a fork. An unknown one belongs to another request (BYE) and
 // ends the whole call, as with rtpengine. One of an ended branch is a late CANCEL, which must not
-// end the answered branch.
+// end the answered branch. Both tags of a dialog end that dialog, and the call if no other answered
+// one remains.
 bool Call::remove(const Request& request, Clock::time_point now) {
   const auto from = find(request.from_tag), to = find(request.to_tag);
   const bool one_side = request.removal.match_to_tag && !request.to_tag.empty();
@@ -136,8 +151,10 @@ bool Call::remove(const Request& request, Clock::time_point now) {
   if (!one_branch &&
       std::ranges::any_of(ended_branches_, [&](const Text& b) { return b == request.via_branch; }))
     return false;
+  const Dialog* const only = one_branch || one_side ? nullptr : dialog_alone(from.get(), to.get());
   const auto named = [&](const Dialog& dialog) {
     if (one_branch) return dialog.via_branch == request.via_branch;
+    if (only != nullptr) return &dialog == only;
     return !one_side || (dialog.joins(*to) && (!from || dialog.joins(*from)));
   };
   const Clock::time_point due = now + request.removal.delay.value_or(timeouts_.delete_delay);

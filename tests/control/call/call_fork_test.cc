@@ -77,6 +77,45 @@ TEST_F(CallForkTest, DeletedBranchLeavesTheOthers) {
   EXPECT_EQ(statistics().sessions, 0U);
 }
 
+TEST_F(CallForkTest, BothTagsEndTheirDialogOnly) {
+  fork();
+  const LocalPort caller = print(answer_of_b()).local();
+  std::ignore = print(answer_of_c());
+  Request bye = request(Command::remove);
+  bye.to_tag = "C";
+  bye.removal.delay = std::chrono::seconds(0);
+  EXPECT_EQ(std::get<reply::Deleted>(handle(bye)).warning, "");
+  EXPECT_FALSE(flow(two).active);
+  EXPECT_EQ(flow(caller).destination, endpoint(kB, 5000));
+  EXPECT_EQ(statistics().ports_used, 4U);
+  // Its tag is unknown now. The last dialog ends the call, also by the callee's BYE.
+  bye.from_tag = "B";
+  bye.to_tag = "A";
+  std::ignore = handle(bye);
+  EXPECT_EQ(statistics().sessions, 0U);
+}
+
+// Branches that nobody answered, or that only rang, do not keep the call.
+TEST_F(CallForkTest, LastAnsweredDialogEndsTheCall) {
+  for (const unsigned ringing : {0U, 183U}) {
+    fork();
+    if (ringing != 0) {
+      Request early = answer_of_c();
+      early.sip.code = ringing;
+      std::ignore = print(early);
+    }
+    Request taken = answer_of_b();
+    taken.sip.code = 200;
+    std::ignore = print(taken);
+    Request bye = request(Command::remove);
+    bye.to_tag = "B";
+    bye.removal.delay = std::chrono::seconds(0);
+    std::ignore = handle(bye);
+    EXPECT_EQ(statistics().sessions, 0U) << ringing;
+    EXPECT_EQ(statistics().ports_used, 0U);
+  }
+}
+
 TEST_F(CallForkTest, BranchesThatEndTogetherLeaveTheMediaToTheRest) {
   fork();
   Request third = offer(audio(kA, 4000));
