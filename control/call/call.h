@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "control/call/dialog.h"
+#include "control/call/ended_dialogs.h"
 #include "control/call/leg.h"
 #include "control/call/party_media.h"
 #include "control/command/moment.h"
@@ -85,6 +86,9 @@ class Call {
 
   // Blocks or silences media of the parties that `request` names, or lifts that.
   [[nodiscard]] Result<void> set_blocking(const Request& request);
+
+  // Remembers the exchanges of `update` requests before the dialogs end.
+  void remember(EndedDialogs& ended, Clock::time_point now) const;
 
   // Ends all dialogs.
   void clear() { dialogs_.clear(); }
@@ -173,7 +177,10 @@ class Call {
   [[nodiscard]] static Result<void> check_answer(std::vector<PartyMedia>& described,
                                                  const Lines& answered, const Leg& reader,
                                                  const Leg& sender);
-  [[nodiscard]] Dialog* find_for_answer(const Request& request, const Leg& from, const Leg* to);
+  [[nodiscard]] Dialog* find_for_answer(const Request& request, const Leg& from, const Leg* to,
+                                        Clock::time_point now);
+  [[nodiscard]] static bool is_late_copy(const Request& request, const Dialog& dialog,
+                                         const Leg& sender);
 
   // call_ports.cc
   [[nodiscard]] Result<Staged> take_ports(const std::vector<PartyMedia>& described, const Leg& from,
@@ -271,7 +278,11 @@ class Call {
   std::optional<std::chrono::seconds> media_timeout_;  // overrides the configuration
   BlockState block_state_;                             // of all parties, in addition to their own
   Text metadata_;
-  std::vector<Text> ended_branches_;             // the last kMaxEndedBranches
+  struct Ended {
+    Text via_branch, tag;  // tag: of the party that left with the dialog
+    Clock::time_point at;
+  };
+  std::vector<Ended> ended_;                     // dialogs, the last kMaxEnded
   std::vector<Early> early_;                     // oldest first
   Text notify_socket_, notify_tag_, dialog_id_;  // as in Request
   bool claimed_, notified_hold_ = false;

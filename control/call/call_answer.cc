@@ -33,8 +33,10 @@ void reject_missing(std::vector<PartyMedia>& described, const Leg& reader, const
 }  // namespace
 
 // The dialog that an answer completes: by the answerer's tag, else by its branch, else the latest
-// unanswered one, else the latest.
-Dialog* Call::find_for_answer(const Request& request, const Leg& from, const Leg* to) {
+// unanswered one, else the latest. None if its party or its branch has ended: it must not take the
+// ports of another one.
+Dialog* Call::find_for_answer(const Request& request, const Leg& from, const Leg* to,
+                              Clock::time_point now) {
   Dialog *by_branch = nullptr, *open = nullptr, *latest = nullptr;
   for (Dialog& dialog : dialogs_) {
     if (!dialog.joins(from)) continue;
@@ -45,7 +47,31 @@ Dialog* Call::find_for_answer(const Request& request, const Leg& from, const Leg
       by_branch = &dialog;
     }
   }
+  const bool has_ended = std::ranges::any_of(ended_, [&](const Ended& ended) {
+    if (!ended.tag.empty() && ended.tag == request.to_tag) {
+      return now - ended.at <= EndedDialogs::kRemembered;
+    }
+    return by_branch == nullptr && !ended.via_branch.empty() &&
+           ended.via_branch == request.via_branch;
+  });
+  if (has_ended) return nullptr;
   return by_branch != nullptr ? by_branch : open != nullptr ? open : latest;
+}
+
+// A copy of the final response that comes after the BYE does not revive its dialog.
+bool Call::is_late_copy(const Request& request, const Dialog& dialog, const Leg& sender) {
+  return dialog.delete_at && dialog.final && !dialog.pending && sender.has(request.to_tag);
+}
+
+void Call::remember(EndedDialogs& ended, Clock::time_point now) const {
+  for (const Dialog& dialog : dialogs_) {
+    if (!dialog.answered) continue;
+    for (const Leg* leg : {dialog.a.get(), dialog.b.get()}) {
+      const Leg& other = dialog.other(*leg);
+      if (!leg->transaction || leg->tags.empty() || other.tags.empty()) continue;
+      ended.add({id_, leg->tags.back(), other.tags.back(), leg->transaction->cseq}, now);
+    }
+  }
 }
 
 // The offer limits what an answer may contain per media section (RFC 3264 section 6).
@@ -80,7 +106,7 @@ Result<Call::Settled> Call::settle_answer(const Request& request, const sdp::Ses
                                           Clock::time_point now) {
   const auto from = find(request.from_tag), to = find(request.to_tag);
   if (!from || from == to) return fail(std::string(reason::kNoDialog));
-  Dialog* dialog = find_for_answer(request, *from, to.get());
+  Dialog* dialog = find_for_answer(request, *from, to.get(), now);
   if (dialog == nullptr) return fail(std::string(reason::kNoDialog));
   Leg& reader = *from;
   std::optional<Dialog> branch;
@@ -135,7 +161,8 @@ Result<Call::Settled> Call::settle_answer(const Request& request, const sdp::Ses
   if (starts && !has_room) {
     add_sentence(result.unsupported, "new-branch: the party has reached the limit of branches");
   }
-  if (is_overtaken(request, *dialog, reader)) return result;
+  if (is_overtaken(request, *dialog, reader) || is_late_copy(request, *dialog, sender))
+    return result;
 
   // From here on nothing fails.
   if (branch) dialog = &dialogs_.emplace_back(std::move(*branch));

@@ -12,7 +12,7 @@ namespace {
 
 using State = PartyMedia::State;
 
-constexpr std::size_t kMaxEndedBranches = Call::kMaxDialogs;
+constexpr std::size_t kMaxEnded = Call::kMaxDialogs;
 
 bool live(const PartyMedia& media) { return media.state == State::live; }
 bool absent(const PartyMedia& media) { return media.state == State::absent; }
@@ -89,9 +89,11 @@ void Call::end_due(Clock::time_point now) {
   std::ranges::move(first, dialogs_.end(), std::back_inserter(ended));
   dialogs_.erase(first, dialogs_.end());
   for (const Dialog& dialog : ended) {
-    if (dialog.via_branch.empty()) continue;
-    if (ended_branches_.size() == kMaxEndedBranches) ended_branches_.erase(ended_branches_.begin());
-    ended_branches_.push_back(dialog.via_branch);
+    const bool a_stays =
+        std::ranges::any_of(dialogs_, [&](const Dialog& other) { return other.joins(*dialog.a); });
+    const Leg& leaving = a_stays ? *dialog.b : *dialog.a;
+    if (ended_.size() == kMaxEnded) ended_.erase(ended_.begin());
+    ended_.push_back({dialog.via_branch, leaving.tags.empty() ? Text() : leaving.tags.back(), now});
   }
   for (const Dialog& dialog : ended) {
     if (!dialog.is_joined()) continue;
@@ -148,9 +150,11 @@ bool Call::remove(const Request& request, Clock::time_point now) {
       !request.via_branch.empty() && std::ranges::any_of(dialogs_, [&](const Dialog& d) {
         return d.via_branch == request.via_branch;
       });
-  if (!one_branch &&
-      std::ranges::any_of(ended_branches_, [&](const Text& b) { return b == request.via_branch; }))
-    return false;
+  const bool ended =
+      !request.via_branch.empty() && std::ranges::any_of(ended_, [&](const Ended& e) {
+        return e.via_branch == request.via_branch;
+      });
+  if (!one_branch && ended) return false;
   const Dialog* const only = one_branch || one_side ? nullptr : dialog_alone(from.get(), to.get());
   const auto named = [&](const Dialog& dialog) {
     if (one_branch) return dialog.via_branch == request.via_branch;

@@ -60,6 +60,12 @@ Reply Calls::Impl::offer(const Request& request, Time now) {
   Reading reading;
   const auto session = read_sections(request, reading);
   if (!session) return refuse(request, session.error().message);
+  // A late copy of a 200 does not make its call again.
+  if (update && request.sip.by_reply && !find(request.call_id) &&
+      ended_dialogs.has({request.call_id, request.from_tag, request.to_tag, request.sip.cseq},
+                        now)) {
+    return refuse(request, std::string(reason::kUnknownCall));
+  }
   for (;;) {
     const CallPtr call = find_or_make(request, now);
     if (!call) return limit_reached(request);
@@ -129,6 +135,7 @@ Reply Calls::Impl::remove(const Request& request, Time now) {
     event::End last = ending(*call, now);
     if (!request.removal.fast)
       result.call = last.report.tags.empty() ? call->report(now) : last.report;
+    call->remember(ended_dialogs, now);
     if (!call->remove(request, now)) return miss();
     log_event(Level::info, "delete",
               {{"call-id", request.call_id},
@@ -171,6 +178,7 @@ void Calls::Impl::check(const CallPtr& call, Time now) {
   if (watched()) notify_latches(*call);
   const Call::Verdict verdict = call->check(now);
   if (verdict.end) {
+    call->remember(ended_dialogs, now);
     finish(call, *verdict.end, ending(*call, now));
   } else {
     schedule.set(call, next_check(*call, verdict.next, now));

@@ -21,6 +21,7 @@
 #include "control/call/call_log.h"
 #include "control/call/call_schedule.h"
 #include "control/call/calls.h"
+#include "control/call/ended_dialogs.h"
 #include "control/call/speed.h"
 #include "control/log.h"
 #include "control/ports/realm.h"
@@ -48,6 +49,7 @@ struct Calls::Impl {
   Realms realms;  // outlives the calls, which return their ports to it
   Table table;
   CallSchedule schedule;
+  EndedDialogs ended_dialogs;
   const Time started = Clock::now();
   std::atomic<bool> draining = false;
   const std::uint64_t port_pairs;  // also the limit of calls if limits.calls is 0

@@ -33,6 +33,7 @@ constexpr std::array kBounds = std::to_array<Bound>({
     {"bytes of a tag, Call-ID, branch", "kMaxName", "CallBounds, NamesHaveALength"},
     {"bytes of metadata", "4096", "CallBounds, MetadataIsCut"},
     {"ended branches of a call", "Call::kMaxDialogs", "CallBounds, EndedBranches"},
+    {"ended dialogs of all calls", "EndedDialogs::kMax", "EndedDialogs, AreBounded"},
     {"delayed deletes", "one a dialog", "CallBounds, DelayedDeletes"},
     {"streams of a call", "limits.streams", "CallBounds, Streams"},
     {"m= lines over all re-offers", "sdp::kMaxSections", "CallBounds, SectionsOverReOffers"},

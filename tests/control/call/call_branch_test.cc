@@ -212,7 +212,9 @@ TEST_F(CallBranchTest, SectionRefusedByOneBranchStaysForTheOthers) {
   expect_media(endpoint(kB, 5000));
   EXPECT_EQ(flow(answered.local(1)).destination, endpoint(kB, 5002));
   EXPECT_EQ(flow(offered.local(1)).destination, endpoint(kA, 4002));
-  // C rejects it while it has the media: the port is inactive.
+  // C has ended. Another party rejects it while it has the media: the port is inactive.
+  EXPECT_EQ(reason(without), "Invalid dialogue association");
+  without.to_tag = "E";
   std::ignore = print(without);
   EXPECT_FALSE(flow(offered.local(1)).active);
 }

@@ -150,6 +150,41 @@ TEST_F(CallForkTest, LateCancelOfABranchEndsNoOther) {
   EXPECT_EQ(statistics().sessions, 0U);
 }
 
+TEST_F(CallForkTest, AnswerOfAnEndedBranchTakesNoOther) {
+  fork();
+  const LocalPort caller = print(answer_of_b()).local();
+  std::ignore = handle(remove("b2"));
+  EXPECT_EQ(reason(answer_of_c()), "Invalid dialogue association");
+  EXPECT_EQ(flow(caller).destination, endpoint(kB, 5000));
+  // Its ports are still held: it is revived.
+  Request end = remove("b1");
+  end.removal.delay = std::chrono::seconds(5);
+  std::ignore = print(second);
+  std::ignore = handle(end);
+  EXPECT_EQ(print(answer_of_b()).local(), caller);
+  expire_after(std::chrono::seconds(6));
+  EXPECT_EQ(flow(caller).destination, endpoint(kB, 5000));
+  EXPECT_TRUE(flow(one).active);
+}
+
+TEST_F(CallForkTest, LateCopyOfTheAnswerRevivesNothing) {
+  fork();
+  Request of_b = answer_of_b(), of_c = answer_of_c();
+  of_b.sip.code = of_c.sip.code = 200;
+  std::ignore = print(of_b);
+  const LocalPort caller = print(of_c).local();
+  Request bye = request(Command::remove);
+  bye.to_tag = "C";
+  bye.removal.delay = std::chrono::seconds(5);
+  std::ignore = handle(bye);
+  EXPECT_EQ(print(of_c).local(), caller) << "within the delay it is rewritten";
+  expire_after(std::chrono::seconds(5));
+  EXPECT_FALSE(flow(two).active) << "and ends on time";
+  of_c.via_branch = "";
+  EXPECT_EQ(reason(of_c), "Invalid dialogue association");
+  EXPECT_EQ(flow(caller).destination, endpoint(kB, 5000));
+}
+
 TEST_F(CallForkTest, ProvisionalAnswerDoesNotOverrideAFinalAnswer) {
   fork();
   Request taken = answer_of_b(), ringing = answer_of_c();

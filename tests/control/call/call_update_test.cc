@@ -122,6 +122,25 @@ TEST_F(CallUpdateTest, AuthenticatedInviteContinuesTheCall) {
   EXPECT_EQ(statistics().ports_used, 4U);
 }
 
+TEST_F(CallUpdateTest, LateCopyOfTheReplyMakesNoCall) {
+  establish();
+  std::ignore = relay_endpoints(invite(2, {stream(kA, 4000)}, "B"));
+  std::ignore = relay_endpoints(ok(2, {stream(kB, 5000)}));
+  Request bye = request(Command::remove);
+  bye.removal.delay = std::chrono::seconds(0);
+  std::ignore = handle(bye);
+  for (const std::uint32_t cseq : {1U, 2U}) {
+    EXPECT_EQ(reason(ok(cseq, {stream(kB, 5000)})), "Unknown call-id");
+  }
+  EXPECT_EQ(statistics().sessions, 0U);
+  // A late offer of a new exchange makes one, and so does the same reply after 32 s.
+  std::ignore = relay_endpoints(ok(3, {stream(kB, 5000)}));
+  std::ignore = handle(bye);
+  now += std::chrono::seconds(33);
+  std::ignore = relay_endpoints(ok(1, {stream(kB, 5000)}));
+  EXPECT_EQ(statistics().sessions, 1U);
+}
+
 TEST_F(CallUpdateTest, UpdateWithoutStreamsReturnsTheCurrentPorts) {
   EXPECT_EQ(reason(ok(1, {})), "Invalid dialogue association");
   EXPECT_EQ(statistics().sessions, 0U);
