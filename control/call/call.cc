@@ -241,7 +241,7 @@ Result<void> Call::check_streams(const std::vector<PartyMedia>& described,
   for (std::size_t i = 0; i < std::max(described.size(), sender.sections.size()); ++i) {
     const bool left_out = i >= described.size() || described[i].state == State::absent;
     const PartyMedia& media = left_out ? sender.agreed(i) : described[i];
-    live += media.state == State::live ? 1 : 0;
+    live += media.relayed() ? 1 : 0;
   }
   if (live <= limits_.streams) return {};
   return fail("The offer has " + std::to_string(live) + " media streams; [limits] streams allows " +

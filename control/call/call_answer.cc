@@ -93,9 +93,10 @@ Result<void> Call::check_answer(std::vector<PartyMedia>& described, const Lines&
                     std::string(offered.protocol) + "' (RFC 3264 section 6)");
       }
       const bool relayed = reader.ports(i) != nullptr && sender.ports(i) != nullptr;
-      if (media.state != State::live || !relayed) media.state = State::refused;
+      if (!media.relayed() || !relayed) media.state = State::refused;
     } else {
-      const bool dropped = offered.state == State::bundled && media.state != State::live;
+      const bool dropped = (offered.state == State::bundled && media.state != State::live) ||
+                           (offered.state == State::carrier && media.state != State::carrier);
       media.state = dropped ? State::refused : offered.state;
     }
   }

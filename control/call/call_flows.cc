@@ -14,7 +14,7 @@ using State = PartyMedia::State;
 
 constexpr std::size_t kMaxEnded = Call::kMaxDialogs;
 
-bool live(const PartyMedia& media) { return media.state == State::live; }
+bool live(const PartyMedia& media) { return media.relayed(); }
 bool absent(const PartyMedia& media) { return media.state == State::absent; }
 
 // Where the offer wants media that is in force, if elsewhere.

@@ -46,8 +46,7 @@ bool Call::uses(const Dialog& dialog, std::size_t index) {
   const auto removed = [](const PartyMedia& media) {
     return media.state == State::refused || media.state == State::untouched;
   };
-  const bool live = of_a.state == State::live || of_b.state == State::live;
-  return live && !removed(of_a) && !removed(of_b);
+  return (of_a.relayed() || of_b.relayed()) && !removed(of_a) && !removed(of_b);
 }
 
 // Returns the ports of the leg and of the parties of its dialogs that no dialog uses. Ports that a

@@ -13,7 +13,7 @@ bool Dialog::offer_mux(const Leg& sender, std::size_t index, const PartyMedia& d
                        const sdp::MuxChoice& asked) {
   if (mux.size() <= index) mux.resize(index + 1);
   Mux& at = mux[index];
-  if (described.ice_concluded) return at.offered;
+  if (described.ice_concluded || described.state == PartyMedia::State::carrier) return at.offered;
   const bool passed_on = described.rtcp_mux || muxes(other(sender), index);
   at.offered = described.rtp && (asked.offer || asked.require || (passed_on && !asked.demux));
   at.reply.reset();
@@ -27,7 +27,7 @@ bool Dialog::offer_mux(const Leg& sender, std::size_t index, const PartyMedia& d
 
 Mux Dialog::settled_mux(const Leg& reader, std::size_t index, const PartyMedia& described) const {
   Mux result = index < mux.size() ? mux[index] : Mux{};
-  if (described.ice_concluded) return result;
+  if (described.ice_concluded || described.state == PartyMedia::State::carrier) return result;
   const bool relayed = described.state == PartyMedia::State::live && described.rtp;
   const bool answerer = relayed && described.rtcp_mux && result.offered;
   const bool offerer = relayed && result.reply.value_or(answerer);

@@ -74,7 +74,7 @@ bool Leg::is_retyped(std::size_t index) const {
 // section that is in force, the proposal is told beside it (Side::proposed).
 const PartyMedia& Leg::current(const Leg& other, std::size_t index) const {
   const PartyMedia& own = agreed(index);
-  if (own.state == State::live && other.agreed(index).state == State::live) return own;
+  if (own.relayed() && other.agreed(index).relayed()) return own;
   if (const PartyMedia* const media = proposed_to(other, index)) return *media;
   return other.proposed_to(*this, index) != nullptr ? kAbsent : own;
 }
@@ -133,7 +133,8 @@ void Leg::propose(const Leg& to, std::vector<PartyMedia> described, const Reques
     }
   }
   for (std::size_t i = 0; i < std::min(described.size(), sections.size()); ++i) {
-    if (described[i].signalled) sections[i].agreed.signalled = true;
+    const bool signalled = described[i].state != State::absent && described[i].signalled;
+    if (signalled) sections[i].agreed.signalled = true;
   }
   if (!proposed) proposed = std::make_unique<Proposal>();
   *proposed = {&to, std::move(described), options_of(request)};

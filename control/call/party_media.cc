@@ -197,6 +197,22 @@ State state_of(const sdp::Media& media) {
   return media.relayable ? State::live : State::untouched;
 }
 
+// Whether ICE agents still use the ports of a section that this SDP removes: another section of the
+// group goes on in the same ICE session.
+bool carries(const sdp::Session& session, const PartyMedia& before) {
+  if (!before.relayed() || !before.in_bundle || before.ice_ufrag.empty()) return false;
+  return std::ranges::any_of(session.sections, [&](const sdp::Media& media) {
+    return state_of(media) == State::live && before.ice_ufrag == media.ice_ufrag;
+  });
+}
+
+// With BUNDLE (RFC 9143) the ports of one section carry all.
+std::bitset<128> payload_types(const sdp::Session& session, const std::bitset<128>& own) {
+  std::bitset<128> result = own;
+  for (const sdp::Media& each : session.sections) result |= each.payload_types;
+  return result;
+}
+
 }  // namespace
 
 Result<PartyMedia> describe(const sdp::Session& session, std::size_t index, const Request& request,
@@ -204,6 +220,14 @@ Result<PartyMedia> describe(const sdp::Session& session, std::size_t index, cons
                             const PartyMedia* offered) {
   const Validator validator{session, index, request, realm, realms};
   const sdp::Media& media = session.sections[index];
+  if (state_of(media) == State::refused && carries(session, before)) {
+    PartyMedia carrier = before;
+    carrier.state = State::carrier;
+    carrier.payload_types = with_comfort_noise(payload_types(session, {}));
+    carrier.signalled = true;
+    for (auto& part : carrier.components) part.moved = false;
+    return carrier;
+  }
   PartyMedia result;
   result.state = state_of(media);
   result.type = media.type;
@@ -211,11 +235,10 @@ Result<PartyMedia> describe(const sdp::Session& session, std::size_t index, cons
   result.codec = media.codec;
   result.mid = media.mid;
   result.clock_hz = media.clock_hz;
-  result.payload_types = media.payload_types;
-  if (session.bundle && media.rtp) {
-    for (const sdp::Media& each : session.sections) result.payload_types |= each.payload_types;
-  }
-  result.payload_types = with_comfort_noise(result.payload_types);
+  result.in_bundle = session.bundle;
+  result.payload_types =
+      with_comfort_noise(session.bundle && media.rtp ? payload_types(session, media.payload_types)
+                                                     : media.payload_types);
   result.dtmf_types = media.dtmf_types;
   result.rtp = media.rtp;
   result.rtcp_mux = media.rtcp_mux;

@@ -12,6 +12,9 @@
 // relay's own, rejects the whole SDP. In a=rtcp it is ignored. A loopback or link-local address is
 // like a private one behind a NAT, if the signalling source is a hint.
 //
+// ICE agents of a BUNDLE group use the ports of its first section, and go on with them when that
+// section is removed, until an ICE restart: it becomes the carrier of the group.
+//
 // ICE has two exceptions. A party names the relay's own address after it has received packets from
 // there (peer-reflexive, RFC 8445 section 7.2.5.3.1): the previous endpoint stays. An SDP with
 // a=remote-candidates, or the answer to one, reports the result of ICE (RFC 8839 section
@@ -38,6 +41,7 @@ struct PartyMedia {
     absent,     // not described yet
     refused,    // port 0
     bundled,    // bundle-only: shares another section's port (RFC 9143)
+    carrier,    // port 0, but its ports carry the rest of its BUNDLE group until an ICE restart
     untouched,  // unsupported transport, copied verbatim
     live,
   };
@@ -67,6 +71,10 @@ struct PartyMedia {
   Text ice_ufrag;              // empty: no ICE, or ICE that cannot bypass the relay
   bool ice_concluded = false;  // this SDP reports the result of ICE: copied verbatim
   bool ice_direct = false;     // the selected path bypasses the relay
+  bool in_bundle = false;      // the SDP has a BUNDLE group
+
+  // Whether flows of its ports are in order.
+  [[nodiscard]] bool relayed() const { return state == State::live || state == State::carrier; }
 
   // RTP/SAVP, RTP/SAVPF and these over DTLS (RFC 3711, RFC 5764); RTP of unknown protocol may be.
   [[nodiscard]] bool encrypted() const {

@@ -181,6 +181,35 @@ TEST_F(CallWarning, BundlePassesWithAPortPerSection) {
   }
 }
 
+// ICE agents go on with the pair of the group's first section until an ICE restart.
+TEST_F(CallWarning, BundleOutlivesItsFirstSection) {
+  const auto body = [](const char* address, int audio_port, int video_port, const char* ufrag) {
+    const std::string more = "a=rtcp-mux\r\na=ice-ufrag:" + std::string(ufrag) +
+                             "\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\n";
+    return session(address) + std::string(kGroup) +
+           media("audio", audio_port, "a=mid:a\r\n" + more) +
+           media("video", video_port, "a=mid:v\r\n" + more);
+  };
+  const LocalPort callee = print(offer(body(kA, 4000, 4000, "aaaa"))).local();
+  const LocalPort caller = print(answer(body(kB, 5000, 5000, "bbbb"))).local();
+  Request fewer = offer(body(kA, 0, 4000, "aaaa"));
+  fewer.to_tag = "B";
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(print(fewer).port(), 0U);
+    EXPECT_EQ(print(answer(body(kB, 0, 5000, "bbbb"))).port(), 0U);
+    EXPECT_EQ(flow(callee).destination, endpoint(kA, 4000));
+    EXPECT_EQ(flow(caller).destination, endpoint(kB, 5000));
+    EXPECT_FALSE(rtcp_flow(caller).active) << "multiplexed";
+    EXPECT_EQ(statistics().ports_used, 8U);
+  }
+  fewer.sdp = keep(body(kA, 0, 4000, "cccc"));
+  EXPECT_EQ(print(fewer).port(), 0U);
+  EXPECT_TRUE(flow(callee).active) << "until the answer";
+  std::ignore = print(answer(body(kB, 0, 5000, "dddd")));
+  EXPECT_FALSE(flow(callee).active);
+  EXPECT_EQ(statistics().ports_used, 4U);
+}
+
 TEST_F(CallWarning, RequiredBundleWithoutAGroupIsRefused) {
   Request asked = offer(audio(kA, 4000) + media("video", 4002));
   asked.edits.offer_bundle = true;
