@@ -73,6 +73,7 @@ std::string print_sdp(const Request& request, const sdp::Session& session, const
   rewrite.replace_zero_address = request.edits.replace_zero_address;
   std::string body = sdp::rewrite(session, rewrite);
   const sdp::Edits& edits = request.edits;
+  if (edits.single_codec) body = sdp::keep_first_codec(std::move(body));
   if (!edits.lines.empty()) body = sdp::edit_lines(body, edits.lines);
   if (origin != nullptr) {
     body = sdp::keep_origin(std::move(body), *origin, edits.origin);

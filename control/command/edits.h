@@ -33,6 +33,7 @@ struct CodecChoice {
   std::vector<std::string> strip;   // to remove; "all" and "full" mean every codec
   std::vector<std::string> except;  // to keep in spite of strip
   std::vector<std::string> offer;   // the same, moved to the front in this order
+  bool allow_none = false;          // reject a section that loses all formats; else it keeps them
 
   [[nodiscard]] bool empty() const { return strip.empty() && offer.empty(); }
 };
@@ -93,6 +94,7 @@ struct ConditionalOption {
 // All edits of one request.
 struct Edits {
   CodecChoice codecs;
+  bool single_codec = false;                    // print the first codec of each section only
   std::vector<std::string> remove_media_types;  // sections to reject; "other": all types but
                                                 // audio, video, image and message
   std::vector<ConditionalOption> conditional;   // at most one refused for each `of`

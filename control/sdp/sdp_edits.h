@@ -5,9 +5,10 @@
 //
 // Order of the steps: choose_codecs() filters the received body before it is parsed for the call,
 // so a stripped codec counts as never offered. adjust() rejects sections of unwanted media types in
-// the parsed SDP. rewrite() (sdp.h) prints it. edit_lines() removes, substitutes and adds attribute
-// lines of the printed body without interpreting them. keep_origin() is last: the version in o=
-// depends on changes in all other lines.
+// the parsed SDP. rewrite() (sdp.h) prints it. keep_first_codec() filters the printed body: its
+// sender may still use the other codecs. edit_lines() removes, substitutes and adds attribute lines
+// of the printed body without interpreting them. keep_origin() is last: the version in o= depends
+// on changes in all other lines.
 // Untouched lines are copied verbatim; edits are idempotent.
 
 #include <string>
@@ -20,8 +21,11 @@ namespace millrace::sdp {
 
 // Returns the body with the selected formats of its RTP sections, without a=rtpmap, a=fmtp and
 // a=rtcp-fb of the others. RTX (RFC 4588) is removed with its codec. A section that would lose all
-// formats keeps them all.
+// formats keeps them all, or has port 0 (CodecChoice::allow_none).
 [[nodiscard]] std::string choose_codecs(const Session& session, const CodecChoice& choice);
+// Returns the body with the first codec of each RTP section. Formats that no media is encoded in
+// stay: telephone-event, CN, RED, FEC, and RTX of that codec.
+[[nodiscard]] std::string keep_first_codec(std::string body);
 
 [[nodiscard]] std::string edit_lines(std::string_view body, const LineEdits& edits);
 // Whether this process has added its loop mark to `body` before.

@@ -72,12 +72,17 @@ void check_edits(std::string_view body, const Session& session) {
   for (const CodecChoice& choice :
        {CodecChoice{
             .strip = {"PCMU", "opus/48000"}, .except = {}, .offer = {"8", "telephone-event"}},
-        CodecChoice{.strip = {"all"}, .except = {"PCMA"}, .offer = {}}}) {
+        CodecChoice{.strip = {"all"}, .except = {"PCMA"}, .offer = {}},
+        CodecChoice{.strip = {"all"}, .except = {"PCMA"}, .offer = {}, .allow_none = true}}) {
     const std::string out = choose_codecs(session, choice);
     const Result<Session> after = parse(out);
     FUZZ_CHECK(after && after->sections.size() == session.sections.size());
     FUZZ_CHECK(choose_codecs(*after, choice) == out);
   }
+  const std::string first = keep_first_codec(std::string(body));
+  const Result<Session> of_first = parse(first);
+  FUZZ_CHECK(of_first && of_first->sections.size() == session.sections.size());
+  FUZZ_CHECK(keep_first_codec(first) == first);
   AttributeEdits media{.where = AttributeEdits::Where::sections,
                        .type = {},
                        .add = {"ptime:20"},

@@ -31,11 +31,15 @@ constexpr auto kTranscodingLists =
 constexpr auto kIgnoredKeys = std::to_array<std::string_view>({"repacketize"});
 constexpr auto kIgnoredFlags = std::to_array<std::string_view>({
     "original-sendrecv",
-    "allow-no-codec-media",
     "symmetric-codecs",
     "asymmetric-codecs",
     "reorder-codecs",
 });
+
+// Spellings of one flag.
+constexpr auto kAllowNoCodec =
+    std::to_array<std::string_view>({"allow-no-codec-media", "allow-no-codec-medias",
+                                     "allow-empty-codec-media", "allow-empty-codec-medias"});
 
 // The part of `name` after `prefix`; none if the prefix differs or nothing follows it.
 std::optional<std::string_view> after(std::string_view name, std::string_view prefix) {
@@ -142,6 +146,11 @@ bool SdpKeys::flag(std::string_view name) {
   if (bool* const flag = find(edits, name, kFlags)) return *flag = true;
   if (same(name, "generate-mid")) return edits.lines.generate_mid = true;
   if (same(name, "loop-protect")) return edits.lines.loop_mark = true;
+  if (among(name, kAllowNoCodec)) return edits.codecs.allow_none = true;
+  if (same(name, "single-codec")) {
+    edits.single_codec = request_.command == Command::answer;
+    return true;
+  }
   if (same(name, "strip-extmap")) {
     remove_lines(edits.lines, {"extmap", "extmap-allow-mixed"});
     return true;

@@ -86,6 +86,26 @@ TEST_F(CallTest, StrippedCodecIsAbsentFromTheOffer) {
   EXPECT_EQ(print(asked).session.sections[0].codec, "PCMA/8000");
 }
 
+TEST_F(CallTest, MediaWithoutCodecsIsRejectedOnRequest) {
+  Request asked = offer(audio(kA, 4000) + media("video", 4002));
+  asked.edits.codecs.strip = {"all"};
+  EXPECT_NE(print(asked).port(1), 0U) << "by default it keeps its codecs";
+  Request other = offer(audio(kA, 4000));
+  other.call_id = "other";
+  other.edits.codecs = {.strip = {"all"}, .except = {}, .offer = {}, .allow_none = true};
+  const Printed offered = print(other);
+  EXPECT_EQ(offered.port(0), 0U);
+  EXPECT_EQ(statistics().ports_used, 8U) << "of the first call";
+}
+
+TEST_F(CallTest, AnswerIsPrintedWithItsFirstCodec) {
+  to_b = print(offer(audio(kA, 4000))).local();
+  Request asked = answer(audio(kB, 5000));
+  asked.edits.single_codec = true;
+  const Printed answered = print(asked);
+  EXPECT_NE(answered.body->find(" RTP/AVP 0\r\n"), std::string::npos) << *answered.body;
+}
+
 TEST_F(CallTest, RemovedMediaTakesNoPorts) {
   Request asked = offer(audio(kA, 4000) + media("video", 4002));
   asked.edits.remove_media_types = {"video"};

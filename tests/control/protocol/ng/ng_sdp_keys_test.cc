@@ -156,6 +156,22 @@ TEST(NgSdpKeys, MediaTypeOtherIsFolded) {
   EXPECT_EQ(message->request.edits.remove_media_types, (Strings{"text", "other", "video"}));
 }
 
+TEST(NgSdpKeys, ParsesTheFlagsOfCodecs) {
+  for (const std::string_view name :
+       {"allow-no-codec-media", "allow empty codec medias", "allow_no_codec_medias"}) {
+    const auto message = parse(offer("5:flagsl" + b(name) + "e"));
+    ASSERT_TRUE(message.has_value()) << message.error();
+    EXPECT_TRUE(message->request.edits.codecs.allow_none) << name;
+    EXPECT_TRUE(message->unknown.empty());
+  }
+  // Of an offer all codecs stay.
+  const std::string flag = "5:flagsl12:single codece";
+  EXPECT_FALSE(parse(offer(flag))->request.edits.single_codec);
+  const std::string answer = "d7:command6:answer3:sdp1:x7:call-id1:c8:from-tag1:f6:to-tag1:t";
+  EXPECT_TRUE(parse(answer + flag + "e")->request.edits.single_codec);
+  EXPECT_FALSE(parse(answer + "e")->request.edits.single_codec);
+}
+
 // ---- bounds -----------------------------------------------------------------------------------
 
 constexpr std::string_view kTooMany =
