@@ -44,10 +44,10 @@ struct AttributeEdits {
   Where where = Where::session;
   std::string type;  // media type; empty: any
   std::vector<std::string> add;
-  // A whole attribute, or a prefix that ends before or at a ':', or before a space: "ssrc",
-  // "ssrc:", "ssrc:1234".
+  // To remove, and in the first of a pair to substitute: a whole attribute, or a prefix that ends
+  // before or at a ':', or before a space: "ssrc", "ssrc:", "ssrc:1234".
   std::vector<std::string> remove;
-  std::vector<std::pair<std::string, std::string>> substitute;  // whole attributes: from, to
+  std::vector<std::pair<std::string, std::string>> substitute;  // from, to a whole attribute
 };
 
 struct LineEdits {

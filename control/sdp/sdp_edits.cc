@@ -27,6 +27,7 @@ std::string_view text_of(std::string_view line) {
   return line;
 }
 
+// True: the pattern is the whole attribute or a beginning of it (AttributeEdits).
 bool matches(const std::string& pattern, std::string_view attribute) {
   if (pattern.empty() || !attribute.starts_with(pattern)) return false;
   return attribute.size() == pattern.size() || pattern.back() == ':' ||
@@ -154,7 +155,7 @@ class Editor {
     for (const AttributeEdits& edits : edits_.attributes) {
       if (!here(edits)) continue;
       for (const auto& [from, to] : edits.substitute) {
-        if (found == from) return write_attribute(to);
+        if (matches(from, found)) return write_attribute(to);
       }
       if (std::ranges::any_of(edits.remove, [&](const auto& r) { return matches(r, found); }))
         return;

@@ -61,9 +61,28 @@ TEST(SdpLines, AreRemovedByNameOrWhole) {
   EXPECT_EQ(without("sendrecv"), head + one + other + "a=ptime:20\r\na=mid:1\r\n");
 }
 
+TEST(SdpLines, AreSubstitutedByNameOrPrefix) {
+  const auto audio = [](std::vector<std::pair<std::string, std::string>> pairs) {
+    AttributeEdits edits = in_media("audio");
+    edits.substitute = std::move(pairs);
+    const std::string out = edited({.attributes = {edits}});
+    const std::size_t begin = out.find("m=audio") + 24;
+    return out.substr(begin, out.find("m=video") - begin);
+  };
+  const std::string one = "a=ssrc:1 cname:a\r\n", other = "a=ssrc:12 cname:b\r\n";
+  const std::string end = "a=ptime:20\r\na=mid:1\r\n";
+  EXPECT_EQ(audio({{"ptime", "ptime:40"}}), one + other + "a=ptime:40\r\na=mid:1\r\n");
+  EXPECT_EQ(audio({{"ptime:", "ptime:40"}}), one + other + "a=ptime:40\r\na=mid:1\r\n");
+  EXPECT_EQ(audio({{"ssrc:1", "note:x"}}), "a=note:x\r\n" + other + end);
+  EXPECT_EQ(audio({{"ssrc:12", "ssrc:12"}, {"ssrc", "ssrc:8"}}),
+            "a=ssrc:8\r\na=ssrc:12\r\n" + end)
+      << "the first pair that matches";
+  EXPECT_EQ(audio({{"ptime:2", "x"}, {"ssr", "x"}, {"", "x"}}), one + other + end);
+}
+
 TEST(SdpLines, AreSubstitutedWhole) {
   AttributeEdits session = in_session(), audio = in_media("audio");
-  session.substitute = {{"sendrecv", "sendonly"}, {"tool", "nothing"}};
+  session.substitute = {{"sendrecv", "sendonly"}, {"tool:y", "nothing"}};
   audio.substitute = {{"ptime:20", "ptime:40"}};
   EXPECT_TRUE(edited({.attributes = {session, audio}})
                   .starts_with("a=sendonly\r\na=tool:x\r\nm=audio 4000 RTP/AVP 0\r\n"
