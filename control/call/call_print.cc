@@ -17,6 +17,8 @@ sdp::Ice ice(IceHandling handling) {
   switch (handling) {
     case IceHandling::remove:
       return sdp::Ice::remove;
+    case IceHandling::force_relay:
+      return sdp::Ice::replace_relay;
     case IceHandling::relay_only:
       return sdp::Ice::relay_only;
     case IceHandling::add:

@@ -249,8 +249,8 @@ Result<PartyMedia> describe(const sdp::Session& session, std::size_t index, cons
   result.signalled_from = validator.source();
   if (result.state != State::live) return result;
 
-  const bool around =
-      request.edits.ice == IceHandling::add || request.edits.ice == IceHandling::force;
+  const IceHandling ice = request.edits.ice;
+  const bool around = ice != IceHandling::remove && ice != IceHandling::relay_only;
   if (around) result.ice_ufrag = media.ice_ufrag;
   result.ice_concluded = validator.concluded(offered);
   // The relay has no flow for this media section: its media bypasses the relay and continues to.

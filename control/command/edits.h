@@ -14,9 +14,10 @@ namespace millrace {
 
 // ICE handling. The relay is not an ICE agent: it cannot act for a party without ICE.
 enum class IceHandling : std::uint8_t {
-  add,         // add the relay's candidate where a party uses ICE
-  force,       // the same, and warn in the reply where a party does not
-  relay_only,  // the relay is the only candidate
+  add,          // add the relay's candidate where a party uses ICE
+  force,        // the same, and warn in the reply where a party does not
+  force_relay,  // the relay's candidate replaces those of type relay; c= and m= stay
+  relay_only,   // the relay is the only candidate
   remove,
 };
 

@@ -97,11 +97,13 @@ struct MediaRewrite {
 
 // ICE attributes of relayed sections with ICE (a=ice-ufrag).
 enum class Ice : std::uint8_t {
-  keep,        // unchanged; only where the receiver will not detect an ICE mismatch between c= and
-               // the candidates (RFC 8839 section 4.2.5)
-  add,         // add a candidate of type relay
-  relay_only,  // replace all candidates by the relay's
-  remove,      // remove a=candidate, a=ice-*, a=remote-candidates, ...
+  keep,  // unchanged; only where the receiver will not detect an ICE mismatch between c= and
+         // the candidates (RFC 8839 section 4.2.5)
+  add,   // add a candidate of type relay
+  replace_relay,  // replace the candidates of type relay by the relay's; c=, the port of m= and
+                  // a=rtcp are unchanged
+  relay_only,     // replace all candidates by the relay's
+  remove,         // remove a=candidate, a=ice-*, a=remote-candidates, ...
 };
 
 enum class RtcpAttribute : std::uint8_t {
@@ -140,6 +142,8 @@ struct Rewrite {
 // - The relay's candidates have `address` and `port`, and `rtcp` for component 2 if the section has
 //   candidates of component 2, or neither candidates nor a=rtcp-mux. They precede the first
 //   a=candidate.
+// - With Ice::replace_relay, a section with ICE keeps its addresses: it gets a copy of the old
+//   session's c= if it used that and the new one has another address.
 // - An untouched section keeps its ICE attributes. `ice` applies to the others and to the session.
 // Idempotent: rewriting the result with the same values changes nothing.
 // Precondition: rewrite.sections.size() == session.sections.size().

@@ -85,6 +85,11 @@ class Writer {
                                                                    : Handling::relayed;
   }
 
+  // Whether c=, the port of m= and a=rtcp of a relayed section stay: the relay's candidate serves.
+  [[nodiscard]] bool keeps_address(std::size_t k) const {
+    return rewrite_.ice == Ice::replace_relay && !session_.sections[k].ice_ufrag.empty();
+  }
+
   // Address in c= of a relayed section.
   [[nodiscard]] IpAddress connection(std::size_t k) const {
     const IpAddress& address = rewrite_.sections[k].address;
@@ -96,7 +101,7 @@ class Writer {
   [[nodiscard]] std::optional<IpAddress> session_connection() const {
     std::optional<IpAddress> first;
     for (std::size_t k = 0; k < session_.sections.size(); ++k) {
-      if (handling(k) != Handling::relayed) continue;
+      if (handling(k) != Handling::relayed || keeps_address(k)) continue;
       if (!session_.sections[k].own_connection) return connection(k);
       if (!first) first = connection(k);
     }
@@ -163,7 +168,7 @@ class Writer {
     }
     if (handling(k) != Handling::relayed) return;
     const std::string_view ending = session_.lines[end - 1].ending;
-    if (!written.rtcp && needs_rtcp(k)) {
+    if (!written.rtcp && needs_rtcp(k) && !keeps_address(k)) {
       write(rtcp_line(k, rewrite_.rtcp == RtcpAttribute::full), ending);
     }
     if (!written.rtcp_mux && rewrite_.sections[k].rtcp_mux == true) write("a=rtcp-mux", ending);
@@ -173,7 +178,7 @@ class Writer {
 
   void write_added_connection(std::size_t k, std::string_view ending) {
     if (session_.sections[k].own_connection || handling(k) == Handling::rejected) return;
-    if (handling(k) == Handling::relayed) {
+    if (handling(k) == Handling::relayed && !keeps_address(k)) {
       if (session_.own_connection && connection(k) == connection_) return;
       return write_connection(connection(k), ending);
     }
@@ -188,6 +193,7 @@ class Writer {
         return write_media_head(k, line);
       case 'c': {
         if (std::exchange(written.connection, true)) return;
+        if (!rejected && keeps_address(k)) break;
         const Family old = media.connection.value_or(IpAddress::v4(0, 0, 0, 0)).family();
         return write_connection(rejected ? unspecified(old) : connection(k), line.ending);
       }
@@ -207,7 +213,7 @@ class Writer {
           if (rewrite_.sections[k].rtcp_mux == false) return;
           written.rtcp_mux |= a.name == "rtcp-mux";
         }
-        if (a.name != "rtcp" || !media.rtp) break;
+        if (a.name != "rtcp" || !media.rtp || (!rejected && keeps_address(k))) break;
         if (rejected || written.rtcp || rewrite_.rtcp == RtcpAttribute::never) return;
         written.rtcp = true;
         Fields fields(a.value);
@@ -238,7 +244,9 @@ class Writer {
     fields.next();
     const std::string_view old_port = fields.next();
     const auto before = static_cast<std::size_t>(old_port.data() - line.text.data());
-    const UdpPort port = handling(k) == Handling::rejected ? UdpPort(0) : rewrite_.sections[k].port;
+    const UdpPort port = handling(k) == Handling::rejected ? UdpPort(0)
+                         : keeps_address(k)                ? session_.sections[k].port
+                                                           : rewrite_.sections[k].port;
     std::string_view space, protocol = rewrite_.sections[k].protocol;
     if (!protocol.empty() && handling(k) == Handling::relayed) {
       fields.next();
@@ -278,7 +286,8 @@ class Writer {
   // Whether the section gets the relay's candidates.
   [[nodiscard]] bool adds_candidates(std::size_t k) const {
     return handling(k) == Handling::relayed && !session_.sections[k].ice_ufrag.empty() &&
-           (rewrite_.ice == Ice::add || rewrite_.ice == Ice::relay_only);
+           (rewrite_.ice == Ice::add || rewrite_.ice == Ice::relay_only ||
+            rewrite_.ice == Ice::replace_relay);
   }
 
   // The related address is for diagnosis only and hides the real one (RFC 8839 section 5.1).
@@ -302,6 +311,9 @@ class Writer {
   // Whether to keep a candidate: the party's own, not the relay's from an earlier rewrite.
   [[nodiscard]] bool stays(std::size_t k, std::string_view value) const {
     if (rewrite_.ice == Ice::relay_only) return false;
+    if (rewrite_.ice == Ice::replace_relay && equal_ignoring_case(candidate_type(value), "relay")) {
+      return false;
+    }
     const MediaRewrite& to = rewrite_.sections[k];
     const std::optional<Candidate> c = candidate(value);
     return !c || c->type != "relay" || c->address != to.address ||

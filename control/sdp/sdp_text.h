@@ -124,6 +124,14 @@ inline std::optional<Candidate> candidate(std::string_view value) {
   return Candidate{*component, *address, UdpPort(*port), fields.next()};
 }
 
+// The type of a candidate over any transport, also with a host name; empty if malformed.
+inline std::string_view candidate_type(std::string_view value) {
+  constexpr int kBefore = 7;  // fields, the last one is "typ"
+  Fields fields(value);
+  for (int field = 0; field < kBefore; ++field) fields.next();
+  return fields.next();
+}
+
 // Candidate addresses of one media section, unique, as latch hints. Addresses that cannot be sent
 // to (loopback, link-local) take no room, and each family has its own. When that is full, reflexive
 // and relay candidates displace host candidates, and public hosts displace private ones. `take()`

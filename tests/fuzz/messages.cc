@@ -139,15 +139,15 @@ std::string number(Words key, int value) { return benc(key) + "i" + std::to_stri
 
 // One of the keys beside those that name the call.
 std::string ng_key(Bits& bits) {
-  static constexpr std::array<Words, 16> kFlags{
-      "sip-source-address", "asymmetric",   "to-tag",        "fatal", "provisional", "fragment",
-      "media-handover",     "NAT-wait",     "pierce-NAT",    "reset", "all",         "new-branch",
-      "generate-mid",       "loop-protect", "strict-source", "fast"};
+  static constexpr std::array<Words, 18> kFlags{
+      "sip-source-address", "asymmetric",   "to-tag",        "fatal", "provisional",  "fragment",
+      "media-handover",     "NAT-wait",     "pierce-NAT",    "reset", "all",          "new-branch",
+      "generate-mid",       "loop-protect", "strict-source", "fast",  "single-codec", "internal"};
   static constexpr std::array<Words, 6> kReplace{
       "origin", "session-connection", "zero-address", "SDP-version", "username", "session-name"};
   static constexpr std::array<Words, 5> kMux{"offer", "require", "demux", "accept", "reject"};
-  static constexpr std::array<Words, 6> kIce{"remove",  "force",    "force-relay",
-                                             "default", "optional", "nonsense"};
+  static constexpr std::array<Words, 7> kIce{"remove",   "force",    "force-relay", "default",
+                                             "optional", "nonsense", "only-relay"};
   static constexpr std::array<Words, 4> kProtocols{"RTP/AVP", "RTP/SAVPF", "accept", "RTP/AVPF"};
   static constexpr std::array<Words, 3> kInterfaces{"core", "edge", "none"};
   static constexpr std::array<Words, 4> kBundle{"accept", "require", "strict", "offer"};

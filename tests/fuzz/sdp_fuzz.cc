@@ -29,7 +29,7 @@ Rewrite values(const Session& session, Ice ice) {
   return to;
 }
 
-void check_media(const Media& before, const MediaRewrite& to, const Media& after) {
+void check_media(const Media& before, const MediaRewrite& to, const Media& after, Ice ice) {
   FUZZ_CHECK(after.type == before.type && after.protocol == before.protocol);
   FUZZ_CHECK(after.relayable == before.relayable && after.rtp == before.rtp);
   FUZZ_CHECK(after.direction == before.direction && after.rtcp_mux == before.rtcp_mux);
@@ -39,6 +39,11 @@ void check_media(const Media& before, const MediaRewrite& to, const Media& after
     return;
   }
   const bool rejected = to.port == UdpPort(0) || (before.port == UdpPort(0) && !before.bundle_only);
+  if (!rejected && ice == Ice::replace_relay && !before.ice_ufrag.empty()) {
+    FUZZ_CHECK(after.port == before.port && after.connection == before.connection);
+    FUZZ_CHECK(after.rtcp == before.rtcp);
+    return;
+  }
   FUZZ_CHECK(after.port == (rejected ? UdpPort(0) : to.port));
   if (rejected) {
     if (!after.own_connection) return;
@@ -60,7 +65,7 @@ void check(std::string_view body, const Session& session, Ice ice) {
   FUZZ_CHECK(after);
   FUZZ_CHECK(after->sections.size() == session.sections.size());
   for (std::size_t k = 0; k < session.sections.size(); ++k) {
-    check_media(session.sections[k], to.sections[k], after->sections[k]);
+    check_media(session.sections[k], to.sections[k], after->sections[k], ice);
   }
   FUZZ_CHECK(rewrite(*after, to) == out);
   FUZZ_CHECK(out.size() <= body.size() + kMaxSectionGrowth * (session.sections.size() + 1));
@@ -116,7 +121,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   // Close to a limit, the longer result may pass it.
   if (size > kMaxLine / 2) return 0;
   check_edits(body, *session);
-  for (const Ice ice : {Ice::keep, Ice::add, Ice::relay_only, Ice::remove}) {
+  for (const Ice ice : {Ice::keep, Ice::add, Ice::replace_relay, Ice::relay_only, Ice::remove}) {
     check(body, *session, ice);
   }
   return 0;

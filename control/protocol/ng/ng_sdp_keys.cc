@@ -204,7 +204,8 @@ Expected SdpKeys::ice(Value value) {
       {"default", IceHandling::add},
       {"optional", IceHandling::add},
       {"force", IceHandling::force},
-      {"force-relay", IceHandling::relay_only},
+      {"force-relay", IceHandling::force_relay},
+      {"only-relay", IceHandling::relay_only},
       {"remove", IceHandling::remove},
   });
   request_.edits.ice = IceHandling::add;

@@ -31,7 +31,25 @@ TEST_F(CallTest, RelayIsACandidateOfBothParties) {
   EXPECT_NE(offered.body->find(std::string(kA) + " 4000 typ srflx"), std::string::npos);
 }
 
-TEST_F(CallTest, ForceRelayRemovesAllOtherCandidates) {
+TEST_F(CallTest, ForceRelayOffersTheRelayAsACandidateOnly) {
+  Request asked = offer(audio(kA, 4000, ice("a", kA)));
+  asked.edits.ice = IceHandling::force_relay;
+  const Reply reply = handle(asked);
+  const std::string body = std::get<reply::Sdp>(reply).body;
+  EXPECT_NE(body.find("m=audio 4000 RTP/AVP 0 8\r\n"), std::string::npos) << body;
+  EXPECT_NE(body.find("c=IN IP4 198.18.0.100\r\n"), std::string::npos) << body;
+  EXPECT_NE(body.find(" typ relay"), std::string::npos) << body;
+  EXPECT_NE(body.find(" typ srflx"), std::string::npos) << body;
+  const std::size_t at = body.find(" 198.18.0.10 ") + 13;
+  const auto port = static_cast<std::uint16_t>(std::stoi(body.substr(at)));
+  EXPECT_TRUE(flow(local_port(kCore, UdpPort(port))).active);
+  // Media of a party without ICE passes through c= and m=.
+  asked.call_id = "other";
+  asked.sdp = keep(audio(kA, 4000));
+  EXPECT_EQ(print(asked).session.sections[0].connection, kCore);
+}
+
+TEST_F(CallTest, OnlyRelayRemovesAllOtherCandidates) {
   Request asked = offer(audio(kA, 4000, ice("a", kA)));
   asked.edits.ice = IceHandling::relay_only;
   const Printed offered = print(asked);

@@ -74,8 +74,7 @@ TEST(SdpLines, AreSubstitutedByNameOrPrefix) {
   EXPECT_EQ(audio({{"ptime", "ptime:40"}}), one + other + "a=ptime:40\r\na=mid:1\r\n");
   EXPECT_EQ(audio({{"ptime:", "ptime:40"}}), one + other + "a=ptime:40\r\na=mid:1\r\n");
   EXPECT_EQ(audio({{"ssrc:1", "note:x"}}), "a=note:x\r\n" + other + end);
-  EXPECT_EQ(audio({{"ssrc:12", "ssrc:12"}, {"ssrc", "ssrc:8"}}),
-            "a=ssrc:8\r\na=ssrc:12\r\n" + end)
+  EXPECT_EQ(audio({{"ssrc:12", "ssrc:12"}, {"ssrc", "ssrc:8"}}), "a=ssrc:8\r\na=ssrc:12\r\n" + end)
       << "the first pair that matches";
   EXPECT_EQ(audio({{"ptime:2", "x"}, {"ssr", "x"}, {"", "x"}}), one + other + end);
 }

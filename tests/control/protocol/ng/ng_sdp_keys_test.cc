@@ -128,9 +128,10 @@ TEST(NgVocabulary, ParsesTheValuesOfIce) {
   EXPECT_EQ(read("3:ICE7:default"), std::pair(IceHandling::add, false));
   EXPECT_EQ(read("3:ICE8:optional"), std::pair(IceHandling::add, false));
   EXPECT_EQ(read("3:ice5:Force"), std::pair(IceHandling::force, false));
-  EXPECT_EQ(read("3:ICE11:force-relay"), std::pair(IceHandling::relay_only, false));
+  EXPECT_EQ(read("3:ICE11:force-relay"), std::pair(IceHandling::force_relay, false));
+  EXPECT_EQ(read("3:ICE10:only_relay"), std::pair(IceHandling::relay_only, false));
   EXPECT_EQ(read("3:ICEl7:trickle6:removee"), std::pair(IceHandling::remove, false));
-  EXPECT_EQ(read("3:ICE19:force-relay,trickle"), std::pair(IceHandling::relay_only, false));
+  EXPECT_EQ(read("3:ICE19:force-relay,trickle"), std::pair(IceHandling::force_relay, false));
   EXPECT_EQ(read("3:ICEle"), std::pair(IceHandling::add, false));
   EXPECT_EQ(read("13:ice-candidate13:high-priority"), std::pair(IceHandling::add, true));
   EXPECT_EQ(read("13:ice_candidate12:low-priority"), std::pair(IceHandling::add, false));
