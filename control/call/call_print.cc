@@ -61,7 +61,6 @@ std::string print_sdp(const Request& request, const sdp::Session& session, const
                       std::vector<sdp::MediaRewrite> sections, sdp::Origin* origin) {
   sdp::Rewrite rewrite;
   rewrite.sections = std::move(sections);
-  rewrite.replace_session_name = request.edits.replace_session_name;
   rewrite.ice = ice(request.edits.ice);
   rewrite.prefer_relay = request.edits.prefer_relay;
   if (request.edits.replace_origin) {

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -59,20 +60,24 @@ struct LineEdits {
   [[nodiscard]] bool empty() const { return attributes.empty() && !generate_mid && !loop_mark; }
 };
 
-// The last o= line sent to one party.
+// The last o= line sent to one party, and the first s= line.
 struct Origin {
   std::string user, id;
   std::uint64_t version = 0;
-  std::string content;  // all but o=
+  std::string content;                           // all but o=
+  std::optional<std::string> session_name = {};  // none: none sent yet
 };
 
 struct OriginEdits {
-  bool user = false;       // keep the first user name
-  bool id = false;         // keep the first session id
-  bool version = false;    // increment the version when the rest changes (RFC 3264 section 8)
-  bool increment = false;  // increment it always
+  bool user = false;          // keep the first user name
+  bool id = false;            // keep the first session id
+  bool version = false;       // increment the version when the rest changes (RFC 3264 section 8)
+  bool increment = false;     // increment it always
+  bool session_name = false;  // keep the first s=
 
-  [[nodiscard]] bool empty() const { return !user && !id && !version && !increment; }
+  [[nodiscard]] bool empty() const {
+    return !user && !id && !version && !increment && !session_name;
+  }
 };
 
 // Handling of a=rtcp-mux in an offer (RFC 5761). Default: the parties negotiate it.
@@ -101,9 +106,8 @@ struct Edits {
   std::vector<ConditionalOption> conditional;   // at most one refused for each `of`
   MuxChoice mux;
   IceHandling ice = IceHandling::add;
-  bool prefer_relay = false;          // the relay's candidate first, else last
-  bool replace_origin = false;        // address in o=
-  bool replace_session_name = false;  // s=
+  bool prefer_relay = false;    // the relay's candidate first, else last
+  bool replace_origin = false;  // address in o=
   bool no_bundle = false;
   bool offer_bundle = false, require_bundle = false;
   std::string protocol;  // for m= of RTP: "RTP/AVPF"; "accept": unchanged; empty: see print()

@@ -5,7 +5,7 @@
 //
 // parse() splits a body into lines once and keeps views into it. rewrite() copies all lines in
 // order and verbatim, with their endings, except those with a transport address: c=, the port of
-// m=, a=rtcp, and on request the address in o=, s= and the ICE attributes. A media section over a
+// m=, a=rtcp, and on request the address in o= and the ICE attributes. A media section over a
 // transport that a UDP relay cannot carry (TCP, MSRP) is copied verbatim.
 //
 // parse() accepts common faults with a clear meaning: mixed CRLF and LF; a missing newline at the
@@ -115,7 +115,6 @@ enum class RtcpAttribute : std::uint8_t {
 struct Rewrite {
   std::vector<MediaRewrite> sections;  // as many as Session::sections
   std::optional<IpAddress> origin;     // printed in o=, if that ends in an address
-  bool replace_session_name = false;   // s=-
   Ice ice = Ice::keep;
   bool prefer_relay = false;  // priority of the relay's candidate above, else below all others
   RtcpAttribute rtcp = RtcpAttribute::needed;

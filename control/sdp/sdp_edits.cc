@@ -93,6 +93,16 @@ std::vector<std::string_view> options_of(const Session& session, const Edits& ed
   return texts;
 }
 
+// Replaces s= by the first one that the party received.
+void keep_session_name(std::string& body, std::optional<std::string>& first) {
+  const std::size_t begin = body.find("\ns=");
+  if (begin == body.npos) return;
+  const std::size_t from = begin + 3;
+  const std::size_t size = std::min(body.find_first_of("\r\n", from), body.size()) - from;
+  if (!first) first = body.substr(from, size);
+  body.replace(from, size, *first);
+}
+
 // Edits attribute lines, section by section.
 class Editor {
  public:
@@ -216,6 +226,7 @@ bool has_looped(std::string_view body) {
 }
 
 std::string keep_origin(std::string body, Origin& origin, const OriginEdits& edits) {
+  if (edits.session_name) keep_session_name(body, origin.session_name);
   const std::size_t begin = body.find("\no=");
   if (begin == body.npos) return body;
   const std::size_t from = begin + 3;
@@ -236,7 +247,8 @@ std::string keep_origin(std::string body, Origin& origin, const OriginEdits& edi
   const bool grows = edits.increment || (edits.version && content != origin.content);
   if (!first && (edits.version || edits.increment)) version = origin.version + (grows ? 1 : 0);
   body.replace(from, *address, user + ' ' + id + ' ' + std::to_string(version) + ' ');
-  origin = {std::move(user), std::move(id), version, std::move(content)};
+  origin = {std::move(user), std::move(id), version, std::move(content),
+            std::move(origin.session_name)};
   return body;
 }
 

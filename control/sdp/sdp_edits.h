@@ -31,8 +31,8 @@ namespace millrace::sdp {
 // Whether this process has added its loop mark to `body` before.
 [[nodiscard]] bool has_looped(std::string_view body);
 
-// Restores user and session id in o= from `origin` and increments the version, as `edits` request,
-// and updates `origin`. An o= without a numeric version is unchanged.
+// Restores s=, and user and session id in o=, from `origin` and increments the version, as `edits`
+// request, and updates `origin`. An o= without a numeric version is unchanged.
 [[nodiscard]] std::string keep_origin(std::string body, Origin& origin, const OriginEdits& edits);
 
 // Whether one protocol may replace the other in m=: the profiles differ in feedback only (RFC 4585,

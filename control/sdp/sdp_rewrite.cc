@@ -138,9 +138,6 @@ class Writer {
           return write({kept, net_type(*origin), origin->text()}, line.ending);
         }
         break;
-      case 's':
-        if (rewrite_.replace_session_name) return write("s=-", line.ending);
-        break;
       case 'a':
         if (rewrite_.ice == Ice::remove && is_ice(attribute(value).name)) return;
         break;

@@ -10,10 +10,6 @@ using bencode::Value;
 
 using Texts = std::vector<std::string>;
 
-constexpr auto kReplacements = std::to_array<Field<bool, sdp::Edits>>({
-    {"origin", &sdp::Edits::replace_origin},
-    {"session-name", &sdp::Edits::replace_session_name},
-});
 constexpr auto kFlags = std::to_array<Field<bool, sdp::Edits>>({
     {"no-rtcp-attribute", &sdp::Edits::no_rtcp_attribute},
     {"full-rtcp-attribute", &sdp::Edits::full_rtcp_attribute},
@@ -177,8 +173,10 @@ Expected SdpKeys::replace(Value value) {
 
 void SdpKeys::replace_word(std::string_view name) {
   sdp::OriginEdits& origin = request_.edits.origin;
-  if (bool* const flag = find(request_.edits, name, kReplacements)) {
-    *flag = true;
+  if (same(name, "origin")) {
+    request_.edits.replace_origin = true;
+  } else if (same(name, "session-name")) {
+    origin.session_name = true;
   } else if (same(name, "username")) {
     origin.user = true;
   } else if (same(name, "origin-full")) {

@@ -155,6 +155,21 @@ TEST_F(CallTest, SdpVersionFollowsTheRewrittenContent) {
   EXPECT_EQ(version(audio(kA, 4444, "a=sendonly\r\n")), "o=- 1 2");
 }
 
+TEST_F(CallTest, SessionNameOfAPartyStays) {
+  const auto name = [&](Request asked) {
+    asked.edits.origin.session_name = true;
+    const Printed printed = print(asked);
+    const std::size_t at = printed.body->find("\r\ns=") + 4;
+    return printed.body->substr(at, printed.body->find('\r', at) - at);
+  };
+  const auto named = [](std::string body, const std::string& with) {
+    return body.replace(body.find("s=x"), 3, "s=" + with);
+  };
+  EXPECT_EQ(name(offer(named(audio(kA, 4000), "Call one"))), "Call one");
+  EXPECT_EQ(name(answer(named(audio(kB, 5000), "B's"))), "B's");
+  EXPECT_EQ(name(offer(named(audio(kA, 4000), "Call two"))), "Call one");
+}
+
 // ---- warnings ---------------------------------------------------------------------------------
 
 class CallWarning : public CallTest {

@@ -145,6 +145,22 @@ TEST(SdpOrigin, UserAndIdAreKept) {
   EXPECT_EQ(keep_origin(sdp_of("bob 2 9"), origin, edits), sdp_of("alice 1 9"));
 }
 
+TEST(SdpOrigin, FirstSessionNameIsKept) {
+  Origin origin;
+  const OriginEdits edits{.version = true, .session_name = true};
+  EXPECT_EQ(keep_origin(sdp_of("alice 1 7", "s=Call one\r\n"), origin, edits),
+            sdp_of("alice 1 7", "s=Call one\r\n"));
+  EXPECT_EQ(keep_origin(sdp_of("bob 2 9", "s=-\r\n"), origin, edits),
+            sdp_of("bob 2 7", "s=Call one\r\n"))
+      << "the version counts changes of the printed s=";
+  const OriginEdits name{.session_name = true};
+  EXPECT_EQ(keep_origin("v=0\ns=", origin, name), "v=0\ns=Call one");
+  EXPECT_EQ(keep_origin("v=0\n", origin, name), "v=0\n");
+  Origin unnamed;
+  EXPECT_EQ(keep_origin("v=0\ns=\nt=0 0\n", unnamed, name), "v=0\ns=\nt=0 0\n");
+  EXPECT_EQ(keep_origin("v=0\ns=x\nt=0 0\n", unnamed, name), "v=0\ns=\nt=0 0\n");
+}
+
 TEST(SdpOrigin, UnparsableOriginIsKept) {
   Origin origin;
   for (const std::string& body :

@@ -27,7 +27,7 @@ struct Fixture {
 };
 
 // One line a value: `media ADDRESS PORT RTCP`, `reject`, `untouched`, `origin ADDRESS`,
-// `session-name`, `remove-ice`, `add-ice`, `relay-only`.
+// `remove-ice`, `add-ice`, `relay-only`.
 Rewrite read_rewrite(const std::string& file) {
   Rewrite to;
   std::istringstream in(read_data(file));
@@ -45,8 +45,6 @@ Rewrite read_rewrite(const std::string& file) {
       std::string address;
       in >> address;
       to.origin = ip(address);
-    } else if (word == "session-name") {
-      to.replace_session_name = true;
     } else if (word == "remove-ice") {
       to.ice = Ice::remove;
     } else if (word == "add-ice") {
@@ -127,7 +125,6 @@ TEST_P(SdpFixture, OtherLinesAreUntouched) {
       const auto named = [&](std::string_view start) { return line.text.starts_with(start); };
       if (named("m=") || named("c=") || named("a=rtcp:")) continue;
       if (fixture.to.origin && named("o=")) continue;
-      if (fixture.to.replace_session_name && named("s=")) continue;
       if (fixture.to.ice == Ice::remove && (named("a=ice-") || named("a=candidate:"))) continue;
       if (fixture.to.ice == Ice::remove && named("a=end-of-candidates")) continue;
       // A last line that had no ending may have got one, as another follows it.
@@ -151,7 +148,6 @@ TEST_P(SdpFixture, EveryPrefixIsParsedOrRefusedWithinItsBounds) {
     const Rewrite to{.sections = std::vector<MediaRewrite>(
                          session->sections.size(), {ip("2001:db8::9"), UdpPort(4), UdpPort(6)}),
                      .origin = ip("2001:db8::9"),
-                     .replace_session_name = true,
                      .ice = Ice::remove};
     EXPECT_TRUE(parse(rewrite(*session, to))) << prefix.view();
   }
@@ -169,7 +165,6 @@ TEST(SdpRewrite, RemovesIceOnRequestOnly) {
       "a=remote-candidates:1 10.0.0.2 4\na=end-of-candidates\na=icecream\na=candidates\n");
   Rewrite to{.sections = {{ip("203.0.113.9"), UdpPort(6), UdpPort(7)}},
              .origin = std::nullopt,
-             .replace_session_name = false,
              .ice = Ice::remove};
   const std::string without = rewrite(parsed(body), to);
   EXPECT_TRUE(without.ends_with("t=0 0\r\nm=audio 6 RTP/AVP 0\na=icecream\na=candidates\n"))
@@ -294,7 +289,6 @@ double cost(const std::string& body) {
     const Rewrite to{.sections = std::vector<MediaRewrite>(
                          session->sections.size(), {ip("203.0.113.9"), UdpPort(4), UdpPort(9)}),
                      .origin = ip("203.0.113.9"),
-                     .replace_session_name = true,
                      .ice = Ice::remove};
     EXPECT_FALSE(rewrite(*session, to).empty());
     least = std::min(least, cpu_seconds() - start);

@@ -101,7 +101,7 @@ TEST(NgVocabulary, FillsEveryField) {
   EXPECT_TRUE(r.removal.fatal);
   EXPECT_TRUE(r.removal.fast);
   EXPECT_TRUE(r.edits.replace_origin);
-  EXPECT_TRUE(r.edits.replace_session_name);
+  EXPECT_TRUE(r.edits.origin.session_name);
   EXPECT_EQ(message->unknown, Strings{});
 }
 

@@ -68,7 +68,7 @@ TEST(NgCaptured, Offer) {
   EXPECT_EQ(request.latching.received_from, IpAddress::v4(127, 0, 0, 1));
   EXPECT_TRUE(request.supports_load_limit);
   EXPECT_TRUE(request.edits.replace_origin);
-  EXPECT_FALSE(request.edits.replace_session_name);
+  EXPECT_FALSE(request.edits.origin.session_name);
   EXPECT_FALSE(request.latching.sip_source_address);
   EXPECT_FALSE(request.latching.asymmetric);
   EXPECT_EQ(request.edits.ice, IceHandling::force);
