@@ -129,8 +129,9 @@ struct Rewrite {
 //   relayed, the session's c= is unchanged.
 // - Empty lines before the last other line are removed: some parsers take one for the end.
 // - A repeated c= of the session or of a relayed section is removed.
-// - A hold by address stays a hold: c= has 0.0.0.0, or "::" if `address` is IPv6. With
-//   replace_zero_address, c= has `address`, and a=sendonly or a=inactive replaces the direction.
+// - A hold by address stays a hold: c= has 0.0.0.0 or "::", as received. With replace_zero_address,
+//   and if `address` is of the other family, c= has `address`, and a=sendonly or a=inactive
+//   replaces the direction.
 // - A section with port 0 stays rejected, unless bundle-only. A rejected section has port 0, no
 //   a=rtcp, and 0.0.0.0 or "::" in its own c=.
 // - a=rtcp gets the `rtcp` port, and `address` if it had an address. Further a=rtcp are removed. An

@@ -93,7 +93,7 @@ class Writer {
   // Address in c= of a relayed section.
   [[nodiscard]] IpAddress connection(std::size_t k) const {
     const IpAddress& address = rewrite_.sections[k].address;
-    const bool held = session_.sections[k].held_by_address && !rewrite_.replace_zero_address;
+    const bool held = session_.sections[k].held_by_address && !held_by_direction(k);
     return held ? unspecified(address.family()) : address;
   }
 
@@ -224,10 +224,13 @@ class Writer {
     copy(line);
   }
 
-  // Whether a hold by address is converted to one by direction.
+  // Whether a hold by address is converted to one by direction: on request, and for the other
+  // family, as 0.0.0.0 means hold (RFC 3264 section 8.4) but phones seldom read "::" so.
   [[nodiscard]] bool held_by_direction(std::size_t k) const {
-    return handling(k) == Handling::relayed && session_.sections[k].held_by_address &&
-           rewrite_.replace_zero_address;
+    const Media& media = session_.sections[k];
+    if (handling(k) != Handling::relayed || !media.held_by_address) return false;
+    return rewrite_.replace_zero_address ||
+           media.connection->family() != rewrite_.sections[k].address.family();
   }
   [[nodiscard]] std::string_view held_direction(std::size_t k) const {
     const Direction direction = session_.sections[k].direction;
@@ -274,8 +277,8 @@ class Writer {
     const MediaRewrite& to = rewrite_.sections[k];
     std::string out = "a=rtcp:" + std::to_string(to.rtcp.number());
     if (!with_address) return out;
-    const bool held = media.held_by_address && media.rtcp.address.is_unspecified() &&
-                      !rewrite_.replace_zero_address;
+    const bool held =
+        media.held_by_address && media.rtcp.address.is_unspecified() && !held_by_direction(k);
     const IpAddress address = held ? unspecified(to.address.family()) : to.address;
     return out.append(" ").append(net_type(address)) += address.text();
   }

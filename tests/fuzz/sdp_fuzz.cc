@@ -31,13 +31,19 @@ Rewrite values(const Session& session, Ice ice) {
 void check_media(const Media& before, const MediaRewrite& to, const Media& after, Ice ice) {
   FUZZ_CHECK(after.type == before.type && after.protocol == before.protocol);
   FUZZ_CHECK(after.relayable == before.relayable && after.rtp == before.rtp);
-  FUZZ_CHECK(after.direction == before.direction && after.rtcp_mux == before.rtcp_mux);
+  FUZZ_CHECK(after.rtcp_mux == before.rtcp_mux);
   FUZZ_CHECK(after.payload_types == before.payload_types && after.codec == before.codec);
+  const bool rejected = to.port == UdpPort(0) || (before.port == UdpPort(0) && !before.bundle_only);
+  // A hold by an address of the other family becomes one by direction.
+  const bool turned = !to.untouched && !rejected && before.held_by_address &&
+                      before.connection->family() != to.address.family();
+  FUZZ_CHECK(turned
+                 ? after.direction == Direction::sendonly || after.direction == Direction::inactive
+                 : after.direction == before.direction);
   if (to.untouched) {
     FUZZ_CHECK(after.port == before.port);
     return;
   }
-  const bool rejected = to.port == UdpPort(0) || (before.port == UdpPort(0) && !before.bundle_only);
   if (!rejected && ice == Ice::replace_relay && !before.ice_ufrag.empty()) {
     FUZZ_CHECK(after.port == before.port && after.connection == before.connection);
     FUZZ_CHECK(after.rtcp == before.rtcp);
@@ -50,11 +56,11 @@ void check_media(const Media& before, const MediaRewrite& to, const Media& after
     return;
   }
   FUZZ_CHECK(after.connection && after.connection->family() == to.address.family());
-  FUZZ_CHECK(before.held_by_address ? after.connection->is_unspecified()
-                                    : after.connection == to.address);
+  const bool held = before.held_by_address && !turned;
+  FUZZ_CHECK(held ? after.connection->is_unspecified() : after.connection == to.address);
   if (!after.rtp) return;
   FUZZ_CHECK(after.rtcp.port == to.rtcp || (to.rtcp == to.port && after.rtcp_mux));
-  FUZZ_CHECK(before.held_by_address || after.rtcp.address == to.address);
+  FUZZ_CHECK(held || after.rtcp.address == to.address);
 }
 
 void check(std::string_view body, const Session& session, Ice ice) {

@@ -242,7 +242,8 @@ class SipCase(Case):
 
         nowhere = {"IP4": "0.0.0.0", "IP6": "::"}  # hold by address (RFC 2543)
         held = dialog.set_up(offer=caller.sdp("inactive", nowhere[family(caller.address)]))
-        self.assertIn(f" {nowhere[family(callee.address)]}\r", held[0])
+        kept = family(caller.address) == family(callee.address)
+        self.assertIn(f" {nowhere[family(callee.address)]}\r" if kept else "a=inactive\r", held[0])
         caller.drain()
         for _ in range(10):
             callee.send()
