@@ -101,18 +101,24 @@ Result<std::shared_ptr<Leg>> Call::make_leg(std::string_view interface,
 Result<Dialog> Call::make_dialog(const Request& request, const sdp::Session& session,
                                  std::shared_ptr<Leg> from, std::shared_ptr<Leg> to) const {
   const Family family = family_of(request, session);
+  const Placement& place = request.placement;
   if (!from) {
-    auto leg = make_leg(request.placement.from_interface, request.placement.from_local, family);
+    const auto interface = realms_.choose(place.from_interface, place.from_peer);
+    if (!interface) return std::unexpected(interface.error());
+    auto leg = make_leg(*interface, place.from_local, family);
     if (!leg) return std::unexpected(leg.error());
     from = std::move(*leg);
     from->add(request.from_tag);
   }
   if (!to) {
-    auto leg = make_leg(request.placement.to_interface, request.placement.to_local,
-                        request.placement.address_family.value_or(family));
-    if (!leg && !request.placement.to_interface.empty() && !request.placement.address_family) {
+    const auto interface = realms_.choose(place.to_interface, place.to_peer);
+    if (!interface) return std::unexpected(interface.error());
+    const bool by_peer = place.to_interface.empty() && place.to_peer;
+    auto leg = make_leg(*interface, place.to_local,
+                        place.address_family.value_or(by_peer ? place.to_peer->family() : family));
+    if (!leg && !interface->empty() && !place.address_family) {
       // An interface that has the other family only: relay between IPv4 and IPv6.
-      auto other = make_leg(request.placement.to_interface, request.placement.to_local,
+      auto other = make_leg(*interface, place.to_local,
                             family == Family::ipv4 ? Family::ipv6 : Family::ipv4);
       if (other) leg = std::move(other);
     }
@@ -294,7 +300,7 @@ Result<Call::Settled> Call::settle_offer(const Request& request, const sdp::Sess
   Settled result{*reader.realm,
                  {},
                  reader.origin_for(request),
-                 unsupported_direction(request, sender, reader)};
+                 unsupported_direction(request, dialog, sender)};
   for (std::size_t i = 0; i < count; ++i) {
     const PartyMedia& media = sender.offered_to(reader, i);
     const PortLease* ports = media.state == State::live ? reader.ports(i) : nullptr;

@@ -228,8 +228,8 @@ class Call {
                                                      bool one_port);
   [[nodiscard]] static Reply print(const Request& request, const sdp::Session& session,
                                    Settled settled);
-  [[nodiscard]] static std::string unsupported_direction(const Request& request, const Leg& sender,
-                                                         const Leg& reader);
+  [[nodiscard]] std::string unsupported_direction(const Request& request, const Dialog& dialog,
+                                                  const Leg& sender) const;
 
   // call_update.cc
   [[nodiscard]] bool answers(const Request& update) const;

@@ -134,7 +134,7 @@ Result<Call::Settled> Call::settle_answer(const Request& request, const sdp::Ses
   Settled result{*reader.realm,
                  {},
                  reader.origin_for(request),
-                 unsupported_direction(request, sender, reader)};
+                 unsupported_direction(request, *dialog, sender)};
   std::vector<Mux> muxes(described->size());
   const PortLease* bundle = nullptr;  // the ports of the first relayed media
   for (std::size_t i = 0; i < described->size(); ++i) {

@@ -130,21 +130,25 @@ Reply Call::print(const Request& request, const sdp::Session& session, Settled s
 }
 
 // A party stays on the interface of its first offer. Proxies that set the same flags on all
-// messages name both interfaces in the order of that offer, in both directions.
-std::string Call::unsupported_direction(const Request& request, const Leg& sender,
-                                        const Leg& reader) {
-  const std::string &from = sender.realm->interface.name, &to = reader.realm->interface.name;
-  if (request.placement.from_interface == to && request.placement.to_interface == from) return {};
-  std::string result;
-  const auto check = [&](std::string_view asked, const Leg& leg, std::string_view party) {
-    const std::string& at = leg.realm->interface.name;
-    if (asked.empty() || asked == at) return;
-    add_sentence(result, "direction: the " + std::string(party) + " stays on interface '" + at +
-                             "', where its first offer put it; '" + std::string(asked) +
-                             "' is not used");
+// messages name both interfaces in the order of that offer, also if the other party sends.
+std::string Call::unsupported_direction(const Request& request, const Dialog& dialog,
+                                        const Leg& sender) const {
+  const Placement& place = request.placement;
+  const auto selects = [&](std::string_view name, const Leg& leg) {
+    return !name.empty() && realms_.selects(name, *leg.realm);
   };
-  check(request.placement.from_interface, sender, "sender");
-  check(request.placement.to_interface, reader, "receiver");
+  if (selects(place.from_interface, *dialog.a) && selects(place.to_interface, *dialog.b)) return {};
+  std::string result;
+  const auto check = [&](std::string_view name, const std::optional<IpAddress>& peer,
+                         const Leg& leg, std::string_view party) {
+    const std::string_view asked = realms_.choose(name, peer).value_or(std::string_view());
+    if (asked.empty() || selects(asked, leg)) return;
+    add_sentence(result, "direction: the " + std::string(party) + " stays on interface '" +
+                             leg.realm->interface.name + "', where its first offer put it; '" +
+                             std::string(asked) + "' is not used");
+  };
+  check(place.from_interface, place.from_peer, sender, "sender");
+  check(place.to_interface, place.to_peer, dialog.other(sender), "receiver");
   return result;
 }
 

@@ -74,11 +74,12 @@ struct NamedMedia {
   bool ice = false;
 };
 
-// Interfaces and addresses of the two sides. An interface is chosen by name, else by local address
-// if it is a media address, else by family.
+// Interfaces and addresses of the two sides. An interface is chosen by name, else by a peer that it
+// reaches, else by local address if it is a media address, else by family.
 struct Placement {
   std::string_view from_interface;  // side of the sender: direction[0]
   std::string_view to_interface;    // side of the receiver: direction[1]
+  std::optional<IpAddress> from_peer, to_peer;
   std::optional<IpAddress> from_local;
   std::optional<IpAddress> to_local;
   std::optional<Family> address_family;    // of the receiver's side

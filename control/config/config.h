@@ -9,6 +9,7 @@
 
 #include <sys/un.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -29,6 +30,7 @@ namespace millrace {
 // index.
 struct Interface {
   std::string name;
+  std::vector<std::string> aliases;  // further names
   std::vector<IpAddress> addresses;  // media addresses
   std::vector<MediaAddressId> ids;   // of `addresses`, in the same order
   // Printed in SDP in place of the address of the same family (1:1 NAT, cloud); one per family at
@@ -37,6 +39,10 @@ struct Interface {
   UdpPort port_min{30000};
   UdpPort port_max{40000};  // inclusive
   Latching latching = Latching::restricted;
+
+  [[nodiscard]] bool is_named(std::string_view text) const {
+    return name == text || std::ranges::find(aliases, text) != aliases.end();
+  }
 };
 
 // Bytes of a UNIX socket's path, at most.

@@ -32,13 +32,17 @@ bool same_device(std::string_view a, std::string_view b) {
          (!iface.empty() && iface == device_argument(b, "iface"));
 }
 
+void check_is_free(const toml::node& node, const Config& config, std::string_view name) {
+  const auto has = [&](const Interface& interface) { return interface.is_named(name); };
+  if (std::ranges::none_of(config.interfaces, has)) return;
+  refuse(node, fmt::format("interface name '{}' is taken; names must differ", name));
+}
+
 void read_names(const TomlReader& reader, const Config& config, InterfaceConfig& device) {
   reader.attempt([&] {
     const toml::node& node = reader.require("name", R"(name = "public")");
     const std::string name = TomlReader::string(node, "name");
-    if (std::ranges::count(config.dataplane.interfaces, name, &InterfaceConfig::name) != 0) {
-      refuse(node, fmt::format("interface name '{}' is taken; names must differ", name));
-    }
+    check_is_free(node, config, name);
     device.name = name;
   });
   reader.attempt([&] {
@@ -64,6 +68,18 @@ void for_each_text(const TomlReader& reader, std::string_view key, std::string_v
       reader.attempt([&] { take(element); });
     }
   });
+}
+
+void read_aliases(const TomlReader& reader, const Config& config, Interface& interface) {
+  const auto read = [&](const toml::node& node) {
+    const std::string alias = TomlReader::string(node, "alias");
+    check_is_free(node, config, alias);
+    if (interface.is_named(alias)) {
+      refuse(node, fmt::format("alias '{}' is the interface's own name; write it once", alias));
+    }
+    interface.aliases.push_back(alias);
+  };
+  for_each_text(reader, "aliases", R"(aliases = ["external", "pub"])", read);
 }
 
 bool has_family(const InterfaceConfig& config, Family family) {
@@ -210,13 +226,14 @@ bool read_addresses(const TomlReader& reader, InterfaceConfig& device, Interface
 void read_interface(const toml::table& table, Config& config,
                     std::map<IpAddress, std::string>& owner_of, ConfigFaults& faults) {
   const TomlReader reader(table, "[[interface]]",
-                          {"name", "device", "addresses", "gateway", "advertised", "ports",
-                           "latching", "relatch_after", "allow", "deny"},
+                          {"name", "aliases", "device", "addresses", "gateway", "advertised",
+                           "ports", "latching", "relatch_after", "allow", "deny"},
                           faults);
   InterfaceConfig device;
   Interface interface;
   read_names(reader, config, device);
   interface.name = device.name;
+  read_aliases(reader, config, interface);
   bool addressed = false;
   reader.attempt([&] { addressed = read_addresses(reader, device, interface, owner_of); });
   if (addressed) {  // these need the networks and families

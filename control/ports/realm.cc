@@ -28,6 +28,7 @@ Realm::Realm(const Interface& settings, const InterfaceConfig& device, Family wh
     : interface(of_family(settings, which)),
       networks(networks_of(device.addresses)),
       peers(device.peers),
+      has_gateway(std::ranges::count(device.gateways, which, &IpAddress::family) != 0),
       family(which),
       pool(interface, quarantine) {}
 
@@ -41,6 +42,20 @@ bool Realm::admits(const IpAddress& address) const {
 
 bool Realm::reserves(const IpAddress& address) const {
   return std::ranges::any_of(networks, [&](const Prefix& p) { return p.reserves(address); });
+}
+
+unsigned Realm::reach(const IpAddress& peer) const {
+  constexpr unsigned kOnLink = 512, kAllowed = 256, kGateway = 1;  // above any prefix length
+  if (peer.family() != family || !admits(peer)) return 0;
+  const auto longest = [&](const std::vector<Prefix>& prefixes, unsigned base) {
+    unsigned best = 0;
+    for (const Prefix& prefix : prefixes) {
+      if (prefix.contains(peer)) best = std::max(best, base + prefix.length);
+    }
+    return best;
+  };
+  return std::max(
+      {longest(networks, kOnLink), longest(peers.allow, kAllowed), has_gateway ? kGateway : 0U});
 }
 
 const IpAddress& Realm::advertised(const IpAddress& local) const {
@@ -76,7 +91,7 @@ Realms::Realms(const Config& config) {
 
 Result<Realm*> Realms::find(std::string_view name, Family family) const {
   const auto has_name = [&](const auto& realm) {
-    return name.empty() || realm->interface.name == name;
+    return name.empty() || realm->interface.is_named(name);
   };
   for (const auto& realm : realms_) {
     if (has_name(realm) && realm->family == family) return realm.get();
@@ -86,6 +101,8 @@ Result<Realm*> Realms::find(std::string_view name, Family family) const {
                 " has " + (name.empty() ? "an " : "no ") + std::string(name_of(family)) +
                 " media address");
   }
+  if (name == "internal") return find({}, Family::ipv4);
+  if (name == "external") return find({}, Family::ipv6);
   std::string names;
   for (const auto& realm : realms_) {
     if (!names.ends_with("'" + realm->interface.name + "'")) {
@@ -93,6 +110,24 @@ Result<Realm*> Realms::find(std::string_view name, Family family) const {
     }
   }
   return fail("Unknown interface '" + std::string(name.substr(0, 64)) + "'; configured:" + names);
+}
+
+Result<std::string_view> Realms::choose(std::string_view name,
+                                        const std::optional<IpAddress>& peer) const {
+  if (!name.empty() || !peer) return name;
+  const Realm* best = nullptr;
+  for (const auto& realm : realms_) {
+    if (realm->reach(*peer) > (best != nullptr ? best->reach(*peer) : 0)) best = realm.get();
+  }
+  if (best != nullptr) return best->interface.name;
+  return fail("No interface reaches the peer " + peer->text() +
+              ": it is in no network and no `allow` list, and no gateway serves it; name the "
+              "interface by `direction`");
+}
+
+bool Realms::selects(std::string_view name, const Realm& realm) const {
+  const auto found = find(name, realm.family);
+  return found && *found == &realm;
 }
 
 Realm* Realms::find_by_address(const IpAddress& address) const {

@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -33,10 +34,14 @@ struct Realm {
   [[nodiscard]] bool reserves(const IpAddress& address) const;
   // Address to print in SDP for a port on `local`.
   [[nodiscard]] const IpAddress& advertised(const IpAddress& local) const;
+  // How well the realm reaches a peer: by a network of its own, by an entry of its `allow` list, by
+  // its gateway, in this order, and by the longest prefix. 0: not at all.
+  [[nodiscard]] unsigned reach(const IpAddress& peer) const;
 
   Interface interface;  // addresses of this family only
   std::vector<Prefix> networks;
   PeerPolicy peers;
+  bool has_gateway;  // of this family
   Family family;
   PortPool pool;
 };
@@ -67,7 +72,15 @@ class Realms {
   explicit Realms(const Config& config);
 
   // The realm of `family` of the interface `name`; name empty: of the first interface with one.
+  // Unless configured, "internal" and "external" are the IPv4 and the IPv6 realm of the first
+  // interface with one (rtpengine's legacy).
   [[nodiscard]] Result<Realm*> find(std::string_view name, Family family) const;
+  // `name` if given, else the name of the interface that reaches `peer` best; empty if neither is
+  // given.
+  [[nodiscard]] Result<std::string_view> choose(std::string_view name,
+                                                const std::optional<IpAddress>& peer) const;
+  // Whether find() selects `realm` by this name.
+  [[nodiscard]] bool selects(std::string_view name, const Realm& realm) const;
   // The realm that has this media address; null: none.
   [[nodiscard]] Realm* find_by_address(const IpAddress& address) const;
   // A media address of ours, or one that stands for it in SDP; also inside an IPv6 address.

@@ -25,7 +25,7 @@ ADDRESS6, SECOND_ADDRESS6 = "2001:db8:a::2", "2001:db8:a::3"
 SO_NO_CHECK = 11
 
 REALMS = [
-    {"name": "public", "device": "net_af_packet0,iface=relay0",
+    {"name": "public", "aliases": ["outside"], "device": "net_af_packet0,iface=relay0",
      "addresses": [ADDRESS + "/24", ADDRESS6 + "/64"], "gateway": [GATEWAY, "fe80::1"]},
     {"name": "guests", "device": "net_af_packet0,iface=relay0",
      "addresses": [SECOND_ADDRESS + "/24", SECOND_ADDRESS6 + "/64"],
@@ -120,6 +120,19 @@ class RealmTest(RelayCase):
                     ADDRESS, "100.64.0.2", direction=["public", "core"])
         self.passes(self.phone(self.bed.core, CORE6), self.phone(self.bed.caller, CALLER),
                     "2001:db8:c::2", ADDRESS, direction=["core", "public"], address_family="IP4")
+
+    def test_realms_by_other_names(self):
+        self.passes(self.phone(self.bed.caller, CALLER), self.phone(self.bed.core, CORE),
+                    ADDRESS, "100.64.0.2", direction=["outside", "core"])
+        self.passes(self.phone(self.bed.caller, CALLER), self.phone(self.bed.callee, CALLEE6),
+                    ADDRESS, ADDRESS6, flags=["internal", "external"])
+
+    def test_realms_by_peer(self):
+        self.passes(self.phone(self.bed.caller, CALLER), self.phone(self.bed.core, CORE),
+                    ADDRESS, "100.64.0.2", outbound_peer=CORE)
+        self.passes(self.phone(self.bed.core, CORE6), self.phone(self.bed.far, FAR),
+                    "2001:db8:c::2", ADDRESS, inbound_peer=CORE6, outbound_peer=FAR)
+        self.refused(CALLER, "No interface reaches the peer 127.0.0.1", outbound_peer="127.0.0.1")
 
     def refused(self, address, reason, **keys):
         caller = self.phone(self.bed.caller, CALLER6 if ":" in address else CALLER)

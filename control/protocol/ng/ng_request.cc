@@ -24,6 +24,7 @@ constexpr auto kTexts = std::to_array<Field<std::string_view>>({
     {"sdp", &Request::sdp},
 });
 constexpr auto kInterfaces = std::to_array<Field<std::string_view, Placement>>({
+    {"interface", &Placement::from_interface},
     {"from-interface", &Placement::from_interface},
     {"to-interface", &Placement::to_interface},
 });
@@ -71,6 +72,9 @@ constexpr auto kNeeded =
 // Keys of which a malformed value never fails the request: their default serves.
 constexpr auto kOptional = std::to_array<std::string_view>(
     {"received-from", "tos", "delete-delay", "sip-code", "supports", "address-family", "metadata"});
+
+// Flags that name interfaces: the sender's, then the receiver's.
+constexpr auto kInterfaceFlags = std::to_array<std::string_view>({"internal", "external"});
 
 constexpr std::string_view kScriptFlags = "words, and brackets in pairs";
 
@@ -155,6 +159,9 @@ class Reader {
 
   Expected received_from(Value value);
   Expected direction(Value value);
+  bool interface_flag(std::string_view name);
+  Expected inbound_peer(Value value);
+  Expected outbound_peer(Value value);
   Expected media_address(Value value);
   Expected tos(Value value);
   Expected delete_delay(Value value);
@@ -173,6 +180,7 @@ class Reader {
   std::optional<std::string_view> command_name_;
   bool command_known_ = false;
   bool sets_up_ = false;   // offer, answer
+  bool directed_ = false;  // by the key `direction`, which overrides flags
   std::string malformed_;  // error text of the first malformed value
 };
 
@@ -184,6 +192,9 @@ Reader::Read Reader::special(std::string_view name) {
   static constexpr auto kSpecial = std::to_array<Special>({
       {"received-from", &Reader::received_from},
       {"direction", &Reader::direction},
+      {"peer", &Reader::inbound_peer},
+      {"inbound-peer", &Reader::inbound_peer},
+      {"outbound-peer", &Reader::outbound_peer},
       {"media-address", &Reader::media_address},
       {"tos", &Reader::tos},
       {"delete-delay", &Reader::delete_delay},
@@ -294,7 +305,28 @@ Expected Reader::direction(Value value) {
   if (!names || names->size() > 2) return "the names of two interfaces";
   request_.placement.from_interface = !names->empty() ? names->at(0) : std::string_view();
   request_.placement.to_interface = names->size() == 2 ? names->at(1) : std::string_view();
+  directed_ = !names->empty();
   return {};
+}
+
+bool Reader::interface_flag(std::string_view name) {
+  const auto known = std::ranges::find_if(
+      kInterfaceFlags, [&](std::string_view interface) { return same(name, interface); });
+  if (known == kInterfaceFlags.end()) return false;
+  Placement& place = request_.placement;
+  if (!directed_)
+    (place.from_interface.empty() ? place.from_interface : place.to_interface) = *known;
+  return true;
+}
+
+Expected Reader::inbound_peer(Value value) {
+  request_.placement.from_peer = address(value.text().value_or(""));
+  return request_.placement.from_peer ? Expected() : "an IP address";
+}
+
+Expected Reader::outbound_peer(Value value) {
+  request_.placement.to_peer = address(value.text().value_or(""));
+  return request_.placement.to_peer ? Expected() : "an IP address";
 }
 
 // The far side sends media to this address: refuse the addresses that a received SDP may not have.
@@ -339,7 +371,8 @@ Expected Reader::flags(Value value) {
       *flag = true;
     } else if (!sets_up_) {
       continue;
-    } else if (!sdp_keys_.flag(name) && !among(name, kIgnoredFlags) && !unsupported_.flag(name)) {
+    } else if (!interface_flag(name) && !sdp_keys_.flag(name) && !among(name, kIgnoredFlags) &&
+               !unsupported_.flag(name)) {
       unknown_.add(name);
     }
   }

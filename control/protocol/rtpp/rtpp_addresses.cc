@@ -34,7 +34,8 @@ std::optional<std::string> unquote(std::string_view text) {
 }
 
 const Interface* named(std::string_view name, const Config& config) {
-  const auto found = std::ranges::find(config.interfaces, name, &Interface::name);
+  const auto found = std::ranges::find_if(
+      config.interfaces, [&](const Interface& interface) { return interface.is_named(name); });
   return found == config.interfaces.end() ? nullptr : &*found;
 }
 

@@ -194,8 +194,18 @@ TEST_F(CallWarning, ChangeOfInterfaceWarns) {
   std::swap(second.placement.from_interface, second.placement.to_interface);
   EXPECT_EQ(warning(second), "") << "the flags of the offer, given to the answer too";
   std::swap(second.placement.from_interface, second.placement.to_interface);
+  Request back = offer(audio("203.0.113.100", 5000));
+  back.from_tag = "B";
+  back.to_tag = "A";
+  back.placement = first.placement;
+  EXPECT_EQ(warning(back), "") << "the flags of the offer, given to the other party's too";
   Request again = first;
   again.placement.from_interface = "edge";
+  again.placement.to_interface = "core";
+  EXPECT_EQ(warning(again),
+            "direction: the sender stays on interface 'core', where its first offer put it; 'edge' "
+            "is not used; direction: the receiver stays on interface 'edge', where its first offer "
+            "put it; 'core' is not used");
   again.placement.to_interface = "elsewhere";
   EXPECT_EQ(warning(again),
             "direction: the sender stays on interface 'core', where its first offer put it; 'edge' "
@@ -205,6 +215,37 @@ TEST_F(CallWarning, ChangeOfInterfaceWarns) {
   EXPECT_EQ(warning(second),
             "direction: the sender stays on interface 'edge', where its first offer put it; 'core' "
             "is not used");
+}
+
+TEST_F(CallWarning, AliasOfTheInterfaceIsNoChange) {
+  config.interfaces[1].aliases = {"pub"};
+  restart();
+  Request first = offer(audio(kA, 4000));
+  first.placement.from_interface = "core";
+  first.placement.to_interface = "pub";
+  EXPECT_EQ(print(first).session.sections[0].connection, kEdge);
+  EXPECT_EQ(warning(first), "");
+  first.placement.to_interface = "edge";
+  EXPECT_EQ(warning(first), "");
+}
+
+TEST_F(CallWarning, PeerSelectsTheInterface) {
+  Request first = offer(audio(kA, 4000));
+  first.placement.to_peer = IpAddress::v4(203, 0, 113, 5);
+  EXPECT_EQ(print(first).session.sections[0].connection, kEdge);
+  EXPECT_EQ(warning(first), "");
+  first.placement.to_peer = IpAddress::v4(198, 18, 0, 5);
+  EXPECT_EQ(warning(first),
+            "direction: the receiver stays on interface 'edge', where its first offer put it; "
+            "'core' is not used");
+  Request other = offer(audio("203.0.113.5", 4000));
+  other.call_id = "other";
+  other.placement.from_peer = IpAddress::v4(203, 0, 113, 5);
+  other.placement.to_interface = "core";
+  EXPECT_EQ(print(other).session.sections[0].connection, kCore);
+  other.call_id = "unreachable";
+  other.placement.from_peer = IpAddress::v4(192, 0, 2, 1);
+  EXPECT_TRUE(reason(other).starts_with("No interface reaches the peer 192.0.2.1"));
 }
 
 TEST_F(CallWarning, AllWarningsAreReported) {

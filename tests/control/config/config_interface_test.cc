@@ -72,6 +72,35 @@ TEST(Config, InterfaceAddresses) {
   EXPECT_EQ(with("['198.18.0.0/31']"), "accepted");  // RFC 3021
 }
 
+TEST(Config, InterfaceAliases) {
+  const auto config =
+      parse_config(File{.interface = "[[interface]]\nname = 'a'\ndevice = 'net_null0'\n"
+                                     "aliases = ['pub', 'external']\n"
+                                     "addresses = ['198.18.0.5/24']\n"}
+                       .text(),
+                   "m.toml");
+  ASSERT_TRUE(config) << config.error().text();
+  const Interface& interface = config->interfaces[0];
+  EXPECT_TRUE(interface.is_named("a") && interface.is_named("pub"));
+  EXPECT_TRUE(interface.is_named("external"));
+  EXPECT_FALSE(interface.is_named("internal") || interface.is_named(""));
+  EXPECT_EQ(interface_error("aliases = 'pub'"), "accepted");
+  EXPECT_EQ(interface_error("aliases = ['pub', 'a']"),
+            "m.toml:7:19: alias 'a' is the interface's own name; write it once");
+  EXPECT_EQ(interface_error("aliases = ['']"),
+            "m.toml:7:12: alias is empty; leave it out or fill it");
+  const auto second = [](const std::string& keys) {
+    return interface_error(
+        "aliases = ['pub']\n[[interface]]\ndevice = 'net_null1'\n"
+        "addresses = ['198.18.1.5/24']\n" +
+        keys);
+  };
+  EXPECT_EQ(second("name = 'pub'"),
+            "m.toml:11:8: interface name 'pub' is taken; names must differ");
+  EXPECT_EQ(second("name = 'b'\naliases = ['c', 'a']"),
+            "m.toml:12:17: interface name 'a' is taken; names must differ");
+}
+
 TEST(Config, InterfaceAddressOnTwoInterfaces) {
   EXPECT_EQ(interface_error("[[interface]]\nname = 'b'\ndevice = 'net_null1'\n"
                             "addresses = ['198.18.0.5/16']"),

@@ -105,6 +105,41 @@ TEST(NgVocabulary, FillsEveryField) {
   EXPECT_EQ(message->unknown, Strings{});
 }
 
+TEST(NgVocabulary, FlagsNameInterfacesInTheirOrder) {
+  const auto read = [](const std::string& keys) {
+    const std::string bytes = offer(keys);
+    const auto message = parse(bytes);
+    EXPECT_TRUE(message.has_value()) << message.error();
+    EXPECT_EQ(message->unknown, Strings{});
+    const Placement& place = message->request.placement;
+    return std::string(place.from_interface) + '>' + std::string(place.to_interface);
+  };
+  EXPECT_EQ(read("5:flagsl8:internal8:Externale"), "internal>external");
+  EXPECT_EQ(read("10:rtpp-flags" + b("external internal")), "external>internal");
+  EXPECT_EQ(read("5:flagsl8:externale"), "external>");
+  EXPECT_EQ(read("5:flagsl8:internal8:external8:internale"), "internal>internal")
+      << "the last one counts";
+  EXPECT_EQ(read("9:directionl3:pub4:prive5:flagsl8:internal8:externale"), "pub>priv");
+  EXPECT_EQ(read("5:flagsl8:internale9:directionl3:pube"), "pub>");
+  EXPECT_EQ(read("9:directionle5:flagsl8:internal8:externale"), "internal>external");
+  EXPECT_EQ(read("9:interface3:pub12:to-interface4:priv"), "pub>priv");
+}
+
+TEST(NgVocabulary, ParsesThePeersOfInterfaces) {
+  const std::string bytes = offer("12:inbound-peer9:192.0.2.113:outbound-peer15:[2001:db8::1]:0");
+  EXPECT_EQ(error(bytes), "Invalid value of key \"outbound-peer\": expected an IP address");
+  const std::string good = offer("12:inbound-peer9:192.0.2.113:outbound peer13:[2001:db8::1]");
+  const auto message = parse(good);
+  ASSERT_TRUE(message.has_value()) << message.error();
+  EXPECT_EQ(message->request.placement.from_peer, IpAddress::v4(192, 0, 2, 1));
+  EXPECT_EQ(message->request.placement.to_peer, *IpAddress::parse("2001:db8::1"));
+  EXPECT_EQ(parse(offer("4:peer9:192.0.2.1"))->request.placement.from_peer,
+            IpAddress::v4(192, 0, 2, 1));
+  const auto empty = parse(offer("4:peer0:"));
+  ASSERT_TRUE(empty.has_value()) << empty.error();
+  EXPECT_EQ(empty->request.unsupported, "peer: ignored, expected an IP address");
+}
+
 TEST(NgVocabulary, IgnoresCaseAndTheKindOfSeparator) {
   for (const std::string_view key :
        {"delete delay", "delete-delay", "delete_delay", "Delete-Delay"}) {

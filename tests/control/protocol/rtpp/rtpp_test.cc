@@ -165,6 +165,9 @@ TEST_F(RtppParse, FirstBridgingLetterIsTheSendersSide) {
   config.interfaces[0].name = "x";
   config.interfaces[1].name = "internal";
   EXPECT_EQ(sides("ei"), "x>internal");
+  config.interfaces[1].name = "y";
+  config.interfaces[1].aliases = {"external"};
+  EXPECT_EQ(sides("ei"), "y>x");
   config.interfaces.pop_back();
   EXPECT_EQ(modifiers("E"), "E11");
   EXPECT_EQ(modifiers("I"), "E12");
@@ -179,6 +182,8 @@ TEST_F(RtppParse, LocalAddress) {
   EXPECT_EQ(side("l203.0.113.10"), "edge");
   EXPECT_EQ(side("L198.18.0.10c0"), "core");
   EXPECT_EQ(side("L{edge}"), "edge");
+  config.interfaces[1].aliases = {"pub"};
+  EXPECT_EQ(side("L{pub}"), "edge");
   EXPECT_EQ(update("L203.0.113.10").request.placement.to_local, kEdge);
   EXPECT_EQ(side("r203.0.113.77"), "edge");
   config.interfaces[0].advertised = {IpAddress::v4(192, 0, 2, 99)};
