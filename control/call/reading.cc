@@ -66,6 +66,7 @@ Result<sdp::Session> read_sections(const Request& request, Reading& reading) {
     add_sentence(reading.unsupported, sdp::unsupported_bundle(*session, request.edits));
   }
   sdp::adjust(*session, request.edits);
+  add_sentence(reading.unsupported, sdp::unknown_transports(*session));
   return session;
 }
 

@@ -133,7 +133,7 @@ struct Rewrite {
 //   and if `address` is of the other family, c= has `address`, and a=sendonly or a=inactive
 //   replaces the direction.
 // - A section with port 0 stays rejected, unless bundle-only. A rejected section has port 0, no
-//   a=rtcp, and 0.0.0.0 or "::" in its own c=.
+//   a=rtcp, 0.0.0.0 or "::" in its own c=, and no a=bundle-only unless Media::bundle_only is set.
 // - a=rtcp gets the `rtcp` port, and `address` if it had an address. Further a=rtcp are removed. An
 //   a=rtcp is added at the end of the section if RTCP is not at port + 1, unless a=rtcp-mux places
 //   it at `port`. Rewrite::rtcp can suppress a=rtcp, or force it with address.

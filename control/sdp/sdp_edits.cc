@@ -330,6 +330,17 @@ std::string unsupported_options(const Session& session, const Edits& edits) {
   return sentences;
 }
 
+std::string unknown_transports(const Session& session) {
+  std::string names;
+  for (const Media& media : session.sections) {
+    const bool tcp = equal_ignoring_case(media.protocol.substr(0, media.protocol.find('/')), "TCP");
+    if (media.relayable || tcp || media.port == UdpPort(0)) continue;
+    const std::string name = quote(media.protocol);
+    if (!names.contains(name)) names += (names.empty() ? "" : ", ") + name;
+  }
+  return names.empty() ? "" : "transport " + names + ": its media passes around the relay";
+}
+
 std::string unsupported_bundle(const Session& session, const Edits& edits) {
   if (edits.no_bundle && std::ranges::any_of(session.sections, &Media::bundle_only)) {
     return "bundle: without a=group:BUNDLE, bundle-only media is rejected";

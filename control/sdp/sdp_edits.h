@@ -51,6 +51,9 @@ namespace millrace::sdp {
 void adjust(Session& session, const Edits& edits);
 // Warnings of the unsupported options that concern this SDP, joined by "; "; empty: none.
 [[nodiscard]] std::string unsupported_options(const Session& session, const Edits& edits);
+// Warning for media over transports that the relay does not know and copies: it passes around the
+// relay. TCP is known not to be relayed, and no warning. Empty: none.
+[[nodiscard]] std::string unknown_transports(const Session& session);
 // Warning for BUNDLE edits that a forwarding relay cannot do; empty: none.
 [[nodiscard]] std::string unsupported_bundle(const Session& session, const Edits& edits);
 

@@ -197,6 +197,8 @@ class Writer {
       case 'a': {
         const Attribute a = attribute(line.text.substr(2));
         if (rewrite_.ice == Ice::remove && is_ice(a.name)) return;
+        // With port 0 it would offer the section (RFC 9143 section 6).
+        if (rejected && !media.bundle_only && a.name == "bundle-only") return;
         if (adds_candidates(k) && (a.name == "candidate" || a.name == "end-of-candidates")) {
           if (!written.candidates) write_candidates(k, line.ending);
           written.candidates = true;

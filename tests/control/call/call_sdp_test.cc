@@ -132,6 +132,17 @@ TEST_F(CallTest, RemovedMediaTakesNoPorts) {
   EXPECT_EQ(statistics().ports_used, 4U);
 }
 
+TEST_F(CallTest, RemovedMediaIsNotBundleOnly) {
+  const std::string video = "a=bundle-only\r\na=mid:v\r\n";
+  Request asked =
+      offer(session(kA) + "a=group:BUNDLE a v\r\n" + media("audio", 4000, "a=mid:a\r\n") +
+            media("video", 0, video));
+  EXPECT_NE(print(asked).body->find(video), std::string::npos);
+  asked.edits.remove_media_types = {"video"};
+  const Printed offered = print(asked);
+  EXPECT_TRUE(offered.body->ends_with("m=video 0 RTP/AVP 0 8\r\na=mid:v\r\n")) << *offered.body;
+}
+
 TEST_F(CallTest, LoopedSdpPassesUnchanged) {
   Request asked = offer(audio(kA, 4000));
   asked.edits.lines.loop_mark = true;
@@ -246,6 +257,19 @@ TEST_F(CallWarning, PeerSelectsTheInterface) {
   other.call_id = "unreachable";
   other.placement.from_peer = IpAddress::v4(192, 0, 2, 1);
   EXPECT_TRUE(reason(other).starts_with("No interface reaches the peer 192.0.2.1"));
+}
+
+TEST_F(CallWarning, MediaOverAnUnknownTransportWarns) {
+  const std::string fax = "m=image 4002 UDPTL/UDP t38\r\n", odd = "m=audio 4004 UDP/RTP/AVP 0\r\n";
+  EXPECT_EQ(warning(offer(audio(kA, 4000) + fax + odd + fax)),
+            "transport 'UDPTL/UDP', 'UDP/RTP/AVP': its media passes around the relay");
+  Request other = offer(audio(kA, 4000) + "m=message 4006 TCP/MSRP *\r\n" + "m=x 0 odd 0\r\n");
+  other.call_id = "other";
+  EXPECT_EQ(warning(other), "");
+  Request removed = offer(audio(kA, 4000) + fax);
+  removed.call_id = "removed";
+  removed.edits.remove_media_types = {"image"};
+  EXPECT_EQ(warning(removed), "");
 }
 
 TEST_F(CallWarning, AllWarningsAreReported) {
