@@ -155,7 +155,7 @@ std::expected<Message, std::string> parse(std::string_view bytes) {
   while (const auto entry = all.next()) entries.push_back(*entry);
 
   const auto flags = script_flags(entries, message);
-  if (auto done = read_request(flags, entries, message.request, message.unknown); !done) {
+  if (auto done = read_request(flags, entries, message); !done) {
     return refuse(std::move(done.error().message));
   }
   return result;
@@ -165,7 +165,8 @@ ServeResult serve(std::string_view bytes, const ServeContext& context) {
   const auto message = parse(bytes);
   if (!message) return {.reply = message.error(), .refused = message.error()};
   for (const std::string& name : message->unknown) log_name_once("unknown-key-ignored", name);
-  std::string reply = encode(message->cookie, message->encoding, context.handle(message->request));
+  std::string reply =
+      encode(message->cookie, message->encoding, context.handle(message->request), message->ssrcs);
   if (reply.size() > context.max_reply) {
     reply = encode(message->cookie, message->encoding,
                    reply::Failure{"Reply is too long for a datagram"});

@@ -28,6 +28,10 @@ namespace millrace::ng {
 
 enum class Encoding : std::uint8_t { bencode, json };
 
+// Where the statistics of a call have those of its RTP sources (key ssrc-reporting): in the lists
+// `ingress SSRCs`, in the dictionary `SSRC`.
+enum class SsrcReporting : std::uint8_t { both, inlined, global, none };
+
 // Bytes of a message, twice the maximum of a datagram: an SDP of datagram size (nearly every SIP
 // message is smaller) still fits when JSON escapes its line ends.
 inline constexpr std::size_t kMaxMessage = std::size_t{128} * 1024;
@@ -40,7 +44,8 @@ using Frame = Extent;
 struct Message {
   std::string_view cookie;  // empty: none
   Encoding encoding = Encoding::bencode;
-  Request request;                          // views into the message, `transcript` and `flags`
+  Request request;  // views into the message, `transcript` and `flags`
+  SsrcReporting ssrcs = SsrcReporting::both;
   std::unique_ptr<std::string> transcript;  // a JSON message converted to bencode; else null
   std::unique_ptr<std::string> flags;       // `rtpp-flags` converted to bencode; null if absent
   std::vector<std::string> unknown;         // unknown keys and flags, each once
@@ -51,7 +56,8 @@ struct Message {
 [[nodiscard]] std::expected<Message, std::string> parse(std::string_view message);
 
 // Encodes one reply, with cookie and space unless `cookie` is empty.
-[[nodiscard]] std::string encode(std::string_view cookie, Encoding encoding, const Reply& reply);
+[[nodiscard]] std::string encode(std::string_view cookie, Encoding encoding, const Reply& reply,
+                                 SsrcReporting ssrcs = SsrcReporting::both);
 
 // Functions of the codec table (codec.h).
 [[nodiscard]] ServeResult serve(std::string_view message, const ServeContext& context);

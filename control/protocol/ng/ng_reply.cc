@@ -60,93 +60,6 @@ void write(Writer& out, std::string_view key, const std::optional<Endpoint>& end
   out.end();
 }
 
-void write(Writer& out, const StreamReport& stream, system_clock::time_point now) {
-  const FlowReport& flow = stream.flow;
-  const std::int64_t last_packet = flow.idle ? seconds_ago(now, *flow.idle) : 0;
-  out.dictionary();
-  out.entry("local port", std::int64_t{stream.local_endpoint.port.number()});
-  out.entry("local address", stream.local_endpoint.address.text());
-  out.entry("family", name_of(stream.local_endpoint.address.family()));
-  write(out, "endpoint", flow.latched ? flow.latched : stream.advertised);
-  write(out, "advertised endpoint", stream.advertised);
-  out.entry("last packet", last_packet);
-  out.entry("last user packet", last_packet);
-  if (flow.latched_for) out.entry("latched at", seconds_ago(now, *flow.latched_for));
-  if (flow.destination) write(out, "sent to", flow.destination);
-  if (flow.stranger) write(out, "last refused", flow.stranger);
-  if (flow.ssrc) out.entry("SSRC", std::int64_t{*flow.ssrc});
-  out.list("flags");
-  if (!stream.rtcp) out.string("RTP");
-  if (stream.rtcp || stream.rtcp_mux) out.string("RTCP");
-  if (stream.advertised) out.string("filled");
-  if (flow.latched) out.string("confirmed");
-  if (flow.nat_punch) out.string("pierce NAT");
-  out.end();
-  Sums sums;
-  sums.add(flow);
-  write(out, "stats", sums);
-  out.entry("forwarded", flow.forwarded);
-  out.dictionary("drops");
-  for (std::size_t i = 0; i < flow.drops.size(); ++i) {
-    const std::uint64_t count = flow.drops[i];
-    if (count != 0) out.entry(flow_drop_reasons()[i].name, count);
-  }
-  out.end();
-  out.end();
-}
-
-// Flags are the relay's view, as in rtpengine: "recv" if the party sends.
-void write(Writer& out, const MediaReport& media, system_clock::time_point now) {
-  out.dictionary();
-  out.entry("index", std::int64_t{media.index});
-  out.entry("type", media.type);
-  out.entry("protocol", media.protocol);
-  if (!media.codec.empty()) out.entry("codec", media.codec);
-  out.list("streams");
-  for (const StreamReport& stream : media.streams) write(out, stream, now);
-  out.end();
-  out.list("flags");
-  if (media.live) out.string("initialized");
-  if (media.receives) out.string("send");
-  if (media.sends) out.string("recv");
-  if (std::ranges::any_of(media.streams, &StreamReport::rtcp_mux)) out.string("rtcp-mux");
-  if (media.blocked) out.string("blocked");
-  if (media.silenced) out.string("silenced");
-  if (media.dtmf_blocked) out.string("DTMF blocked");
-  out.end();
-  out.list("may be heard from");
-  for (const IpAddress& hint : media.hints) out.string(hint.text());
-  out.end();
-  out.end();
-}
-
-// Subscriptions and subscribers of a tag: its peer, in both directions.
-void write_peer(Writer& out, std::string_view key, const std::string& peer) {
-  out.list(key);
-  if (!peer.empty()) {
-    out.dictionary();
-    out.entry("tag", peer);
-    out.entry("type", "offer/answer");
-    out.end();
-  }
-  out.end();
-}
-
-// A branch without an answer has no tag yet; its key is the via-branch.
-void write(Writer& out, const TagReport& tag, system_clock::time_point now) {
-  out.dictionary(tag.tag.empty() ? tag.via_branch : tag.tag);
-  out.entry("tag", tag.tag);
-  if (!tag.via_branch.empty()) out.entry("via-branch", tag.via_branch);
-  if (!tag.label.empty()) out.entry("label", tag.label);
-  out.entry("created", seconds(tag.created.wall));
-  write_peer(out, "subscriptions", tag.peer_tag);
-  write_peer(out, "subscribers", tag.peer_tag);
-  out.list("medias");
-  for (const MediaReport& media : tag.sections) write(out, media, now);
-  out.end();
-  out.end();
-}
-
 // One RTP source of a call, by SSRC. Sums up parties with the same random SSRC.
 struct Source {
   Sums sums;
@@ -171,36 +84,148 @@ void write(Writer& out, std::string_view key, const QualitySample& sample, Count
   out.end();
 }
 
-void write_sources(Writer& out, const std::map<std::uint32_t, Source>& sources,
-                   system_clock::time_point now) {
+using Sources = std::map<std::uint32_t, Source>;
+
+void write(Writer& out, const Source& source, system_clock::time_point now) {
+  out.entry("packets", source.sums.packets);
+  out.entry("bytes", source.sums.bytes);
+  out.entry("last RTP seq", std::int64_t{source.last_sequence});
+  out.entry("cumulative loss", source.lost);
+  out.entry("jitter", source.jitter_ms);
+  if (!source.quality) return;
+  const QualityReport& quality = *source.quality;
+  const auto at = [&](const QualitySample& sample) {
+    return static_cast<std::uint64_t>(seconds_ago(now, sample.age));
+  };
+  write(out, "average MOS", quality.average, {"samples", quality.complete});
+  if (quality.complete == 0) return;
+  write(out, "lowest MOS", quality.lowest, {"reported at", at(quality.lowest)});
+  write(out, "highest MOS", quality.highest, {"reported at", at(quality.highest)});
+}
+
+void write_sources(Writer& out, const Sources& sources, system_clock::time_point now) {
   out.dictionary("SSRC");
   for (const auto& [ssrc, source] : sources) {
     out.dictionary(std::to_string(ssrc));
-    out.entry("packets", source.sums.packets);
-    out.entry("bytes", source.sums.bytes);
-    out.entry("last RTP seq", std::int64_t{source.last_sequence});
-    out.entry("cumulative loss", source.lost);
-    out.entry("jitter", source.jitter_ms);
-    if (source.quality) {
-      const QualityReport& quality = *source.quality;
-      const auto at = [&](const QualitySample& sample) {
-        return static_cast<std::uint64_t>(seconds_ago(now, sample.age));
-      };
-      write(out, "average MOS", quality.average, {"samples", quality.complete});
-      if (quality.complete > 0) {
-        write(out, "lowest MOS", quality.lowest, {"reported at", at(quality.lowest)});
-        write(out, "highest MOS", quality.highest, {"reported at", at(quality.highest)});
-      }
-    }
+    write(out, source, now);
     out.end();
   }
   out.end();
 }
 
-void write(Writer& out, const CallReport& call) {
+// Common to the tags of a report.
+struct Context {
+  system_clock::time_point now;
+  const Sources* inlined;  // to repeat in `ingress SSRCs`; null: none
+};
+
+// rtpengine has the list in the media section, earlier versions and Kamailio in its RTP stream.
+void write_ingress(Writer& out, const StreamReport& stream, const Context& context) {
+  if (context.inlined == nullptr || stream.rtcp) return;
+  out.list("ingress SSRCs");
+  if (stream.flow.ssrc) {
+    out.dictionary();
+    out.entry("SSRC", std::int64_t{*stream.flow.ssrc});
+    write(out, context.inlined->at(*stream.flow.ssrc), context.now);
+    out.end();
+  }
+  out.end();
+}
+
+void write(Writer& out, const StreamReport& stream, const Context& context) {
+  const FlowReport& flow = stream.flow;
+  const system_clock::time_point now = context.now;
+  const std::int64_t last_packet = flow.idle ? seconds_ago(now, *flow.idle) : 0;
+  out.dictionary();
+  out.entry("local port", std::int64_t{stream.local_endpoint.port.number()});
+  out.entry("local address", stream.local_endpoint.address.text());
+  out.entry("family", name_of(stream.local_endpoint.address.family()));
+  write(out, "endpoint", flow.latched ? flow.latched : stream.advertised);
+  write(out, "advertised endpoint", stream.advertised);
+  out.entry("last packet", last_packet);
+  out.entry("last user packet", last_packet);
+  if (flow.latched_for) out.entry("latched at", seconds_ago(now, *flow.latched_for));
+  if (flow.destination) write(out, "sent to", flow.destination);
+  if (flow.stranger) write(out, "last refused", flow.stranger);
+  if (flow.ssrc) out.entry("SSRC", std::int64_t{*flow.ssrc});
+  out.list("flags");
+  if (!stream.rtcp) out.string("RTP");
+  if (stream.rtcp || stream.rtcp_mux) out.string("RTCP");
+  if (stream.advertised) out.string("filled");
+  if (flow.latched) out.string("confirmed");
+  if (flow.nat_punch) out.string("pierce NAT");
+  out.end();
+  write_ingress(out, stream, context);
+  Sums sums;
+  sums.add(flow);
+  write(out, "stats", sums);
+  out.entry("forwarded", flow.forwarded);
+  out.dictionary("drops");
+  for (std::size_t i = 0; i < flow.drops.size(); ++i) {
+    const std::uint64_t count = flow.drops[i];
+    if (count != 0) out.entry(flow_drop_reasons()[i].name, count);
+  }
+  out.end();
+  out.end();
+}
+
+// Flags are the relay's view, as in rtpengine: "recv" if the party sends.
+void write(Writer& out, const MediaReport& media, const Context& context) {
+  out.dictionary();
+  out.entry("index", std::int64_t{media.index});
+  out.entry("type", media.type);
+  out.entry("protocol", media.protocol);
+  if (!media.codec.empty()) out.entry("codec", media.codec);
+  out.list("streams");
+  for (const StreamReport& stream : media.streams) write(out, stream, context);
+  out.end();
+  out.list("flags");
+  if (media.live) out.string("initialized");
+  if (media.receives) out.string("send");
+  if (media.sends) out.string("recv");
+  if (std::ranges::any_of(media.streams, &StreamReport::rtcp_mux)) out.string("rtcp-mux");
+  if (media.blocked) out.string("blocked");
+  if (media.silenced) out.string("silenced");
+  if (media.dtmf_blocked) out.string("DTMF blocked");
+  out.end();
+  for (const StreamReport& stream : media.streams) write_ingress(out, stream, context);
+  out.list("may be heard from");
+  for (const IpAddress& hint : media.hints) out.string(hint.text());
+  out.end();
+  out.end();
+}
+
+// Subscriptions and subscribers of a tag: its peer, in both directions.
+void write_peer(Writer& out, std::string_view key, const std::string& peer) {
+  out.list(key);
+  if (!peer.empty()) {
+    out.dictionary();
+    out.entry("tag", peer);
+    out.entry("type", "offer/answer");
+    out.end();
+  }
+  out.end();
+}
+
+// A branch without an answer has no tag yet; its key is the via-branch.
+void write(Writer& out, const TagReport& tag, const Context& context) {
+  out.dictionary(tag.tag.empty() ? tag.via_branch : tag.tag);
+  out.entry("tag", tag.tag);
+  if (!tag.via_branch.empty()) out.entry("via-branch", tag.via_branch);
+  if (!tag.label.empty()) out.entry("label", tag.label);
+  out.entry("created", seconds(tag.created.wall));
+  write_peer(out, "subscriptions", tag.peer_tag);
+  write_peer(out, "subscribers", tag.peer_tag);
+  out.list("medias");
+  for (const MediaReport& media : tag.sections) write(out, media, context);
+  out.end();
+  out.end();
+}
+
+void write(Writer& out, const CallReport& call, SsrcReporting ssrcs) {
   Sums rtp;
   Sums rtcp;
-  std::map<std::uint32_t, Source> sources;
+  Sources sources;
   std::map<std::uint32_t, QualityReport> qualities;
   for (const TagReport& tag : call.tags) {
     for (const MediaReport& media : tag.sections) {
@@ -232,9 +257,12 @@ void write(Writer& out, const CallReport& call) {
   out.entry("last signal", seconds(call.last_signal.wall));
   out.entry("last redis update", std::int64_t{0});
   if (!call.metadata.empty()) out.entry("metadata", call.metadata);
-  write_sources(out, sources, call.reported.wall);
+  const bool global = ssrcs == SsrcReporting::both || ssrcs == SsrcReporting::global;
+  const bool inlined = ssrcs == SsrcReporting::both || ssrcs == SsrcReporting::inlined;
+  if (global) write_sources(out, sources, call.reported.wall);
+  const Context context{call.reported.wall, inlined ? &sources : nullptr};
   out.dictionary("tags");
-  for (const TagReport& tag : call.tags) write(out, tag, call.reported.wall);
+  for (const TagReport& tag : call.tags) write(out, tag, context);
   out.end();
   out.dictionary("totals");
   write(out, "RTP", rtp);
@@ -347,6 +375,7 @@ void write(Writer& out, const StatisticsReport& s) {
 // Writes the entries of each kind of reply, `result` first.
 struct Entries {
   Writer& out;
+  SsrcReporting ssrcs;
 
   void operator()(const reply::Pong&) const { out.entry("result", "pong"); }
   void operator()(const reply::Done& done) const {
@@ -363,12 +392,12 @@ struct Entries {
   void operator()(const reply::Summary&) const { (*this)(reply::Failure{"No SDP body"}); }
   void operator()(const reply::Query& query) const {
     out.entry("result", "ok");
-    write(out, query.call);
+    write(out, query.call, ssrcs);
   }
   void operator()(const reply::Deleted& deleted) const {
     out.entry("result", "ok");
     if (!deleted.warning.empty()) out.entry("warning", deleted.warning);
-    if (deleted.call) write(out, *deleted.call);
+    if (deleted.call) write(out, *deleted.call, ssrcs);
   }
   void operator()(const reply::List& list) const {
     out.entry("result", "ok");
@@ -402,10 +431,11 @@ std::string head(std::string_view cookie) {
 
 }  // namespace
 
-std::string encode(std::string_view cookie, Encoding encoding, const Reply& reply) {
+std::string encode(std::string_view cookie, Encoding encoding, const Reply& reply,
+                   SsrcReporting ssrcs) {
   Writer writer(encoding == Encoding::json ? std::string() : head(cookie));
   writer.dictionary();
-  std::visit(Entries{writer}, reply);
+  std::visit(Entries{writer, ssrcs}, reply);
   writer.end();
   std::string written = std::move(writer).take();
   if (encoding == Encoding::json) return head(cookie) + json::from_bencode(written);

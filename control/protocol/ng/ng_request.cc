@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "control/command/unsupported.h"
+#include "control/protocol/ng/ng_placement_keys.h"
 #include "control/protocol/ng/ng_sdp_keys.h"
 #include "control/protocol/ng/ng_unsupported.h"
 #include "control/protocol/ng/ng_words.h"
@@ -22,11 +23,6 @@ constexpr auto kTexts = std::to_array<Field<std::string_view>>({
     {"to-tag", &Request::to_tag},
     {"via-branch", &Request::via_branch},
     {"sdp", &Request::sdp},
-});
-constexpr auto kInterfaces = std::to_array<Field<std::string_view, Placement>>({
-    {"interface", &Placement::from_interface},
-    {"from-interface", &Placement::from_interface},
-    {"to-interface", &Placement::to_interface},
 });
 constexpr auto kLabels = std::to_array<Field<std::string_view, Labels>>({
     {"label", &Labels::label},
@@ -70,11 +66,9 @@ constexpr auto kNeeded =
     std::to_array<std::string_view>({"call-id", "from-tag", "to-tag", "via-branch", "sdp", "label",
                                      "from-label", "address", "all"});
 // Keys of which a malformed value never fails the request: their default serves.
-constexpr auto kOptional = std::to_array<std::string_view>(
-    {"received-from", "tos", "delete-delay", "sip-code", "supports", "address-family", "metadata"});
-
-// Flags that name interfaces: the sender's, then the receiver's.
-constexpr auto kInterfaceFlags = std::to_array<std::string_view>({"internal", "external"});
+constexpr auto kOptional =
+    std::to_array<std::string_view>({"received-from", "tos", "delete-delay", "sip-code", "supports",
+                                     "address-family", "metadata", "ssrc-reporting"});
 
 constexpr std::string_view kScriptFlags = "words, and brackets in pairs";
 
@@ -119,7 +113,6 @@ constexpr auto kCommands = std::to_array<CommandName>({
 
 std::string_view* find_text(Request& request, std::string_view name) {
   if (auto* const field = find(request, name, kTexts)) return field;
-  if (auto* const field = find(request.placement, name, kInterfaces)) return field;
   return find(request.labels, name, kLabels);
 }
 
@@ -136,8 +129,8 @@ bool* find_flag(Request& request, std::string_view name) {
 // Fills the Request key by key.
 class Reader {
  public:
-  Reader(Request& request, std::vector<std::string>& unknown)
-      : request_(request), unknown_(unknown) {}
+  explicit Reader(Message& message)
+      : request_(message.request), ssrcs_(message.ssrcs), unknown_(message.unknown) {}
 
   // Called first: the command decides which keys are read.
   void command(Value value);
@@ -158,29 +151,25 @@ class Reader {
   void malformed(std::string_view name, bool ignored, std::string_view expected);
 
   Expected received_from(Value value);
-  Expected direction(Value value);
-  bool interface_flag(std::string_view name);
-  Expected inbound_peer(Value value);
-  Expected outbound_peer(Value value);
-  Expected media_address(Value value);
   Expected tos(Value value);
   Expected delete_delay(Value value);
   Expected limit(Value value);
   Expected flags(Value value);
   Expected supports(Value value);
-  Expected address_family(Value value);
   Expected party_address(Value value);
   Expected sip_code(Value value);
   Expected all(Value value);
+  Expected ssrc_reporting(Value value);
 
   Request& request_;
+  SsrcReporting& ssrcs_;
   Unknown unknown_;
   Unsupported unsupported_{request_};
   SdpKeys sdp_keys_{request_, unknown_, unsupported_};
+  PlacementKeys placement_keys_{request_.placement};
   std::optional<std::string_view> command_name_;
   bool command_known_ = false;
   bool sets_up_ = false;   // offer, answer
-  bool directed_ = false;  // by the key `direction`, which overrides flags
   std::string malformed_;  // error text of the first malformed value
 };
 
@@ -191,20 +180,15 @@ Reader::Read Reader::special(std::string_view name) {
   };
   static constexpr auto kSpecial = std::to_array<Special>({
       {"received-from", &Reader::received_from},
-      {"direction", &Reader::direction},
-      {"peer", &Reader::inbound_peer},
-      {"inbound-peer", &Reader::inbound_peer},
-      {"outbound-peer", &Reader::outbound_peer},
-      {"media-address", &Reader::media_address},
       {"tos", &Reader::tos},
       {"delete-delay", &Reader::delete_delay},
       {"limit", &Reader::limit},
       {"flags", &Reader::flags},
       {"supports", &Reader::supports},
-      {"address-family", &Reader::address_family},
       {"address", &Reader::party_address},
       {"sip-code", &Reader::sip_code},
       {"all", &Reader::all},
+      {"ssrc-reporting", &Reader::ssrc_reporting},
   });
   const auto found =
       std::ranges::find_if(kSpecial, [&](const Special& s) { return same(name, s.name); });
@@ -216,11 +200,12 @@ bool Reader::is_own(std::string_view name) const {
   if (among(name, kSelectors)) return true;
   switch (request_.command) {
     case Command::remove:
-      return same(name, "delete-delay");
+      return same(name, "delete-delay") || same(name, "ssrc-reporting");
     case Command::list:
       return same(name, "limit");
-    case Command::ping:
     case Command::query:
+      return same(name, "ssrc-reporting");
+    case Command::ping:
     case Command::statistics:
       return false;
     default:
@@ -251,8 +236,8 @@ void Reader::key(std::string_view name, Value value) {
     if (!text) expected = "a string";
   } else if (const Read read = special(name)) {
     expected = (this->*read)(value);
-  } else if (!sdp_keys_.key(name, value, expected) && !among(name, kIgnoredKeys) &&
-             !unsupported_.key(name, value)) {
+  } else if (!placement_keys_.key(name, value, expected) && !sdp_keys_.key(name, value, expected) &&
+             !among(name, kIgnoredKeys) && !unsupported_.key(name, value)) {
     unknown_.add(name);
   }
   if (!expected || !own) return;
@@ -300,43 +285,6 @@ Expected Reader::received_from(Value value) {
   return request_.latching.received_from ? Expected() : kExpected;
 }
 
-Expected Reader::direction(Value value) {
-  const auto names = texts(value);
-  if (!names || names->size() > 2) return "the names of two interfaces";
-  request_.placement.from_interface = !names->empty() ? names->at(0) : std::string_view();
-  request_.placement.to_interface = names->size() == 2 ? names->at(1) : std::string_view();
-  directed_ = !names->empty();
-  return {};
-}
-
-bool Reader::interface_flag(std::string_view name) {
-  const auto known = std::ranges::find_if(
-      kInterfaceFlags, [&](std::string_view interface) { return same(name, interface); });
-  if (known == kInterfaceFlags.end()) return false;
-  Placement& place = request_.placement;
-  if (!directed_)
-    (place.from_interface.empty() ? place.from_interface : place.to_interface) = *known;
-  return true;
-}
-
-Expected Reader::inbound_peer(Value value) {
-  request_.placement.from_peer = address(value.text().value_or(""));
-  return request_.placement.from_peer ? Expected() : "an IP address";
-}
-
-Expected Reader::outbound_peer(Value value) {
-  request_.placement.to_peer = address(value.text().value_or(""));
-  return request_.placement.to_peer ? Expected() : "an IP address";
-}
-
-// The far side sends media to this address: refuse the addresses that a received SDP may not have.
-Expected Reader::media_address(Value value) {
-  request_.placement.media_address = address(value.text().value_or(""));
-  const bool usable =
-      request_.placement.media_address && request_.placement.media_address->is_sendable();
-  return usable ? Expected() : "a unicast IP address that media can be sent to";
-}
-
 // Negative, or 256 and above: keep the packet's DSCP, as without this key.
 Expected Reader::tos(Value value) {
   const auto tos = value.integer();
@@ -371,8 +319,8 @@ Expected Reader::flags(Value value) {
       *flag = true;
     } else if (!sets_up_) {
       continue;
-    } else if (!interface_flag(name) && !sdp_keys_.flag(name) && !among(name, kIgnoredFlags) &&
-               !unsupported_.flag(name)) {
+    } else if (!placement_keys_.flag(name) && !sdp_keys_.flag(name) &&
+               !among(name, kIgnoredFlags) && !unsupported_.flag(name)) {
       unknown_.add(name);
     }
   }
@@ -386,16 +334,6 @@ Expected Reader::supports(Value value) {
     if (bool* const flag = find(request_, name, kSupported)) *flag = true;
   }
   return {};
-}
-
-Expected Reader::address_family(Value value) {
-  constexpr std::string_view kExpected = "IP4 or IP6";
-  const auto text = value.text();
-  request_.placement.address_family.reset();
-  if (!text) return kExpected;
-  if (same(*text, "ip4")) request_.placement.address_family = Family::ipv4;
-  if (same(*text, "ip6")) request_.placement.address_family = Family::ipv6;
-  return request_.placement.address_family ? Expected() : kExpected;
 }
 
 Expected Reader::party_address(Value value) {
@@ -419,11 +357,29 @@ Expected Reader::all(Value value) {
   return {};
 }
 
+Expected Reader::ssrc_reporting(Value value) {
+  struct Word {
+    std::string_view name;
+    SsrcReporting where;
+  };
+  static constexpr auto kWords = std::to_array<Word>({
+      {"inline", SsrcReporting::inlined},
+      {"global", SsrcReporting::global},
+      {"none", SsrcReporting::none},
+  });
+  const auto text = value.text();
+  const auto word =
+      std::ranges::find_if(kWords, [&](const Word& w) { return text && same(*text, w.name); });
+  if (word == kWords.end()) return "inline, global or none";
+  ssrcs_ = word->where;
+  return {};
+}
+
 }  // namespace
 
 Result<void> read_request(ScriptFlags flags, std::span<const bencode::Entry> entries,
-                          Request& request, std::vector<std::string>& unknown) {
-  Reader reader(request, unknown);
+                          Message& message) {
+  Reader reader(message);
   // The command decides which keys are read. Both modules send it last.
   const auto is_command = [](const bencode::Entry& entry) { return same(entry.key, "command"); };
   for (const bencode::Entry& entry : entries) {

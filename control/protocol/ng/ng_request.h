@@ -17,15 +17,16 @@
 
 #include "control/command/request.h"
 #include "control/protocol/ng/bencode.h"
+#include "control/protocol/ng/ng.h"
 
 namespace millrace::ng {
 
 // The dictionary of key `rtpp-flags`, none if absent; the error: it is malformed.
 using ScriptFlags = std::expected<std::optional<bencode::Value>, std::monostate>;
 
-// Fills `request` from `flags`, then from the message's `entries`, with views into the bytes of
-// both. Error texts are rtpengine's where it has one.
+// Fills the request, `ssrcs` and `unknown` of `message` from `flags`, then from the message's
+// `entries`, with views into the bytes of both. Error texts are rtpengine's where it has one.
 [[nodiscard]] Result<void> read_request(ScriptFlags flags, std::span<const bencode::Entry> entries,
-                                        Request& request, std::vector<std::string>& unknown);
+                                        Message& message);
 
 }  // namespace millrace::ng

@@ -134,9 +134,8 @@ TEST_F(CallTest, RemovedMediaTakesNoPorts) {
 
 TEST_F(CallTest, RemovedMediaIsNotBundleOnly) {
   const std::string video = "a=bundle-only\r\na=mid:v\r\n";
-  Request asked =
-      offer(session(kA) + "a=group:BUNDLE a v\r\n" + media("audio", 4000, "a=mid:a\r\n") +
-            media("video", 0, video));
+  Request asked = offer(session(kA) + "a=group:BUNDLE a v\r\n" +
+                        media("audio", 4000, "a=mid:a\r\n") + media("video", 0, video));
   EXPECT_NE(print(asked).body->find(video), std::string::npos);
   asked.edits.remove_media_types = {"video"};
   const Printed offered = print(asked);

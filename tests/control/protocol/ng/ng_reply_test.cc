@@ -16,7 +16,9 @@ using namespace std::chrono_literals;
 using Json = nlohmann::json;
 using std::chrono::system_clock;
 
-Json as_json(const Reply& reply) { return Json::parse(encode("", Encoding::json, reply)); }
+Json as_json(const Reply& reply, SsrcReporting ssrcs = SsrcReporting::both) {
+  return Json::parse(encode("", Encoding::json, reply, ssrcs));
+}
 
 Endpoint endpoint(std::string_view address, std::uint16_t port) {
   return {*IpAddress::parse(address), UdpPort(port)};
@@ -202,7 +204,8 @@ TEST(NgReply, RejectedMediaIsNotInitialized) {
 }
 
 TEST(NgReply, QueryHasTagsSectionsAndStreams) {
-  const Json tags = as_json(reply::Query{call()})["tags"];
+  Json tags = as_json(reply::Query{call()})["tags"];
+  tags["alice"]["medias"][0]["streams"][0]["ingress SSRCs"].clear();  // see below
   ASSERT_EQ(tags.size(), 2U);
   const Json& alice = tags["alice"];
   EXPECT_EQ(alice["tag"], "alice");
@@ -225,7 +228,7 @@ TEST(NgReply, QueryHasTagsSectionsAndStreams) {
       "latched at": 1700000001,
       "sent to": {"family": "IPv4", "address": "203.0.113.9", "port": 5000},
       "last refused": {"family": "IPv4", "address": "203.0.113.66", "port": 6666},
-      "flags": ["RTP", "filled", "confirmed"],
+      "flags": ["RTP", "filled", "confirmed"], "ingress SSRCs": [],
       "stats": {"packets": 500, "bytes": 86000, "errors": 4},
       "forwarded": 499, "drops": {"wrong_source": 3, "rtp_malformed": 1}})"));
   EXPECT_EQ(media["may be heard from"], Json::parse(R"(["203.0.113.7"])"));
@@ -240,6 +243,35 @@ TEST(NgReply, QueryHasTagsSectionsAndStreams) {
   EXPECT_EQ(far["streams"][0]["family"], "IPv6");
   EXPECT_EQ(far["streams"][0]["endpoint"], far["streams"][0]["advertised endpoint"]);
   EXPECT_EQ(far["streams"][0]["flags"], Json::parse(R"(["RTP", "RTCP", "filled"])"));
+}
+
+TEST(NgReply, StatisticsOfSourcesAreGlobalAndInline) {
+  const auto medias = [](const Json& reply, const char* tag) {
+    return reply["tags"][tag]["medias"][0];
+  };
+  const Json both = as_json(reply::Query{call()});
+  Json expected = both["SSRC"]["3735928559"];
+  expected["SSRC"] = 3735928559;
+  for (const Json& at : {medias(both, "alice"), medias(both, "alice")["streams"][0]}) {
+    ASSERT_EQ(at["ingress SSRCs"].size(), 1U);
+    EXPECT_EQ(at["ingress SSRCs"][0], expected);
+  }
+  EXPECT_FALSE(medias(both, "alice")["streams"][1].contains("ingress SSRCs")) << "RTCP";
+  EXPECT_TRUE(medias(both, "bob")["ingress SSRCs"].empty()) << "has sent nothing";
+
+  for (const Reply& reply : {Reply(reply::Query{call()}), Reply(reply::Deleted{call(), ""})}) {
+    const Json inlined = as_json(reply, SsrcReporting::inlined);
+    EXPECT_FALSE(inlined.contains("SSRC"));
+    EXPECT_EQ(inlined["tags"], both["tags"]);
+    const Json global = as_json(reply, SsrcReporting::global);
+    EXPECT_EQ(global["SSRC"], both["SSRC"]);
+    const Json none = as_json(reply, SsrcReporting::none);
+    EXPECT_FALSE(none.contains("SSRC"));
+    EXPECT_EQ(none["tags"], global["tags"]);
+    EXPECT_FALSE(medias(none, "alice").contains("ingress SSRCs"));
+    EXPECT_FALSE(medias(none, "alice")["streams"][0].contains("ingress SSRCs"));
+    EXPECT_EQ(none["totals"], both["totals"]);
+  }
 }
 
 TEST(NgReply, UnansweredBranchesAreNamedByTheirVia) {

@@ -125,6 +125,22 @@ TEST(NgVocabulary, FlagsNameInterfacesInTheirOrder) {
   EXPECT_EQ(read("9:interface3:pub12:to-interface4:priv"), "pub>priv");
 }
 
+TEST(NgVocabulary, ParsesTheReportingOfSources) {
+  const auto read = [](const std::string& value, std::string_view command = "query") {
+    const std::string bytes =
+        "d7:call-id1:c7:command" + b(command) + "14:ssrc-reporting" + value + "e";
+    const auto message = parse(bytes);
+    EXPECT_TRUE(message.has_value()) << message.error();
+    return message->ssrcs;
+  };
+  EXPECT_EQ(read("6:inline"), SsrcReporting::inlined);
+  EXPECT_EQ(read("6:Global", "delete"), SsrcReporting::global);
+  EXPECT_EQ(read("4:none"), SsrcReporting::none);
+  EXPECT_EQ(read("4:both"), SsrcReporting::both);
+  EXPECT_EQ(read("i1e"), SsrcReporting::both);
+  EXPECT_EQ(read("0:", "delete"), SsrcReporting::both);
+}
+
 TEST(NgVocabulary, ParsesThePeersOfInterfaces) {
   const std::string bytes = offer("12:inbound-peer9:192.0.2.113:outbound-peer15:[2001:db8::1]:0");
   EXPECT_EQ(error(bytes), "Invalid value of key \"outbound-peer\": expected an IP address");
