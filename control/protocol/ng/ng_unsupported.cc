@@ -81,6 +81,9 @@ constexpr std::string_view kAtOnce = "this relay forwards packets immediately";
 constexpr std::string_view kPacketTime = "ptime: packets keep the duration that their sender chose";
 constexpr std::string_view kLearning =
     "endpoint-learning: addresses are learned as by default, see sip-source-address, asymmetric";
+constexpr std::string_view kNoRtcp = "generate-RTCP: RTCP passes between the parties";
+constexpr std::string_view kCodecs =
+    "the parties negotiate their codecs; see codec-strip, codec-offer, single-codec";
 constexpr std::string_view kNoAgent = "ICE-lite: the relay is no ICE agent";
 
 constexpr auto kKeys = std::to_array<Option>({
@@ -104,7 +107,7 @@ constexpr auto kKeys = std::to_array<Option>({
     {"ptime-reverse", warn, kPacketTime, any, "0"},
     {"template", warn, "template: this relay has none; write its flags out"},
     {"endpoint-learning", warn, kLearning, any, "heuristic"},
-    {"generate-rtcp", warn, "generate-RTCP: RTCP passes between the parties"},
+    {"generate-rtcp", warn, kNoRtcp},
     {"ice-lite", warn, kNoAgent, Of::ice},
 });
 constexpr auto kFlags = std::to_array<Option>({
@@ -122,12 +125,21 @@ constexpr auto kFlags = std::to_array<Option>({
     {"codec-accept-", refuse, kNoTranscoding},
     {"codec-set-", refuse, kNoTranscoding},
     {"always-transcoding", refuse, kNoTranscoding},
+    {"always-transcode", refuse, kNoTranscoding},
     {"force-transcoding", refuse, kNoTranscoding},
     {"t38-", refuse, kNoTranscoding},
     {"inject-dtmf", refuse, kNoSending},
+    {"audio-player", refuse, kNoSending},
+    {"player", refuse, kNoSending},
     {"block-dtmf", refuse, "use the command `block DTMF`"},
     {"no-port-latching", warn, "no-port-latching: a party's ports stay as long as its media"},
     {"endpoint-learning-", warn, kLearning, any, "heuristic"},
+    {"generate-rtcp", warn, kNoRtcp},
+    {"static-codecs", warn, kCodecs},
+    {"reuse-codecs", warn, kCodecs},
+    {"no-codec-renegotiation", warn, kCodecs},
+    {"block-short", warn, "block-short: packets of any length pass"},
+    {"block-short-packets", warn, "block-short: packets of any length pass"},
     {"block-egress", warn, "block-egress: this relay plays nothing"},
     {"detect-dtmf", warn, "detect-DTMF: this relay reports no telephone-events"},
     {"reject-ice", warn, "reject-ICE: the parties negotiate ICE; ICE=remove ends it for both",

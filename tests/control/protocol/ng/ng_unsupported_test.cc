@@ -153,7 +153,8 @@ TEST(NgUnsupported, OptionsThatChangeMediaAreRefused) {
   }
   for (const std::string_view name :
        {"record-call", "transcode-PCMU", "codec-transcode-opus", "codec-mask-all", "codec-set-X",
-        "T38-decode", "always-transcoding", "inject-DTMF", "block-DTMF", "Block DTMF"}) {
+        "T38-decode", "always-transcoding", "always transcode", "audio-player", "inject-DTMF",
+        "block-DTMF", "Block DTMF"}) {
     EXPECT_EQ(result(offer_of(kPlain, flag(name)))
                   .find("\"" + std::string(name) + "\" is not supported: "),
               0U)
@@ -179,6 +180,10 @@ TEST(NgUnsupported, PreferencesAreAWarning) {
       {"5:flagsl21:endpoint-learning-offe",
        "endpoint-learning: addresses are learned as by default, see sip-source-address, "
        "asymmetric"},
+      {"5:flagsl13:generate RTCPe", "generate-RTCP: RTCP passes between the parties"},
+      {"5:flagsl13:static-codecs12:reuse codecse",
+       "the parties negotiate their codecs; see codec-strip, codec-offer, single-codec"},
+      {"5:flagsl11:block short19:block-short-packetse", "block-short: packets of any length pass"},
       {"5:flagsl12:block-egress11:detect-DTMFe",
        "block-egress: this relay plays nothing; detect-DTMF: this relay reports no "
        "telephone-events"}};
