@@ -174,6 +174,7 @@ Result<Call::Settled> Call::settle_answer(const Request& request, const sdp::Ses
   add_claims(*dialog, sender, request);
   apply_early(sender, now);
   dialog->mux = std::move(muxes);
+  dialog->early = request.sip.is_provisional() && (dialog->early || !dialog->answered);
   dialog->answered = true;
   dialog->pending = false;
   dialog->final |= request.sip.code >= kFinalResponse && !request.sip.provisional;

@@ -59,9 +59,7 @@ Dialog Call::branch_of(const Dialog& like, const Leg& reader, const Request& req
 // A provisional response that arrives after another branch's final answer does not take the media
 // from that branch (RFC 3261 section 13.2.2.4: other branches may continue to ring).
 bool Call::is_overtaken(const Request& request, const Dialog& dialog, const Leg& reader) const {
-  const bool provisional =
-      request.sip.provisional || (request.sip.code != 0 && request.sip.code < kFinalResponse);
-  if (!provisional) return false;
+  if (!request.sip.is_provisional()) return false;
   return std::ranges::any_of(dialogs_, [&](const Dialog& other) {
     if (!other.final || !other.joins(reader) || !other.is_joined()) return false;
     return &other != &dialog || !other.other(reader).has(request.to_tag);

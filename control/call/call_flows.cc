@@ -376,6 +376,10 @@ Call::Verdict Call::check_timeouts(LastPacket&& last_packet, Quietest&& quietest
   after(End::final_timeout, created_.steady, timeouts_.final);
   if (!answered()) {
     after(End::offer_timeout, last_signal_, timeouts_.offer);
+  } else if (std::ranges::all_of(
+                 dialogs_, [](const Dialog& dialog) { return !dialog.answered || dialog.early; })) {
+    // Ringing, with early media or without.
+    after(End::offer_timeout, last_packet(), timeouts_.offer);
   } else if (expects_media()) {
     after(End::media_timeout, last_packet(), media_timeout_.value_or(timeouts_.media));
     const bool each = timeouts_.party > std::chrono::seconds::zero();

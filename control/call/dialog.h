@@ -42,6 +42,7 @@ struct Dialog {
   bool answered = false;
   bool pending = false;  // offer without an answer yet
   bool final = false;    // answered by a final response, if the proxy reports codes
+  bool early = false;    // answered by provisional responses only
   std::optional<std::chrono::steady_clock::time_point> delete_at;
   OfferedPorts offered;  // until the first answer
 

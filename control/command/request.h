@@ -123,6 +123,10 @@ struct SipMessage {
   unsigned code = 0;         // of the SIP reply with the answer; 0 = unknown
   bool by_reply = false;     // update: the SDP is from a SIP reply
   bool provisional = false;  // answer: not final (early media)
+
+  [[nodiscard]] bool is_provisional() const {
+    return provisional || (code != 0 && code < kFinalResponse);
+  }
 };
 
 // Where to notify when the relay ends the call; replaced by a later offer or answer with a target.

@@ -73,7 +73,7 @@ struct Timeouts {
   std::chrono::seconds media{60};     // no packets of either party, media expected both ways
   std::chrono::seconds party{0};      // one latched party stopped, the other still sends
   std::chrono::seconds silent{3600};  // no packets, all streams on hold or one-way
-  std::chrono::seconds offer{180};    // unanswered offer
+  std::chrono::seconds offer{240};    // unanswered or provisionally answered offer
   std::chrono::seconds final{0};      // age of the whole call
   std::chrono::seconds delete_delay{30};
   std::chrono::seconds notify{10};      // age limit of notifications; a stop waits as long

@@ -107,7 +107,7 @@ TEST_F(CallEventsTest, MediaTimeoutNotifiesTheProxy) {
 
 TEST_F(CallEventsTest, UnansweredOfferDoesNotNotifyTheProxy) {
   std::ignore = print(offer(audio("198.18.0.1", 4000)));
-  for (int i = 0; i < 181; ++i) expire_after(1s);
+  for (int i = 0; i < 241; ++i) expire_after(1s);
   EXPECT_EQ(kinds(), "start timeout end ");
   EXPECT_EQ(end().reason, "offer-timeout");
   EXPECT_TRUE(end().dialogs.empty());
@@ -139,7 +139,7 @@ TEST_F(CallEventsTest, ManyCallsEndInPortions) {
     events.clear();
   };
   make(Calls::kPortion + 5);
-  EXPECT_TRUE(calls->expire(now += 181s));
+  EXPECT_TRUE(calls->expire(now += 241s));
   EXPECT_EQ(events.size(), 2 * Calls::kPortion);  // timeout and end
   EXPECT_FALSE(calls->expire(now));
   EXPECT_EQ(calls->sessions(), 0U);

@@ -84,7 +84,7 @@ TEST_F(CallException, FailingCallInATickDelaysNoOther) {
   for (bool failed = true; failed; ++nth) {
     for (const char* call : {"one", "two", "three"}) offer_call(call);
     ends = 0;
-    now += 180s;
+    now += 240s;
     failed = fails(nth, [&] { std::ignore = calls->expire(now); });
     EXPECT_LE(statistics().sessions, 1U) << "allocation " << nth;
     EXPECT_GE(ends, 2U) << "allocation " << nth;

@@ -203,10 +203,33 @@ TEST_F(CallTableTest, NewSignallingCancelsADelayedDelete) {
 
 TEST_F(CallTableTest, UnansweredOfferEnds) {
   std::ignore = print(offer(audio(kA, 4000)));
-  EXPECT_FALSE(over_after(179s));
+  EXPECT_FALSE(over_after(239s));
   EXPECT_TRUE(over_after(1s));
   EXPECT_EQ(statistics().offer_timeouts, 1U);
   EXPECT_EQ(statistics().ports_used, 0U);
+}
+
+// A phone may ring for long, with early media or without. Timer C restarts with each provisional
+// response (RFC 3261 section 16.7).
+TEST_F(CallTableTest, ProvisionalAnswersRenewTheOfferTimeout) {
+  Request ringing = answer(audio(kB, 5000));
+  ringing.sip.code = 183;
+  std::ignore = print(offer(audio(kA, 4000)));
+  std::ignore = print(ringing);
+  EXPECT_FALSE(over_after(200s));
+  std::ignore = print(ringing);
+  EXPECT_FALSE(over_after(239s));
+  EXPECT_TRUE(over_after(1s));
+  EXPECT_EQ(statistics().offer_timeouts, 1U);
+
+  std::ignore = print(offer(audio(kA, 4000)));
+  std::ignore = print(ringing);
+  ringing.sip.code = 200;
+  std::ignore = print(ringing);
+  ringing.sip.code = 183;  // late
+  std::ignore = print(ringing);
+  EXPECT_TRUE(over_after(60s));
+  EXPECT_EQ(statistics().timeouts, 1U) << "the media timeout of an answered call";
 }
 
 TEST_F(CallTableTest, AnsweredCallWithoutMediaEnds) {

@@ -32,7 +32,7 @@ TEST(Config, DefaultsMatchTheHeader) {
   EXPECT_EQ(config->timeouts.media, seconds(60));
   EXPECT_EQ(config->timeouts.party, seconds(0));
   EXPECT_EQ(config->timeouts.silent, seconds(3600));
-  EXPECT_EQ(config->timeouts.offer, seconds(180));
+  EXPECT_EQ(config->timeouts.offer, seconds(240));
   EXPECT_EQ(config->timeouts.final, seconds(0));
   EXPECT_EQ(config->timeouts.delete_delay, seconds(30));
   EXPECT_EQ(config->timeouts.notify, seconds(10));
