@@ -63,6 +63,12 @@ class Agent:
         """Retransmits the last message."""
         self.socket.sendto(self.last, PROXY)
 
+    def acknowledge(self):
+        """Sends the ACK to an error reply; the last message sent was its INVITE."""
+        head = self.last.decode().partition("\r\n\r\n")[0].replace("INVITE", "ACK")
+        lines = [line for line in head.split("\r\n") if not line.startswith("Content-")]
+        self.socket.sendto("\r\n".join([*lines, "Content-Length: 0", "", ""]).encode(), PROXY)
+
     def request(self, method, target, dialog, cseq, sdp="", kind="sdp"):
         """`dialog` holds From, To, Call-ID and Route headers."""
         via = f"Via: SIP/2.0/UDP {self.host}:{self.port};branch=z9hG4bK{next(self.numbers)}"
