@@ -72,6 +72,7 @@ struct NamedMedia {
   std::bitset<128> payload_types;      // empty: unknown
   bool sends = true, receives = true;  // by its direction attribute
   bool ice = false;
+  bool host = false;  // a host name, for which the address of `endpoint` stands; 0.0.0.0 if none
 };
 
 // Interfaces and addresses of the two sides. An interface is chosen by name, else by a peer that it

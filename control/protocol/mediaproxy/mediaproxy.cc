@@ -54,7 +54,16 @@ std::string_view last_field(std::string_view& text) {
   return field;
 }
 
-// type:address:port:direction[:ice=yes|no]; an IPv6 address has colons too.
+// SDP allows a host name in c=. It is not resolved: the source of the SIP message stands for it.
+bool is_host(std::string_view text) {
+  return !text.empty() && std::ranges::all_of(text, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '-' || c == '_';
+  });
+}
+
+// type:address:port:direction[:name=value]...; an IPv6 address has colons too. Of the parameters,
+// `ice` counts.
 Result<NamedMedia> read_stream(std::string_view text) {
   const auto wrong = [all = text](std::string_view what) {
     return fail("media: " + quote(all) + ": " + std::string(what) +
@@ -66,15 +75,16 @@ Result<NamedMedia> read_stream(std::string_view text) {
   if (colon == text.npos || media.type.empty()) return wrong("no media type");
   text.remove_prefix(colon + 1);
   std::string_view direction = last_field(text);
-  if (direction.starts_with("ice=")) {
-    media.ice = direction == "ice=yes";
+  while (!text.empty() && (direction.empty() || direction.contains('='))) {
+    if (direction.starts_with("ice=")) media.ice = direction == "ice=yes";
     direction = last_field(text);
   }
   const auto port = decimal<std::uint16_t>(last_field(text));
   const auto address = IpAddress::parse(text);
   if (!port) return wrong("not a port");
-  if (!address) return wrong("not an IP address");
-  media.endpoint = {*address, UdpPort(*port)};
+  if (!address && !is_host(text)) return wrong("not an address");
+  media.host = !address;
+  media.endpoint = {address.value_or(IpAddress::v4(0, 0, 0, 0)), UdpPort(*port)};
   media.sends = direction != "recvonly" && direction != "inactive";
   media.receives = direction != "sendonly" && direction != "inactive";
   return media;
@@ -83,6 +93,10 @@ Result<NamedMedia> read_stream(std::string_view text) {
 Result<void> read_media(std::string_view list, Request& request) {
   while (!list.empty()) {
     const std::size_t comma = list.find(',');
+    if (comma == 0) {
+      list.remove_prefix(1);
+      continue;
+    }
     auto media = read_stream(list.substr(0, comma));
     if (!media) return std::unexpected(media.error());
     media->index = static_cast<unsigned>(request.sections.size() + 1);
@@ -229,6 +243,10 @@ Result<Message> parse(std::string_view bytes) {
   Seen seen;
   if (auto ok = read_headers(rest, message, seen); !ok) return std::unexpected(ok.error());
   if (!request.placement.from_local) request.placement.from_local = request.placement.to_local;
+  for (NamedMedia& media : request.sections) {
+    const auto& source = request.latching.received_from;
+    if (media.host && source) media.endpoint.address = *source;
+  }
   const std::size_t count = message.command == Command::remove ? 1 : kRequired.size();
   for (std::size_t i = 0; i < count; ++i) {
     const std::string name(kRequired[i]);

@@ -143,6 +143,34 @@ TEST(MediaproxyParse, StreamsOfEveryForm) {
   EXPECT_TRUE(sections[2].sends && sections[2].receives);
 }
 
+// As MediaProxy: any parameters, and empty entries of the list.
+TEST(MediaproxyParse, OtherParametersOfAStream) {
+  const std::string bytes = update_media(
+      ",audio:192.0.2.1:4000:sendonly:rtcp=4001:ice=yes:x=,,video:2001:db8::1:4002:inactive:y=1,");
+  const auto message = parse(bytes);
+  ASSERT_TRUE(message) << message.error().message;
+  const auto& sections = message->request.sections;
+  ASSERT_EQ(sections.size(), 2U);
+  EXPECT_EQ(sections[0].endpoint, (Endpoint{IpAddress::v4(192, 0, 2, 1), UdpPort(4000)}));
+  EXPECT_TRUE(sections[0].ice && sections[0].sends && !sections[0].receives);
+  EXPECT_EQ(sections[1].endpoint.address, IpAddress::parse("2001:db8::1"));
+  EXPECT_FALSE(sections[1].ice || sections[1].sends);
+}
+
+// The relay resolves no names: the source of the SIP message stands for the host.
+TEST(MediaproxyParse, HostNameInTheMediaLine) {
+  const std::string media = "media: audio:media.example.com:4000:sendrecv:ice=no\r\n";
+  const std::string bytes = update(media + "signaling_ip: 192.0.2.9\r\n");
+  const auto message = parse(bytes);
+  ASSERT_TRUE(message) << message.error().message;
+  EXPECT_EQ(message->request.sections.at(0).endpoint,
+            (Endpoint{IpAddress::v4(192, 0, 2, 9), UdpPort(4000)}));
+  const std::string alone = update(media);
+  const auto unknown = parse(alone);
+  ASSERT_TRUE(unknown);
+  EXPECT_TRUE(unknown->request.sections.at(0).endpoint.address.is_unspecified());
+}
+
 TEST(MediaproxyParse, AtMost32Streams) {
   std::string list = "audio:192.0.2.1:4000:sendrecv:ice=no";
   for (std::size_t i = 1; i < kMaxStreams; ++i) list += ",audio:192.0.2.1:4000:sendrecv:ice=no";
@@ -161,14 +189,16 @@ TEST(MediaproxyParse, ErrorsNameTheLine) {
   EXPECT_EQ(reason(update("cseq: 1x\r\n")), "cseq: '1x' is not a number");
   EXPECT_EQ(reason(update("cseq: 4294967296\r\n")), "cseq: '4294967296' is not a number");
   EXPECT_EQ(reason(update("type: ack\r\n")), "type: 'ack'; write request or reply");
-  EXPECT_EQ(reason(update_media("audio:host:4000:sendrecv")),
-            "media: 'audio:host:4000:sendrecv': not an IP address; write "
+  EXPECT_EQ(reason(update_media("audio:a/b:4000:sendrecv")),
+            "media: 'audio:a/b:4000:sendrecv': not an address; write "
             "audio:192.0.2.1:4000:sendrecv:ice=no");
   EXPECT_EQ(reason(update_media("audio:192.0.2.1:65536:sendrecv")),
             "media: 'audio:192.0.2.1:65536:sendrecv': not a port; write "
             "audio:192.0.2.1:4000:sendrecv:ice=no");
   EXPECT_NE(reason(update_media("audio")), "");
-  EXPECT_NE(reason(update_media(",")), "");
+  EXPECT_NE(reason(update_media("audio:192.0.2.1:4000")), "");
+  EXPECT_NE(reason(update_media("a=b")), "");
+  EXPECT_NE(reason(update_media(":a=b:::")), "");
 }
 
 TEST(MediaproxyParse, RefusesMissingHeaders) {
