@@ -216,8 +216,8 @@ void Call::commit(OfferContext& context, std::vector<PartyMedia> described, Stag
     if (leg->sections.size() < count) leg->sections.resize(count);
   }
   for (std::size_t i = 0; i < count; ++i) {
-    if (staged.from[i]) sender.sections[i].ports = std::move(staged.from[i]);
-    if (staged.to[i]) reader.sections[i].ports = std::move(staged.to[i]);
+    if (staged.from[i]) sender.sections[i].open(std::move(staged.from[i]));
+    if (staged.to[i]) reader.sections[i].open(std::move(staged.to[i]));
   }
   if (context.proposes) {
     sender.propose(reader, std::move(described), request);

@@ -266,6 +266,7 @@ class Call {
   // call_report.cc
   [[nodiscard]] TagReport report(const Leg& leg, const Lines& muxes) const;
   [[nodiscard]] MediaReport report(const Leg& leg, std::size_t index, bool muxed) const;
+  static void add_closed(const Leg& leg, std::size_t index, MediaReport& to);
 
   const Text id_;
   Text from_tag_, from_uri_, to_uri_, username_;  // of the first update

@@ -181,6 +181,10 @@ Result<Call::Settled> Call::settle_answer(const Request& request, const sdp::Ses
   record_signalling(request, *dialog, now);
   if (!answered_) answered_ = signalled_;
   dialog->offered.answered();
+  for (std::size_t i = 0; i < std::min(reader.sections.size(), sender.sections.size()); ++i) {
+    if (!reader.agreed(i).relayed() || !sender.agreed(i).relayed()) continue;
+    reader.sections[i].established = sender.sections[i].established = true;
+  }
   release_unused(reader);
   release_unused(sender);
   join(*dialog);

@@ -72,8 +72,14 @@ void Call::release(Leg& leg, std::size_t index) {
       });
   if (used) return;
   if (leg.peer != nullptr) withdraw(leg, index);
-  leg.sections[index].ports.reset();
-  leg.sections[index].past.reset();
+  LegMedia& media = leg.sections[index];
+  if (media.established) {
+    const Endpoint printed{leg.realm->advertised(media.ports->address()), media.ports->rtp().port};
+    media.ensure_past().closed = {signalled_, media.ports->rtp(), printed};
+  } else {
+    media.past.reset();
+  }
+  media.ports.reset();
 }
 
 }  // namespace millrace

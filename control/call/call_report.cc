@@ -87,6 +87,30 @@ TagReport Call::report(const Leg& leg, const Lines& muxes) const {
   return result;
 }
 
+// The last state of a media section that was switched off.
+void Call::add_closed(const Leg& leg, std::size_t index, MediaReport& to) {
+  if (index >= leg.sections.size()) return;
+  const auto& past = leg.sections[index].past;
+  if (!past || !past->closed) return;
+  const auto now = PastFlow::Clock::now();
+  to.closed = past->closed->at;
+  if (past->quality) to.quality = past->quality->merge(std::nullopt, now);
+  for (const std::size_t component : {0U, 1U}) {
+    LocalPort local = past->closed->local;
+    Endpoint endpoint = past->closed->endpoint;
+    if (component == 1) {
+      if (past->ports[1].empty()) continue;
+      local.port = local.port.next();
+      endpoint.port = endpoint.port.next();
+    }
+    to.streams.push_back({.local = local,
+                          .local_endpoint = endpoint,
+                          .advertised = std::nullopt,
+                          .rtcp = component == 1,
+                          .flow = past->ports[component].merge({}, now)});
+  }
+}
+
 MediaReport Call::report(const Leg& leg, std::size_t index, bool muxed) const {
   const bool agreed = leg.agreed(index).state != PartyMedia::State::absent;
   const PartyMedia& described = agreed ? leg.agreed(index) : leg.latest(index);
@@ -108,8 +132,11 @@ MediaReport Call::report(const Leg& leg, std::size_t index, bool muxed) const {
   result.silenced = block_state_.silenced || leg.block_state.silenced;
   result.dtmf_blocked = block_state_.dtmf_blocked || leg.block_state.dtmf_blocked;
   const PortLease* ports = leg.ports(index);
-  if (ports == nullptr) return result;
   const auto now = PastFlow::Clock::now();
+  if (ports == nullptr) {
+    add_closed(leg, index, result);
+    return result;
+  }
   result.streams.reserve(2);
   const auto add = [&](LocalPort local, std::size_t component) {
     result.streams.push_back(

@@ -82,13 +82,10 @@ class CallSchedule {
     }
   }
 
-  // Upper bound of a request's `limit`. A list is one reply, of at most 1 MiB since a Call-ID has
-  // at most kMaxName bytes.
-  static constexpr std::size_t kMaxListed = 1024;
   [[nodiscard]] std::vector<std::string> call_ids(std::size_t limit, bool claimed_only) const {
     std::vector<std::string> ids;
     visit([&](const CallPtr& call) {
-      if (ids.size() == std::min(limit, kMaxListed)) return false;
+      if (ids.size() == limit) return false;
       if (claimed_only && !call->is_claimed()) return true;
       ids.emplace_back(call->id());
       return true;

@@ -18,6 +18,7 @@
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "control/call/party_media.h"
@@ -46,8 +47,13 @@ struct LegMedia {
   // Latched sources of RTP and RTCP, as last notified; null: none was.
   std::unique_ptr<std::array<std::optional<Endpoint>, 2>> notified;
   Moment created;
+  bool established = false;  // an answer has left it live
 
   [[nodiscard]] PastMedia& ensure_past();  // `past`, created if null
+  void open(std::shared_ptr<PortLease> on) {
+    ports = std::move(on);
+    if (past) past->closed.reset();
+  }
 };
 
 struct Leg;

@@ -9,14 +9,16 @@
 // before it withdraws it and adds these counters to every later report, so each packet of a call is
 // counted once, for the party that sent it.
 //
-// Ownership. The party's media owns a PastMedia (LegMedia::past). It lives as long as the party
-// keeps the ports of that media. RTCP quality belongs to the port pair: RTCP may change
-// between the two ports during a call.
+// Ownership. The party's media owns a PastMedia (LegMedia::past). It outlives the ports if the
+// media is switched off, and continues if the media returns. RTCP quality belongs to the port pair:
+// RTCP may change between the two ports during a call.
 
 #include <array>
 #include <chrono>
 #include <optional>
 
+#include "control/command/moment.h"
+#include "dataplane/path.h"
 #include "dataplane/report.h"
 
 namespace millrace {
@@ -41,9 +43,17 @@ struct PastQuality {
                                     PastFlow::Clock::time_point now) const;
 };
 
+// The end of a media section that was answered once and has no ports now.
+struct ClosedMedia {
+  Moment at;
+  LocalPort local;    // of RTP
+  Endpoint endpoint;  // the same, as printed in SDP
+};
+
 struct PastMedia {
   std::array<PastFlow, 2> ports;  // RTP, RTCP
   std::optional<PastQuality> quality;
+  std::optional<ClosedMedia> closed;
 };
 
 }  // namespace millrace

@@ -42,7 +42,8 @@ struct MediaReport {
   bool live = true;                    // PartyMedia::State::live
   std::vector<IpAddress> hints;        // the addresses from which it may latch
   bool blocked = false, silenced = false, dtmf_blocked = false;  // by command
-  std::vector<StreamReport> streams;
+  std::vector<StreamReport> streams;                             // the last ones if it is closed
+  std::optional<Moment> closed;          // switched off after it had been answered
   std::optional<QualityReport> quality;  // from the party's RTCP; unset: none received
 
   // Time since the party latched; unset: not latched.

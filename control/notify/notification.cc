@@ -51,9 +51,11 @@ Json json(const StreamReport& stream, const MediaReport& media) {
 Json json(const MediaReport& media) {
   Json streams = Json::array();
   for (const StreamReport& stream : media.streams) streams.push_back(json(stream, media));
-  return {{"index", media.index},         {"type", media.type},   {"protocol", media.protocol},
-          {"codec", media.codec},         {"sends", media.sends}, {"receives", media.receives},
-          {"streams", std::move(streams)}};
+  Json out = {{"index", media.index},         {"type", media.type},   {"protocol", media.protocol},
+              {"codec", media.codec},         {"sends", media.sends}, {"receives", media.receives},
+              {"streams", std::move(streams)}};
+  if (media.closed) out["closed"] = utc_text(media.closed->wall);
+  return out;
 }
 
 Json json(const TagReport& tag) {

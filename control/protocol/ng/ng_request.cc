@@ -304,10 +304,12 @@ Expected Reader::delete_delay(Value value) {
   return {};
 }
 
+// A list is one reply, of at most 1 MiB since a Call-ID has at most kMaxName bytes.
 Expected Reader::limit(Value value) {
+  constexpr std::int64_t kMaxListed = 1024;
   const auto limit = value.integer();
   if (!limit || !std::in_range<std::uint32_t>(*limit)) return "a number of calls";
-  request_.list_limit = static_cast<std::uint32_t>(*limit);
+  request_.list_limit = static_cast<std::uint32_t>(std::min(*limit, kMaxListed));
   return {};
 }
 

@@ -44,7 +44,7 @@ const StreamReport* rtp_stream(const CallReport& call, std::string_view tag, uns
   const auto party = std::ranges::find(call.tags, tag, &TagReport::tag);
   if (party == call.tags.end()) return nullptr;
   for (const MediaReport& each : party->sections) {
-    if (each.index != media) continue;
+    if (each.index != media || each.closed) continue;
     const auto stream = std::ranges::find(each.streams, false, &StreamReport::rtcp);
     return stream == each.streams.end() ? nullptr : &*stream;
   }

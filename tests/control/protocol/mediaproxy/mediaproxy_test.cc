@@ -349,14 +349,73 @@ TEST_F(MediaproxyTest, SessionsReportBothSidesOfEachStream) {
   const Json& audio = session["streams"][0];
   EXPECT_EQ(audio["media_type"], "audio");
   EXPECT_EQ(audio["status"], "on hold");
-  EXPECT_EQ(audio["caller_remote"], "198.18.0.100:4000");
-  EXPECT_EQ(audio["callee_remote"], "198.18.0.200:5000");
+  EXPECT_EQ(audio["caller_remote"], "Unknown") << "nothing was received";
+  EXPECT_EQ(audio["callee_remote"], "Unknown");
+  EXPECT_EQ(audio["caller_codec"], "Unknown");
   EXPECT_EQ(audio["caller_local"], "198.18.0.10:" + std::to_string(ports(answered)[0]));
   EXPECT_EQ(audio["callee_local"], "198.18.0.10:" + std::to_string(ports(offered)[0]));
   EXPECT_TRUE(audio.contains("post_dial_delay"));
   EXPECT_EQ(audio["post_dial_delay"], nullptr) << "no packet arrived";
   EXPECT_EQ(session["streams"][1]["status"], "rejected");
   std::ignore = reply(kRemove);
+}
+
+TEST_F(MediaproxyTest, SessionStartsWithTheAnswer) {
+  std::ignore = reply(message("request", 1, kAudio));
+  now += std::chrono::seconds(9);
+  const Json ringing = Json::parse(reply("sessions\r\n"))[0];
+  EXPECT_EQ(ringing["start_time"], nullptr);
+  EXPECT_EQ(ringing["duration"], nullptr);
+  EXPECT_TRUE(ringing["streams"].empty());
+  std::ignore = reply(message("reply", 1, kAudio));
+  now += std::chrono::seconds(5);
+  const Json session = Json::parse(reply("sessions\r\n"))[0];
+  EXPECT_EQ(session["duration"], 5);
+  EXPECT_TRUE(session["start_time"].is_number());
+  EXPECT_EQ(session["streams"][0]["start_time"], 0);
+  EXPECT_EQ(session["streams"][0]["end_time"], 5);
+  std::ignore = reply(kRemove);
+}
+
+TEST_F(MediaproxyTest, SwitchedOffStreamIsKeptAsClosed) {
+  const std::string video = ",video:198.18.0.100:4002:sendrecv";
+  std::ignore = reply(message("request", 1, kAudio));
+  std::ignore = reply(message("reply", 1, kAudio));
+  now += std::chrono::seconds(10);
+  std::ignore = reply(message("request", 2, kAudio + video));
+  const auto answered = ports(reply(message("reply", 2, kAudio + video)));
+  now += std::chrono::seconds(10);
+  std::ignore = reply(message("request", 3, kAudio));
+  std::ignore = reply(message("reply", 3, kAudio));
+  EXPECT_EQ(statistics().ports_used, 4U);
+  now += std::chrono::seconds(10);
+  const auto stream = [&] {
+    Json session = Json::parse(reply("sessions\r\n"))[0];
+    EXPECT_EQ(session["duration"], 30);
+    return session["streams"].at(1);
+  };
+  Json closed = stream();
+  EXPECT_EQ(closed["media_type"], "video");
+  EXPECT_EQ(closed["status"], "closed");
+  EXPECT_EQ(closed["start_time"], 10);
+  EXPECT_EQ(closed["end_time"], 20);
+  EXPECT_EQ(closed["caller_local"], "198.18.0.10:" + std::to_string(answered.at(1)));
+  EXPECT_EQ(closed["caller_packets"], 0);
+  std::ignore = reply(message("request", 4, kAudio + video));
+  std::ignore = reply(message("reply", 4, kAudio + video));
+  EXPECT_EQ(stream()["status"], "active");
+  std::ignore = reply(kRemove);
+}
+
+TEST_F(MediaproxyTest, SessionsListsMoreThan200Calls) {
+  for (int i = 0; i < 1500; ++i) {
+    std::string offer = message("request", 1, kAudio);
+    offer.replace(offer.find("call_id: c"), 10, "call_id: c" + std::to_string(i));
+    ASSERT_NE(reply(offer), "error\r\n") << i;
+  }
+  const std::string text = reply("sessions\r\n");
+  EXPECT_TRUE(text.ends_with("]\r\n"));
+  EXPECT_EQ(Json::parse(text).size(), 1500U);
 }
 
 }  // namespace

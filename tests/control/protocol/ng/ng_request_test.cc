@@ -203,6 +203,7 @@ TEST(NgVocabulary, DefaultsOfTosDelayAndLimit) {
   EXPECT_EQ(parse(bytes)->request.removal.delay, std::nullopt);
   EXPECT_EQ(parse("d7:command4:liste")->request.list_limit, 32U);
   EXPECT_EQ(parse("d7:command4:list5:limiti0ee")->request.list_limit, 0U);
+  EXPECT_EQ(parse("d7:command4:list5:limiti1025ee")->request.list_limit, 1024U);
   EXPECT_EQ(parse("d7:command4:list5:limit3:100e")->request.list_limit, 100U);
 }
 
