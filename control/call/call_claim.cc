@@ -25,7 +25,8 @@ void Call::add_claims(Dialog& dialog, const Leg& sender, const Request& request)
 // dialog is due to end with its last relayed m= line.
 bool Call::release_claims(Dialog& dialog, const Request& request, const Leg* from,
                           Clock::time_point now) {
-  bool found = false, left = false;
+  // Without a stream in the request, the dialog is known even if all of its streams were refused.
+  bool found = !request.removal.media, left = false;
   dialog.claims.resize(std::max(dialog.a->sections.size(), dialog.b->sections.size()));
   for (std::size_t i = 0; i < dialog.claims.size(); ++i) {
     if (dialog.a->ports(i) == nullptr || dialog.b->ports(i) == nullptr) continue;

@@ -42,6 +42,19 @@ class RtpproxyTest(EitherTransport, RtpproxyCase):
         self.assertRegex(Dialog(self.alice, self.bob).refused(), "^SIP/2.0 503")
         self.assertLess(time.monotonic() - begin, 1.0 * SLOWNESS)
 
+    def test_audio_with_refused_video(self):
+        """A reply with port 0 would make the module's function fail for the whole SDP."""
+        self.start("unix")
+        dialog = Dialog(self.alice, self.bob)
+        video = "m=video {} RTP/AVP 96\r\n"
+        _, answered = dialog.set_up(offer=self.alice.phone.sdp() + video.format(5004),
+                                    answer=self.bob.phone.sdp() + video.format(0))
+        self.assertIn("m=video 0 ", answered)
+        self.assert_talking()
+        dialog.bye()
+        self.assertEqual(self.calls(), [])
+        self.relay.check_stop()
+
     def test_one_command_or_many_lines_per_connection(self):
         self.start("unix")
         for text, reply, stays in ((b"V", b"20040107\n", False), (b"V\n", b"20040107\n", True)):

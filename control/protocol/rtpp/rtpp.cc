@@ -111,7 +111,7 @@ Text carry_out(const Command& command, const ServeContext& context) {
       return std::string(has_feature(command.names[0]) ? "1" : "0");
     case Verb::update:
     case Verb::lookup:
-      return print_port(context.handle(command.request), command.verb);
+      return print_port(context.handle(command.request), command);
     case Verb::remove:
       if (!remove(command.request, context)) return std::unexpected(Refusal::unknown_session);
       return "0";

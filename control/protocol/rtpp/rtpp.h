@@ -110,7 +110,7 @@ struct Command {
 
 // Encode a reply, without cookie and newline.
 [[nodiscard]] std::string print(Refusal refusal);
-[[nodiscard]] std::string print_port(const Reply& reply, Verb verb);
+[[nodiscard]] std::string print_port(const Reply& reply, const Command& command);
 [[nodiscard]] std::expected<std::string, Refusal> print_query(const Command& command,
                                                               const CallReport& call);
 [[nodiscard]] std::string print_info(const Command& command, const StatisticsReport& report,

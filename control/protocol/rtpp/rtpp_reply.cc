@@ -15,6 +15,10 @@ namespace {
 
 using Counters = std::vector<std::pair<std::string_view, std::uint64_t>>;
 
+// Port of a refused stream: the discard service (RFC 863). The proxy modules take port 0 for a
+// failure of the relay and leave the whole SDP unchanged. They print a refused stream with port 0.
+constexpr UdpPort kNoMedia{9};
+
 // Prints "1 2 3", or "a=1 b=2 c=3" if verbose; none if a requested name is unknown.
 std::optional<std::string> print_counters(const Command& command, const Counters& all,
                                           std::size_t by_default) {
@@ -55,10 +59,13 @@ const StreamReport* rtp_stream(const CallReport& call, std::string_view tag, uns
 
 std::string print(Refusal refusal) { return fmt::format("E{}", std::to_underlying(refusal)); }
 
-std::string print_port(const Reply& reply, Verb verb) {
+std::string print_port(const Reply& reply, const Command& command) {
   if (const auto* const found = std::get_if<reply::Endpoints>(&reply)) {
-    if (found->endpoints.empty() || found->endpoints[0].port == UdpPort()) return "0";
-    const Endpoint& at = found->endpoints[0];
+    if (found->endpoints.empty()) return "0";
+    Endpoint at = found->endpoints[0];
+    const bool refused = command.request.sections.at(0).endpoint.port == UdpPort();
+    if (at.port == UdpPort() && refused) at.port = kNoMedia;
+    if (at.port == UdpPort()) return "0";
     return fmt::format("{} {}{}", at.port.number(), at.address.text(),
                        at.address.is_v4() ? "" : " 6");
   }
@@ -70,7 +77,7 @@ std::string print_port(const Reply& reply, Verb verb) {
   if (failure->reason == reason::kOutOfPorts) return print(Refusal::no_ports);
   const bool unknown =
       failure->reason == reason::kUnknownCall || failure->reason == reason::kNoDialog;
-  return verb == Verb::lookup && unknown ? "0" : print(Refusal::invalid_address);
+  return command.verb == Verb::lookup && unknown ? "0" : print(Refusal::invalid_address);
 }
 
 std::expected<std::string, Refusal> print_query(const Command& command, const CallReport& call) {

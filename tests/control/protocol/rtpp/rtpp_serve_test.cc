@@ -177,6 +177,29 @@ TEST_F(RtppServe, RefusesPlayingRecordingAndCopying) {
   EXPECT_EQ(ask("C call file a"), "E65\n");
 }
 
+// Kamailio's module takes port 0 for a failure and leaves the whole SDP as it was.
+TEST_F(RtppServe, RefusedStreamOfAKnownCallHasAPort) {
+  port(update());
+  port("Uc99 call 192.0.2.1 4002 a;2");
+  const int audio_to_a = port(lookup());
+  EXPECT_EQ(ask("L call 192.0.2.2 0 a;2 b;2"), "9 198.18.0.10\n");
+  EXPECT_EQ(flow(at(audio_to_a)).destination, endpoint("192.0.2.2", 5000));
+  EXPECT_EQ(statistics().ports_used, 4U);
+  EXPECT_EQ(ask("U call 192.0.2.1 0 a;2 b;2"), "9 198.18.0.10\n");
+  EXPECT_EQ(ask("L call 192.0.2.2 0 a;2 b;2"), "9 198.18.0.10\n");
+  EXPECT_EQ(ask("L other 192.0.2.2 0 a;2 b;2"), "0\n");
+  EXPECT_EQ(ask("D call a b"), "0\n");
+  expect_no_ports_used();
+}
+
+TEST_F(RtppServe, DeletesACallWhoseOnlyStreamWasRefused) {
+  port(update());
+  EXPECT_EQ(ask("L call 192.0.2.2 0 a;1 b;1"), "9 198.18.0.10\n");
+  expect_no_ports_used();
+  EXPECT_EQ(ask("D call a b"), "0\n");
+  EXPECT_EQ(statistics().sessions, 0U);
+}
+
 TEST_F(RtppServe, LimitsAndDrain) {
   config.limits.calls = 1;
   restart();
