@@ -273,6 +273,7 @@ Result<Call::Settled> Call::settle_offer(const Request& request, const sdp::Sess
   if (auto ok = check_streams(*described, sender); !ok) return std::unexpected(ok.error());
   auto staged = take_ports(*described, sender, reader, now);
   if (!staged) return std::unexpected(staged.error());
+  if (auto ok = move_ports(reader, request, now); !ok) return std::unexpected(ok.error());
 
   // From here on nothing fails.
   const std::size_t count = described->size();
@@ -313,6 +314,14 @@ Result<Call::Settled> Call::settle_offer(const Request& request, const sdp::Sess
 
 Result<Reply> Call::offer(const Request& request, const sdp::Session& session,
                           Clock::time_point now) {
+  if (answers_by_offer(request)) {
+    Request turned = request;
+    turned.command = Command::answer;
+    std::swap(turned.from_tag, turned.to_tag);
+    auto settled = settle_answer(turned, session, now);
+    if (!settled) return std::unexpected(settled.error());
+    return print(turned, session, std::move(*settled));
+  }
   auto settled = settle_offer(request, session, now);
   if (!settled) return std::unexpected(settled.error());
   return print(request, session, std::move(*settled));

@@ -208,6 +208,10 @@ class Call {
   [[nodiscard]] bool release_claims(Dialog& dialog, const Request& request, const Leg* from,
                                     Clock::time_point now);
   void drop_media(Dialog& dialog, std::size_t index);
+  [[nodiscard]] bool answers_by_offer(const Request& request) const;
+  // Gives `leg` other ports for the streams of an offer or answer, on the interface and address
+  // that the request names if the party's ports were never printed. Fails or changes all of them.
+  [[nodiscard]] Result<void> move_ports(Leg& leg, const Request& request, Clock::time_point now);
 
   // call_trickle.cc
   struct Early {
@@ -278,6 +282,7 @@ class Call {
   std::optional<std::uint8_t> dscp_;
   std::optional<std::chrono::seconds> media_timeout_;  // overrides the configuration
   BlockState block_state_;                             // of all parties, in addition to their own
+  bool looked_up_ = false;                             // rtpproxy: the proxy answers by L
   Text metadata_;
   struct Ended {
     Text via_branch, tag;  // tag: of the party that left with the dialog

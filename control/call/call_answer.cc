@@ -130,6 +130,7 @@ Result<Call::Settled> Call::settle_answer(const Request& request, const sdp::Ses
   if (auto ok = check_answer(*described, answered, reader, sender); !ok) {
     return std::unexpected(ok.error());
   }
+  if (auto ok = move_ports(reader, request, now); !ok) return std::unexpected(ok.error());
 
   Settled result{*reader.realm,
                  {},
@@ -195,6 +196,7 @@ Result<Reply> Call::answer(const Request& request, const sdp::Session& session,
                            Clock::time_point now) {
   auto settled = settle_answer(request, session, now);
   if (!settled) return std::unexpected(settled.error());
+  looked_up_ |= request.claim != Claim::none;
   return print(request, session, std::move(*settled));
 }
 

@@ -15,6 +15,8 @@ using State = PartyMedia::State;
 constexpr std::size_t kMaxEnded = Call::kMaxDialogs;
 
 bool live(const PartyMedia& media) { return media.relayed(); }
+// rtpproxy's streams without codecs: RTP or not, with RTCP on the next port or not.
+bool is_any(const PartyMedia& media) { return live(media) && !media.rtp && media.type.empty(); }
 bool absent(const PartyMedia& media) { return media.state == State::absent; }
 
 // Where the offer wants media that is in force, if elsewhere.
@@ -214,10 +216,11 @@ void Call::publish(Dialog& dialog, std::size_t index) {
     path.a.rtcp_mux = path.b.rtcp_mux = true;
   }
   dataplane_.publish(path);
-  if (rtp && !(a_muxes && b_muxes)) {
+  const bool any = is_any(of_a) || is_any(of_b);
+  if (any || (rtp && !(a_muxes && b_muxes))) {
     dataplane_.publish({.a = side(dialog, a, index, 1),
                         .b = side(dialog, b, index, 1),
-                        .payload = Payload::rtcp,
+                        .payload = any ? Payload::opaque : Payload::rtcp,
                         .encrypted = encrypted,
                         .dscp = dscp_});
   } else {

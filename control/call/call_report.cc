@@ -151,7 +151,8 @@ MediaReport Call::report(const Leg& leg, std::size_t index, bool muxed) const {
   add(ports->rtp(), 0);
   // Report the RTCP port also when RTCP has left it: its counters remain.
   const auto& past = leg.sections[index].past;
-  if ((known.rtp && !muxed) || (past && !past->ports[1].empty())) add(ports->rtcp(), 1);
+  const bool any = !known.rtp && known.type.empty();  // rtpproxy's streams without codecs
+  if (any || (known.rtp && !muxed) || (past && !past->ports[1].empty())) add(ports->rtcp(), 1);
   result.quality = leg.quality(
       index, leg.peer != nullptr ? dataplane_.read_quality(ports->rtp()) : std::nullopt, now);
   return result;

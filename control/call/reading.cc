@@ -42,7 +42,9 @@ std::optional<std::string> refused_key(const Request& request) {
   if (has_sdp && request.sdp.empty() && request.sections.empty()) return "No SDP body in message";
   if (!of_all && request.call_id.empty()) return "No call-id in message";
   if (sets_up && request.from_tag.empty()) return "No from-tag in message";
-  if (command == Command::answer && request.to_tag.empty()) return "No to-tag in message";
+  // rtpproxy's L may come without it.
+  const bool needs_to_tag = command == Command::answer && request.claim == Claim::none;
+  if (needs_to_tag && request.to_tag.empty()) return "No to-tag in message";
   if (sets_up) return too_long(request);
   return std::nullopt;
 }

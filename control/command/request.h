@@ -85,6 +85,7 @@ struct Placement {
   std::optional<IpAddress> to_local;
   std::optional<Family> address_family;    // of the receiver's side
   std::optional<IpAddress> media_address;  // printed in place of the interface's own
+  bool by_answer = false;  // a first answer moves its receiver, whose ports nobody knows yet
 };
 
 // Which sources are accepted for the sender's media, and where media to it is sent.
@@ -165,6 +166,7 @@ struct Request {
   bool fragment = false;             // `sdp` has only further candidates (trickle ICE)
   bool new_branch = false;           // answer: from another party than the earlier one
   Claim claim = Claim::none;
+  bool new_ports = false;  // offer, answer: the receiver gets other ports for `sections`
   sdp::Edits edits;
   std::string unsupported;  // requested options that are unsupported for any SDP
 

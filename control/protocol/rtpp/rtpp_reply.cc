@@ -44,9 +44,24 @@ std::uint64_t received(const DataplaneReport& dataplane) {
   return packets;
 }
 
-const StreamReport* rtp_stream(const CallReport& call, std::string_view tag, unsigned media) {
-  const auto party = std::ranges::find(call.tags, tag, &TagReport::tag);
-  if (party == call.tags.end()) return nullptr;
+// Null if unknown. A party that has not answered yet has no tag.
+const TagReport* find_party(const CallReport& call, std::string_view tag) {
+  if (tag.empty()) return nullptr;
+  const auto found = std::ranges::find(call.tags, tag, &TagReport::tag);
+  return found == call.tags.end() ? nullptr : &*found;
+}
+
+// The party that exchanges media with `party`; it may have no tag yet. Null if none.
+const TagReport* peer_of(const CallReport& call, const TagReport* party) {
+  if (party == nullptr) return nullptr;
+  const auto found = std::ranges::find_if(call.tags, [&](const TagReport& other) {
+    return &other != party && other.tag == party->peer_tag && other.peer_tag == party->tag;
+  });
+  return found == call.tags.end() ? nullptr : &*found;
+}
+
+const StreamReport* rtp_stream(const TagReport* party, unsigned media) {
+  if (party == nullptr) return nullptr;
   for (const MediaReport& each : party->sections) {
     if (each.index != media || each.closed) continue;
     const auto stream = std::ranges::find(each.streams, false, &StreamReport::rtcp);
@@ -81,12 +96,13 @@ std::string print_port(const Reply& reply, const Command& command) {
 }
 
 std::expected<std::string, Refusal> print_query(const Command& command, const CallReport& call) {
-  const std::string_view tag = command.request.from_tag;
   const unsigned media = command.media.value_or(1);
-  const StreamReport* const own = rtp_stream(call, tag, media);
+  // Of an unknown first tag, the other party of the second.
+  const TagReport* party = find_party(call, command.request.from_tag);
+  if (party == nullptr) party = peer_of(call, find_party(call, command.request.to_tag));
+  const StreamReport* const own = rtp_stream(party, media);
   if (own == nullptr) return std::unexpected(Refusal::unknown_session);
-  const auto party = std::ranges::find(call.tags, tag, &TagReport::tag);
-  const StreamReport* const other = rtp_stream(call, party->peer_tag, media);
+  const StreamReport* const other = rtp_stream(peer_of(call, party), media);
   const FlowReport silent;
   const FlowReport& a = own->flow;
   const FlowReport& o = other != nullptr ? other->flow : silent;

@@ -122,8 +122,11 @@ std::optional<Refusal> Parser::read(const Words& words) {
     command.media = from.media;
     request.claim = Claim::strong;
     if (command.verb == Verb::remove) request.removal.media = from.media;
-    if (rest.size() > syntax->from_tag + 1)
-      request.to_tag = split_tag(rest[syntax->from_tag + 1]).tag;
+    if (rest.size() > syntax->from_tag + 1) {
+      const Tag to = split_tag(rest[syntax->from_tag + 1]);
+      request.to_tag = to.tag;
+      if (!command.media) command.media = to.media;
+    }
   }
   if (command.verb == Verb::update || command.verb == Verb::lookup) {
     return read_media(modifiers, rest);
@@ -210,6 +213,9 @@ std::optional<Refusal> Parser::read_update_modifier(std::string_view& rest) {
     case 'W':
       command.request.claim = Claim::weak;
       return std::nullopt;
+    case 'N':
+      command.request.new_ports = true;
+      return std::nullopt;
     case '6':
       v6_ = true;
       return std::nullopt;
@@ -225,8 +231,10 @@ std::optional<Refusal> Parser::read_update_modifier(std::string_view& rest) {
       return time && *time > 0 && *time < 1000 ? std::nullopt : std::optional(Refusal::packet_time);
     }
     case 'L':
+      command.request.placement.by_answer = command.verb == Verb::lookup;
       return choose_local(rest, config_, command.request);
     case 'R':
+      command.request.placement.by_answer = command.verb == Verb::lookup;
       return choose_by_remote(rest, config_, command.request);
     default:
       return Refusal::unknown_modifier;

@@ -200,6 +200,93 @@ TEST_F(RtppServe, DeletesACallWhoseOnlyStreamWasRefused) {
   EXPECT_EQ(statistics().sessions, 0U);
 }
 
+// Sippy's B2BUA sends U for both parties, with both tags, and never L.
+TEST_F(RtppServe, UpdateOfTheOtherPartyAnswers) {
+  const int to_b = port("U call 192.0.2.1 4000 a b");
+  EXPECT_EQ(port("U call 192.0.2.1 4000 a b"), to_b) << "repeated";
+  const int to_a = port("U call 192.0.2.2 5000 b a");
+  EXPECT_EQ(flow(at(to_a)).destination, endpoint("192.0.2.2", 5000));
+  EXPECT_EQ(flow(at(to_b)).destination, endpoint("192.0.2.1", 4000));
+  // Each later one moves its party at once, whichever comes first.
+  EXPECT_EQ(port("U call 192.0.2.2 5100 b a"), to_a);
+  EXPECT_EQ(flow(at(to_a)).destination, endpoint("192.0.2.2", 5100));
+  EXPECT_EQ(port("U call 192.0.2.1 4100 a b"), to_b);
+  EXPECT_EQ(flow(at(to_b)).destination, endpoint("192.0.2.1", 4100));
+  expire_after(config.timeouts.media - std::chrono::seconds(1));
+  EXPECT_EQ(statistics().sessions, 1U);
+  expire_after(std::chrono::seconds(2));
+  EXPECT_EQ(statistics().timeouts, 1U) << "not the offer timeout";
+}
+
+TEST_F(RtppServe, UpdateOfTheOtherPartyAnswersItsStreamOnly) {
+  port("Uc0 call 192.0.2.1 4000 a;1");
+  port("Uc99 call 192.0.2.1 4002 a;2");
+  port("Uc0 call 192.0.2.2 5000 b;1 a;1");
+  const int video_to_a = port("Uc99 call 192.0.2.2 5002 b;2 a;2");
+  EXPECT_EQ(flow(at(video_to_a)).destination, endpoint("192.0.2.2", 5002));
+  const int text_to_a = port("Uc98 call 192.0.2.2 5004 b;3 a;3");
+  const int text_to_b = port("Uc98 call 192.0.2.1 4004 a;3 b;3");
+  EXPECT_EQ(flow(at(text_to_a)).destination, endpoint("192.0.2.2", 5004));
+  EXPECT_EQ(flow(at(text_to_b)).destination, endpoint("192.0.2.1", 4004));
+  EXPECT_EQ(ask("D call a b"), "0\n");
+  expect_no_ports_used();
+}
+
+TEST_F(RtppServe, LookupWithoutToTag) {
+  const int to_b = port(update());
+  const int to_a = port("Lc0 call 192.0.2.2 5000 a;1");
+  EXPECT_EQ(flow(at(to_a)).destination, endpoint("192.0.2.2", 5000));
+  EXPECT_EQ(ask("Q call a;1"), "60 0 0 0 0\n");
+  EXPECT_EQ(ask("Q call b a;1"), "60 0 0 0 0\n") << "the other party of a";
+  EXPECT_EQ(port("Uc0 call 192.0.2.2 5100 b;1 a;1"), to_a) << "b is the party without a tag";
+  EXPECT_EQ(port("Lc0 call 192.0.2.1 4000 b;1 a;1"), to_b);
+  EXPECT_EQ(flow(at(to_a)).destination, endpoint("192.0.2.2", 5100));
+  EXPECT_EQ(ask("D call a;1"), "0\n");
+  expect_no_ports_used();
+}
+
+// As in rtpproxy, the port in the reply to L is not taken until then.
+TEST_F(RtppServe, LabelOfTheLookupPlacesTheOfferersPort) {
+  const int to_b = port("Ul{core}c0 call 192.0.2.1 4000 a;1");
+  const std::string reply = ask("Ll{edge}c0 call 192.0.2.2 5000 a;1 b;1");
+  EXPECT_TRUE(reply.ends_with(" 203.0.113.10\n")) << reply;
+  EXPECT_EQ(statistics().ports_used, 4U);
+  EXPECT_EQ(flow(at(to_b)).destination, endpoint("192.0.2.1", 4000));
+  EXPECT_EQ(ask("Ll{core}c0 call 192.0.2.2 5000 a;1 b;1"), reply) << "it is known by now";
+  EXPECT_EQ(ask("Ll{nowhere}c0 call 192.0.2.2 5000 a;1 b;1"), "E31\n");
+  EXPECT_EQ(ask("D call a b"), "0\n");
+  expect_no_ports_used();
+}
+
+TEST_F(RtppServe, NewPortReplacesTheOldOne) {
+  const int to_b = port(update());
+  const int to_a = port(lookup());
+  const int again = port("Unc0 call 192.0.2.1 4000 a;1 b;1");
+  EXPECT_NE(again, to_b);
+  EXPECT_FALSE(flow(at(to_b)).active);
+  EXPECT_EQ(flow(at(again)).destination, endpoint("192.0.2.1", 4000));
+  EXPECT_NE(port("Lnc0 call 192.0.2.2 5000 a;1 b;1"), to_a);
+  EXPECT_FALSE(flow(at(to_a)).active);
+  EXPECT_EQ(port(update()), again);
+  EXPECT_EQ(statistics().ports_used, 4U);
+  EXPECT_EQ(ask("D call a b"), "0\n");
+  expect_no_ports_used();
+}
+
+TEST_F(RtppServe, WithoutCodecsBothPortsCarryAnything) {
+  const int to_b = port("U call 192.0.2.1 4000 a");
+  const int to_a = port("L call 192.0.2.2 5000 a b");
+  EXPECT_EQ(flow(at(to_a)).destination, endpoint("192.0.2.2", 5000));
+  EXPECT_EQ(rtcp_flow(at(to_a)).destination, endpoint("192.0.2.2", 5001));
+  EXPECT_EQ(rtcp_flow(at(to_b)).destination, endpoint("192.0.2.1", 4001));
+  // T.38 in place of the audio, and back.
+  port("Uc0 call 192.0.2.1 4000 a b");
+  port("Lc0 call 192.0.2.2 5000 a b");
+  EXPECT_EQ(rtcp_flow(at(to_a)).destination, endpoint("192.0.2.2", 5001));
+  EXPECT_EQ(ask("D call a b"), "0\n");
+  expect_no_ports_used();
+}
+
 TEST_F(RtppServe, LimitsAndDrain) {
   config.limits.calls = 1;
   restart();
@@ -227,6 +314,7 @@ TEST_F(RtppServe, Query) {
   EXPECT_EQ(ask("Qv call a b"), "ttl=60 npkts_ina=0 npkts_ino=0 nrelayed=0 ndropped=0\n");
   EXPECT_EQ(ask("Qv call a b rtpa_nlost ttl"), "rtpa_nlost=0 ttl=60\n");
   EXPECT_EQ(ask("Q call a b rtpa_ndups"), "E62\n");
+  EXPECT_EQ(ask("Q call b a"), "60 0 0 0 0\n");
   EXPECT_EQ(ask("Q call a;2 b"), "E50\n");
   EXPECT_EQ(ask("Q call a b && D"), "60 0 0 0 0\n");
   EXPECT_EQ(ask("Q call a b"), "E50\n");

@@ -129,7 +129,8 @@ TEST_F(RtppParse, Modifiers) {
   EXPECT_EQ(modifiers("z0"), "E13");
   EXPECT_EQ(modifiers("z1000"), "E13");
   EXPECT_EQ(modifiers("q"), "E35");
-  EXPECT_EQ(modifiers("n"), "E35") << "a new port is not given";
+  EXPECT_FALSE(update().request.new_ports);
+  EXPECT_TRUE(update("n").request.new_ports);
 }
 
 TEST_F(RtppParse, WeakAndStrong) {
