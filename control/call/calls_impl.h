@@ -61,7 +61,7 @@ struct Calls::Impl {
   // Of the current expire() pass, which may take several portions.
   Counter pass_sessions = 0, pass_timeouts = 0;
 
-  Counter sessions = 0, sessions_total = 0, rejected = 0, errors = 0;
+  Counter sessions = 0, sessions_total = 0, answered_total = 0, rejected = 0, errors = 0;
   std::array<Counter, kEndNames.size()> ends{};  // by Call::End
   std::array<Counter, kCommands> commands{};     // by Command
 
@@ -146,7 +146,8 @@ struct Calls::Impl {
     if (watched()) notify(call, call.tags(), std::move(what));
   }
   // After an offer or answer. `answered`: the call was answered before.
-  void notify_progress(Call& call, bool fresh, bool answered) const {
+  void notify_progress(Call& call, bool fresh, bool answered) {
+    if (!answered && call.answered()) ++answered_total;
     guarded(call, [&] {
       if (fresh) notify(call, event::Start{});
       if (!answered && call.answered()) notify(call, event::Answered{});

@@ -48,6 +48,7 @@ StatisticsReport Calls::statistics(Clock::time_point now) const {
   StatisticsReport report{
       .sessions = calls.sessions,
       .sessions_total = calls.sessions_total,
+      .sessions_answered = calls.answered_total,
       .sessions_rejected = calls.rejected,
       .timeouts = ended(Call::End::media_timeout),
       .silent_timeouts = ended(Call::End::silent_timeout),

@@ -93,6 +93,7 @@ struct UnansweredPorts {
 struct StatisticsReport {
   std::uint64_t sessions = 0;  // calls now
   std::uint64_t sessions_total = 0;
+  std::uint64_t sessions_answered = 0;
   std::uint64_t sessions_rejected = 0;  // refused for load or ports
   std::uint64_t timeouts = 0, silent_timeouts = 0, offer_timeouts = 0, final_timeouts = 0;
   std::uint64_t deleted = 0;     // ended by the proxy

@@ -42,8 +42,10 @@ struct ServeResult {
 };
 
 struct Codec {
-  // Finds the end of the first message in `input`. Precondition: `input` does not start with white
-  // space. `first`: no message of this stream has been framed yet.
+  // Characters that a stream may have between messages.
+  std::string_view between;
+  // Finds the end of the first message in `input`. Precondition: `input` does not start with a
+  // character of `between`. `first`: no message of this stream has been framed yet.
   Extent (*frame)(std::string_view input, bool first);
   // Decodes, executes and answers one message: as delimited by frame(), or a whole datagram.
   ServeResult (*serve)(std::string_view message, const ServeContext& context);

@@ -8,14 +8,20 @@
 namespace millrace {
 
 const Codec& codec_of(ControlProtocol protocol) {
+  constexpr std::string_view kWhiteSpace = " \t\r\n";
   static constexpr Codec kNg = {
+      .between = kWhiteSpace,
       .frame = [](std::string_view input, bool) { return ng::frame(input); },
       .serve = ng::serve,
       .refuse = ng::refuse,
       .cookie = ng::cookie};
-  static constexpr Codec kRtpp = {
-      .frame = rtpp::frame, .serve = rtpp::serve, .refuse = rtpp::refuse, .cookie = rtpp::cookie};
+  static constexpr Codec kRtpp = {.between = " \t\r",  // an empty line is an empty command
+                                  .frame = rtpp::frame,
+                                  .serve = rtpp::serve,
+                                  .refuse = rtpp::refuse,
+                                  .cookie = rtpp::cookie};
   static constexpr Codec kMediaproxy = {
+      .between = kWhiteSpace,
       .frame = [](std::string_view input, bool) { return mediaproxy::frame(input); },
       .serve = mediaproxy::serve,
       .refuse = mediaproxy::refuse,

@@ -163,8 +163,7 @@ Connection::Turn Connection::wait_for_more() {
 // Serves complete requests at the front of `input` and removes them, `left` at most.
 Connection::Turn Connection::serve(std::string_view& input, int& left) {
   for (;; --left) {
-    // Skip line ends between messages.
-    input.remove_prefix(std::min(input.find_first_not_of(" \t\r\n"), input.size()));
+    input.remove_prefix(std::min(input.find_first_not_of(codec_.between), input.size()));
     if (input.empty()) return Turn::starved;
     if (left == 0) return Turn::spent;
     const Extent frame = codec_.frame(input, first_);

@@ -67,6 +67,8 @@ class RtpproxyTest(EitherTransport, RtpproxyCase):
                 self.assertEqual(client.recv(255), b"1\n")
                 client.send(b"1116\n")
                 self.assertEqual(client.recv(255), b"0\n")
+                client.send(b"\n")
+                self.assertEqual(client.recv(255), b"E5\n")
             else:
                 self.assertEqual(client.recv(255), b"")
 

@@ -15,19 +15,25 @@ namespace {
 using State = Extent::State;
 
 // Reply of V, and the supported extensions. Not supported: re-packetization 20071116, copying
-// 20071218, automatic bridging 20090810, load 20140323, connect time 20140617, new ports 20150330,
-// the newer counters 20150420 and after, stopping a recording 20200226.
+// 20071218 and 20250523, connect time 20140617, stopping a recording 20200226, the longest interval
+// 20230424.
 constexpr std::string_view kVersion = "20040107";
-constexpr std::array<std::string_view, 11> kFeatures = {
+constexpr std::array<std::string_view, 17> kFeatures = {
     kVersion,
     "20050322",  // many streams
     "20060704",  // VF
     "20080403",  // Q
     "20081102",  // codecs in U and L
     "20081224",  // notification of timeouts
+    "20090810",  // R: the interface that reaches an address
+    "20140323",  // load
     "20141004",  // G
+    "20150330",  // Un, Ln: a new port
+    "20150420",  // names of counters in Q
     "20150617",  // %%CC_SELF%%
     "20191015",  // &&
+    "20230205",  // rtpa_nlost
+    "20230314",  // Q && D
     "20260306",  // L{label}
     "20260308",  // U && L
 };
@@ -103,6 +109,13 @@ Text decline(const Command& command, Refusal refusal, const ServeContext& contex
   return std::unexpected(call ? refusal : call.error());
 }
 
+// Nothing plays, so this always succeeds for a known session.
+Text stop_playing(const Command& command, const ServeContext& context) {
+  const auto call = find(command, context);
+  if (!call) return std::unexpected(call.error());
+  return "0";
+}
+
 Text carry_out(const Command& command, const ServeContext& context) {
   switch (command.verb) {
     case Verb::version:
@@ -127,10 +140,12 @@ Text carry_out(const Command& command, const ServeContext& context) {
       remove_all(context);
       return "0";
     case Verb::play:
-    case Verb::stop_play:
       return decline(command, Refusal::player, context);
+    case Verb::stop_play:
+      return stop_playing(command, context);
     case Verb::record:
-    case Verb::stop_record:
+    case Verb::stop_record:  // rtpproxy's reply where nothing is recorded
+      return std::unexpected(Refusal::unknown_session);
     case Verb::copy:
       return decline(command, Refusal::copy, context);
     case Verb::set:

@@ -40,6 +40,7 @@ enum class Refusal : std::uint8_t {
   modifiers = 2,  // the verb takes none
   subcommand = 3,
   empty = 5,
+  record_suffix = 6,  // after modifier S of R
   record_modifier = 7,
   delete_modifier = 8,
   statistics_modifier = 9,

@@ -38,9 +38,18 @@ std::optional<std::string> print_counters(const Command& command, const Counters
   return text;
 }
 
-std::uint64_t received(const DataplaneReport& dataplane) {
+// Packets at media ports that the relay dropped.
+std::uint64_t discarded(const DataplaneReport& dataplane) {
+  const auto all = drop_reasons();
+  const auto first = static_cast<std::ptrdiff_t>(
+      std::ranges::find(all, flow_drop_reasons().front().name, &DropReasonInfo::name) -
+      all.begin());
   std::uint64_t packets = 0;
-  for (const WorkerReport& worker : dataplane.workers) packets += worker.rx_packets;
+  for (const WorkerReport& worker : dataplane.workers) {
+    if (worker.drops.size() < all.size()) continue;
+    const auto begin = worker.drops.begin() + first;
+    packets += std::accumulate(begin, begin + kFlowDropReasons, std::uint64_t{0});
+  }
   return packets;
 }
 
@@ -123,8 +132,12 @@ std::expected<std::string, Refusal> print_query(const Command& command, const Ca
       {"nrelayed", a.forwarded + o.forwarded},
       {"ndropped", a.refused + a.malformed + o.refused + o.malformed},
       {"rtpa_nsent", a.expected},
-      {"rtpa_nrcvd", at_least_0(static_cast<std::int64_t>(a.expected) - a.lost)},
+      {"rtpa_nrcvd",
+       at_least_0(static_cast<std::int64_t>(a.expected) - std::max(a.lost, std::int64_t{0}))},
+      // Duplicates in excess of the loss: the relay does not tell them from late packets.
+      {"rtpa_ndups", at_least_0(-a.lost)},
       {"rtpa_nlost", at_least_0(a.lost)},
+      {"rtpa_jlast", a.jitter},
       {"rtpa_perrs", a.malformed},
   };
   auto text = print_counters(command, counters, 5);
@@ -137,8 +150,8 @@ std::string print_info(const Command& command, const StatisticsReport& report,
   std::string text = fmt::format(
       "sessions created: {}\nactive sessions: {}\nactive streams: {}\npackets received: {}\n"
       "packets transmitted: {}",
-      report.sessions_total, report.sessions, report.ports_used / 2, received(report.dataplane),
-      report.packets);
+      report.sessions_total, report.sessions, report.ports_used / 2,
+      report.packets + discarded(report.dataplane), report.packets);
   if (command.load) {
     std::uint64_t busy = 0, all = 0;
     for (const WorkerReport& worker : report.dataplane.workers) {
@@ -154,16 +167,28 @@ std::string print_info(const Command& command, const StatisticsReport& report,
 
 std::expected<std::string, Refusal> print_statistics(const Command& command,
                                                      const StatisticsReport& report) {
+  const std::uint64_t dropped = discarded(report.dataplane);
+  const std::uint64_t commands = report.offers + report.answers + report.deletes + report.queries +
+                                 report.lists + report.pings;
   const Counters counters = {
       {"nsess_created", report.sessions_total},
       {"nsess_destroyed", report.sessions_total - std::min(report.sessions, report.sessions_total)},
       {"nsess_timeout", report.timeouts + report.silent_timeouts + report.offer_timeouts},
-      {"npkts_rcvd", received(report.dataplane)},
+      {"nsess_complete", report.sessions_answered},
+      // This relay plays and re-packetizes nothing.
+      {"nplrs_created", 0},
+      {"nplrs_destroyed", 0},
+      {"npkts_rcvd", report.packets + dropped},
+      {"npkts_played", 0},
       {"npkts_relayed", report.packets},
-      {"npkts_discard", report.packet_errors},
-      {"ncmds_rcvd", report.offers + report.answers + report.deletes + report.queries +
-                         report.lists + report.pings},
+      {"npkts_resizer_in", 0},
+      {"npkts_resizer_out", 0},
+      {"npkts_resizer_discard", 0},
+      {"npkts_discard", dropped},
+      {"ncmds_rcvd", commands},
+      {"ncmds_succd", commands - std::min(report.errors, commands)},
       {"ncmds_errs", report.errors},
+      {"ncmds_repld", commands},
   };
   auto text = print_counters(command, counters, counters.size());
   if (!text) return std::unexpected(Refusal::statistics);

@@ -60,6 +60,16 @@ Tag split_tag(std::string_view text) {
   return media ? Tag{text.substr(0, mark), media} : Tag{text, std::nullopt};
 }
 
+// Modifiers of R, N and C, which are refused later.
+std::optional<Refusal> refuse_record_modifier(Verb verb, std::string_view modifiers) {
+  const std::string_view known = verb == Verb::record ? "S" : verb == Verb::copy ? "SP" : "A";
+  for (std::size_t i = 0; i < modifiers.size(); ++i) {
+    if (verb == Verb::record && i > 0) return Refusal::record_suffix;
+    if (!known.contains(upper(modifiers[i]))) return Refusal::record_modifier;
+  }
+  return std::nullopt;
+}
+
 // Parses one command. Each step returns the error, if any.
 class Parser {
  public:
@@ -159,8 +169,8 @@ std::optional<Refusal> Parser::read_modifiers(std::string_view modifiers) {
     } else if (to.verb == Verb::remove) {
       if (modifier != 'W') return Refusal::delete_modifier;
       to.request.claim = Claim::weak;
-    } else if (modifiers.size() > 1 || (modifier != 'S' && modifier != 'A' && modifier != 'P')) {
-      return Refusal::record_modifier;
+    } else if (const auto wrong = refuse_record_modifier(to.verb, modifiers)) {
+      return wrong;
     }
   }
   return std::nullopt;

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Commands of rtpproxy's protocol carried out: text in, text and flows out.
 
+#include <initializer_list>
+#include <iterator>
 #include <optional>
+#include <random>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -171,10 +174,86 @@ TEST_F(RtppServe, RefusesUnsendableAddresses) {
 TEST_F(RtppServe, RefusesPlayingRecordingAndCopying) {
   port(update());
   EXPECT_EQ(ask("P-1 call /v/p session a;1"), "E60\n");
-  EXPECT_EQ(ask("S call a"), "E60\n");
-  EXPECT_EQ(ask("R call a"), "E65\n");
-  EXPECT_EQ(ask("N call a"), "E65\n");
+  EXPECT_EQ(ask("S call a"), "0\n") << "nothing plays";
+  EXPECT_EQ(ask("S other a"), "E50\n");
+  EXPECT_EQ(ask("R call a"), "E50\n") << "as rtpproxy without a folder for recordings";
+  EXPECT_EQ(ask("Rs call a"), "E50\n");
+  EXPECT_EQ(ask("N call a"), "E50\n");
   EXPECT_EQ(ask("C call file a"), "E65\n");
+  EXPECT_EQ(ask("Csp call file a"), "E65\n");
+  EXPECT_EQ(ask("Rsx call a"), "E6\n");
+  EXPECT_EQ(ask("Rx call a"), "E7\n");
+  EXPECT_EQ(ask("Cgarbage call file a"), "E7\n");
+}
+
+// The replies that rtpproxy's test command_parser expects, in its order.
+TEST_F(RtppServe, RepliesToRtpproxysCommandTable) {
+  struct Row {
+    const char *command, *reply;
+  };
+  const std::string u = "U id 192.0.2.1 4000 tag";
+  port(u);
+  for (const auto& [command, expected] : std::initializer_list<Row>{
+           {"A aVF 20080403", "E0"},
+           {"B aVF 20080403", "E0"},
+           {"U", "E1"},
+           {"U id", "E1"},
+           {"U id 192.0.2.1", "E1"},
+           {"U id 192.0.2.1 4000", "E1"},
+           {"Ugarbage id 192.0.2.1 4000 tag", "E35"},
+           {"U id 192.0.2.1 4000 tag unix:/s %25%25NS%25%2", "E10"},
+           {"L", "E1"},
+           {"L id 192.0.2.1 4000", "E1"},
+           {"D", "E1"},
+           {"D id", "E1"},
+           {"Dgarbage id tag", "E8"},
+           {"D id other", "E50"},
+           {"D id other another", "E50"},
+           {"D id other another more", "E1"},
+           {"P", "E1"},
+           {"P id name session", "E1"},
+           {"Pgarbage id name session tag", "E17"},
+           {"P id name session tag", "E60"},
+           {"R", "E1"},
+           {"R id", "E1"},
+           {"R id other", "E50"},
+           {"R id other another more", "E1"},
+           {"Rs id", "E1"},
+           {"Rs id other", "E50"},
+           {"C", "E1"},
+           {"C id name", "E1"},
+           {"C other name tag", "E50"},
+           {"Cgarbage id name tag to", "E7"},
+           {"C id name tag to", "E65"},
+           {"S", "E1"},
+           {"S id", "E1"},
+           {"S other tag", "E50"},
+           {"S id tag to more", "E1"},
+           {"V", "20040107"},
+           {"V id", "E1"},
+           {"Vf", "E1"},
+           {"Vfgarbage id", "E2"},
+           {"Vf id", "0"},
+           {"Vf id more", "E1"},
+           {"Igarbage", "E18"},
+           {"I id", "E1"},
+           {"Q", "E1"},
+           {"Q id", "E1"},
+           {"Q id other", "E50"},
+           {"Q id other another", "E50"},
+           {"Q id tag whatever", "60 0 0 0 0"},
+           {"Q id whatever tag", "60 0 0 0 0"},
+           {"Qv id tag whatever", "ttl=60 npkts_ina=0 npkts_ino=0 nrelayed=0 ndropped=0"},
+           {"Qv id whatever tag", "ttl=60 npkts_ina=0 npkts_ino=0 nrelayed=0 ndropped=0"},
+           {"G nonsense", "E68"},
+           {"Ggarbage nonsense", "E9"},
+           {"G nsess_created nsess_destroyed nsess_complete", "1 0 0"},
+           {"X id", "E1"},
+           {"X", "0"}}) {
+    EXPECT_EQ(ask(command), std::string(expected) + '\n') << command;
+  }
+  EXPECT_EQ(ask("\n"), "E5\n");
+  expect_no_ports_used();
 }
 
 // Kamailio's module takes port 0 for a failure and leaves the whole SDP as it was.
@@ -207,6 +286,7 @@ TEST_F(RtppServe, UpdateOfTheOtherPartyAnswers) {
   const int to_a = port("U call 192.0.2.2 5000 b a");
   EXPECT_EQ(flow(at(to_a)).destination, endpoint("192.0.2.2", 5000));
   EXPECT_EQ(flow(at(to_b)).destination, endpoint("192.0.2.1", 4000));
+  EXPECT_EQ(ask("G nsess_complete"), "1\n");
   // Each later one moves its party at once, whichever comes first.
   EXPECT_EQ(port("U call 192.0.2.2 5100 b a"), to_a);
   EXPECT_EQ(flow(at(to_a)).destination, endpoint("192.0.2.2", 5100));
@@ -313,7 +393,8 @@ TEST_F(RtppServe, Query) {
   EXPECT_EQ(ask("Q call a;1 b"), "60 0 0 0 0\n");
   EXPECT_EQ(ask("Qv call a b"), "ttl=60 npkts_ina=0 npkts_ino=0 nrelayed=0 ndropped=0\n");
   EXPECT_EQ(ask("Qv call a b rtpa_nlost ttl"), "rtpa_nlost=0 ttl=60\n");
-  EXPECT_EQ(ask("Q call a b rtpa_ndups"), "E62\n");
+  EXPECT_EQ(ask("Qv call a b rtpa_ndups rtpa_jlast"), "rtpa_ndups=0 rtpa_jlast=0\n");
+  EXPECT_EQ(ask("Q call a b longest_ipi"), "E62\n");
   EXPECT_EQ(ask("Q call b a"), "60 0 0 0 0\n");
   EXPECT_EQ(ask("Q call a;2 b"), "E50\n");
   EXPECT_EQ(ask("Q call a b && D"), "60 0 0 0 0\n");
@@ -339,6 +420,11 @@ TEST_F(RtppServe, InfoAndStatistics) {
   EXPECT_NE(ask("IBL").find("\naverage load: 0."), std::string::npos);
   EXPECT_EQ(ask("G nsess_created npkts_relayed"), "1 0\n");
   EXPECT_EQ(ask("Gv nsess_created nsess_destroyed"), "nsess_created=1 nsess_destroyed=0\n");
+  EXPECT_EQ(ask("G nsess_complete"), "0\n");
+  EXPECT_EQ(ask("Gv ncmds_rcvd ncmds_succd ncmds_errs ncmds_repld"),
+            "ncmds_rcvd=2 ncmds_succd=2 ncmds_errs=0 ncmds_repld=2\n");
+  EXPECT_EQ(ask("Gv npkts_played nplrs_created npkts_discard"),
+            "npkts_played=0 nplrs_created=0 npkts_discard=0\n");
   EXPECT_EQ(ask("G nsess_nortp"), "E68\n");
   EXPECT_EQ(ask("G").find('E'), std::string::npos);
 }
@@ -465,6 +551,46 @@ TEST_F(RtppServe, RemoveAll) {
   EXPECT_EQ(ask("X"), "0\n");
   EXPECT_EQ(statistics().sessions, 0U);
   EXPECT_EQ(ask("X"), "0\n");
+  expect_no_ports_used();
+}
+
+// Random commands on a few calls: both verbs in both directions, new ports, labels, refused
+// streams, branches, weak and strong claims, unknown tags.
+TEST_F(RtppServe, PortsReturnAfterAnyHistory) {
+  config.interfaces[0].port_max = UdpPort(30199);  // small enough to run out at times
+  config.timeouts.quarantine = std::chrono::seconds(0);
+  restart();
+  std::mt19937 random(1);
+  const auto one_of = [&](std::initializer_list<std::string> values) {
+    return std::data(values)[random() % values.size()];
+  };
+  int given = 0, refused = 0;
+  for (int i = 0; i < 20'000; ++i) {
+    const std::string verb = one_of({"U", "U", "L", "L", "D", "Q"});
+    const std::string call = one_of({"one", "two", "three"}) + one_of({"", "", ";x", ";y"});
+    const std::string stream = one_of({";1", ";1", ";2", ";3"});
+    std::string tags = one_of({"a", "a", "b", "c"}) + stream;
+    if (const auto to = one_of({"", "b", "b", "a", "d"}); !to.empty()) tags += " " + to + stream;
+    std::string command = verb;
+    if (verb == "U" || verb == "L") {
+      command += one_of({"", "", "w", "n"}) + one_of({"", "", "l{edge}", "l{core}"}) +
+                 one_of({"c0", "c0", ""});
+      command += " " + call + " " + one_of({"192.0.2.1", "192.0.2.2", "0.0.0.0"}) + " " +
+                 one_of({"4000", "4002", "5000", "0"}) + " " + tags;
+    } else {
+      command += verb == "D" ? one_of({"", "w"}) : "";
+      command += " " + call + " " + tags;
+    }
+    const std::string reply = ask(command);
+    reply.front() == 'E' || reply == "0\n" ? ++refused : ++given;
+    ASSERT_LE(statistics().sessions, 3U) << command;
+    now += std::chrono::milliseconds(random() % 100);
+    if (i % 100 == 0) static_cast<void>(calls->expire(now));
+  }
+  EXPECT_GT(given, 5000);
+  EXPECT_GT(refused, 1000);
+  EXPECT_EQ(ask("X"), "0\n");
+  EXPECT_EQ(statistics().sessions, 0U);
   expect_no_ports_used();
 }
 
