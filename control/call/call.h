@@ -98,6 +98,8 @@ class Call {
   [[nodiscard]] Verdict check(Clock::time_point now);
   [[nodiscard]] Clock::time_point may_end() const;
 
+  // Until check() ends the call, if nothing arrives; unset: no limit.
+  [[nodiscard]] std::optional<Clock::duration> time_left(Clock::time_point now) const;
   [[nodiscard]] CallReport report(Clock::time_point now) const;
   // Each media section of a party's SDP for the log: its type, the party's address, and the relay's
   // address in the SDP for the other party: "audio 198.18.0.10:4000 198.51.100.2:30000".
@@ -254,6 +256,7 @@ class Call {
   [[nodiscard]] bool expects_media() const;
   template <typename LastPacket, typename Quietest>
   [[nodiscard]] Verdict check_timeouts(LastPacket&& last_packet, Quietest&& quietest) const;
+  [[nodiscard]] Verdict check_timeouts(Clock::time_point now) const;  // by the flows' counters
   [[nodiscard]] std::optional<Clock::time_point> quietest_last_packet(Clock::time_point now) const;
   [[nodiscard]] bool bypasses_relay(const Dialog& dialog, std::size_t index) const;
   [[nodiscard]] bool ice_is_direct() const;

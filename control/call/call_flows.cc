@@ -395,6 +395,17 @@ Call::Verdict Call::check_timeouts(LastPacket&& last_packet, Quietest&& quietest
   return earliest;
 }
 
+Call::Verdict Call::check_timeouts(Clock::time_point now) const {
+  return check_timeouts([&] { return last_packet(now); },
+                        [&] { return quietest_last_packet(now); });
+}
+
+std::optional<Call::Clock::duration> Call::time_left(Clock::time_point now) const {
+  const Clock::time_point end = check_timeouts(now).next;
+  if (end == Clock::time_point::max()) return std::nullopt;
+  return end - now;
+}
+
 Call::Clock::time_point Call::may_end() const {
   return check_timeouts([&] { return last_signal_; }, [&] { return std::optional(last_signal_); })
       .next;
@@ -406,8 +417,7 @@ Call::Verdict Call::check(Clock::time_point now) {
   };
   if (std::ranges::all_of(dialogs_, is_due)) return {End::deleted, now};
   if (std::ranges::any_of(dialogs_, is_due)) end_due(now);
-  Verdict verdict =
-      check_timeouts([&] { return last_packet(now); }, [&] { return quietest_last_packet(now); });
+  Verdict verdict = check_timeouts(now);
   if (verdict.next <= now) {
     if (verdict.end == End::media_timeout && ice_is_direct()) verdict.end = End::ice_direct;
     return verdict;

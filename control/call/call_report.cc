@@ -14,7 +14,6 @@ CallReport Call::report(Clock::time_point now) const {
   result.from_uri = from_uri_;
   result.to_uri = to_uri_;
   result.metadata = metadata_;
-  result.media_timeout = media_timeout_.value_or(timeouts_.media);
   result.created = created_;
   result.answered = answered_;
   result.last_signal = signalled_;

@@ -153,8 +153,11 @@ Reply Calls::Impl::remove(const Request& request, Time now) {
 }
 
 Reply Calls::Impl::query(const Request& request, Time now) {
-  return with_call(request,
-                   [&](const CallPtr& call) -> Reply { return reply::Query{call->report(now)}; });
+  return with_call(request, [&](const CallPtr& call) -> Reply {
+    reply::Query result{call->report(now)};
+    result.call.left = call->time_left(now);
+    return result;
+  });
 }
 
 Reply Calls::Impl::set_blocking(const Request& request) {

@@ -77,7 +77,8 @@ struct CallReport {
   std::vector<TagReport> tags;
   Moment reported;  // time of the report: FlowReport::idle ends here
   std::string metadata = {};
-  std::chrono::seconds media_timeout{};  // of the call, or as configured
+  // Until the relay ends it, if no packet and no request arrives; query only. Unset: no limit.
+  std::optional<std::chrono::nanoseconds> left = {};
 };
 
 // Ports of unanswered offers.

@@ -169,9 +169,9 @@ class CapturedRtppTest(CapturedCase):
         self.assertEqual(replies[1], replies[0])
         # During the call and after it. The module accepts any reply to P and R.
         self.assertEqual(replies[2:4] + replies[6:8], ["E60\n", "E50\n", "E50\n", "E50\n"])
-        self.assertEqual((replies[4], replies[5], replies[8]), ("60 0 0 0 0\n", "0\n", "E50\n"))
+        self.assertEqual((replies[4], replies[5], replies[8]), ("240 0 0 0 0\n", "0\n", "E50\n"))
         log = (self.relay.folder / "kamailio.log").read_text("utf-8", "replace")
-        self.assertEqual(re.findall("STAT=(.*)", log), ["60 0 0 0 0", "E50"])
+        self.assertEqual(re.findall("STAT=(.*)", log), ["240 0 0 0 0", "E50"])
         self.assertEqual([name for name, result in self.returned() if result == 1],
                          ["rtpproxy_offer"] * 2 + ["rtpproxy_stream2uac", "start_recording",
                           "rtpproxy_destroy", "rtpproxy_stream2uac", "start_recording"])

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <numeric>
 #include <utility>
 
@@ -116,12 +117,8 @@ std::expected<std::string, Refusal> print_query(const Command& command, const Ca
   const FlowReport& a = own->flow;
   const FlowReport& o = other != nullptr ? other->flow : silent;
 
-  // Before the first packet, the timeout counts from the last signalling.
-  std::chrono::nanoseconds idle = call.reported - call.last_signal;
-  for (const FlowReport* flow : {&a, &o}) {
-    if (flow->idle) idle = std::min(idle, *flow->idle);
-  }
-  const auto left = std::chrono::ceil<std::chrono::seconds>(call.media_timeout - idle);
+  const auto left = std::chrono::ceil<std::chrono::seconds>(
+      call.left.value_or(std::chrono::seconds(std::numeric_limits<std::int32_t>::max())));
   const auto at_least_0 = [](std::int64_t count) {
     return static_cast<std::uint64_t>(std::max(count, std::int64_t{0}));
   };

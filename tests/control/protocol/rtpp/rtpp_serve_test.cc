@@ -97,7 +97,8 @@ TEST_F(RtppServe, RefusesPlayingRecordingAndCopying) {
   EXPECT_EQ(ask("Cgarbage call file a"), "E7\n");
 }
 
-// The replies that rtpproxy's test command_parser expects, in its order.
+// The replies that rtpproxy's test command_parser expects, in its order. Only ttl differs: before
+// the answer the timeout `offer` applies.
 TEST_F(RtppServe, RepliesToRtpproxysCommandTable) {
   struct Row {
     const char *command, *reply;
@@ -152,10 +153,10 @@ TEST_F(RtppServe, RepliesToRtpproxysCommandTable) {
            {"Q id", "E1"},
            {"Q id other", "E50"},
            {"Q id other another", "E50"},
-           {"Q id tag whatever", "60 0 0 0 0"},
-           {"Q id whatever tag", "60 0 0 0 0"},
-           {"Qv id tag whatever", "ttl=60 npkts_ina=0 npkts_ino=0 nrelayed=0 ndropped=0"},
-           {"Qv id whatever tag", "ttl=60 npkts_ina=0 npkts_ino=0 nrelayed=0 ndropped=0"},
+           {"Q id tag whatever", "240 0 0 0 0"},
+           {"Q id whatever tag", "240 0 0 0 0"},
+           {"Qv id tag whatever", "ttl=240 npkts_ina=0 npkts_ino=0 nrelayed=0 ndropped=0"},
+           {"Qv id whatever tag", "ttl=240 npkts_ina=0 npkts_ino=0 nrelayed=0 ndropped=0"},
            {"G nonsense", "E68"},
            {"Ggarbage nonsense", "E9"},
            {"G nsess_created nsess_destroyed nsess_complete", "1 0 0"},
@@ -245,6 +246,25 @@ TEST_F(RtppServe, OneShotUpdateAndLookup) {
   EXPECT_EQ(ask(u + "Sr tos=184 && C call a b"), first + " && 0 && -1\n");
   EXPECT_EQ(ask(u + "Lc0 192.0.2.2 5000 && D"), reply);
   expect_no_ports_used();
+}
+
+TEST_F(RtppServe, TtlIsTheTimeUntilTheRelayEndsTheCall) {
+  port(update());
+  EXPECT_EQ(ask("Q call a x ttl"), "240\n");
+  now += std::chrono::seconds(40);
+  EXPECT_EQ(ask("Q call a x ttl"), "200\n");
+  port(lookup());
+  EXPECT_EQ(ask("Q call a x ttl"), "60\n");
+  now += std::chrono::milliseconds(59'500);
+  EXPECT_EQ(ask("Q call a x ttl"), "1\n");
+  port("Uc0 call 0.0.0.0 4000 a;1 b;1");
+  port("Lc0 call 0.0.0.0 5000 a;1 b;1");
+  now += std::chrono::seconds(100);
+  EXPECT_EQ(ask("Q call a x ttl"), "3500\n") << "on hold";
+  config.timeouts = {.media = {}, .party = {}, .silent = {}, .offer = {}};
+  restart();
+  port(update());
+  EXPECT_EQ(ask("Q call a x ttl"), "2147483647\n") << "no limit";
 }
 
 TEST_F(RtppServe, SessionTimeoutOverridesTheDefault) {
