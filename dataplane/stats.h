@@ -69,6 +69,8 @@ namespace millrace {
   X(mtu_exceeded, "datagram is longer than the MTU of the network it would leave by")            \
   X(neighbor_unresolved, "next hop has not answered ARP or neighbour solicitation yet")          \
   X(neighbor_table_full, "no room for another next hop on this interface")                       \
+  X(hairpin_loop,                                                                                \
+    "packet ran out of passes or TTL between ports of the relay: its SDPs form a ring")          \
   X(no_buffer, "no packet buffer for a packet of the relay itself (ARP, ND)")                    \
   X(pierce_full,                                                                                 \
     "no NAT punch packets for a port (pierce-NAT): too many ports wait to latch; no loss")       \

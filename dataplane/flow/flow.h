@@ -92,6 +92,8 @@ inline constexpr std::uint32_t kNatPunch = 1U << 22;  // Side::nat_punch
 inline constexpr std::uint32_t kStrict = 1U << 23;    // Side::strict_source
 inline constexpr std::uint32_t kAsymmetric = 1U << 30;  // Side::asymmetric
 inline constexpr std::uint32_t kAtProposed = 1U << 31;  // latched at the place of Side::proposed
+// Without kSource, as no packet from a wire matches: `source` is another port of the relay.
+inline constexpr std::uint32_t kInside = kFixed | kProvisional;
 inline constexpr std::uint32_t kMediaFilters = kBlocked | kSilenced | kFiltered;
 inline constexpr unsigned kDscpShift = 24;  // 6 bits
 }  // namespace flow_flag

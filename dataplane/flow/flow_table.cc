@@ -117,10 +117,13 @@ FlowTable::FlowTable(std::span<Link* const> links, std::uint64_t tsc_hz, SlotMem
     : links_(links.begin(), links.end()), tsc_hz_(tsc_hz), memory_(memory) {
   for (std::size_t link = 0; link < links.size(); ++link) {
     for (const Prefix& prefix : links[link]->addresses) {
+      const auto id = static_cast<std::uint16_t>(media_addresses_.size());
       media_addresses_.push_back({prefix.address, static_cast<std::uint16_t>(link)});
+      own_.push_back({prefix.address.words(), MediaAddressId{id}});
     }
     filters_.emplace_back(*links[link], links);
   }
+  std::ranges::sort(own_, {}, &OwnAddress::words);
   blocks_.reserve(media_addresses_.size());
   for (std::size_t i = 0; i < media_addresses_.size(); ++i) {
     void* const block = memory_.allocate(kBlockBytes);
@@ -143,6 +146,16 @@ FlowTable::~FlowTable() {
   for (const Block& block : blocks_) memory_.release(block.slots);
 }
 
+std::optional<MediaAddressId> FlowTable::find_own(const IpAddress& address) const {
+  const auto found = std::ranges::lower_bound(own_, address.words(), {}, &OwnAddress::words);
+  if (found == own_.end() || found->words != address.words()) return std::nullopt;
+  return found->id;
+}
+
+bool FlowTable::is_inside(SlotIndex index, const IpAddress& remote) const {
+  return remote.family() == media_address(index).address.family() && find_own(remote);
+}
+
 std::optional<DropReason> FlowTable::unreachable(SlotIndex index, const IpAddress& address) const {
   const MediaAddress& own = media_address(index);
   if (address.family() != own.address.family()) return DropReason::source_invalid;
@@ -154,7 +167,7 @@ std::optional<DropReason> FlowTable::unreachable(SlotIndex index, const IpAddres
 // The prefix of the mapped form sums to ones' complement zero, so both families are summed as
 // stored.
 void FlowTable::set_deltas(SlotIndex index, Rule& rule) const {
-  if (!rule.has(kSource | kDestination)) return;
+  if (!rule.has(kDestination) || !(rule.has(kSource) || rule.has(kInside))) return;
   const auto delta = [](const IpAddress& before, const IpAddress& after) {
     const auto sum = [](const IpAddress& a) {
       return ones_sum(std::as_bytes(std::span(a.bytes())));
@@ -201,9 +214,9 @@ Rule FlowTable::apply_side(SlotIndex index, Rule rule, const Side& side, const S
     if (!is_active(index.other_of_pair())) reset(quality(index));
   }
   std::optional<Endpoint> remote = side.remote;
-  if (remote && (remote->port.number() == 0 || unreachable(index, remote->address))) {
-    remote.reset();
-  }
+  if (remote && remote->port.number() == 0) remote.reset();
+  const bool inside = remote && is_inside(index, remote->address);
+  if (remote && !inside && unreachable(index, remote->address)) remote.reset();
   const bool could_latch = !is_new && !rule.has(kFixed) && !rule.has(kSplitOff);
   const std::uint32_t kept = could_latch ? kSourceState : 0;
   rule.flags = (rule.flags & kept) | kind_flags(path, side, other);
@@ -211,9 +224,9 @@ Rule FlowTable::apply_side(SlotIndex index, Rule rule, const Side& side, const S
   const bool was_agreed = hint_of(rec, rule.source.address) < rec.ports.load(kRelaxed).agreed_hints;
   RecordPorts ports = apply_hints(index, side);
   ports.remote = remote ? remote->port.number() : 0;
-  if (rule.has(kFixed)) {
+  if (inside || rule.has(kFixed)) {
     rule.flags &= ~kSourceState;
-    if (remote) rule.flags |= kSource;
+    if (remote) rule.flags |= inside ? kInside : kSource;
     rule.source = remote.value_or(Endpoint{});
   } else if (rule.has(kAtProposed)) {
     const std::size_t hint = hint_of(rec, rule.source.address);
@@ -327,6 +340,7 @@ void FlowTable::publish(const Path& path, Tsc now) {
   for (const std::size_t i : {0U, 1U}) {
     const std::size_t other = 1 - i;
     set_destination(index[i], rules[i], destination_of(rules[other], remote_of(index[other])));
+    if (rules[other].has(kInside)) rules[i].hop = kInsideHop;
   }
   for (const std::size_t i : {0U, 1U}) lock[i]->commit(rules[i]);
 
@@ -413,7 +427,7 @@ FlowReport FlowTable::read(LocalPort port, Tsc now) const {
   const bool admitted = report.packets > 0;
   report.nat_punch = rule->has(kNatPunch) && !admitted;
   const bool latched = rule->has(kLatched) && !rule->has(kSplitOff);
-  if (latched || (rule->has(kFixed | kSource) && admitted)) report.latched = rule->source;
+  if (latched || (rule->has(kFixed) && admitted)) report.latched = rule->source;
   if (rule->has(kDestination)) report.destination = rule->destination;
   const auto since = [&](const std::atomic<std::uint64_t>& time) {
     const auto ticks = static_cast<double>(elapsed(Tsc{time.load(kRelaxed)}, now));

@@ -11,7 +11,11 @@
 // If only A multiplexes RTP and RTCP, the slot of A's RTCP port, which receives no packets, holds
 // the rule for RTCP received on A's RTP port. Its source is that of the RTP port, and latches with
 // it. RTCP from B is sent from A's RTP port to the source of A's RTP.
+// A side whose remote is another port of the relay (hairpin) does not latch: its source is exactly
+// that port, and only packets that the relay sends from there match it (kInside). A packet from a
+// wire that claims such a source is refused as a local address is everywhere.
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -93,6 +97,8 @@ class FlowTable {
   // Updates the quality by an admitted, well-formed, unencrypted compound RTCP packet.
   void note_rtcp(SlotIndex index, SlotIndex peer, std::span<const std::byte> packet,
                  std::uint32_t clock_rate, Tsc now) const;
+  // The media address that `address` is; nothing if it is not local.
+  [[nodiscard]] std::optional<MediaAddressId> find_own(const IpAddress& address) const;
   // A local address and the index of its link.
   struct MediaAddress {
     IpAddress address;
@@ -162,6 +168,8 @@ class FlowTable {
   static void detach(RuleLine& line, SlotIndex peer);
   [[nodiscard]] std::optional<Endpoint> remote_of(SlotIndex index) const;
   [[nodiscard]] bool is_active(SlotIndex index) const;
+  // Whether `remote` of a side at `index` is another port of the relay.
+  [[nodiscard]] bool is_inside(SlotIndex index, const IpAddress& remote) const;
   // Drop reason for media to or from `address`: wrong family, or PeerFilter::refuses().
   [[nodiscard]] std::optional<DropReason> unreachable(SlotIndex index,
                                                       const IpAddress& address) const;
@@ -180,6 +188,11 @@ class FlowTable {
 
   std::vector<Block> blocks_;
   std::vector<MediaAddress> media_addresses_;
+  struct OwnAddress {
+    std::array<std::uint64_t, 2> words;  // IpAddress::words()
+    MediaAddressId id;
+  };
+  std::vector<OwnAddress> own_;      // sorted
   std::vector<PeerFilter> filters_;  // by link
   std::vector<Link*> links_;
   std::uint64_t tsc_hz_;

@@ -322,6 +322,8 @@ std::expected<NeighborWord, DropReason> FlowTable::refresh_next_hop(SlotIndex in
   const std::optional<Rule> rule = read_rule(slot(index).rule);
   if (!rule) return std::unexpected(DropReason::slot_busy);
   if (!rule->has(kDestination)) return std::unexpected(DropReason::no_destination);
+  // Not on a link. The packet's copy of the rule is older.
+  if (rule->hop == kInsideHop) return std::unexpected(DropReason::slot_busy);
   NeighborTable& neighbors = neighbors_of(rule->peer);
   NextHop hop = rule->hop;
   HopState state = neighbors.lookup(hop);

@@ -185,7 +185,8 @@ std::optional<std::size_t> NeighborTable::find_room(const IpAddress& address, Ts
 
 void NeighborTable::make(std::size_t index, const IpAddress& address, Tsc now) {
   std::uint16_t generation = (entries_[index].generation + 1) & kGenerationMask;
-  // Tag 0 means free. All ones with the used bit is NextHop's default tag, which matches nothing.
+  // Tag 0 means free. All ones is kInsideHop's tag and, with the used bit, NextHop's default
+  // tag: both match nothing.
   if (generation == kGenerationMask || generation == 0) generation = 1;
   entries_[index] = Entry{.address = address,
                           .state = State::incomplete,

@@ -45,6 +45,8 @@ struct NextHop {
   std::uint16_t tag = 0xffff;  // the default matches no entry
   friend constexpr bool operator==(NextHop, NextHop) = default;
 };
+// The next hop to another port of the relay itself. Matches no entry either.
+inline constexpr NextHop kInsideHop{.index = 0, .tag = 0x7fff};
 
 // The published word of an entry.
 class NeighborWord {
@@ -57,6 +59,8 @@ class NeighborWord {
  private:
   std::uint64_t raw_;
 };
+
+inline constexpr NeighborWord kInsideWord(std::uint64_t{kInsideHop.tag} << 48);
 
 enum class HopState : std::uint8_t {
   reachable,  // the entry's word matches now

@@ -45,8 +45,10 @@ struct Arrival {
       copy_words<Family::ipv6, Family::ipv6>(slot->rule, head, words);
     });
   }
-  [[nodiscard]] bool is_from_source(const RuleWords& words) const {
-    if (!words.has(flow_flag::kSource)) return false;
+  // `inside`: the relay itself has sent the packet here.
+  [[nodiscard]] bool is_from_source(const RuleWords& words, bool inside = false) const {
+    using namespace flow_flag;
+    if (inside ? !words.has_all(kInside) : !words.has(kSource)) return false;
     return family_of(ip()) == Family::ipv4 ? is_from<Family::ipv4>(words, ip())
                                            : is_from<Family::ipv6>(words, ip());
   }
@@ -83,15 +85,10 @@ struct alignas(64) TxContext {
   std::size_t longest;  // longest frame of the network, by its MTU
 };
 
+// Adapts a packet to its rewritten header. Returns the length of the frame.
 template <Family In, Family Out>
-[[gnu::always_inline]] inline void send(const Arrival& arrival, const RuleWords& words,
-                                        const TxContext& context, NeighborWord next) {
-  std::byte* const ip = rewrite<In, Out>(arrival.ip(), words, context.address);
-  store(ip - kEtherSize, next.raw());  // the next store overwrites the tag behind the MAC
-  store(ip - kEtherSize + 6, context.mac_and_type);
-
-  rte_mbuf* const packet = arrival.packet;
-  const std::size_t length = arrival.length() + ip_size(Out) - ip_size(In);
+[[gnu::always_inline]] inline std::size_t fit(rte_mbuf* packet) {
+  const std::size_t length = packet->data_len + ip_size(Out) - ip_size(In);
   if constexpr (In != Out) {
     packet->pkt_len = static_cast<std::uint32_t>(length);
     packet->data_len = static_cast<std::uint16_t>(length);
@@ -99,7 +96,17 @@ template <Family In, Family Out>
   }
   // Clear the offload flags that RX set.
   packet->ol_flags &= RTE_MBUF_F_EXTERNAL | RTE_MBUF_F_INDIRECT;
-  context.batch->push(packet, length);
+  return length;
+}
+
+template <Family In, Family Out>
+[[gnu::always_inline]] inline void send(const Arrival& arrival, const RuleWords& words,
+                                        const TxContext& context, NeighborWord next) {
+  std::byte* const ip = rewrite<In, Out>(arrival.ip(), words, context.address);
+  store(ip - kEtherSize, next.raw());  // the next store overwrites the tag behind the MAC
+  store(ip - kEtherSize + 6, context.mac_and_type);
+  const std::size_t length = fit<In, Out>(arrival.packet);
+  context.batch->push(arrival.packet, length);
 }
 
 // The dropped packets of a burst, freed in bulk.

@@ -33,6 +33,7 @@ class EarlyStun {
     SlotIndex slot;       // of arrival
     Tsc since;            // time of arrival
     DropReason reason{};  // why it could not be sent
+    bool inside = false;  // arrived from another port of the relay
   };
 
   explicit EarlyStun(std::uint64_t tsc_hz) : life_(tsc_hz), pause_(tsc_hz / 1000) {}

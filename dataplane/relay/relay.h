@@ -13,6 +13,14 @@
 // drops of a burst are freed in bulk. Every packet has exactly one exit: sent, to the Host, or
 // dropped. Early STUN (early_stun.h) is kept first and then sent or dropped. No allocation, lock,
 // system call, log or virtual call. See docs/architecture.md.
+//
+// Hairpin. If a rule's destination is another port of the relay, its next hop is kInsideHop, which
+// no neighbor matches, so the packet takes the slow path. There it is rewritten as for a wire, then
+// admitted at the slot of its new destination and forwarded by that slot's rule, up to kMaxPasses
+// times. It stays one mbuf, so rings of calls multiply nothing. Each pass takes one from the TTL,
+// as a wire would. The slots on its way count it as received, the worker counts it once. The worker
+// that receives a flow carries it to the end and writes SeenLine of all slots on the way. If RTP
+// and RTCP that share the last port came by two workers, SeenLine may lose a count (flow.h).
 
 #include <cstddef>
 #include <cstdint>
@@ -41,6 +49,7 @@ struct Content;
 class Relay {
  public:
   static constexpr std::size_t kBurst = millrace::kBurst;
+  static constexpr unsigned kMaxPasses = 4;  // from one port of the relay to another, per packet
 
   // One per worker. `links` in the order of their indexes, `tx` has one batch per NIC. All outlive
   // the relay.
@@ -99,13 +108,19 @@ class Relay {
   void forward_across(const Arrival& arrival, Tsc now, Drops& drops);
 
   // ---- relay_unusual.cc: any packet -----------------------------------------------------------
+  // A packet and the slot that it has reached.
+  struct Position {
+    Arrival at;
+    bool inside = false;  // arrived from another port of the relay
+  };
+
   void forward_unusual(const Arrival& arrival, Tsc now, Drops& drops);
-  [[nodiscard]] std::expected<NeighborWord, DropReason> admit(const Arrival& arrival, Tsc now,
+  [[nodiscard]] std::expected<NeighborWord, DropReason> admit(const Position& position, Tsc now,
                                                               RuleWords& words);
   [[nodiscard]] std::optional<DropReason> stranger(const Arrival& arrival, const Datagram& datagram,
                                                    std::uint32_t flags, Tsc now);
   void note(const Arrival& arrival, const Content& content, const RuleWords& words, Tsc now);
-  [[nodiscard]] std::expected<NeighborWord, DropReason> split_off(const Arrival& arrival,
+  [[nodiscard]] std::expected<NeighborWord, DropReason> split_off(const Position& position,
                                                                   RuleWords& words, Tsc now);
   [[nodiscard]] std::expected<NeighborWord, DropReason> divert(const Arrival& arrival,
                                                                RuleWords& words, Tsc now);
@@ -113,8 +128,10 @@ class Relay {
                                                                  const RuleWords& words, Tsc now);
   [[nodiscard]] std::optional<DropReason> send_any(const Arrival& arrival, const RuleWords& words,
                                                    NeighborWord next);
-  [[nodiscard]] bool keep(const Arrival& arrival, DropReason reason, Tsc now);
-  [[nodiscard]] std::optional<DropReason> send_late(const EarlyStun::Kept& kept, Tsc now);
+  [[nodiscard]] std::optional<DropReason> carry(Position& position, RuleWords& words,
+                                                NeighborWord next, Tsc now);
+  [[nodiscard]] bool keep(const Position& position, DropReason reason, Tsc now);
+  [[nodiscard]] std::optional<DropReason> send_late(EarlyStun::Kept& kept, Tsc now);
 
   FlowTable& flows_;
   Host& host_;

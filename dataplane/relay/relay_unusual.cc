@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Slow path of the relay: latching, early STUN, protocols other than RTP, blocked or silenced
-// media, RTCP demultiplexing, next-hop resolution.
+// media, RTCP demultiplexing, next-hop resolution, hairpin.
 
 #include <optional>
 
@@ -26,6 +26,24 @@ bool is_keepalive(std::span<const std::byte> datagram, DropReason reason) {
   if (datagram.empty() || reason == DropReason::payload_type) return true;
   return reason == DropReason::stun_malformed && datagram.size() >= sizeof(RtpHeader) &&
          datagram[0] == std::byte{0};
+}
+
+// A packet from a port of the relay that the slot's side did not name in its SDP.
+DropReason refuse_inside(const RuleWords& words) {
+  return words.has(kActive) ? DropReason::wrong_source : DropReason::port_inactive;
+}
+
+bool is_last_hop(const std::byte* ip) {
+  return ip[family_of(ip) == Family::ipv4 ? 8 : 7] <= std::byte{1};
+}
+
+// send(), or for kInsideHop the rewrite alone.
+template <Family In, Family Out>
+void send_either(const Arrival& arrival, const RuleWords& words, const TxContext& context,
+                 NeighborWord next) {
+  if (!next.matches(kInsideHop)) return send<In, Out>(arrival, words, context, next);
+  rewrite<In, Out>(arrival.ip(), words, context.address);
+  (void)fit<In, Out>(arrival.packet);
 }
 
 }  // namespace
@@ -76,33 +94,35 @@ std::optional<DropReason> Relay::send_any(const Arrival& arrival, const RuleWord
   const bool across = words.has(kBridge);
   const std::size_t growth = from_v4 && across ? kIpv6Size - kIpv4Size : 0;
   const std::size_t shrink = !from_v4 && across ? kIpv6Size - kIpv4Size : 0;
-  if (arrival.length() + growth > context.longest + shrink || arrival.packet->data_off < growth) {
-    return DropReason::mtu_exceeded;
-  }
+  const bool fits =
+      next.matches(kInsideHop) || arrival.length() + growth <= context.longest + shrink;
+  if (!fits || arrival.packet->data_off < growth) return DropReason::mtu_exceeded;
   if (words.has(kMark)) mark(arrival.ip(), words.dscp());
   if (!across) {
     if (from_v4) {
-      send<Family::ipv4, Family::ipv4>(arrival, words, context, next);
+      send_either<Family::ipv4, Family::ipv4>(arrival, words, context, next);
     } else {
-      send<Family::ipv6, Family::ipv6>(arrival, words, context, next);
+      send_either<Family::ipv6, Family::ipv6>(arrival, words, context, next);
     }
   } else if (from_v4) {
     if (lacks_udp_checksum(arrival.ip())) add_udp_checksum(arrival.ip());
-    send<Family::ipv4, Family::ipv6>(arrival, words, context, next);
+    send_either<Family::ipv4, Family::ipv6>(arrival, words, context, next);
   } else {
-    send<Family::ipv6, Family::ipv4>(arrival, words, context, next);
+    send_either<Family::ipv6, Family::ipv4>(arrival, words, context, next);
   }
   return std::nullopt;
 }
 
 // Latches, classifies and treats any packet. Returns the next hop's word to send it with, or the
 // drop reason.
-std::expected<NeighborWord, DropReason> Relay::admit(const Arrival& arrival, Tsc now,
+std::expected<NeighborWord, DropReason> Relay::admit(const Position& position, Tsc now,
                                                      RuleWords& words) {
+  const auto& [arrival, inside] = position;
   const Datagram datagram{source_of(arrival.ip()), arrival.payload()};
   if (!arrival.read_rule(words)) return std::unexpected(DropReason::slot_busy);
   if (words.has(kSplitOff)) return std::unexpected(DropReason::port_inactive);
-  if (!arrival.is_from_source(words)) {
+  if (!arrival.is_from_source(words, inside)) {
+    if (inside) return std::unexpected(refuse_inside(words));
     if (const auto reason = stranger(arrival, datagram, words.flags, now)) {
       return std::unexpected(*reason);
     }
@@ -122,20 +142,21 @@ std::expected<NeighborWord, DropReason> Relay::admit(const Arrival& arrival, Tsc
     }
   }
   if (content->kind == Evidence::Kind::rtcp) {
-    if (words.has(kSplit)) return split_off(arrival, words, now);
+    if (words.has(kSplit)) return split_off(position, words, now);
     if (!words.has(kRtcp | kMux)) return divert(arrival, words, now);
   }
   return next_hop(arrival, words, now);
 }
 
 // Multiplexed RTCP towards a party without rtcp-mux: sent by the rule of the RTCP port's slot.
-std::expected<NeighborWord, DropReason> Relay::split_off(const Arrival& arrival, RuleWords& words,
+std::expected<NeighborWord, DropReason> Relay::split_off(const Position& position, RuleWords& words,
                                                          Tsc now) {
-  Arrival rtcp = arrival;
-  rtcp.slot = &flows_.slot(arrival.index().of_rtcp());
+  Arrival rtcp = position.at;
+  rtcp.slot = &flows_.slot(position.at.index().of_rtcp());
   if (!rtcp.read_rule(words)) return std::unexpected(DropReason::slot_busy);
   if (!words.has(kSplitOff)) return std::unexpected(DropReason::no_destination);
-  if (!rtcp.is_from_source(words)) return std::unexpected(DropReason::latch_contended);
+  if (!rtcp.is_from_source(words, position.inside))
+    return std::unexpected(DropReason::latch_contended);
   return next_hop(rtcp, words, now);
 }
 
@@ -150,36 +171,65 @@ std::expected<NeighborWord, DropReason> Relay::divert(const Arrival& arrival, Ru
   return next_hop(rtcp, words, now);
 }
 
+// Sends an admitted packet. If it is sent to another port of the relay, admits and sends it there,
+// until it leaves the relay. Otherwise returns the drop reason, with the packet's last position.
+std::optional<DropReason> Relay::carry(Position& position, RuleWords& words, NeighborWord next,
+                                       Tsc now) {
+  Arrival& arrival = position.at;
+  for (unsigned pass = 1;; ++pass) {
+    if (const auto reason = send_any(arrival, words, next)) return reason;
+    if (!next.matches(kInsideHop)) return std::nullopt;
+    // Found, as it was when the rule was stored.
+    const auto own = flows_.find_own(IpAddress::from_words(words.destination));
+    if (!own) return DropReason::no_destination;
+    arrival.frame = rte_pktmbuf_mtod(arrival.packet, std::byte*);
+    arrival.slot = &flows_.slots(*own)[words.destination_port().number()];
+    position.inside = true;
+    if (pass > kMaxPasses || is_last_hop(arrival.ip())) return DropReason::hairpin_loop;
+    const auto admitted = admit(position, now, words);
+    if (!admitted) return admitted.error();
+    next = *admitted;
+  }
+}
+
 [[gnu::noinline]] void Relay::forward_unusual(const Arrival& arrival, Tsc now, Drops& drops) {
+  Position position{arrival};
   RuleWords words;
-  const auto next = admit(arrival, now, words);
-  const auto reason = next ? send_any(arrival, words, *next) : next.error();
+  const auto next = admit(position, now, words);
+  const auto reason = next ? carry(position, words, *next, now) : next.error();
   if (!reason) return;
-  if (EarlyStun::waits_for(*reason) && keep(arrival, *reason, now)) {
+  if (EarlyStun::waits_for(*reason) && keep(position, *reason, now)) {
     drops.add_kept();
   } else {
-    flows_.record(arrival.index()).drop(*reason);
+    flows_.record(position.at.index()).drop(*reason);
     drops.add(arrival.packet, *reason);
   }
 }
 
 // Precondition: the packet was admitted.
-bool Relay::keep(const Arrival& arrival, DropReason reason, Tsc now) {
+bool Relay::keep(const Position& position, DropReason reason, Tsc now) {
+  const Arrival& arrival = position.at;
   if (!is_stun(arrival.payload())) return false;
-  return early_.keep({arrival.packet, arrival.index(), now, reason});
+  return early_.keep({arrival.packet, arrival.index(), now, reason, position.inside});
 }
 
 // Sends a kept packet, or returns why it cannot be sent (yet). Signalling may have reused the port
-// for another call meanwhile, so the source is checked again.
-std::optional<DropReason> Relay::send_late(const EarlyStun::Kept& kept, Tsc now) {
-  const Arrival arrival{kept.packet, &flows_.slot(kept.slot),
-                        rte_pktmbuf_mtod(kept.packet, std::byte*)};
+// for another call meanwhile, so the source is checked again. `kept` follows the packet inside.
+std::optional<DropReason> Relay::send_late(EarlyStun::Kept& kept, Tsc now) {
+  Position position{
+      {kept.packet, &flows_.slot(kept.slot), rte_pktmbuf_mtod(kept.packet, std::byte*)},
+      kept.inside};
+  const Arrival& arrival = position.at;
   RuleWords words;
   if (!arrival.read_rule(words)) return kept.reason;
   if (words.has(kSplitOff)) return DropReason::port_inactive;
-  if (!arrival.is_from_source(words)) return DropReason::wrong_source;
+  if (!arrival.is_from_source(words, kept.inside)) return DropReason::wrong_source;
   const auto next = next_hop(arrival, words, now);
-  return next ? send_any(arrival, words, *next) : next.error();
+  if (!next) return next.error();
+  const auto reason = carry(position, words, *next, now);
+  kept.slot = arrival.index();
+  kept.inside = position.inside;
+  return reason;
 }
 
 void Relay::send_kept(Tsc now) {
@@ -210,6 +260,7 @@ std::expected<NeighborWord, DropReason> Relay::next_hop(const Arrival& arrival,
                                                         const RuleWords& words, Tsc now) {
   if (words.has(kHeld)) return std::unexpected(DropReason::held);
   if (!words.has(kDestination)) return std::unexpected(DropReason::no_destination);
+  if (words.hop_matches(kInsideWord)) return kInsideWord;
   const TxContext& context = tx_contexts_[words.tx_context()];
   const NeighborWord word = context.neighbors->word(words.hop());
   if (words.hop_matches(word)) return word;

@@ -40,10 +40,14 @@ struct RuleWords {
             .rewrite = rule.rewrite_word()};
   }
   [[nodiscard]] bool has(std::uint32_t flag) const { return (flags & flag) != 0; }
+  [[nodiscard]] bool has_all(std::uint32_t wanted) const { return (flags & wanted) == wanted; }
   [[nodiscard]] std::uint32_t dscp() const { return flags >> flow_flag::kDscpShift & 0x3f; }
   [[nodiscard]] std::uint16_t source_port() const { return static_cast<std::uint16_t>(ports); }
   // Source and destination port of the sent packet.
   [[nodiscard]] std::uint32_t ports_out() const { return static_cast<std::uint32_t>(ports >> 16); }
+  [[nodiscard]] UdpPort destination_port() const {
+    return UdpPort(Be16::from_raw(static_cast<std::uint16_t>(ports >> 32)).host());
+  }
   [[nodiscard]] std::size_t tx_context() const { return ports >> 48; }
   [[nodiscard]] SlotIndex peer() const { return SlotIndex(static_cast<std::uint32_t>(next >> 16)); }
   [[nodiscard]] std::uint16_t hop() const { return static_cast<std::uint16_t>(next); }

@@ -273,13 +273,17 @@ bool World::is_udp(const Bytes& frame) {
   return type == 0x86dd && frame.size() >= 62 && frame[20] == std::byte{17};
 }
 
-// A datagram is sent to an address that a request named, from a port that has a flow.
+// A datagram is sent to an address that a request named and that is not the relay's, from a port
+// that has a flow.
 void World::check_sent(const Frame& frame) {
   if (!is_udp(frame.bytes)) return;
   const bool v4 = test::get16(frame.bytes, 12) == 0x0800;
   const Endpoint to = test::destination_of(frame.bytes);
   const Endpoint from = test::source_of(frame.bytes);
   FUZZ_CHECK(is_named(to.address));
+  for (const auto& own : own_addresses()) {
+    FUZZ_CHECK(std::ranges::find(own, to.address, &Prefix::address) == own.end());
+  }
   const std::vector<Prefix>& own = own_addresses()[frame.link];
   const auto at = std::ranges::find(own, from.address, &Prefix::address);
   FUZZ_CHECK(at != own.end());

@@ -11,7 +11,8 @@
 // receive(), time passes by pass(). Ports are few (kPorts an address), so that they run out.
 // After every step check() holds the invariants, whatever the bytes were:
 //   ports are taken, free or resting; no active flow without a taken port; no port without a call;
-//   a datagram is sent only to addresses that a request named, from ports that have a flow;
+//   a datagram is sent only to addresses that a request named, never to the relay's own, from ports
+//   that have a flow;
 //   replies are whole; a step costs little CPU. The destructor ends all calls: every port rests and
 //   then is free, no flow is active, every packet buffer is back.
 

@@ -336,7 +336,7 @@ TEST_F(Latch, ImpossibleSourcesHaveTheirDropReason) {
 }
 
 TEST_F(Latch, UnsendableAddressesAreNoDestination) {
-  for (const Endpoint& to : {kLocalA, kLocalB, Endpoint{IpAddress::v4(127, 0, 0, 1), UdpPort(9)},
+  for (const Endpoint& to : {kLocalB6, Endpoint{IpAddress::v4(127, 0, 0, 1), UdpPort(9)},
                              Endpoint{IpAddress::v4(224, 0, 0, 1), UdpPort(9)},
                              Endpoint{IpAddress::parse("2001:db8::1").value(), UdpPort(9)},
                              Endpoint{kPartyB.address, UdpPort(0)}}) {
