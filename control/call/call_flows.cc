@@ -265,7 +265,7 @@ Side Call::side(const Dialog& dialog, const Leg& leg, std::size_t index,
     result.proposed = place_of(*offered, described, part_index);
   }
   // Send nothing to the address of its SDP before the party has latched.
-  if (leg.options.nat_wait && !leg.options.asymmetric) {
+  if (leg.options.nat_wait && !leg.options.asymmetric && !part.inside) {
     result.remote.reset();
     if (result.proposed) result.proposed->remote.reset();
   }

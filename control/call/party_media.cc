@@ -67,18 +67,31 @@ struct Validator {
                     "cannot be sent to: it is loopback, link-local, multicast, broadcast or "
                     "reserved; name an address that the relay can reach");
     }
-    if (realms.is_own(address)) {
-      return refuse(address, "is the relay's own: it must not send to itself");
-    }
-    if (address.family() != realm.family) {
-      return refuse(address, "is of another family than this party's port on interface '" +
-                                 realm.interface.name + "'; name its interface by `direction`");
-    }
+    if (auto ok = check_family(address); !ok) return ok;
     if (!realm.peers.admits(address)) {
       return refuse(address, "is no peer of interface '" + realm.interface.name +
                                  "': its `allow` and `deny` do not admit it");
     }
     return {};
+  }
+
+  [[nodiscard]] Result<void> check_family(const IpAddress& address) const {
+    if (address.family() == realm.family) return {};
+    return refuse(address, "is of another family than this party's port on interface '" +
+                               realm.interface.name + "'; name its interface by `direction`");
+  }
+
+  // A port of a call, named by an address of the relay.
+  [[nodiscard]] Result<PartyMedia::Component> own_port(const Endpoint& endpoint) const {
+    const std::optional<Endpoint> taken = realms.find_taken(endpoint);
+    if (!taken) {
+      return refuse(endpoint.address, "is the relay's own, and its port " +
+                                          std::to_string(endpoint.port.number()) +
+                                          " belongs to no call; name a port that the relay gave "
+                                          "to a call");
+    }
+    if (auto ok = check_family(taken->address); !ok) return std::unexpected(ok.error());
+    return PartyMedia::Component{.advertised = taken, .routable = true, .inside = true};
   }
 
   // Loopback or link-local, of a party that can latch from elsewhere. The relay never sends there.
@@ -92,6 +105,7 @@ struct Validator {
     endpoint.address = request.latching.replacement().value_or(endpoint.address);
     // Browsers send "a=rtcp:9 IN IP4 0.0.0.0" for "no address".
     if (endpoint.port.number() == 0 || endpoint.address.is_unspecified()) return result;
+    if (realms.is_own(endpoint.address)) return own_port(endpoint);
     if (is_local(endpoint.address)) {
       result.advertised = endpoint;
       return result;
@@ -149,13 +163,19 @@ struct Validator {
   }
 
   // The endpoint for RTCP. An a=rtcp with an unusable address is ignored: the address of c= and the
-  // next port are the default (RFC 3605).
+  // next port are the default (RFC 3605). Unspecified: none is usable.
   [[nodiscard]] Endpoint rtcp(const Endpoint& rtp) const {
     const Endpoint& given = session.sections[index].rtcp;
-    const bool usable = given.port.number() == 0 || given.address.is_unspecified() ||
-                        given.address == rtp.address || request.latching.replacement() ||
-                        check(given.address);
-    return usable ? given : Endpoint{rtp.address, rtp.port.next()};
+    if (given.port.number() == 0 || request.latching.replacement()) return given;
+    const Endpoint beside{rtp.address, rtp.port.next()};
+    for (const Endpoint& each : {given, beside}) {
+      const bool usable = each.address.is_unspecified() ||
+                          (realms.is_own(each.address)
+                               ? realms.find_taken(each).has_value()
+                               : each.address == rtp.address || check(each.address).has_value());
+      if (usable) return each;
+    }
+    return {};
   }
 
   [[nodiscard]] Result<void> components(PartyMedia& media, const PartyMedia& before) const {

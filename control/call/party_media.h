@@ -8,9 +8,13 @@
 // that source is unknown. Routable addresses become hints, and a routable media endpoint becomes
 // the remote. The source of the signalling is always a hint (RFC 7362 section 4), the first one. A
 // media section keeps kMaxHints of them, as many as the data plane checks: the signalling source,
-// the endpoints of the SDP, then the newest candidates. An unreachable address in c=, or one of the
-// relay's own, rejects the whole SDP. In a=rtcp it is ignored. A loopback or link-local address is
-// like a private one behind a NAT, if the signalling source is a hint.
+// the endpoints of the SDP, then the newest candidates. An unreachable address in c= rejects the
+// whole SDP. In a=rtcp it is ignored. A loopback or link-local address is like a private one behind
+// a NAT, if the signalling source is a hint.
+//
+// Hairpin: an SDP that names an address of the relay and a port that a call has joins the two calls
+// inside the relay. The data plane then accepts packets from that port only, whatever the hints. A
+// port that no call has rejects the SDP if it is in m=, and is ignored if it is in a=rtcp.
 //
 // ICE agents of a BUNDLE group use the ports of its first section, and go on with them when that
 // section is removed, until an ICE restart: it becomes the carrier of the group.
@@ -50,6 +54,7 @@ struct PartyMedia {
     std::optional<Endpoint> advertised;  // from its SDP; kept during a hold
     bool routable = false;               // the relay may send media to it
     bool moved = false;                  // since the previous SDP
+    bool inside = false;                 // `advertised` is a port of the relay
 
     [[nodiscard]] std::optional<Endpoint> remote() const {
       return routable ? advertised : std::nullopt;

@@ -65,6 +65,7 @@ struct PortPool::Impl {
   // By address, unordered: a drawn pair is replaced by the last one.
   std::vector<std::vector<std::uint32_t>> free;
   std::uint32_t free_count = 0, taken = 0;
+  std::vector<bool> is_taken;  // by pair
   // Quarantine: a ring with room for every pair, oldest first, so that a release allocates nothing.
   // The last `unstamped` ones were released after the last advance().
   std::vector<Quarantined> quarantined;
@@ -82,6 +83,7 @@ struct PortPool::Impl {
       for (std::uint32_t i = 0; i < pairs_per_address; ++i) of_address.push_back(free_count++);
     }
     quarantined.resize(free_count);
+    is_taken.resize(free_count);
   }
 
   Quarantined& at(std::size_t n) { return quarantined[(oldest + n) % quarantined.size()]; }
@@ -108,6 +110,7 @@ struct PortPool::Impl {
     free[address].pop_back();
     --free_count;
     ++taken;
+    is_taken[pair] = true;
     return pair;
   }
   std::optional<std::uint32_t> draw(const std::optional<IpAddress>& on) {
@@ -124,6 +127,7 @@ struct PortPool::Impl {
     at(quarantined_count++).pair = pair;
     ++unstamped;
     --taken;
+    is_taken[pair] = false;
   }
 };
 
@@ -147,6 +151,17 @@ std::optional<PortPair> PortPool::take(Clock::time_point now, const std::optiona
 void PortPool::advance(Clock::time_point now) {
   const std::lock_guard lock(impl_->mutex);
   impl_->advance(now);
+}
+
+bool PortPool::is_taken(const IpAddress& address, UdpPort port) const {
+  const Impl& pool = *impl_;
+  const auto found = std::ranges::find(pool.addresses, address);
+  if (found == pool.addresses.end() || port.number() < pool.first_port) return false;
+  const std::uint32_t nth = (port.number() - pool.first_port) / 2;
+  if (nth >= pool.pairs_per_address) return false;
+  const auto before = static_cast<std::uint32_t>(found - pool.addresses.begin());
+  const std::lock_guard lock(pool.mutex);
+  return pool.is_taken[before * pool.pairs_per_address + nth];
 }
 
 std::uint64_t PortPool::used() const {

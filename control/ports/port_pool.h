@@ -39,6 +39,8 @@ class PortPool {
   // Ends the quarantine of pairs; call it once a second.
   void advance(Clock::time_point now);
 
+  // Whether a port of `address` is in a pair that is taken.
+  [[nodiscard]] bool is_taken(const IpAddress& address, UdpPort port) const;
   [[nodiscard]] std::uint64_t used() const;  // ports, not pairs
   [[nodiscard]] std::uint64_t free() const;  // neither taken nor in quarantine
 

@@ -86,7 +86,7 @@ Realms::Realms(const Config& config) {
       realms_.push_back(std::move(realm));
     }
   }
-  std::ranges::sort(own_);
+  std::ranges::sort(own_, {}, &IpAddress::words);
 }
 
 Result<Realm*> Realms::find(std::string_view name, Family family) const {
@@ -139,9 +139,24 @@ Realm* Realms::find_by_address(const IpAddress& address) const {
 }
 
 bool Realms::is_own(const IpAddress& address) const {
-  if (std::ranges::binary_search(own_, address)) return true;
+  const auto has = [&](const IpAddress& each) {
+    return std::ranges::binary_search(own_, each.words(), {}, &IpAddress::words);
+  };
+  if (has(address)) return true;
   const std::optional<IpAddress> inside = address.embedded_v4();
-  return inside && std::ranges::binary_search(own_, *inside);
+  return inside && has(*inside);
+}
+
+std::optional<Endpoint> Realms::find_taken(const Endpoint& endpoint) const {
+  for (const auto& realm : realms_) {
+    for (const IpAddress& local : realm->interface.addresses) {
+      const bool named = local == endpoint.address || realm->advertised(local) == endpoint.address;
+      if (named && realm->pool.is_taken(local, endpoint.port)) {
+        return Endpoint{local, endpoint.port};
+      }
+    }
+  }
+  return std::nullopt;
 }
 
 void Realms::advance(PortPool::Clock::time_point now) {

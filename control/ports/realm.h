@@ -86,6 +86,10 @@ class Realms {
   // A media address of ours, or one that stands for it in SDP; also inside an IPv6 address.
   [[nodiscard]] bool is_own(const IpAddress& address) const;
 
+  // The port of a call that `endpoint` of an SDP names, by its media address; nothing if no call
+  // has that port.
+  [[nodiscard]] std::optional<Endpoint> find_taken(const Endpoint& endpoint) const;
+
   // Ends the quarantine of ports; call it once a second.
   void advance(PortPool::Clock::time_point now);
   [[nodiscard]] OffersBySource& offers() const { return *offers_; }

@@ -320,8 +320,8 @@ TEST_F(CallTest, PrintsAdvertisedOrGivenAddress) {
   EXPECT_EQ(answered.session.sections[0].connection, IpAddress::parse("192.0.2.60"));
   EXPECT_NE(answered.body->find("o=- 1 1 IN IP4 192.0.2.60\r\n"), std::string::npos);
   EXPECT_EQ(reason(offer(audio("192.0.2.50", 4000))),
-            "Media address 192.0.2.50 (m= in line 6 of the SDP) is the relay's own: it must not "
-            "send to itself");
+            "Media address 192.0.2.50 (m= in line 6 of the SDP) is the relay's own, and its port "
+            "4000 belongs to no call; name a port that the relay gave to a call");
 }
 
 TEST_F(CallTest, OtherTransportsPassUnchangedAndOpaqueOnesHaveNoRtcp) {
