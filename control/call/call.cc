@@ -172,7 +172,7 @@ void Call::record_signalling(const Request& request, Dialog& dialog, Clock::time
 }
 
 Result<Call::OfferContext> Call::locate_offer(const Request& request, const sdp::Session& session) {
-  auto from = find(request.from_tag), to = find(request.to_tag);
+  const auto [from, to] = find_parties(request, session, request.from_tag, request.to_tag);
   const bool same = from && to && (from == to || from->shares_ports(*to));
   if (request.from_tag == request.to_tag || same) return fail(std::string(reason::kNoDialog));
   OfferContext result;

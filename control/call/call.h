@@ -205,6 +205,18 @@ class Call {
   void withdraw(Leg& leg, std::size_t index, std::size_t component,
                 PastFlow::Clock::time_point now);
 
+  // call_spiral.cc
+  // Sender and reader of an SDP; null: not known.
+  struct Parties {
+    std::shared_ptr<Leg> sender, reader;
+  };
+  [[nodiscard]] Parties find_parties(const Request& request, const sdp::Session& session,
+                                     std::string_view sender, std::string_view reader);
+  [[nodiscard]] const Leg* find_named(const Request& request, const sdp::Session& session) const;
+  [[nodiscard]] const Leg* joined_inside(const Leg& leg) const;
+  [[nodiscard]] Parties find_in_pass(const Leg* named, std::string_view tag,
+                                     std::string_view peer_tag) const;
+
   // call_claim.cc
   static void add_claims(Dialog& dialog, const Leg& sender, const Request& request);
   [[nodiscard]] bool release_claims(Dialog& dialog, const Request& request, const Leg* from,
@@ -295,6 +307,7 @@ class Call {
   std::vector<Early> early_;                     // oldest first
   Text notify_socket_, notify_tag_, dialog_id_;  // as in Request
   bool claimed_, notified_hold_ = false;
+  bool spiral_ = false;  // an SDP has named a port of this call
   Moment created_, signalled_;
   std::optional<Moment> answered_;
   Clock::time_point last_signal_;  // or a switch to another branch; timeouts start here

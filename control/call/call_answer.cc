@@ -105,7 +105,7 @@ Result<void> Call::check_answer(std::vector<PartyMedia>& described, const Lines&
 
 Result<Call::Settled> Call::settle_answer(const Request& request, const sdp::Session& session,
                                           Clock::time_point now) {
-  const auto from = find(request.from_tag), to = find(request.to_tag);
+  const auto [to, from] = find_parties(request, session, request.to_tag, request.from_tag);
   if (!from || from == to) return fail(std::string(reason::kNoDialog));
   Dialog* dialog = find_for_answer(request, *from, to.get(), now);
   if (dialog == nullptr) return fail(std::string(reason::kNoDialog));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "control/call/call.h"
@@ -35,7 +36,17 @@ CallReport Call::report(Clock::time_point now) const {
     }
   }
   result.tags.reserve(parties.size());
-  for (const auto& [leg, muxes] : parties) result.tags.push_back(report(*leg, muxes));
+  for (const auto& [leg, muxes] : parties) {
+    TagReport party = report(*leg, muxes);
+    // A party of a spiral has a leg in each pass.
+    const auto same =
+        spiral_ ? std::ranges::find(result.tags, party.tag, &TagReport::tag) : result.tags.end();
+    if (same == result.tags.end()) {
+      result.tags.push_back(std::move(party));
+    } else {
+      std::ranges::move(party.sections, std::back_inserter(same->sections));
+    }
+  }
   return result;
 }
 

@@ -129,6 +129,9 @@ struct Leg {
   [[nodiscard]] sdp::Origin* origin_for(const Request& request);
 
   [[nodiscard]] bool shares_ports(const Leg& other) const;
+  // call_spiral.cc
+  [[nodiscard]] bool has_port(const Endpoint& endpoint) const;
+  [[nodiscard]] bool names_port_of(const Leg& other) const;
   // Counters of the party on one port, past flows included. `flow` holds those of the current flow.
   [[nodiscard]] FlowReport total_flow(std::size_t index, const FlowReport& flow,
                                       std::size_t component, PastFlow::Clock::time_point now) const;

@@ -77,6 +77,32 @@ class HairpinTest(RelayCase):
                 self.joined(caller, callee, middle=middle)
                 self.assert_media(caller, callee)
 
+    def spiral(self, caller, callee):
+        """Both passes of one INVITE and its 200."""
+        call = Call(self.ng, caller, callee)
+        call.offer(call.offer())
+        call.answer(call.answer())
+        return call
+
+    def test_spiral(self):
+        caller, callee = self.phones()
+        call = self.spiral(caller, callee)
+        self.assert_media(caller, callee)
+        counts = self.packets(call)
+        self.assertEqual(len(counts), 4)
+        for count in counts:
+            self.assertIn(count, range(50, 54))
+        # A re-INVITE of the caller from another port.
+        caller.rebind()
+        call.offer(call.offer(to_tag=call.to_tag), to_tag=call.to_tag)
+        call.answer(call.answer())
+        self.assert_open(call)
+        self.assert_both_ways(caller, callee)
+        used = self.ng.statistics()["ports"]["used"]
+        call.delete()
+        self.assertEqual(self.ng.statistics()["ports"]["used"], used - 8)
+        self.assert_silent(transfer(caller, callee, 5, patience=0.2)[1])
+
     def test_a_port_of_no_call_is_refused(self):
         caller, callee = self.phones()
         call = Call(self.ng, caller, callee)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Calls whose SDPs name each other's ports: a B2BUA that takes itself out of the media path.
 
+#include <array>
+
 #include "tests/control/call/call_fixture.h"
 
 namespace millrace {
@@ -107,6 +109,78 @@ TEST_F(CallHairpin, AReInviteTakesTheB2buaInAgain) {
   taken.to_tag = "A";
   (void)print(taken);
   EXPECT_EQ(flow(one_in).destination, endpoint(kB, 7000));
+}
+
+// One request passes the relay twice, with the same tags.
+class CallSpiral : public CallTest {
+ protected:
+  [[nodiscard]] static std::optional<Endpoint> at(LocalPort port) {
+    return Endpoint{kCore, port.port};
+  }
+  void pass_twice() {
+    const Printed first = print(offer(audio(kA, 4000)));
+    one_out = first.local();
+    const Printed second = print(offer(*first.body));
+    two_out = second.local();
+    const Printed back = print(answer(audio(kB, 5000)));
+    two_in = back.local();
+    one_in = print(answer(*back.body)).local();
+  }
+  void expect_joined(int port_of_a, int port_of_b) {
+    EXPECT_EQ(flow(one_in).destination, at(two_in));
+    EXPECT_EQ(flow(one_out).destination, endpoint(kA, port_of_a));
+    EXPECT_EQ(flow(two_in).destination, endpoint(kB, port_of_b));
+    EXPECT_EQ(flow(two_out).destination, at(one_out));
+    EXPECT_EQ(statistics().ports_used, 8U);
+  }
+
+  LocalPort one_in, one_out, two_in, two_out;
+};
+
+TEST_F(CallSpiral, EachPassHasADialog) {
+  pass_twice();
+  expect_joined(4000, 5000);
+  const Reply reply = handle(request(Command::query));
+  const CallReport& report = std::get<reply::Query>(reply).call;
+  ASSERT_EQ(report.tags.size(), 2U);
+  for (const TagReport& tag : report.tags) EXPECT_EQ(tag.sections.size(), 2U) << tag.tag;
+}
+
+TEST_F(CallSpiral, RetransmissionsChangeNothing) {
+  pass_twice();
+  const std::array ports{one_in, one_out, two_in, two_out};
+  pass_twice();
+  const std::array again{one_in, one_out, two_in, two_out};
+  EXPECT_EQ(ports, again);
+  expect_joined(4000, 5000);
+}
+
+TEST_F(CallSpiral, ReInvitesOfBothPartiesPassTwiceToo) {
+  pass_twice();
+  Request first = offer(audio(kA, 4100));
+  first.to_tag = "B";
+  const Printed out = print(first);
+  EXPECT_EQ(out.local(), one_out);
+  Request second = offer(*out.body);
+  second.to_tag = "B";
+  EXPECT_EQ(print(second).local(), two_out);
+  EXPECT_EQ(print(answer(*print(answer(audio(kB, 5000))).body)).local(), one_in);
+  expect_joined(4100, 5000);
+  const Printed in = print(back(Command::offer, audio(kB, 5100)));
+  EXPECT_EQ(in.local(), two_in);
+  EXPECT_EQ(print(back(Command::offer, *in.body)).local(), one_in);
+  const Printed answered = print(back(Command::answer, audio(kA, 4100)));
+  EXPECT_EQ(answered.local(), one_out);
+  EXPECT_EQ(print(back(Command::answer, *answered.body)).local(), two_out);
+  expect_joined(4100, 5100);
+}
+
+TEST_F(CallSpiral, ADeleteEndsAllPasses) {
+  pass_twice();
+  Request end = request(Command::remove);
+  end.removal.delay = std::chrono::seconds(0);
+  (void)handle(end);
+  EXPECT_EQ(statistics().ports_used, 0U);
 }
 
 }  // namespace

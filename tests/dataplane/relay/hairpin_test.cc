@@ -138,8 +138,6 @@ TEST_F(Hairpin, EachPacketOnceBothWays) {
   EXPECT_EQ(read(kPort2).latched, endpoint_of(kPort1));
   EXPECT_EQ(read(kPort2).destination, kPartyB);
   EXPECT_EQ(read(kPortA).destination, endpoint_of(kPort2));
-  EXPECT_TRUE(lab.housekeep(after_ms(500)).empty() ||
-              lab.dropped(DropReason::neighbor_unresolved) == 0);
 }
 
 TEST_F(Hairpin, CrossesFamilies) {
