@@ -308,6 +308,21 @@ TEST_F(CallTest, InterfacesAreChosenByName) {
   EXPECT_EQ(reason(crossing), "Unknown interface 'moon'; configured: 'core' 'edge'");
 }
 
+// Re-anchoring: OpenSIPS's rtp_relay:update, or a failover, moves a call that the relay never had.
+TEST_F(CallTest, AnOfferWithBothTagsMakesAnUnknownCall) {
+  Request first = offer(audio(kA, 4000));
+  first.to_tag = "B";
+  to_b = print(first).local();
+  EXPECT_EQ(flow(to_b).destination, endpoint(kA, 4000));
+  to_a = print(answer(audio(kB, 5000))).local();
+  EXPECT_EQ(flow(to_a).destination, endpoint(kB, 5000));
+  EXPECT_EQ(statistics().ports_used, 4U);
+  EXPECT_EQ(print(back(Command::offer, audio(kB, 5100))).local(), to_a);
+  EXPECT_EQ(print(back(Command::answer, audio(kA, 4000))).local(), to_b);
+  EXPECT_EQ(flow(to_a).destination, endpoint(kB, 5100));
+  EXPECT_EQ(statistics().ports_used, 4U);
+}
+
 TEST_F(CallTest, PrintsAdvertisedOrGivenAddress) {
   config.interfaces[0].advertised = {IpAddress::parse("192.0.2.50").value()};
   restart();

@@ -133,6 +133,31 @@ TEST(PortPool, PairIsFreeImmediatelyWithoutQuarantine) {
   for (int i = 0; i < 100; ++i) EXPECT_TRUE(pool.take(kStart)) << i;
 }
 
+TEST(PortPool, TellsWhichPortsAreTaken) {
+  PortPool pool(interface(30001, 30006, 2), 0s);
+  const IpAddress first = IpAddress::v4(198, 18, 0, 1), second = IpAddress::v4(198, 18, 0, 2);
+  const auto taken = [&](const IpAddress& address) {
+    std::set<int> ports;
+    for (int port = 0; port <= 65535; ++port) {
+      if (pool.is_taken(address, UdpPort(static_cast<std::uint16_t>(port)))) ports.insert(port);
+    }
+    return ports;
+  };
+  {
+    const auto pairs = take_all(pool, kStart);
+    for (const IpAddress& address : {first, second}) {
+      EXPECT_EQ(taken(address), (std::set<int>{30002, 30003, 30004, 30005}));
+    }
+  }
+  EXPECT_EQ(taken(first), std::set<int>{});
+  const auto one = pool.take(kStart, second);
+  ASSERT_TRUE(one);
+  const int port = one->rtp().port.number();
+  EXPECT_EQ(taken(first), std::set<int>{});
+  EXPECT_EQ(taken(second), (std::set<int>{port, port + 1}));
+  EXPECT_EQ(taken(IpAddress::v4(198, 18, 0, 3)), std::set<int>{});
+}
+
 TEST(PortPool, MovingALeaseKeepsOnePair) {
   PortPool pool(interface(30000, 30003), 60s);
   auto a = pool.take(kStart);
