@@ -115,22 +115,25 @@ class Relay {
   };
 
   void forward_unusual(const Arrival& arrival, Tsc now, Drops& drops);
-  [[nodiscard]] std::expected<NeighborWord, DropReason> admit(const Position& position, Tsc now,
-                                                              RuleWords& words);
+  [[nodiscard]] std::expected<NeighborWord, DropReason> admit(const Arrival& arrival, bool inside,
+                                                              Tsc now, RuleWords& words);
   [[nodiscard]] std::optional<DropReason> stranger(const Arrival& arrival, const Datagram& datagram,
                                                    std::uint32_t flags, Tsc now);
   void note(const Arrival& arrival, const Content& content, const RuleWords& words, Tsc now);
-  [[nodiscard]] std::expected<NeighborWord, DropReason> split_off(const Position& position,
-                                                                  RuleWords& words, Tsc now);
+  [[nodiscard]] std::expected<NeighborWord, DropReason> split_off(const Arrival& arrival,
+                                                                  bool inside, RuleWords& words,
+                                                                  Tsc now);
   [[nodiscard]] std::expected<NeighborWord, DropReason> divert(const Arrival& arrival,
                                                                RuleWords& words, Tsc now);
   [[nodiscard]] std::expected<NeighborWord, DropReason> next_hop(const Arrival& arrival,
                                                                  const RuleWords& words, Tsc now);
   [[nodiscard]] std::optional<DropReason> send_any(const Arrival& arrival, const RuleWords& words,
                                                    NeighborWord next);
-  [[nodiscard]] std::optional<DropReason> carry(Position& position, RuleWords& words,
-                                                NeighborWord next, Tsc now);
-  [[nodiscard]] bool keep(const Position& position, DropReason reason, Tsc now);
+  [[nodiscard]] bool turn(const Arrival& arrival, const RuleWords& words) const;
+  [[nodiscard]] std::optional<DropReason> carry(Position& position, RuleWords& words, Tsc now);
+  void forward_inside(const Arrival& arrival, RuleWords& words, Tsc now, Drops& drops);
+  void give_up(const Arrival& arrival, bool inside, DropReason reason, Tsc now, Drops& drops);
+  [[nodiscard]] bool keep(const Arrival& arrival, bool inside, DropReason reason, Tsc now);
   [[nodiscard]] std::optional<DropReason> send_late(EarlyStun::Kept& kept, Tsc now);
 
   FlowTable& flows_;

@@ -37,13 +37,15 @@ bool is_last_hop(const std::byte* ip) {
   return ip[family_of(ip) == Family::ipv4 ? 8 : 7] <= std::byte{1};
 }
 
-// send(), or for kInsideHop the rewrite alone.
-template <Family In, Family Out>
-void send_either(const Arrival& arrival, const RuleWords& words, const TxContext& context,
-                 NeighborWord next) {
-  if (!next.matches(kInsideHop)) return send<In, Out>(arrival, words, context, next);
-  rewrite<In, Out>(arrival.ip(), words, context.address);
-  (void)fit<In, Out>(arrival.packet);
+// Calls `act` for the families that a packet is received and sent by.
+template <typename Act>
+[[gnu::always_inline]] inline void with_families(bool from_v4, bool across, Act&& act) {
+  constexpr Family kV4 = Family::ipv4, kV6 = Family::ipv6;
+  if (!across) {
+    from_v4 ? act.template operator()<kV4, kV4>() : act.template operator()<kV6, kV6>();
+  } else {
+    from_v4 ? act.template operator()<kV4, kV6>() : act.template operator()<kV6, kV4>();
+  }
 }
 
 }  // namespace
@@ -94,30 +96,36 @@ std::optional<DropReason> Relay::send_any(const Arrival& arrival, const RuleWord
   const bool across = words.has(kBridge);
   const std::size_t growth = from_v4 && across ? kIpv6Size - kIpv4Size : 0;
   const std::size_t shrink = !from_v4 && across ? kIpv6Size - kIpv4Size : 0;
-  const bool fits =
-      next.matches(kInsideHop) || arrival.length() + growth <= context.longest + shrink;
-  if (!fits || arrival.packet->data_off < growth) return DropReason::mtu_exceeded;
-  if (words.has(kMark)) mark(arrival.ip(), words.dscp());
-  if (!across) {
-    if (from_v4) {
-      send_either<Family::ipv4, Family::ipv4>(arrival, words, context, next);
-    } else {
-      send_either<Family::ipv6, Family::ipv6>(arrival, words, context, next);
-    }
-  } else if (from_v4) {
-    if (lacks_udp_checksum(arrival.ip())) add_udp_checksum(arrival.ip());
-    send_either<Family::ipv4, Family::ipv6>(arrival, words, context, next);
-  } else {
-    send_either<Family::ipv6, Family::ipv4>(arrival, words, context, next);
+  if (arrival.length() + growth > context.longest + shrink || arrival.packet->data_off < growth) {
+    return DropReason::mtu_exceeded;
   }
+  if (words.has(kMark)) mark(arrival.ip(), words.dscp());
+  if (growth != 0 && lacks_udp_checksum(arrival.ip())) add_udp_checksum(arrival.ip());
+  with_families(from_v4, across,
+                [&]<Family In, Family Out>() { send<In, Out>(arrival, words, context, next); });
   return std::nullopt;
+}
+
+// Rewrites a packet for another port of the relay. False: it has no room for an IPv6 header.
+bool Relay::turn(const Arrival& arrival, const RuleWords& words) const {
+  const bool from_v4 = family_of(arrival.ip()) == Family::ipv4;
+  const bool across = words.has(kBridge);
+  if (from_v4 && across) {
+    if (arrival.packet->data_off < kIpv6Size - kIpv4Size) return false;
+    if (lacks_udp_checksum(arrival.ip())) add_udp_checksum(arrival.ip());
+  }
+  if (words.has(kMark)) mark(arrival.ip(), words.dscp());
+  with_families(from_v4, across, [&]<Family In, Family Out>() {
+    rewrite<In, Out>(arrival.ip(), words, tx_contexts_[words.tx_context()].address);
+    (void)fit<In, Out>(arrival.packet);
+  });
+  return true;
 }
 
 // Latches, classifies and treats any packet. Returns the next hop's word to send it with, or the
 // drop reason.
-std::expected<NeighborWord, DropReason> Relay::admit(const Position& position, Tsc now,
+std::expected<NeighborWord, DropReason> Relay::admit(const Arrival& arrival, bool inside, Tsc now,
                                                      RuleWords& words) {
-  const auto& [arrival, inside] = position;
   const Datagram datagram{source_of(arrival.ip()), arrival.payload()};
   if (!arrival.read_rule(words)) return std::unexpected(DropReason::slot_busy);
   if (words.has(kSplitOff)) return std::unexpected(DropReason::port_inactive);
@@ -142,21 +150,20 @@ std::expected<NeighborWord, DropReason> Relay::admit(const Position& position, T
     }
   }
   if (content->kind == Evidence::Kind::rtcp) {
-    if (words.has(kSplit)) return split_off(position, words, now);
+    if (words.has(kSplit)) return split_off(arrival, inside, words, now);
     if (!words.has(kRtcp | kMux)) return divert(arrival, words, now);
   }
   return next_hop(arrival, words, now);
 }
 
 // Multiplexed RTCP towards a party without rtcp-mux: sent by the rule of the RTCP port's slot.
-std::expected<NeighborWord, DropReason> Relay::split_off(const Position& position, RuleWords& words,
-                                                         Tsc now) {
-  Arrival rtcp = position.at;
-  rtcp.slot = &flows_.slot(position.at.index().of_rtcp());
+std::expected<NeighborWord, DropReason> Relay::split_off(const Arrival& arrival, bool inside,
+                                                         RuleWords& words, Tsc now) {
+  Arrival rtcp = arrival;
+  rtcp.slot = &flows_.slot(arrival.index().of_rtcp());
   if (!rtcp.read_rule(words)) return std::unexpected(DropReason::slot_busy);
   if (!words.has(kSplitOff)) return std::unexpected(DropReason::no_destination);
-  if (!rtcp.is_from_source(words, position.inside))
-    return std::unexpected(DropReason::latch_contended);
+  if (!rtcp.is_from_source(words, inside)) return std::unexpected(DropReason::latch_contended);
   return next_hop(rtcp, words, now);
 }
 
@@ -171,46 +178,55 @@ std::expected<NeighborWord, DropReason> Relay::divert(const Arrival& arrival, Ru
   return next_hop(rtcp, words, now);
 }
 
-// Sends an admitted packet. If it is sent to another port of the relay, admits and sends it there,
-// until it leaves the relay. Otherwise returns the drop reason, with the packet's last position.
-std::optional<DropReason> Relay::carry(Position& position, RuleWords& words, NeighborWord next,
-                                       Tsc now) {
+// Sends an admitted packet to another port of the relay, admits it there and so on, until it leaves
+// the relay. Otherwise returns the drop reason, with the packet's last position.
+std::optional<DropReason> Relay::carry(Position& position, RuleWords& words, Tsc now) {
   Arrival& arrival = position.at;
   for (unsigned pass = 1;; ++pass) {
-    if (const auto reason = send_any(arrival, words, next)) return reason;
-    if (!next.matches(kInsideHop)) return std::nullopt;
     // Found, as it was when the rule was stored.
     const auto own = flows_.find_own(IpAddress::from_words(words.destination));
     if (!own) return DropReason::no_destination;
+    if (!turn(arrival, words)) return DropReason::mtu_exceeded;
     arrival.frame = rte_pktmbuf_mtod(arrival.packet, std::byte*);
     arrival.slot = &flows_.slots(*own)[words.destination_port().number()];
     position.inside = true;
     if (pass > kMaxPasses || is_last_hop(arrival.ip())) return DropReason::hairpin_loop;
-    const auto admitted = admit(position, now, words);
-    if (!admitted) return admitted.error();
-    next = *admitted;
+    const auto next = admit(arrival, true, now, words);
+    if (!next) return next.error();
+    if (!next->matches(kInsideHop)) return send_any(arrival, words, *next);
+  }
+}
+
+// Keeps or drops a packet that cannot be sent.
+[[gnu::always_inline]] inline void Relay::give_up(const Arrival& arrival, bool inside,
+                                                  DropReason reason, Tsc now, Drops& drops) {
+  if (EarlyStun::waits_for(reason) && keep(arrival, inside, reason, now)) {
+    drops.add_kept();
+  } else {
+    flows_.record(arrival.index()).drop(reason);
+    drops.add(arrival.packet, reason);
   }
 }
 
 [[gnu::noinline]] void Relay::forward_unusual(const Arrival& arrival, Tsc now, Drops& drops) {
-  Position position{arrival};
   RuleWords words;
-  const auto next = admit(position, now, words);
-  const auto reason = next ? carry(position, words, *next, now) : next.error();
-  if (!reason) return;
-  if (EarlyStun::waits_for(*reason) && keep(position, *reason, now)) {
-    drops.add_kept();
-  } else {
-    flows_.record(position.at.index()).drop(*reason);
-    drops.add(arrival.packet, *reason);
-  }
+  const auto next = admit(arrival, false, now, words);
+  if (next && next->matches(kInsideHop)) return forward_inside(arrival, words, now, drops);
+  const auto reason = next ? send_any(arrival, words, *next) : next.error();
+  if (reason) give_up(arrival, false, *reason, now, drops);
+}
+
+[[gnu::noinline]] void Relay::forward_inside(const Arrival& arrival, RuleWords& words, Tsc now,
+                                             Drops& drops) {
+  Position position{arrival};
+  const auto reason = carry(position, words, now);
+  if (reason) give_up(position.at, position.inside, *reason, now, drops);
 }
 
 // Precondition: the packet was admitted.
-bool Relay::keep(const Position& position, DropReason reason, Tsc now) {
-  const Arrival& arrival = position.at;
+bool Relay::keep(const Arrival& arrival, bool inside, DropReason reason, Tsc now) {
   if (!is_stun(arrival.payload())) return false;
-  return early_.keep({arrival.packet, arrival.index(), now, reason, position.inside});
+  return early_.keep({arrival.packet, arrival.index(), now, reason, inside});
 }
 
 // Sends a kept packet, or returns why it cannot be sent (yet). Signalling may have reused the port
@@ -226,7 +242,8 @@ std::optional<DropReason> Relay::send_late(EarlyStun::Kept& kept, Tsc now) {
   if (!arrival.is_from_source(words, kept.inside)) return DropReason::wrong_source;
   const auto next = next_hop(arrival, words, now);
   if (!next) return next.error();
-  const auto reason = carry(position, words, *next, now);
+  if (!next->matches(kInsideHop)) return send_any(arrival, words, *next);
+  const auto reason = carry(position, words, now);
   kept.slot = arrival.index();
   kept.inside = position.inside;
   return reason;
@@ -260,10 +277,10 @@ std::expected<NeighborWord, DropReason> Relay::next_hop(const Arrival& arrival,
                                                         const RuleWords& words, Tsc now) {
   if (words.has(kHeld)) return std::unexpected(DropReason::held);
   if (!words.has(kDestination)) return std::unexpected(DropReason::no_destination);
-  if (words.hop_matches(kInsideWord)) return kInsideWord;
   const TxContext& context = tx_contexts_[words.tx_context()];
   const NeighborWord word = context.neighbors->word(words.hop());
   if (words.hop_matches(word)) return word;
+  if (words.hop_matches(kInsideWord)) return kInsideWord;
   return flows_.refresh_next_hop(arrival.index(), now);
 }
 
