@@ -220,8 +220,12 @@ Rule FlowTable::apply_side(SlotIndex index, Rule rule, const Side& side, const S
   const bool could_latch = !is_new && !rule.has(kFixed) && !rule.has(kSplitOff);
   const std::uint32_t kept = could_latch ? kSourceState : 0;
   rule.flags = (rule.flags & kept) | kind_flags(path, side, other);
-  const std::optional<Endpoint> former = former_of(rec, rule);
-  const bool was_agreed = hint_of(rec, rule.source.address) < rec.ports.load(kRelaxed).agreed_hints;
+  std::optional<Endpoint> former;
+  bool was_agreed = false;
+  if (rule.has(kAtProposed)) {
+    former = former_of(rec, rule);
+    was_agreed = hint_of(rec, rule.source.address) < rec.ports.load(kRelaxed).agreed_hints;
+  }
   RecordPorts ports = apply_hints(index, side);
   ports.remote = remote ? remote->port.number() : 0;
   if (inside || rule.has(kFixed)) {
@@ -253,43 +257,6 @@ Rule FlowTable::apply_side(SlotIndex index, Rule rule, const Side& side, const S
   store_address(rec.remote, remote ? remote->address : IpAddress{});
   rec.ports.store(ports, std::memory_order_release);
   return rule;
-}
-
-// Stores the hints in force, then those that only the proposal has. It gets up to half of the room
-// if it needs that.
-RecordPorts FlowTable::apply_hints(SlotIndex index, const Side& side) {
-  Record& rec = record(index);
-  std::array<IpAddress, kMaxHints> hints;
-  std::size_t count = 0;
-  const auto find = [&](const IpAddress& hint) {
-    return static_cast<std::size_t>(std::find(hints.begin(), hints.begin() + count, hint) -
-                                    hints.begin());
-  };
-  const auto add = [&](const IpAddress& hint, std::size_t room) {
-    const std::size_t at = find(hint);
-    if (at < count || count == room || unreachable(index, hint)) return at;
-    hints[count++] = hint;
-    return at;
-  };
-  const bool fixed = side.latching == Latching::off;
-  std::size_t more = 0;
-  if (side.proposed && !fixed) {
-    more = static_cast<std::size_t>(std::ranges::count_if(side.proposed->hints, [&](const auto& h) {
-      return std::ranges::find(side.hints, h) == side.hints.end();
-    }));
-  }
-  for (const IpAddress& hint : side.hints) add(hint, kMaxHints - std::min(more, kMaxHints / 2));
-  RecordPorts ports;
-  ports.agreed_hints = static_cast<std::uint8_t>(count) & 15U;
-  if (side.proposed && !fixed) {
-    for (const IpAddress& hint : side.proposed->hints) {
-      const std::size_t at = add(hint, kMaxHints);
-      if (at < count) ports.proposed_hints |= static_cast<std::uint8_t>(1U << at);
-    }
-    if (side.proposed->remote) ports.proposed = side.proposed->remote->port.number();
-  }
-  for (std::size_t i = 0; i < kMaxHints; ++i) store_address(rec.hints[i], hints[i]);
-  return ports;
 }
 
 // Copies the source of the RTP port, which is also that of its multiplexed RTCP. Precondition:

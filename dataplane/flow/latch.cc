@@ -137,6 +137,40 @@ void keep_former(const Record& record, const std::optional<Endpoint>& former, Re
   ports.former_hint = static_cast<std::uint8_t>(hint) & 7U;
 }
 
+// Stores the hints in force, then those that only the proposal has. It gets up to half of the room
+// if it needs that.
+RecordPorts FlowTable::apply_hints(SlotIndex index, const Side& side) {
+  Record& rec = record(index);
+  RecordPorts ports;
+  const ProposedPlace* const place =
+      side.proposed && side.latching != Latching::off ? &*side.proposed : nullptr;
+  std::size_t room = kMaxHints, count = 0;
+  const auto add = [&](const IpAddress& hint) {
+    if (count < room && !unreachable(index, hint)) store_address(rec.hints[count++], hint);
+  };
+  if (place != nullptr) {
+    const auto is_new = [&](const IpAddress& hint) {
+      return std::ranges::find(side.hints, hint) == side.hints.end();
+    };
+    const auto more = static_cast<std::size_t>(std::ranges::count_if(place->hints, is_new));
+    room -= std::min(more, kMaxHints / 2);
+  }
+  for (const IpAddress& hint : side.hints) add(hint);
+  ports.agreed_hints = static_cast<std::uint8_t>(count) & 15U;
+  if (place != nullptr) {
+    room = kMaxHints;
+    for (const IpAddress& hint : place->hints) {
+      std::size_t at = 0;
+      while (at < count && load_address(rec.hints[at]) != hint) ++at;
+      if (at == count) add(hint);
+      if (at < count) ports.proposed_hints |= static_cast<std::uint8_t>(1U << at);
+    }
+    if (place->remote) ports.proposed = place->remote->port.number();
+  }
+  while (count < kMaxHints) store_address(rec.hints[count++], IpAddress{});
+  return ports;
+}
+
 std::optional<DropReason> FlowTable::may_latch(SlotIndex index, const Endpoint& source) const {
   const std::optional<Rule> rule = read_rule(slot(index).rule);
   if (!rule) return DropReason::slot_busy;
