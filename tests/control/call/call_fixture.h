@@ -20,6 +20,12 @@ class CallTest : public CallsTest {
     to_b = print(first).local();
     to_a = print(second).local();
   }
+  // Of A within the dialog.
+  [[nodiscard]] Request reoffer(std::string body) {
+    Request result = offer(std::move(body));
+    result.to_tag = "B";
+    return result;
+  }
   [[nodiscard]] Request back(Command command, std::string body) {
     Request result = request(command);
     result.from_tag = "B";

@@ -15,11 +15,6 @@ constexpr const char* kC = "198.18.0.201";
 
 class CallProposal : public CallTest {
  protected:
-  [[nodiscard]] Request reoffer(std::string body) {
-    Request result = offer(std::move(body));
-    result.to_tag = "B";
-    return result;
-  }
   void expect_media(int port_of_a, int port_of_b) {
     EXPECT_EQ(flow(to_b).destination, endpoint(kA, port_of_a));
     EXPECT_EQ(rtcp_flow(to_b).destination, endpoint(kA, port_of_a + 1));

@@ -11,11 +11,6 @@ using namespace std::chrono_literals;
 
 class CallTimeoutTest : public CallTest {
  protected:
-  [[nodiscard]] Request reoffer(std::string body) {
-    Request result = offer(std::move(body));
-    result.to_tag = "B";
-    return result;
-  }
   // Runs the call without media for `time`, checking once a second; returns whether it ended.
   [[nodiscard]] bool over_after(std::chrono::seconds time) {
     for (; time > 0s; time -= 1s) expire_after(1s);

@@ -21,11 +21,6 @@ constexpr const char* kNoMatch = "Call-ID not found or tags didn't match";
 
 class CallTableTest : public CallTest {
  protected:
-  [[nodiscard]] Request reoffer(std::string body) {
-    Request result = offer(std::move(body));
-    result.to_tag = "B";
-    return result;
-  }
   [[nodiscard]] Request offer_of(std::string call_id) {
     Request result = offer(audio(kA, 4000));
     result.call_id = keep(std::move(call_id));
