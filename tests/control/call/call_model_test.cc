@@ -152,7 +152,7 @@ class CallModel : public CallTest {
     history += "\n";
     Request result = request(command, id);
     result.from_tag = offerer.tag;
-    result.to_tag = to;
+    result.to_tag = keep(std::string(to));
     result.sdp = keep(std::move(body));
     return result;
   }
