@@ -262,7 +262,11 @@ class Call {
   void republish(const Leg& leg, const Leg* except);
   void publish(Dialog& dialog);
   void publish(Dialog& dialog, std::size_t index);
-  [[nodiscard]] Side side(const Dialog& dialog, const Leg& leg, std::size_t index,
+  // What the flows of one m= line follow, of a leg and of its peer.
+  struct Followed {
+    const PartyMedia &own, &peer;
+  };
+  [[nodiscard]] Side side(const Dialog& dialog, const Leg& leg, Followed media, std::size_t index,
                           std::size_t component) const;
   [[nodiscard]] static bool expects(const Leg& leg, std::size_t index);
   [[nodiscard]] bool expects_media() const;

@@ -206,8 +206,12 @@ void Call::publish(Dialog& dialog, std::size_t index) {
   const bool rtp = (of_a.rtp || !live(of_a)) && (of_b.rtp || !live(of_b));
   const bool a_muxes = dialog.muxes(a, index), b_muxes = dialog.muxes(b, index);
   const bool encrypted = of_a.encrypted() || of_b.encrypted();
-  Path path{.a = side(dialog, a, index, 0),
-            .b = side(dialog, b, index, 0),
+  const auto side_of = [&](const Leg& leg, std::size_t component) {
+    const Followed media = &leg == &a ? Followed{of_a, of_b} : Followed{of_b, of_a};
+    return side(dialog, leg, media, index, component);
+  };
+  Path path{.a = side_of(a, 0),
+            .b = side_of(b, 0),
             .payload = rtp ? Payload::rtp : Payload::opaque,
             .encrypted = encrypted,
             .dscp = dscp_};
@@ -218,8 +222,8 @@ void Call::publish(Dialog& dialog, std::size_t index) {
   dataplane_.publish(path);
   const bool any = is_any(of_a) || is_any(of_b);
   if (any || (rtp && !(a_muxes && b_muxes))) {
-    dataplane_.publish({.a = side(dialog, a, index, 1),
-                        .b = side(dialog, b, index, 1),
+    dataplane_.publish({.a = side_of(a, 1),
+                        .b = side_of(b, 1),
                         .payload = any ? Payload::opaque : Payload::rtcp,
                         .encrypted = encrypted,
                         .dscp = dscp_});
@@ -234,11 +238,11 @@ void Call::publish(Dialog& dialog, std::size_t index) {
 }
 
 // NOLINTNEXTLINE(bugprone-easily-swappable-parameters): as leg.ports(index).component
-Side Call::side(const Dialog& dialog, const Leg& leg, std::size_t index,
+Side Call::side(const Dialog& dialog, const Leg& leg, Followed media, std::size_t index,
                 std::size_t component) const {
   const Leg& other = dialog.other(leg);
   const PortLease& ports = *leg.ports(index);
-  const PartyMedia &described = leg.current(other, index), &of_other = other.current(leg, index);
+  const PartyMedia &described = media.own, &of_other = media.peer;
   Side result;
   result.local = component == 0 ? ports.rtp() : ports.rtcp();
   result.rtcp_mux = dialog.muxes(leg, index);

@@ -9,8 +9,6 @@ namespace {
 
 using State = PartyMedia::State;
 
-const PartyMedia kAbsent;
-
 }  // namespace
 
 bool Leg::has(std::string_view tag) const {
@@ -35,35 +33,15 @@ std::ptrdiff_t Leg::port_pairs() const {
                                [](const LegMedia& media) { return media.ports != nullptr; });
 }
 
-const PartyMedia& Leg::agreed(std::size_t index) const {
-  return index < sections.size() ? sections[index].agreed : kAbsent;
-}
-
 std::size_t Leg::lines() const {
   std::size_t count = sections.size();
   while (count > 0 && sections[count - 1].agreed.state == State::absent) --count;
   return count;
 }
 
-const PartyMedia* Leg::proposed_to(const Leg& reader, std::size_t index) const {
-  if (!proposed || proposed->to != &reader || index >= proposed->sections.size()) return nullptr;
-  const PartyMedia& media = proposed->sections[index];
-  return media.state == State::live ? &media : nullptr;
-}
-
-const PartyMedia& Leg::offered_to(const Leg& reader, std::size_t index) const {
-  return proposed && proposed->to == &reader ? latest(index) : agreed(index);
-}
-
 std::size_t Leg::lines_offered_to(const Leg& reader) const {
   const bool proposes = proposed && proposed->to == &reader;
   return proposes ? std::max(proposed->sections.size(), lines()) : lines();
-}
-
-const PartyMedia& Leg::latest(std::size_t index) const {
-  const bool proposes = proposed && index < proposed->sections.size() &&
-                        proposed->sections[index].state != State::absent;
-  return proposes ? proposed->sections[index] : agreed(index);
 }
 
 bool Leg::is_retyped(std::size_t index) const {
@@ -77,10 +55,6 @@ const PartyMedia& Leg::current(const Leg& other, std::size_t index) const {
   if (own.relayed() && other.agreed(index).relayed()) return own;
   if (const PartyMedia* const media = proposed_to(other, index)) return *media;
   return other.proposed_to(*this, index) != nullptr ? kAbsent : own;
-}
-
-const PortLease* Leg::ports(std::size_t index) const {
-  return index < sections.size() ? sections[index].ports.get() : nullptr;
 }
 
 std::optional<IpAddress> Leg::address() const {

@@ -66,6 +66,8 @@ struct LegOptions {
 
 using Lines = std::bitset<sdp::kMaxSections>;  // by m= line
 
+inline const PartyMedia kAbsent;  // of an m= line that no SDP has described
+
 // A party's offer that awaits its answer.
 struct Proposal {
   const Leg* to = nullptr;           // the party that is to answer
@@ -101,20 +103,34 @@ struct Leg {
   void add(std::string_view tag);
   void stamp(const Moment& now);  // sets missing creation times
   [[nodiscard]] std::ptrdiff_t port_pairs() const;
-  [[nodiscard]] const PartyMedia& agreed(std::size_t index) const;
+  [[nodiscard]] const PartyMedia& agreed(std::size_t index) const {
+    return index < sections.size() ? sections[index].agreed : kAbsent;
+  }
   // Number of m= lines in force.
   [[nodiscard]] std::size_t lines() const;
   // What the party proposes to `reader`; null: nothing that is live.
-  [[nodiscard]] const PartyMedia* proposed_to(const Leg& reader, std::size_t index) const;
+  [[nodiscard]] const PartyMedia* proposed_to(const Leg& reader, std::size_t index) const {
+    if (!proposed || proposed->to != &reader || index >= proposed->sections.size()) return nullptr;
+    const PartyMedia& media = proposed->sections[index];
+    return media.state == PartyMedia::State::live ? &media : nullptr;
+  }
   // What an answer of `reader` answers: the proposal to it, else what is in force.
-  [[nodiscard]] const PartyMedia& offered_to(const Leg& reader, std::size_t index) const;
+  [[nodiscard]] const PartyMedia& offered_to(const Leg& reader, std::size_t index) const {
+    return proposed && proposed->to == &reader ? latest(index) : agreed(index);
+  }
   [[nodiscard]] std::size_t lines_offered_to(const Leg& reader) const;
   // What the party's last SDP said.
-  [[nodiscard]] const PartyMedia& latest(std::size_t index) const;
+  [[nodiscard]] const PartyMedia& latest(std::size_t index) const {
+    const bool proposes = proposed && index < proposed->sections.size() &&
+                          proposed->sections[index].state != PartyMedia::State::absent;
+    return proposes ? proposed->sections[index] : agreed(index);
+  }
   [[nodiscard]] bool is_retyped(std::size_t index) const;
   // What the flows between the party and `other` follow: what is in force, else a proposal.
   [[nodiscard]] const PartyMedia& current(const Leg& other, std::size_t index) const;
-  [[nodiscard]] const PortLease* ports(std::size_t index) const;
+  [[nodiscard]] const PortLease* ports(std::size_t index) const {
+    return index < sections.size() ? sections[index].ports.get() : nullptr;
+  }
   [[nodiscard]] std::optional<IpAddress> address() const;  // of its ports
 
   // Puts an answer, or a first offer, in force.

@@ -215,8 +215,10 @@ Rule FlowTable::apply_side(SlotIndex index, Rule rule, const Side& side, const S
   }
   std::optional<Endpoint> remote = side.remote;
   if (remote && remote->port.number() == 0) remote.reset();
-  const bool inside = remote && is_inside(index, remote->address);
-  if (remote && !inside && unreachable(index, remote->address)) remote.reset();
+  // unreachable() refuses every address of ours.
+  const bool refused = remote && unreachable(index, remote->address);
+  const bool inside = refused && is_inside(index, remote->address);
+  if (refused && !inside) remote.reset();
   const bool could_latch = !is_new && !rule.has(kFixed) && !rule.has(kSplitOff);
   const std::uint32_t kept = could_latch ? kSourceState : 0;
   rule.flags = (rule.flags & kept) | kind_flags(path, side, other);
