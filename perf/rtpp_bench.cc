@@ -30,8 +30,10 @@ BENCHMARK_CAPTURE(parse_command, remove, kRemove);
 void print_update(benchmark::State& state) {
   const Reply reply =
       reply::Endpoints{{{IpAddress::v4(198, 18, 0, 1), UdpPort(35000)}}, std::string()};
+  const auto command = parse(kUpdate, bench::config(), {});
+  if (!command) return state.SkipWithError("refused");
   const bench::Allocations count(state);
-  for ([[maybe_unused]] auto _ : state) benchmark::DoNotOptimize(print_port(reply, Verb::update));
+  for ([[maybe_unused]] auto _ : state) benchmark::DoNotOptimize(print_port(reply, *command));
 }
 BENCHMARK(print_update);
 
