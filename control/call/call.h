@@ -23,15 +23,15 @@
 #include <string_view>
 #include <vector>
 
-#include "control/call/dialog.h"
 #include "control/call/ended_dialogs.h"
-#include "control/call/leg.h"
-#include "control/call/party_media.h"
 #include "control/command/moment.h"
 #include "control/command/reply.h"
 #include "control/command/report.h"
 #include "control/command/request.h"
 #include "control/config/config.h"
+#include "control/leg/dialog.h"
+#include "control/leg/leg.h"
+#include "control/leg/party_media.h"
 #include "control/notify/event.h"
 #include "control/ports/offered_ports.h"
 #include "control/ports/realm.h"

@@ -11,21 +11,6 @@
 
 namespace millrace {
 
-bool Leg::has_port(const Endpoint& endpoint) const {
-  return std::ranges::any_of(sections, [&](const LegMedia& media) {
-    return media.ports && media.ports->address() == endpoint.address &&
-           media.ports->rtp().port == endpoint.port;
-  });
-}
-
-bool Leg::names_port_of(const Leg& other) const {
-  for (std::size_t i = 0; i < sections.size(); ++i) {
-    const PartyMedia::Component& part = latest(i).components[0];
-    if (part.inside && other.has_port(*part.advertised)) return true;
-  }
-  return false;
-}
-
 // The leg of this call whose port the SDP names; null if none.
 const Leg* Call::find_named(const Request& request, const sdp::Session& session) const {
   if (dialogs_.empty() || request.latching.replacement()) return nullptr;

@@ -4,8 +4,8 @@
 #include <array>
 #include <utility>
 
-#include "control/call/named_media.h"
 #include "control/command/unsupported.h"
+#include "control/sdp/named_media.h"
 #include "control/sdp/sdp_edits.h"
 
 namespace millrace {

@@ -21,7 +21,7 @@
 // 3550 state and counters. They live from the first publish to withdraw(). Publishing again (a
 // re-INVITE, hold, block or mux change) never clears them. RTCP quality belongs to the pair of
 // ports (quality.h). A call reads what it keeps beyond withdraw() before it
-// (control/call/past_flow.h).
+// (control/leg/past_flow.h).
 
 #include <array>
 #include <atomic>

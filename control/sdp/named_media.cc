@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "control/call/named_media.h"
+#include "control/sdp/named_media.h"
 
 #include <string>
 

@@ -11,8 +11,8 @@
 #include <optional>
 #include <vector>
 
-#include "control/call/leg.h"
 #include "control/command/edits.h"
+#include "control/leg/leg.h"
 #include "control/ports/offered_ports.h"
 #include "dataplane/base/text.h"
 

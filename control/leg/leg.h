@@ -21,16 +21,17 @@
 #include <utility>
 #include <vector>
 
-#include "control/call/party_media.h"
-#include "control/call/past_flow.h"
 #include "control/command/edits.h"
 #include "control/command/moment.h"
 #include "control/command/report.h"
 #include "control/command/request.h"
+#include "control/leg/party_media.h"
+#include "control/leg/past_flow.h"
 #include "control/ports/realm.h"
 #include "control/sdp/sdp.h"
 #include "dataplane/base/text.h"
-#include "dataplane/dataplane.h"
+#include "dataplane/path.h"
+#include "dataplane/report.h"
 
 namespace millrace {
 
@@ -145,8 +146,9 @@ struct Leg {
   [[nodiscard]] sdp::Origin* origin_for(const Request& request);
 
   [[nodiscard]] bool shares_ports(const Leg& other) const;
-  // call_spiral.cc
+  // Whether one of its RTP ports is `endpoint`.
   [[nodiscard]] bool has_port(const Endpoint& endpoint) const;
+  // Whether its last SDP named a port of `other`: the two are joined inside the relay.
   [[nodiscard]] bool names_port_of(const Leg& other) const;
   // Counters of the party on one port, past flows included. `flow` holds those of the current flow.
   [[nodiscard]] FlowReport total_flow(std::size_t index, const FlowReport& flow,

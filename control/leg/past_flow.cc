@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "control/call/past_flow.h"
+#include "control/leg/past_flow.h"
 
 #include <algorithm>
 #include <cstddef>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "control/call/leg.h"
+#include "control/leg/leg.h"
 
 #include <algorithm>
 #include <utility>
@@ -155,6 +155,21 @@ sdp::Origin* Leg::origin_for(const Request& request) {
 bool Leg::shares_ports(const Leg& other) const {
   for (std::size_t i = 0; i < std::min(sections.size(), other.sections.size()); ++i) {
     if (sections[i].ports && sections[i].ports == other.sections[i].ports) return true;
+  }
+  return false;
+}
+
+bool Leg::has_port(const Endpoint& endpoint) const {
+  return std::ranges::any_of(sections, [&](const LegMedia& media) {
+    return media.ports && media.ports->address() == endpoint.address &&
+           media.ports->rtp().port == endpoint.port;
+  });
+}
+
+bool Leg::names_port_of(const Leg& other) const {
+  for (std::size_t i = 0; i < sections.size(); ++i) {
+    const PartyMedia::Component& part = latest(i).components[0];
+    if (part.inside && other.has_port(*part.advertised)) return true;
   }
   return false;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "control/call/party_media.h"
+#include "control/leg/party_media.h"
 
 #include <algorithm>
 #include <utility>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "control/call/dialog.h"
+#include "control/leg/dialog.h"
 
 namespace millrace {
 
