@@ -5,8 +5,8 @@
 
 namespace millrace {
 
-std::uint64_t EndedDialogs::key_of(const Exchange& exchange) {
-  std::uint64_t key = 0;
+std::uint64_t EndedDialogs::key_of(const Exchange& exchange) const {
+  std::uint64_t key = secret_;
   for (const std::string_view name : {exchange.call_id, exchange.from_tag, exchange.to_tag}) {
     key = (key ^ std::hash<std::string_view>()(name)) * 0x9e3779b97f4a7c15;
   }

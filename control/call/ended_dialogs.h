@@ -5,14 +5,15 @@
 //
 // A SIP network may deliver a copy of the 200 after the BYE. For 32 s, the life of a transaction
 // (64*T1, RFC 3261 section 17), a copy is recognised by Call-ID, tags and CSeq. Bounded: past kMax
-// dialogs the oldest is forgotten. Names are kept as 64-bit hashes; two that collide refuse one
-// reply. Thread-safe.
+// dialogs the oldest is forgotten. Names are kept as 64-bit hashes with a secret, so that callers
+// cannot choose names for one bucket; two that collide refuse one reply. Thread-safe.
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <mutex>
+#include <random>
 #include <string_view>
 #include <unordered_map>
 
@@ -44,8 +45,10 @@ class EndedDialogs {
     std::uint64_t key;
     Clock::time_point at;
   };
-  [[nodiscard]] static std::uint64_t key_of(const Exchange& exchange);
+  [[nodiscard]] std::uint64_t key_of(const Exchange& exchange) const;
 
+  const std::uint64_t secret_ =
+      std::uint64_t{std::random_device()()} << 32 | std::random_device()();
   mutable std::mutex mutex_;
   std::unordered_map<std::uint64_t, Entry> entries_;
   std::deque<Queued> queue_;  // oldest first; an entry added again is queued twice
