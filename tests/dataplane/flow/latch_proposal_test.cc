@@ -160,6 +160,42 @@ TEST_F(LatchProposal, HintsInForceLeaveRoomForProposedOnes) {
   EXPECT_EQ(load_address(record.hints[7]), many[7]);
 }
 
+// Another address of the party gains nothing by the port of either place.
+TEST_F(LatchProposal, PortsOfBothPlacesCountAtTheirAddressesOnly) {
+  const Endpoint away{IpAddress::v4(203, 0, 113, 77), UdpPort(7000)};
+  path.b.hints = {kPartyB.address, away.address};
+  propose(moved, {kPartyB.address});
+  EXPECT_FALSE(hear({away.address, moved.port})) << "the proposed port";
+  ASSERT_TRUE(hear(moved));
+  EXPECT_FALSE(hear({away.address, kPartyB.port})) << "the former port";
+  EXPECT_EQ(a().destination, moved);
+}
+
+TEST_F(LatchProposal, FirstSourceOfAProposedHintEndsWithTheProposal) {
+  const Endpoint away{IpAddress::v4(203, 0, 113, 77), UdpPort(7000)};
+  lab.flows.withdraw(kPortB);
+  propose(std::nullopt, {away.address});
+  ASSERT_TRUE(hear(away));
+  drop();
+  EXPECT_EQ(a().destination, kPartyB);
+}
+
+TEST_F(LatchProposal, PartyThatWentBackMovesAtTheAnswer) {
+  propose(moved, {kPartyB.address});
+  ASSERT_TRUE(hear(moved));
+  ASSERT_TRUE(hear(kPartyB));
+  agree(moved);
+  EXPECT_EQ(a().destination, moved);
+}
+
+TEST_F(LatchProposal, RebindingAtTheProposedPlaceKeepsTheFormerSource) {
+  propose(moved, {kPartyB.address});
+  ASSERT_TRUE(hear(moved));
+  ASSERT_TRUE(hear(at_port(kPartyB, 41000), after_ms(300)));
+  drop();
+  EXPECT_EQ(b().latched, kPartyB);
+}
+
 TEST_F(LatchProposal, LatchingOffFollowsTheAnswerOnly) {
   path.b.latching = Latching::off;
   propose(moved, {kPartyB.address});
