@@ -107,9 +107,9 @@ void note_place(Record& record, Rule& rule, const Endpoint& source) {
   const std::size_t hint = hint_of(record, source.address);
   const bool hinted = hint < kMaxHints && (ports.proposed_hints >> hint & 1) != 0;
   const bool moves = rule.has(kLatched) && !rule.has(kProvisional);
-  const bool proposed = hinted && !returns(record, rule, source) &&
-                        (hint >= ports.agreed_hints || ports.proposed == source.port.number() ||
-                         moves || rule.has(kAtProposed));
+  const bool proposed =
+      hinted && !returns(record, rule, source) &&
+      (hint >= ports.agreed_hints || ports.proposed == source.port.number() || moves);
   if (proposed && moves && !rule.has(kAtProposed)) {
     keep_former(record, rule.source, ports);
   } else if (!proposed) {
