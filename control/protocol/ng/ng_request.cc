@@ -360,20 +360,15 @@ Expected Reader::all(Value value) {
 }
 
 Expected Reader::ssrc_reporting(Value value) {
-  struct Word {
-    std::string_view name;
-    SsrcReporting where;
-  };
-  static constexpr auto kWords = std::to_array<Word>({
+  static constexpr auto kWords = std::to_array<NamedValue<SsrcReporting>>({
       {"inline", SsrcReporting::inlined},
       {"global", SsrcReporting::global},
       {"none", SsrcReporting::none},
   });
   const auto text = value.text();
-  const auto word =
-      std::ranges::find_if(kWords, [&](const Word& w) { return text && same(*text, w.name); });
-  if (word == kWords.end()) return "inline, global or none";
-  ssrcs_ = word->where;
+  const SsrcReporting* const where = text ? find(*text, kWords) : nullptr;
+  if (where == nullptr) return "inline, global or none";
+  ssrcs_ = *where;
   return {};
 }
 

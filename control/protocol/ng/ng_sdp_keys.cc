@@ -194,11 +194,7 @@ void SdpKeys::replace_word(std::string_view name) {
 
 // In rtpengine, `default` and `optional` differ only for a party without ICE.
 Expected SdpKeys::ice(Value value) {
-  struct Handling {
-    std::string_view name;
-    IceHandling handling;
-  };
-  static constexpr auto kHandlings = std::to_array<Handling>({
+  static constexpr auto kHandlings = std::to_array<NamedValue<IceHandling>>({
       {"default", IceHandling::add},
       {"optional", IceHandling::add},
       {"force", IceHandling::force},
@@ -208,10 +204,8 @@ Expected SdpKeys::ice(Value value) {
   });
   request_.edits.ice = IceHandling::add;
   const bool texts = for_each_text(value, [&](std::string_view word) {
-    const auto known =
-        std::ranges::find_if(kHandlings, [&](const Handling& h) { return same(word, h.name); });
-    if (known != kHandlings.end()) {
-      request_.edits.ice = known->handling;
+    if (const IceHandling* const known = find(word, kHandlings)) {
+      request_.edits.ice = *known;
     } else if (!same(word, "trickle") && !unsupported_.flag("ice-" + std::string(word))) {
       unknown_.add("ICE", word);
     }

@@ -50,6 +50,19 @@ T* find(Owner& owner, std::string_view name, const std::array<Field<T, Owner>, N
   return field == fields.end() ? nullptr : &(owner.*field->member);
 }
 
+// Word of a key, and the value that it stands for.
+template <typename T>
+struct NamedValue {
+  std::string_view name;
+  T value;
+};
+
+template <typename T, std::size_t N>
+const T* find(std::string_view name, const std::array<NamedValue<T>, N>& words) {
+  const auto word = std::ranges::find_if(words, [&](const auto& w) { return same(name, w.name); });
+  return word == words.end() ? nullptr : &word->value;
+}
+
 [[nodiscard]] std::string_view trim(std::string_view text);
 
 // Calls `take` with each string of a list, or with each comma-separated part of a string. False if
