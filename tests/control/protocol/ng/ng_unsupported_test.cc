@@ -132,6 +132,9 @@ TEST(NgUnsupported, EncryptionOfPlainMediaIsRefused) {
   EXPECT_EQ(result(offer_of(kSecure[0], flag("WebRTC"))), "\"WebRTC\"" + std::string(kNoSrtp));
   EXPECT_EQ(result(offer_of(kSecure[4], flag("WebRTC"))),
             "WebRTC: DTLS, ICE and rtcp-mux are negotiated between the parties");
+  EXPECT_EQ(result(offer_of(kSecure[4], flag("no-tls-id"))),
+            "no-tls-id: a=tls-id passes between the parties");
+  EXPECT_EQ(result(offer_of(kPlain, flag("no-tls-id"))), "");
   // A fragment holds candidates only.
   EXPECT_EQ(result(offer_of(kPlain, "5:flagsl6:WebRTC8:fragmente")), "");
 }
@@ -147,14 +150,15 @@ TEST(NgUnsupported, OptionsThatChangeMediaAreRefused) {
        {"11:record-call2:on", "4:T.38l6:decodee", "12:audio player6:always",
         "13:DTMF-security4:zero", "10:DTMF-delayi40e", "12:delay-bufferi100e",
         "10:media-echo9:blackhole", "12:drop-traffic5:start", "5:codecd4:maskl3:allee",
-        "5:codecd7:consumel4:PCMAee", "5:codecd6:accept4:PCMUe",
-        "5:codecd3:setl12:opus/48000/2ee"}) {
+        "5:codecd7:consumel4:PCMAee", "5:codecd6:accept4:PCMUe", "5:codecd3:setl12:opus/48000/2ee",
+        "3:moh2:on", "7:trigger4:1234"}) {
     EXPECT_THAT(result(offer_of(kPlain, entry)), testing::HasSubstr("is not supported: ")) << entry;
   }
   for (const std::string_view name :
        {"record-call", "transcode-PCMU", "codec-transcode-opus", "codec-mask-all", "codec-set-X",
         "T38-decode", "always-transcoding", "always transcode", "audio-player", "inject-DTMF",
-        "block-DTMF", "Block DTMF"}) {
+        "block-DTMF", "Block DTMF", "codec-consume-PCMA", "codec-accept-PCMU", "force-transcoding",
+        "player"}) {
     EXPECT_EQ(result(offer_of(kPlain, flag(name)))
                   .find("\"" + std::string(name) + "\" is not supported: "),
               0U)
@@ -181,8 +185,10 @@ TEST(NgUnsupported, PreferencesAreAWarning) {
        "endpoint-learning: addresses are learned as by default, see sip-source-address, "
        "asymmetric"},
       {"5:flagsl13:generate RTCPe", "generate-RTCP: RTCP passes between the parties"},
-      {"5:flagsl13:static-codecs12:reuse codecse",
+      {"5:flagsl13:static-codecs12:reuse codecs22:no-codec-renegotiatione",
        "the parties negotiate their codecs; see codec-strip, codec-offer, single-codec"},
+      {"5:flagsl16:no-port-latchinge",
+       "no-port-latching: a party's ports stay as long as its media"},
       {"5:flagsl11:block short19:block-short-packetse", "block-short: packets of any length pass"},
       {"5:flagsl12:block-egress11:detect-DTMFe",
        "block-egress: this relay plays nothing; detect-DTMF: this relay reports no "
@@ -203,6 +209,8 @@ TEST(NgUnsupported, IceOptionsConcernSdpWithIce) {
   EXPECT_EQ(result(offer_of(kIce, flag("reject-ICE"))),
             "reject-ICE: the parties negotiate ICE; ICE=remove ends it for both");
   EXPECT_EQ(result(offer_of(kIce, "8:ICE-lite7:forward")), "ICE-lite: the relay is no ICE agent");
+  EXPECT_EQ(result(offer_of(kIce, flag("ICE-lite-forward"))),
+            "ICE-lite: the relay is no ICE agent");
   EXPECT_EQ(result(offer_of(kIce, "8:ICE-lite3:off")), "");
   EXPECT_EQ(result(offer_of(kPlain, flag("reject-ICE"))), "");
   EXPECT_EQ(result(offer_of(kPlain, "8:ICE-lite4:both")), "");
