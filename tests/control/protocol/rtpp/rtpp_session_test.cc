@@ -175,8 +175,8 @@ TEST_F(RtppSession, WithoutCodecsBothPortsCarryAnything) {
   expect_no_ports_used();
 }
 
-// U by A, U by B and L each hold a reference to the media. D and Dw release it as rtpproxy does: a
-// Dw that names the other party first releases a party's weak reference.
+// U makes a strong claim on the media, Uw and Lw make a weak one each. D and Dw release them as
+// rtpproxy does: a Dw that names the other party first releases a party's weak claim.
 TEST_F(RtppSession, StrongSessionOutlivesDw) {
   port(update());
   port(lookup());
@@ -196,13 +196,13 @@ TEST_F(RtppSession, WeakSessionOutlivesD) {
   expect_no_ports_used();
 }
 
-TEST_F(RtppSession, EndsWithTheLastWeakReference) {
+TEST_F(RtppSession, EndsWithTheLastWeakClaim) {
   port("Uwc0 call 192.0.2.1 4000 a;1");
   port("Lwc0 call 192.0.2.2 5000 a;1 b;1");
   EXPECT_EQ(ask("D call a b"), "0\n");
   EXPECT_EQ(ask("Dw call b a"), "0\n");
   EXPECT_EQ(statistics().sessions, 1U);
-  EXPECT_EQ(ask("Dw call b a"), "0\n") << "b still holds it";
+  EXPECT_EQ(ask("Dw call b a"), "0\n") << "the weak claim of b is left";
   EXPECT_EQ(statistics().sessions, 1U);
   EXPECT_EQ(ask("Dw call a b"), "0\n");
   expect_no_ports_used();
