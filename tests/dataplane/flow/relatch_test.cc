@@ -150,6 +150,15 @@ TEST_F(Relatch, OnlyStreamsCountAsSilenceEnds) {
   EXPECT_EQ(b().latched, kPartyB);
 }
 
+// Open latching lets anyone be the first source, not the next one.
+TEST_F(Relatch, OpenLatchMovesToHintsOnly) {
+  path.b.latching = Latching::open;
+  publish();
+  EXPECT_FALSE(try_stream(9, after_ms(9000), kAttacker));
+  EXPECT_EQ(b().latched, kPartyB);
+  EXPECT_TRUE(try_stream(9, after_ms(9000), rebound));
+}
+
 TEST_F(Relatch, ZeroMeansNever) {
   lab.link(1).relatch_after = std::chrono::seconds(0);
   EXPECT_FALSE(try_stream(9, after_ms(3'600'000), rebound));
