@@ -39,6 +39,7 @@ struct QualitySample {
   std::chrono::microseconds round_trip{};  // between the parties: sum of both legs
   std::chrono::microseconds leg{};         // between relay and party; 0 = unknown
   std::chrono::seconds age{};
+  friend bool operator==(const QualitySample&, const QualitySample&) = default;
 };
 
 // Reception quality that a side's RTCP reports give for the stream sent to it. Loss, jitter and the
@@ -49,6 +50,7 @@ struct QualityReport {
   std::uint64_t samples = 0;
   std::uint64_t complete = 0;  // 0: MOS, round trip, lowest and highest are unknown
   QualitySample average, lowest, highest;
+  friend bool operator==(const QualityReport&, const QualityReport&) = default;
 };
 
 // Number of flow_drop_reasons().
@@ -80,6 +82,7 @@ struct FlowReport {
   std::int64_t lost = 0;          // expected - received; negative with duplicates
   std::uint32_t jitter = 0;       // timestamp units, A.8
   std::uint8_t payload_type = 0;  // of the last RTP packet
+  friend bool operator==(const FlowReport&, const FlowReport&) = default;
 };
 
 struct WorkerReport {

@@ -19,9 +19,10 @@ void take_and_release(benchmark::State& state) {
   const auto now = PortPool::Clock::now();
   const bench::Allocations count(state);
   for ([[maybe_unused]] auto _ : state) {
-    auto pair = pool().take(now);
+    const PortPair pair = pool().take(now);
     if (!pair) return state.SkipWithError("no ports");
-    benchmark::DoNotOptimize(pair->rtp());
+    benchmark::DoNotOptimize(pair.rtp());
+    pool().give_back(pair);
   }
 }
 BENCHMARK(take_and_release)->ThreadRange(1, 4)->UseRealTime();
@@ -31,9 +32,10 @@ void take_of_one_address(benchmark::State& state) {
   const IpAddress address = bench::config().interfaces.at(0).addresses.back();
   const bench::Allocations count(state);
   for ([[maybe_unused]] auto _ : state) {
-    auto pair = pool().take(now, address);
+    const PortPair pair = pool().take(now, address);
     if (!pair) return state.SkipWithError("no ports");
-    benchmark::DoNotOptimize(pair->rtp());
+    benchmark::DoNotOptimize(pair.rtp());
+    pool().give_back(pair);
   }
 }
 BENCHMARK(take_of_one_address);
@@ -43,16 +45,18 @@ void take_of_few(benchmark::State& state) {
   const auto now = PortPool::Clock::now();
   std::vector<PortPair> taken;
   while (pool().free() > 200) {
-    auto pair = pool().take(now);
+    const PortPair pair = pool().take(now);
     if (!pair) return state.SkipWithError("no ports");
-    taken.push_back(std::move(*pair));
+    taken.push_back(pair);
   }
   const bench::Allocations count(state);
   for ([[maybe_unused]] auto _ : state) {
-    auto pair = pool().take(now);
+    const PortPair pair = pool().take(now);
     if (!pair) return state.SkipWithError("no ports");
-    benchmark::DoNotOptimize(pair->rtp());
+    benchmark::DoNotOptimize(pair.rtp());
+    pool().give_back(pair);
   }
+  for (const PortPair& pair : taken) pool().give_back(pair);
 }
 BENCHMARK(take_of_few);
 

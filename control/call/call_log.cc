@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>
 
+#include "control/call/call_report.h"
 #include "control/log.h"
 
 namespace millrace {
@@ -80,7 +81,7 @@ void log_signal(const Request& request, std::string_view event, const Call& call
              {"from-tag", request.from_tag},
              {"to-tag", request.to_tag},
              {"via-branch", request.via_branch},
-             {"media", call.media_summary(sender)}});
+             {"media", media_summary(call.state(), sender, call.realms())}});
 }
 
 void log_end(std::string_view call_id, std::string_view reason, bool expected,

@@ -86,7 +86,7 @@ class CallSchedule {
     std::vector<std::string> ids;
     visit([&](const CallPtr& call) {
       if (ids.size() == limit) return false;
-      if (claimed_only && !call->is_claimed()) return true;
+      if (claimed_only && !call->state().claimed) return true;
       ids.emplace_back(call->id());
       return true;
     });

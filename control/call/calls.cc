@@ -67,11 +67,11 @@ Reply Calls::Impl::offer(const Request& request, Time now) {
     return refuse(request, std::string(reason::kUnknownCall));
   }
   for (;;) {
-    const CallPtr call = find_or_make(request, now);
+    const CallPtr call = find_or_make(request);
     if (!call) return limit_reached(request);
     const std::lock_guard lock(call->mutex);
     if (call->gone) continue;
-    const bool fresh = call->empty(), answered = call->answered();
+    const bool fresh = call->empty(), answered = call->state().answered();
     // If anything below fails, a check finds the abandoned call and ends it.
     if (fresh) schedule.at(call, now + kRetry);
     auto printed =
@@ -96,7 +96,7 @@ Reply Calls::Impl::answer(const Request& request, Time now) {
   const auto session = read_sections(request, reading);
   if (!session) return refuse(request, session.error().message);
   return with_call(request, [&](const CallPtr& call) -> Reply {
-    const bool answered = call->answered();
+    const bool answered = call->state().answered();
     auto printed = call->answer(request, *session, now);
     if (!printed) return refuse(request, std::move(printed.error().message));
     schedule_check(call, false, now);
@@ -143,7 +143,7 @@ Reply Calls::Impl::remove(const Request& request, Time now) {
                {"to-tag", request.to_tag},
                {"via-branch", request.via_branch}});
     if (call->empty()) {
-      finish(call, Call::End::deleted, std::move(last));
+      finish(call, End::deleted, std::move(last));
     } else {
       schedule.at(call, call->may_end());
     }
@@ -160,9 +160,9 @@ Reply Calls::Impl::query(const Request& request, Time now) {
   });
 }
 
-Reply Calls::Impl::set_blocking(const Request& request) {
+Reply Calls::Impl::set_blocking(const Request& request, Time now) {
   return with_call(request, [&](const CallPtr& call) -> Reply {
-    if (auto done = call->set_blocking(request); !done) {
+    if (auto done = call->set_blocking(request, now); !done) {
       return refuse(request, std::move(done.error().message));
     }
     log_event(Level::info, name(request.command),
@@ -179,7 +179,7 @@ void Calls::Impl::check(const CallPtr& call, Time now) {
   const std::lock_guard lock(call->mutex);
   if (call->gone) return;
   if (watched()) notify_latches(*call);
-  const Call::Verdict verdict = call->check(now);
+  const Verdict verdict = call->check(now);
   if (verdict.end) {
     call->remember(ended_dialogs, now);
     finish(call, *verdict.end, ending(*call, now));
@@ -240,7 +240,7 @@ Reply Calls::execute(const Request& request, Clock::time_point now) {
     case Command::unsilence_media:
     case Command::block_dtmf:
     case Command::unblock_dtmf:
-      return calls.set_blocking(request);
+      return calls.set_blocking(request, now);
   }
   return reply::Failure{"Unrecognized command"};
 }
@@ -273,7 +273,7 @@ std::uint64_t Calls::end_portion() {
   for (const CallPtr& call : impl_->schedule.calls(kPortion)) {
     impl_->guarded(*call, [&] {
       const std::lock_guard lock(call->mutex);
-      if (!call->gone) impl_->finish(call, Call::End::forced, impl_->ending(*call, Clock::now()));
+      if (!call->gone) impl_->finish(call, End::forced, impl_->ending(*call, Clock::now()));
     });
   }
   return sessions();

@@ -18,6 +18,7 @@
 #include <tbb/concurrent_hash_map.h>
 
 #include "control/call/call.h"
+#include "control/call/call_events.h"
 #include "control/call/call_log.h"
 #include "control/call/call_schedule.h"
 #include "control/call/calls.h"
@@ -38,15 +39,14 @@ struct Calls::Impl {
       "media-timeout", "silent-timeout",  "offer-timeout", "final-timeout",
       "deleted",       "ice-direct-path", "forced"};
   // Normal end: no notification.
-  static bool expected(Call::End end) {
-    return end == Call::End::deleted || end == Call::End::ice_direct;
-  }
+  static bool expected(End end) { return end == End::deleted || end == End::ice_direct; }
 
   using Table = tbb::concurrent_hash_map<std::string_view, CallPtr>;  // by Call::id()
 
   const Config& config;
   Dataplane& dataplane;
   Realms realms;  // outlives the calls, which return their ports to it
+  const CallContext context{config.timeouts, config.limits, realms};
   Table table;
   CallSchedule schedule;
   EndedDialogs ended_dialogs;
@@ -62,7 +62,7 @@ struct Calls::Impl {
   Counter pass_sessions = 0, pass_timeouts = 0;
 
   Counter sessions = 0, sessions_total = 0, answered_total = 0, rejected = 0, errors = 0;
-  std::array<Counter, kEndNames.size()> ends{};  // by Call::End
+  std::array<Counter, kEndNames.size()> ends{};  // by End
   std::array<Counter, kCommands> commands{};     // by Command
 
   Impl(const Config& settings, Dataplane& packets)
@@ -80,7 +80,7 @@ struct Calls::Impl {
   }
 
   // The call, created if missing; null if the limit of calls is reached.
-  [[nodiscard]] CallPtr find_or_make(const Request& request, Time now) {
+  [[nodiscard]] CallPtr find_or_make(const Request& request) {
     if (CallPtr call = find(request.call_id)) return call;
     const std::uint64_t others = sessions.fetch_add(1);
     if (draining || others >= (config.limits.calls != 0 ? config.limits.calls : port_pairs)) {
@@ -88,7 +88,7 @@ struct Calls::Impl {
       return nullptr;
     }
     try {
-      const auto made = std::make_shared<Call>(request, config, realms, dataplane, now);
+      const auto made = std::make_shared<Call>(request.call_id, context, dataplane);
       Table::const_accessor found;
       if (!table.insert(found, {made->id(), made})) --sessions;  // another thread was faster
       return found->second;
@@ -108,13 +108,13 @@ struct Calls::Impl {
   }
 
   [[nodiscard]] event::End ending(const Call& call, Time now) const {
-    event::End last = call.ending();
+    event::End last = millrace::ending(call.state());
     if (readers || log_enabled(Level::info)) last.report = call.report(now);
     return last;
   }
 
   // `last` is its ending() before it lost its dialogs.
-  void finish(const CallPtr& call, Call::End end, event::End last) {
+  void finish(const CallPtr& call, End end, event::End last) {
     erase(call);
     const auto reason = static_cast<std::size_t>(end);
     ++ends[reason];
@@ -122,7 +122,7 @@ struct Calls::Impl {
     const event::End::Dialog tags = last.tags;
     last.reason = kEndNames[reason];
     last.notify_proxy = !expected(end);
-    if (last.notify_proxy && end != Call::End::forced) {
+    if (last.notify_proxy && end != End::forced) {
       ++pass_timeouts;
       notify(*call, tags, event::Timeout{last.reason});
     }
@@ -143,14 +143,14 @@ struct Calls::Impl {
     });
   }
   void notify(const Call& call, decltype(Event::what) what) const {
-    if (watched()) notify(call, call.tags(), std::move(what));
+    if (watched()) notify(call, tags_of(call.state()), std::move(what));
   }
   // After an offer or answer. `answered`: the call was answered before.
   void notify_progress(Call& call, bool fresh, bool answered) {
-    if (!answered && call.answered()) ++answered_total;
+    if (!answered && call.state().answered()) ++answered_total;
     guarded(call, [&] {
       if (fresh) notify(call, event::Start{});
-      if (!answered && call.answered()) notify(call, event::Answered{});
+      if (!answered && call.state().answered()) notify(call, event::Answered{});
       if (const auto hold = call.hold_changed()) {
         *hold ? notify(call, event::Hold{}) : notify(call, event::Resume{});
       }
@@ -168,7 +168,8 @@ struct Calls::Impl {
     fresh ? schedule.set(call, next) : schedule.at(call, next);
   }
   [[nodiscard]] Time next_check(const Call& call, Time next, Time now) const {
-    return watched() && call.awaits_latch(now) ? std::min(next, now + kLatchInterval) : next;
+    return watched() && awaits_latch(call.state(), now) ? std::min(next, now + kLatchInterval)
+                                                        : next;
   }
 
   // An exception from one call is logged and stops neither the caller nor the other calls.
@@ -215,7 +216,7 @@ struct Calls::Impl {
   [[nodiscard]] Reply trickle(const Request& request, Time now);
   [[nodiscard]] Reply remove(const Request& request, Time now);
   [[nodiscard]] Reply query(const Request& request, Time now);
-  [[nodiscard]] Reply set_blocking(const Request& request);
+  [[nodiscard]] Reply set_blocking(const Request& request, Time now);
   void check(const CallPtr& call, Time now);
   void log_mass_end();
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <numeric>
 
+#include "control/call/call_report.h"
 #include "control/call/calls_impl.h"
 
 namespace millrace {
@@ -31,7 +32,7 @@ SummaryReport Calls::summary(Clock::time_point now) const {
   report.bits_per_second = calls.bytes.per_second() * 8;
   calls.schedule.visit([&](const CallPtr& call) {
     const std::lock_guard lock(call->mutex);
-    call->count_streams(report.streams);
+    count_streams(call->state(), report.streams);
     return true;
   });
   return report;
@@ -39,9 +40,7 @@ SummaryReport Calls::summary(Clock::time_point now) const {
 
 StatisticsReport Calls::statistics(Clock::time_point now) const {
   const Impl& calls = *impl_;
-  const auto ended = [&](Call::End end) {
-    return calls.ends[static_cast<std::size_t>(end)].load();
-  };
+  const auto ended = [&](End end) { return calls.ends[static_cast<std::size_t>(end)].load(); };
   const auto received = [&](Command command) {
     return calls.commands[static_cast<std::size_t>(command)].load();
   };
@@ -50,12 +49,12 @@ StatisticsReport Calls::statistics(Clock::time_point now) const {
       .sessions_total = calls.sessions_total,
       .sessions_answered = calls.answered_total,
       .sessions_rejected = calls.rejected,
-      .timeouts = ended(Call::End::media_timeout),
-      .silent_timeouts = ended(Call::End::silent_timeout),
-      .offer_timeouts = ended(Call::End::offer_timeout),
-      .final_timeouts = ended(Call::End::final_timeout),
-      .deleted = ended(Call::End::deleted),
-      .ice_direct = ended(Call::End::ice_direct),
+      .timeouts = ended(End::media_timeout),
+      .silent_timeouts = ended(End::silent_timeout),
+      .offer_timeouts = ended(End::offer_timeout),
+      .final_timeouts = ended(End::final_timeout),
+      .deleted = ended(End::deleted),
+      .ice_direct = ended(End::ice_direct),
       .offers = received(Command::offer),
       .answers = received(Command::answer),
       .deletes = received(Command::remove),

@@ -17,13 +17,15 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "control/leg/call_state.h"
+
 namespace millrace {
 
 class EndedDialogs {
  public:
   using Clock = std::chrono::steady_clock;
   static constexpr std::size_t kMax = 65536;
-  static constexpr std::chrono::seconds kRemembered{32};
+  static constexpr std::chrono::seconds kRemembered = CallState::kRemembered;
 
   // An exchange of a dialog, by the tags of its SIP request.
   struct Exchange {

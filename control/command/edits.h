@@ -66,6 +66,7 @@ struct Origin {
   std::uint64_t version = 0;
   std::string content;                           // all but o=
   std::optional<std::string> session_name = {};  // none: none sent yet
+  friend bool operator==(const Origin&, const Origin&) = default;
 };
 
 struct OriginEdits {

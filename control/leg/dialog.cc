@@ -5,7 +5,7 @@ namespace millrace {
 
 bool Dialog::muxes(const Leg& leg, std::size_t index) const {
   if (index >= mux.size()) return false;
-  return a.get() == &leg ? mux[index].a : mux[index].b;
+  return a == leg.id ? mux[index].a : mux[index].b;
 }
 
 // Offers the reader a=rtcp-mux if the sender offers it or the reader uses it already.
@@ -14,7 +14,7 @@ bool Dialog::offer_mux(const Leg& sender, std::size_t index, const PartyMedia& d
   if (mux.size() <= index) mux.resize(index + 1);
   Mux& at = mux[index];
   if (described.ice_concluded || described.state == PartyMedia::State::carrier) return at.offered;
-  const bool passed_on = described.rtcp_mux || muxes(other(sender), index);
+  const bool passed_on = described.rtcp_mux || (a == sender.id ? at.b : at.a);
   at.offered = described.rtp && (asked.offer || asked.require || (passed_on && !asked.demux));
   at.reply.reset();
   if (!described.rtcp_mux || asked.reject) {
@@ -31,8 +31,8 @@ Mux Dialog::settled_mux(const Leg& reader, std::size_t index, const PartyMedia& 
   const bool relayed = described.state == PartyMedia::State::live && described.rtp;
   const bool answerer = relayed && described.rtcp_mux && result.offered;
   const bool offerer = relayed && result.reply.value_or(answerer);
-  result.a = a.get() == &reader ? offerer : answerer;
-  result.b = a.get() == &reader ? answerer : offerer;
+  result.a = a == reader.id ? offerer : answerer;
+  result.b = a == reader.id ? answerer : offerer;
   return result;
 }
 

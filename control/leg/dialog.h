@@ -3,17 +3,17 @@
 
 // A dialog: an offerer and an answerer, and what their offers and answers settled.
 //
-// The branches of a fork are dialogs that share the offerer's leg.
+// The branches of a fork are dialogs that share the offerer's leg. A plain value of the call's
+// state (call_state.h), which has the legs.
 
 #include <chrono>
 #include <cstddef>
-#include <memory>
 #include <optional>
-#include <vector>
 
 #include "control/command/edits.h"
 #include "control/leg/leg.h"
 #include "control/ports/offered_ports.h"
+#include "dataplane/base/small_vector.h"
 #include "dataplane/base/text.h"
 
 namespace millrace {
@@ -23,6 +23,7 @@ struct Claims {
   bool strong = false, by_a = false, by_b = false;
 
   [[nodiscard]] bool any() const { return strong || by_a || by_b; }
+  friend bool operator==(const Claims&, const Claims&) = default;
 };
 
 // Which party multiplexes RTCP on the RTP port of one m= line (RFC 5761).
@@ -32,24 +33,24 @@ struct Mux {
   // that does not depend on the answer.
   bool offered = false;
   std::optional<bool> reply;
+  friend bool operator==(const Mux&, const Mux&) = default;
 };
 
 struct Dialog {
-  std::shared_ptr<Leg> a, b;   // first offerer, answerer
-  std::vector<Claims> claims;  // by m= line
-  std::vector<Mux> mux;        // by m= line
-  Text via_branch;
+  LegId a = kNoLeg, b = kNoLeg;  // first offerer, answerer
   bool answered = false;
   bool pending = false;  // offer without an answer yet
   bool final = false;    // answered by a final response, if the proxy reports codes
   bool early = false;    // answered by provisional responses only
   std::optional<std::chrono::steady_clock::time_point> delete_at;
-  OfferedPorts offered;  // until the first answer
+  OfferedPorts offered;           // until the first answer
+  SmallVector<Claims, 1> claims;  // by m= line
+  SmallVector<Mux, 1> mux;        // by m= line
+  Text via_branch;
 
-  // Whether media flows between the two legs. A leg of several dialogs has media in one of them.
-  [[nodiscard]] bool is_joined() const { return a->peer == b.get(); }
-  [[nodiscard]] bool joins(const Leg& leg) const { return a.get() == &leg || b.get() == &leg; }
-  [[nodiscard]] Leg& other(const Leg& leg) const { return a.get() == &leg ? *b : *a; }
+  friend bool operator==(const Dialog&, const Dialog&) = default;
+  [[nodiscard]] bool joins(const Leg& leg) const { return a == leg.id || b == leg.id; }
+  [[nodiscard]] LegId other(const Leg& leg) const { return a == leg.id ? b : a; }
 
   [[nodiscard]] bool muxes(const Leg& leg, std::size_t index) const;
   // Whether the SDP for the reader of an offer with this media section gets a=rtcp-mux.

@@ -29,8 +29,8 @@ void Leg::stamp(const Moment& now) {
 }
 
 std::ptrdiff_t Leg::port_pairs() const {
-  return std::ranges::count_if(sections,
-                               [](const LegMedia& media) { return media.ports != nullptr; });
+  return std::ranges::count_if(
+      sections, [](const LegMedia& media) { return static_cast<bool>(media.ports); });
 }
 
 std::size_t Leg::lines() const {
@@ -40,7 +40,7 @@ std::size_t Leg::lines() const {
 }
 
 std::size_t Leg::lines_offered_to(const Leg& reader) const {
-  const bool proposes = proposed && proposed->to == &reader;
+  const bool proposes = proposed && proposed->to == reader.id;
   return proposes ? std::max(proposed->sections.size(), lines()) : lines();
 }
 
@@ -57,9 +57,9 @@ const PartyMedia& Leg::current(const Leg& other, std::size_t index) const {
   return other.proposed_to(*this, index) != nullptr ? kAbsent : own;
 }
 
-std::optional<IpAddress> Leg::address() const {
+std::optional<IpAddress> Leg::address(const Realms& realms) const {
   for (const LegMedia& media : sections) {
-    if (media.ports) return media.ports->address();
+    if (media.ports) return realms.at(realm).address_of(media.ports.rtp());
   }
   return std::nullopt;
 }
@@ -110,13 +110,12 @@ void Leg::propose(const Leg& to, std::vector<PartyMedia> described, const Reques
     const bool signalled = described[i].state != State::absent && described[i].signalled;
     if (signalled) sections[i].agreed.signalled = true;
   }
-  if (!proposed) proposed = std::make_unique<Proposal>();
-  *proposed = {&to, std::move(described), options_of(request)};
+  proposed.ensure() = {to.id, std::move(described), options_of(request)};
   if (!request.labels.label.empty()) label = request.labels.label;
 }
 
 void Leg::settle(const Leg& answerer, const Lines& answered) {
-  if (!proposed || proposed->to != &answerer) return;
+  if (!proposed || proposed->to != answerer.id) return;
   bool waits = false;
   for (std::size_t i = 0; i < proposed->sections.size(); ++i) {
     PartyMedia& media = proposed->sections[i];
@@ -141,15 +140,14 @@ void Leg::trim() {
 }
 
 bool Leg::withdraw_proposal(const Leg& reader) {
-  if (!proposed || proposed->to != &reader) return false;
+  if (!proposed || proposed->to != reader.id) return false;
   proposed.reset();
   return true;
 }
 
 sdp::Origin* Leg::origin_for(const Request& request) {
   if (request.edits.origin.empty()) return nullptr;
-  if (!origin) origin = std::make_unique<sdp::Origin>();
-  return origin.get();
+  return &origin.ensure();
 }
 
 bool Leg::shares_ports(const Leg& other) const {
@@ -159,24 +157,20 @@ bool Leg::shares_ports(const Leg& other) const {
   return false;
 }
 
-bool Leg::has_port(const Endpoint& endpoint) const {
+bool Leg::has_port(const Endpoint& endpoint, const Realms& realms) const {
   return std::ranges::any_of(sections, [&](const LegMedia& media) {
-    return media.ports && media.ports->address() == endpoint.address &&
-           media.ports->rtp().port == endpoint.port;
+    const LocalPort rtp = media.ports.rtp();
+    return media.ports && rtp.port == endpoint.port &&
+           realms.at(realm).address_of(rtp) == endpoint.address;
   });
 }
 
-bool Leg::names_port_of(const Leg& other) const {
+bool Leg::names_port_of(const Leg& other, const Realms& realms) const {
   for (std::size_t i = 0; i < sections.size(); ++i) {
     const PartyMedia::Component& part = latest(i).components[0];
-    if (part.inside && other.has_port(*part.advertised)) return true;
+    if (part.inside && other.has_port({part.address, part.port}, realms)) return true;
   }
   return false;
-}
-
-PastMedia& LegMedia::ensure_past() {
-  if (!past) past = std::make_unique<PastMedia>();
-  return *past;
 }
 
 // Counters of the party on one port, past flows included. `flow` holds those of the current flow.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// A leg: one party of a call, with its tags, its media sections and the local ports leased for it.
+// A leg: one party of a call, with its tags, its media sections and the local ports taken for it.
 //
 // The ports are printed into the SDP that the party receives. Legs of branches that the proxy made
-// one offer for share the leases. A leg's media is joined to one other leg at a time, its peer.
+// one offer for have the same ports. A leg's media is joined to one other leg at a time, its peer.
+// A leg is a plain value of its call's state (call_state.h) and names other legs by LegId.
 //
 // An offer is a proposal (docs/adr/0006-an-offer-is-a-proposal.md). `agreed` is in force: what the
 // party's SDP said in the last exchange that was answered, or its first offer while nothing was. A
@@ -15,10 +16,8 @@
 #include <bitset>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "control/command/edits.h"
@@ -29,6 +28,7 @@
 #include "control/leg/past_flow.h"
 #include "control/ports/realm.h"
 #include "control/sdp/sdp.h"
+#include "dataplane/base/small_vector.h"
 #include "dataplane/base/text.h"
 #include "dataplane/path.h"
 #include "dataplane/report.h"
@@ -38,42 +38,47 @@ namespace millrace {
 // Blocked kinds of the media that a party sends.
 struct BlockState {
   bool blocked = false, silenced = false, dtmf_blocked = false;
+  friend bool operator==(const BlockState&, const BlockState&) = default;
 };
 
 struct LegMedia {
   PartyMedia agreed;
-  bool retyped = false;              // the last answer made it RTP of another type
-  std::shared_ptr<PortLease> ports;  // shared by the branches of one offer
-  std::unique_ptr<PastMedia> past;   // see past_flow.h; null if none
-  // Latched sources of RTP and RTCP, as last notified; null: none was.
-  std::unique_ptr<std::array<std::optional<Endpoint>, 2>> notified;
-  Moment created;
+  PortPair ports;            // the same for the branches of one offer
+  bool retyped = false;      // the last answer made it RTP of another type
   bool established = false;  // an answer has left it live
+  Boxed<PastMedia> past;     // see past_flow.h
+  // Latched sources of RTP and RTCP, as last notified; null: none was.
+  Boxed<std::array<std::optional<Endpoint>, 2>> notified;
+  Moment created;
 
-  [[nodiscard]] PastMedia& ensure_past();  // `past`, created if null
-  void open(std::shared_ptr<PortLease> on) {
-    ports = std::move(on);
+  void open(PortPair on) {
+    ports = on;
     if (past) past->closed.reset();
   }
+  friend bool operator==(const LegMedia&, const LegMedia&) = default;
 };
 
-struct Leg;
+// Index of a leg in its call's state.
+enum class LegId : std::uint8_t {};
+inline constexpr LegId kNoLeg{255};
 
 // Flags of the proxy with an offer or answer, in force together with its SDP.
 struct LegOptions {
   bool asymmetric = false, strict_source = false;
   bool media_handover = false, nat_wait = false, nat_punch = false;
+  friend bool operator==(const LegOptions&, const LegOptions&) = default;
 };
 
 using Lines = std::bitset<sdp::kMaxSections>;  // by m= line
 
-inline const PartyMedia kAbsent;  // of an m= line that no SDP has described
+inline const PartyMedia kAbsent{};  // of an m= line that no SDP has described
 
 // A party's offer that awaits its answer.
 struct Proposal {
-  const Leg* to = nullptr;           // the party that is to answer
+  LegId to = kNoLeg;                 // the party that is to answer
   std::vector<PartyMedia> sections;  // by m= line; absent: not part of the offer
   LegOptions options;
+  friend bool operator==(const Proposal&, const Proposal&) = default;
 };
 
 struct Leg {
@@ -83,21 +88,26 @@ struct Leg {
   struct Transaction {
     std::uint32_t cseq = 0;
     bool offered_by_reply = false;
+    friend bool operator==(const Transaction&, const Transaction&) = default;
   };
 
-  std::vector<Text> tags;  // several if branches of a fork share a leg
-  Text via_branch, label;
-  Moment created;
-  Text user_agent;
-  Realm* realm = nullptr;
-  std::optional<IpAddress> preferred;  // of the realm's addresses
+  LegId id = kNoLeg;  // its own
+  LegId peer = kNoLeg;
+  RealmId realm{};
   LegOptions options;
   BlockState block_state;
+  SmallVector<Text, 1> tags;  // several if branches of a fork share a leg
+  Text via_branch, label;
+  Text user_agent;
+  Moment created;
+  std::optional<IpAddress> preferred;  // of the realm's addresses
   std::optional<Transaction> transaction;
-  std::vector<LegMedia> sections;
-  std::unique_ptr<Proposal> proposed;   // null: no offer waits
-  std::unique_ptr<sdp::Origin> origin;  // of the SDP sent to it, if that must not change
-  Leg* peer = nullptr;
+  SmallVector<LegMedia, 1> sections;
+  Boxed<Proposal> proposed;   // null: no offer waits
+  Boxed<sdp::Origin> origin;  // of the SDP sent to it, if that must not change
+
+  friend bool operator==(const Leg&, const Leg&) = default;
+  [[nodiscard]] bool has_peer() const { return peer != kNoLeg; }
 
   [[nodiscard]] bool has(std::string_view tag) const;
   [[nodiscard]] bool has_room_for(std::string_view tag) const;
@@ -111,13 +121,14 @@ struct Leg {
   [[nodiscard]] std::size_t lines() const;
   // What the party proposes to `reader`; null: nothing that is live.
   [[nodiscard]] const PartyMedia* proposed_to(const Leg& reader, std::size_t index) const {
-    if (!proposed || proposed->to != &reader || index >= proposed->sections.size()) return nullptr;
+    if (!proposed || proposed->to != reader.id || index >= proposed->sections.size())
+      return nullptr;
     const PartyMedia& media = proposed->sections[index];
     return media.state == PartyMedia::State::live ? &media : nullptr;
   }
   // What an answer of `reader` answers: the proposal to it, else what is in force.
   [[nodiscard]] const PartyMedia& offered_to(const Leg& reader, std::size_t index) const {
-    return proposed && proposed->to == &reader ? latest(index) : agreed(index);
+    return proposed && proposed->to == reader.id ? latest(index) : agreed(index);
   }
   [[nodiscard]] std::size_t lines_offered_to(const Leg& reader) const;
   // What the party's last SDP said.
@@ -129,10 +140,11 @@ struct Leg {
   [[nodiscard]] bool is_retyped(std::size_t index) const;
   // What the flows between the party and `other` follow: what is in force, else a proposal.
   [[nodiscard]] const PartyMedia& current(const Leg& other, std::size_t index) const;
-  [[nodiscard]] const PortLease* ports(std::size_t index) const {
-    return index < sections.size() ? sections[index].ports.get() : nullptr;
+  [[nodiscard]] PortPair ports(std::size_t index) const {
+    return index < sections.size() ? sections[index].ports : PortPair{};
   }
-  [[nodiscard]] std::optional<IpAddress> address() const;  // of its ports
+  // The local address of its ports.
+  [[nodiscard]] std::optional<IpAddress> address(const Realms& realms) const;
 
   // Puts an answer, or a first offer, in force.
   void agree(std::vector<PartyMedia> described, const Request& request);
@@ -147,9 +159,9 @@ struct Leg {
 
   [[nodiscard]] bool shares_ports(const Leg& other) const;
   // Whether one of its RTP ports is `endpoint`.
-  [[nodiscard]] bool has_port(const Endpoint& endpoint) const;
+  [[nodiscard]] bool has_port(const Endpoint& endpoint, const Realms& realms) const;
   // Whether its last SDP named a port of `other`: the two are joined inside the relay.
-  [[nodiscard]] bool names_port_of(const Leg& other) const;
+  [[nodiscard]] bool names_port_of(const Leg& other, const Realms& realms) const;
   // Counters of the party on one port, past flows included. `flow` holds those of the current flow.
   [[nodiscard]] FlowReport total_flow(std::size_t index, const FlowReport& flow,
                                       std::size_t component, PastFlow::Clock::time_point now) const;

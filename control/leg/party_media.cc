@@ -12,14 +12,14 @@ using State = PartyMedia::State;
 // The endpoint changed, or it is behind a NAT whose public address changed.
 bool has_moved(const PartyMedia::Component& now, const PartyMedia::Component& before,
                bool other_source) {
-  return now.advertised != before.advertised || (!now.routable && other_source);
+  return now.advertised() != before.advertised() || (!now.routable && other_source);
 }
 
-// `source` is the source address of the party's signalling.
-bool routable(const IpAddress& address, const Realm& realm,
-              const std::optional<IpAddress>& source) {
+// `source` is the source address of the party's signalling; "::" = unknown.
+bool routable(const IpAddress& address, const Realm& realm, const IpAddress& source) {
   if (!realm.admits(address) || address.family() != realm.family) return false;
-  return !address.is_private() || realm.on_link(address) || !source || source == address;
+  return !address.is_private() || realm.on_link(address) || source.is_unspecified() ||
+         source == address;
 }
 
 // Candidates never replace the signalling source and the SDP endpoints.
@@ -41,12 +41,13 @@ struct Validator {
 
   // The source of the SIP message, if media may come from it too. A proxy may report its own
   // address (127.0.0.1) for requests that it generates.
-  [[nodiscard]] std::optional<IpAddress> source() const {
+  // "::" = unknown.
+  [[nodiscard]] IpAddress source() const {
     const auto& from = request.latching.received_from;
     if (!from || !realm.admits(*from) || from->family() != realm.family || realms.is_own(*from)) {
-      return std::nullopt;
+      return {};
     }
-    return from;
+    return *from;
   }
 
   [[nodiscard]] bool routable(const IpAddress& address) const {
@@ -91,13 +92,18 @@ struct Validator {
                                           "to a call");
     }
     if (auto ok = check_family(taken->address); !ok) return std::unexpected(ok.error());
-    return PartyMedia::Component{.advertised = taken, .routable = true, .inside = true};
+    return PartyMedia::Component{.address = taken->address,
+                                 .port = taken->port,
+                                 .known = true,
+                                 .routable = true,
+                                 .inside = true};
   }
 
   // Loopback or link-local, of a party that can latch from elsewhere. The relay never sends there.
   [[nodiscard]] bool is_local(const IpAddress& address) const {
     return (address.is_loopback() || address.is_link_local()) && address.family() == realm.family &&
-           source() && !request.latching.asymmetric && realm.interface.latching != Latching::off;
+           !source().is_unspecified() && !request.latching.asymmetric &&
+           realm.interface.latching != Latching::off;
   }
 
   [[nodiscard]] Result<PartyMedia::Component> component(Endpoint endpoint) const {
@@ -106,26 +112,23 @@ struct Validator {
     // Browsers send "a=rtcp:9 IN IP4 0.0.0.0" for "no address".
     if (endpoint.port.number() == 0 || endpoint.address.is_unspecified()) return result;
     if (realms.is_own(endpoint.address)) return own_port(endpoint);
-    if (is_local(endpoint.address)) {
-      result.advertised = endpoint;
-      return result;
-    }
+    result.address = endpoint.address;
+    result.port = endpoint.port;
+    result.known = true;
+    if (is_local(endpoint.address)) return result;
     if (const auto ok = check(endpoint.address); !ok) return std::unexpected(ok.error());
-    result.advertised = endpoint;
     result.routable = request.latching.asymmetric || routable(endpoint.address);
     return result;
   }
 
-  [[nodiscard]] std::vector<IpAddress> hints(const PartyMedia& media,
-                                             const PartyMedia& before) const {
-    std::vector<IpAddress> result;
-    const auto add = [&](const std::optional<IpAddress>& address) {
-      if (address && result.size() < kMaxHints &&
-          std::ranges::find(result, *address) == result.end()) {
-        result.push_back(*address);
+  [[nodiscard]] PartyMedia::Hints hints(const PartyMedia& media, const PartyMedia& before) const {
+    PartyMedia::Hints result;
+    const auto add = [&](const IpAddress& address) {
+      if (result.size() < kMaxHints && std::ranges::find(result, address) == result.end()) {
+        result.push_back(address);
       }
     };
-    add(source());
+    if (!media.signalled_from.is_unspecified()) add(media.signalled_from);
     for (const auto& part : media.components) {
       if (const auto remote = part.remote()) add(remote->address);
     }
@@ -297,7 +300,7 @@ std::size_t add_candidates(PartyMedia& media, const sdp::FragmentMedia& fragment
   const bool other =
       !fragment.ufrag.empty() && !media.ice_ufrag.empty() && fragment.ufrag != media.ice_ufrag;
   if (media.state != State::live || other) return 0;
-  std::vector<IpAddress>& hints = media.hints;
+  PartyMedia::Hints& hints = media.hints;
   const auto newest = std::ranges::find_if_not(
       hints, [&](const IpAddress& hint) { return is_pinned(media, hint); });
   auto at = newest - hints.begin();
@@ -309,7 +312,8 @@ std::size_t add_candidates(PartyMedia& media, const sdp::FragmentMedia& fragment
       continue;
     }
     if (hints.size() == kMaxHints) hints.pop_back();
-    hints.insert(hints.begin() + at++, address);
+    hints.push_back(address);
+    std::rotate(hints.begin() + at++, hints.end() - 1, hints.end());
     ++added;
   }
   return added;

@@ -30,12 +30,12 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "control/command/request.h"
 #include "control/ports/realm.h"
 #include "control/sdp/sdp.h"
 #include "control/sdp/sdp_fragment.h"
+#include "dataplane/base/small_vector.h"
 #include "dataplane/base/text.h"
 
 namespace millrace {
@@ -51,15 +51,23 @@ struct PartyMedia {
   };
   // RTP (or opaque datagrams) and RTCP.
   struct Component {
-    std::optional<Endpoint> advertised;  // from its SDP; kept during a hold
-    bool routable = false;               // the relay may send media to it
-    bool moved = false;                  // since the previous SDP
-    bool inside = false;                 // `advertised` is a port of the relay
+    IpAddress address;  // from its SDP, with `port`; kept during a hold
+    UdpPort port;
+    bool known = false;     // `address` and `port` are set
+    bool routable = false;  // the relay may send media to it
+    bool moved = false;     // since the previous SDP
+    bool inside = false;    // it is a port of the relay
 
-    [[nodiscard]] std::optional<Endpoint> remote() const {
-      return routable ? advertised : std::nullopt;
+    [[nodiscard]] std::optional<Endpoint> advertised() const {
+      return known ? std::optional(Endpoint{address, port}) : std::nullopt;
     }
+    [[nodiscard]] std::optional<Endpoint> remote() const {
+      return routable ? advertised() : std::nullopt;
+    }
+    friend bool operator==(const Component&, const Component&) = default;
   };
+
+  using Hints = SmallVector<IpAddress, 2>;  // kMaxHints at most
 
   State state = State::absent;
   bool signalled = true;  // by an SDP whose flows are not published yet
@@ -71,8 +79,8 @@ struct PartyMedia {
   bool sends = true, receives = true;
   bool on_hold = false;  // by address 0.0.0.0: send nothing
   std::array<Component, 2> components;
-  std::vector<IpAddress> hints;  // kMaxHints at most
-  std::optional<IpAddress> signalled_from;
+  Hints hints;
+  IpAddress signalled_from;    // "::" = unknown
   Text ice_ufrag;              // empty: no ICE, or ICE that cannot bypass the relay
   bool ice_concluded = false;  // this SDP reports the result of ICE: copied verbatim
   bool ice_direct = false;     // the selected path bypasses the relay
@@ -85,6 +93,7 @@ struct PartyMedia {
   [[nodiscard]] bool encrypted() const {
     return (rtp && protocol.empty()) || std::string_view(protocol).contains("SAVP");
   }
+  friend bool operator==(const PartyMedia&, const PartyMedia&) = default;
 };
 
 // Media section `index` of `session`, sent by a party in `realm`. `before` is the party's previous

@@ -32,6 +32,7 @@ struct PastFlow {
   [[nodiscard]] bool empty() const;
   // Sum of `flow` and `later`, the counters of the port since `until`, as of `now`.
   [[nodiscard]] FlowReport merge(FlowReport later, Clock::time_point now) const;
+  friend bool operator==(const PastFlow&, const PastFlow&) = default;
 };
 
 struct PastQuality {
@@ -41,6 +42,7 @@ struct PastQuality {
   // Merges `report` with `later`, as of `now`. A later report on another SSRC replaces it.
   [[nodiscard]] QualityReport merge(const std::optional<QualityReport>& later,
                                     PastFlow::Clock::time_point now) const;
+  friend bool operator==(const PastQuality&, const PastQuality&) = default;
 };
 
 // The end of a media section that was answered once and has no ports now.
@@ -48,12 +50,14 @@ struct ClosedMedia {
   Moment at;
   LocalPort local;    // of RTP
   Endpoint endpoint;  // the same, as printed in SDP
+  friend bool operator==(const ClosedMedia&, const ClosedMedia&) = default;
 };
 
 struct PastMedia {
   std::array<PastFlow, 2> ports;  // RTP, RTCP
   std::optional<PastQuality> quality;
   std::optional<ClosedMedia> closed;
+  friend bool operator==(const PastMedia&, const PastMedia&) = default;
 };
 
 }  // namespace millrace

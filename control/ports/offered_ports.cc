@@ -15,11 +15,24 @@ IpAddress host(const IpAddress& address) {
 
 }  // namespace
 
-void OffersBySource::change(const IpAddress& source, std::int64_t ports) {
+void OfferedPorts::add(const std::optional<IpAddress>& from, std::ptrdiff_t pairs) {
+  if (ports == 0) source = host(from.value_or(IpAddress()));
+  ports = std::max(ports + 2 * static_cast<std::int32_t>(pairs), 0);
+}
+
+void OffersBySource::add(const OfferedPorts& offered) {
+  if (offered.ports == 0) return;
   const std::lock_guard lock(mutex_);
-  const auto entry = ports_.try_emplace(source, 0).first;
-  entry->second += ports;
-  all_ += ports;
+  ports_[offered.source] += offered.ports;
+  all_ += offered.ports;
+}
+
+void OffersBySource::remove(const OfferedPorts& offered) noexcept {
+  if (offered.ports == 0) return;
+  const std::lock_guard lock(mutex_);
+  const auto entry = ports_.find(offered.source);
+  entry->second -= offered.ports;
+  all_ -= offered.ports;
   if (entry->second == 0) ports_.erase(entry);
 }
 
@@ -43,30 +56,6 @@ OffersBySource::Report OffersBySource::report() const {
 std::size_t OffersBySource::sources() const {
   const std::lock_guard lock(mutex_);
   return ports_.size();
-}
-
-OfferedPorts& OfferedPorts::operator=(OfferedPorts&& other) noexcept {
-  if (this != &other) {
-    answered();
-    counts_ = std::exchange(other.counts_, nullptr);
-    source_ = other.source_;
-    ports_ = std::exchange(other.ports_, 0);
-  }
-  return *this;
-}
-
-void OfferedPorts::add(OffersBySource& counts, const std::optional<IpAddress>& source,
-                       std::int64_t pairs) {
-  const std::int64_t ports = std::max(2 * pairs, -ports_);
-  if (ports == 0) return;
-  if (ports_ == 0) source_ = host(source.value_or(IpAddress()));
-  counts.change(source_, ports);
-  counts_ = &counts;
-  ports_ += ports;
-}
-
-void OfferedPorts::answered() {
-  if (ports_ != 0) counts_->change(source_, -std::exchange(ports_, 0));
 }
 
 }  // namespace millrace

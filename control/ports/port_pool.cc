@@ -136,16 +136,23 @@ PortPool::PortPool(const Interface& interface, std::chrono::seconds quarantine)
 
 PortPool::~PortPool() = default;
 
-std::optional<PortPair> PortPool::take(Clock::time_point now, const std::optional<IpAddress>& on) {
+PortPair PortPool::take(Clock::time_point now, const std::optional<IpAddress>& on) {
   Impl& pool = *impl_;
   const std::lock_guard lock(pool.mutex);
   pool.advance(now);
   const std::optional<std::uint32_t> pair = pool.draw(on);
-  if (!pair) return std::nullopt;
+  if (!pair) return {};
   const std::uint32_t address = *pair / pool.pairs_per_address;
   const auto port =
       static_cast<std::uint16_t>(pool.first_port + 2 * (*pair % pool.pairs_per_address));
-  return PortPair(*this, *pair, {pool.ids[address], UdpPort(port)}, pool.addresses[address]);
+  return {{pool.ids[address], UdpPort(port)}};
+}
+
+void PortPool::give_back(PortPair pair) noexcept {
+  Impl& pool = *impl_;
+  const auto address = std::ranges::find(pool.ids, pair.even.address) - pool.ids.begin();
+  const std::uint32_t nth = (pair.even.port.number() - pool.first_port) / 2;
+  pool.release(static_cast<std::uint32_t>(address) * pool.pairs_per_address + nth);
 }
 
 void PortPool::advance(Clock::time_point now) {
@@ -172,27 +179,6 @@ std::uint64_t PortPool::used() const {
 std::uint64_t PortPool::free() const {
   const std::lock_guard lock(impl_->mutex);
   return 2 * std::uint64_t{impl_->free_count};
-}
-
-PortPair::PortPair(PortPair&& other) noexcept
-    : pool_(std::exchange(other.pool_, nullptr)),
-      index_(other.index_),
-      rtp_(other.rtp_),
-      address_(other.address_) {}
-
-PortPair& PortPair::operator=(PortPair&& other) noexcept {
-  if (this != &other) {
-    if (pool_ != nullptr) pool_->impl_->release(index_);
-    pool_ = std::exchange(other.pool_, nullptr);
-    index_ = other.index_;
-    rtp_ = other.rtp_;
-    address_ = other.address_;
-  }
-  return *this;
-}
-
-PortPair::~PortPair() {
-  if (pool_ != nullptr) pool_->impl_->release(index_);
 }
 
 }  // namespace millrace

@@ -20,22 +20,31 @@
 
 namespace millrace {
 
-// RAII owner of a pair; the destructor returns it to its pool, into quarantine.
-class PortPair;
+// A pair of ports of a pool, by its even one: a plain value, whoever has taken the pair.
+struct PortPair {
+  LocalPort even;  // port 0: no pair
+
+  [[nodiscard]] LocalPort rtp() const { return even; }
+  [[nodiscard]] LocalPort rtcp() const { return {even.address, even.port.next()}; }
+  [[nodiscard]] explicit operator bool() const { return even.port != UdpPort(); }
+  friend bool operator==(const PortPair&, const PortPair&) = default;
+};
 
 class PortPool {
  public:
   using Clock = std::chrono::steady_clock;
 
   PortPool(const Interface& interface, std::chrono::seconds quarantine);
-  ~PortPool();  // precondition: all its pairs are destroyed
+  ~PortPool();
   PortPool(const PortPool&) = delete;
   PortPool& operator=(const PortPool&) = delete;
 
-  // A free pair, of the address `on` if it is set. Unset: none is free, or `on` is not in this
-  // pool.
-  [[nodiscard]] std::optional<PortPair> take(Clock::time_point now,
-                                             const std::optional<IpAddress>& on = std::nullopt);
+  // A free pair, of the address `on` if it is set. No pair: none is free, or `on` is not in this
+  // pool. Whoever takes a pair must return it.
+  [[nodiscard]] PortPair take(Clock::time_point now,
+                              const std::optional<IpAddress>& on = std::nullopt);
+  // Puts a pair that was taken into quarantine. Allocates nothing.
+  void give_back(PortPair pair) noexcept;
   // Ends the quarantine of pairs; call it once a second.
   void advance(Clock::time_point now);
 
@@ -45,31 +54,8 @@ class PortPool {
   [[nodiscard]] std::uint64_t free() const;  // neither taken nor in quarantine
 
  private:
-  friend class PortPair;
   struct Impl;
   std::unique_ptr<Impl> impl_;
-};
-
-class PortPair {
- public:
-  PortPair(PortPair&& other) noexcept;
-  PortPair& operator=(PortPair&& other) noexcept;
-  PortPair(const PortPair&) = delete;
-  PortPair& operator=(const PortPair&) = delete;
-  ~PortPair();
-
-  [[nodiscard]] LocalPort rtp() const { return rtp_; }
-  [[nodiscard]] LocalPort rtcp() const { return {rtp_.address, rtp_.port.next()}; }
-  [[nodiscard]] const IpAddress& address() const { return address_; }
-
- private:
-  friend class PortPool;
-  PortPair(PortPool& pool, std::uint32_t index, LocalPort rtp, const IpAddress& address)
-      : pool_(&pool), index_(index), rtp_(rtp), address_(address) {}
-  PortPool* pool_;       // null once moved from
-  std::uint32_t index_;  // among the pool's pairs
-  LocalPort rtp_;
-  IpAddress address_;
 };
 
 }  // namespace millrace

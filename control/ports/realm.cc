@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <string>
-#include <utility>
 
 namespace millrace {
 namespace {
@@ -62,17 +61,12 @@ const IpAddress& Realm::advertised(const IpAddress& local) const {
   return interface.advertised.empty() ? local : interface.advertised.front();
 }
 
-std::shared_ptr<PortLease> PortLease::take(Realm& realm, Dataplane& dataplane,
-                                           PortPool::Clock::time_point now,
-                                           const std::optional<IpAddress>& on) {
-  auto pair = realm.pool.take(now, on);
-  return pair ? std::make_shared<PortLease>(dataplane, std::move(*pair)) : nullptr;
+const IpAddress& Realm::address_of(LocalPort port) const {
+  const auto at = std::ranges::find(interface.ids, port.address) - interface.ids.begin();
+  return interface.addresses[static_cast<std::size_t>(at)];
 }
 
-PortLease::~PortLease() {
-  dataplane_.withdraw(rtp());
-  dataplane_.withdraw(rtcp());
-}
+Endpoint Realm::printed(LocalPort port) const { return {advertised(address_of(port)), port.port}; }
 
 Realms::Realms(const Config& config) {
   for (std::size_t i = 0; i < config.interfaces.size(); ++i) {
@@ -89,12 +83,12 @@ Realms::Realms(const Config& config) {
   std::ranges::sort(own_, {}, &IpAddress::words);
 }
 
-Result<Realm*> Realms::find(std::string_view name, Family family) const {
+Result<RealmId> Realms::find(std::string_view name, Family family) const {
   const auto has_name = [&](const auto& realm) {
     return name.empty() || realm->interface.is_named(name);
   };
-  for (const auto& realm : realms_) {
-    if (has_name(realm) && realm->family == family) return realm.get();
+  for (std::size_t i = 0; i < realms_.size(); ++i) {
+    if (has_name(realms_[i]) && realms_[i]->family == family) return static_cast<RealmId>(i);
   }
   if (name.empty() || std::ranges::any_of(realms_, has_name)) {
     return fail((name.empty() ? "No interface" : "Interface '" + std::string(name) + "'") +
@@ -125,17 +119,17 @@ Result<std::string_view> Realms::choose(std::string_view name,
               "interface by `direction`");
 }
 
-bool Realms::selects(std::string_view name, const Realm& realm) const {
-  const auto found = find(name, realm.family);
-  return found && *found == &realm;
+bool Realms::selects(std::string_view name, RealmId realm) const {
+  const auto found = find(name, at(realm).family);
+  return found && *found == realm;
 }
 
-Realm* Realms::find_by_address(const IpAddress& address) const {
-  for (const auto& realm : realms_) {
-    if (std::ranges::find(realm->interface.addresses, address) != realm->interface.addresses.end())
-      return realm.get();
+std::optional<RealmId> Realms::find_by_address(const IpAddress& address) const {
+  for (std::size_t i = 0; i < realms_.size(); ++i) {
+    const auto& own = realms_[i]->interface.addresses;
+    if (std::ranges::find(own, address) != own.end()) return static_cast<RealmId>(i);
   }
-  return nullptr;
+  return std::nullopt;
 }
 
 bool Realms::is_own(const IpAddress& address) const {

@@ -3,23 +3,20 @@
 
 // Realms: one for each interface and address family.
 //
-// A party of a call is attached to one realm for good: its ports come from there, and whether an
-// address of its SDP can be reached is judged from there. Ports that a party holds are PortLease:
-// when they go, the flows that use them end first, then the pair goes to quarantine, so neither a
-// flow nor a port can be left behind.
+// A party of a call is attached to one realm: its ports come from there, and whether an address of
+// its SDP can be reached is judged from there. A call names its realms by RealmId.
 
 #include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "control/config/config.h"
 #include "control/ports/offered_ports.h"
 #include "control/ports/port_pool.h"
-#include "dataplane/dataplane.h"
+#include "dataplane/path.h"
 
 namespace millrace {
 
@@ -34,6 +31,10 @@ struct Realm {
   [[nodiscard]] bool reserves(const IpAddress& address) const;
   // Address to print in SDP for a port on `local`.
   [[nodiscard]] const IpAddress& advertised(const IpAddress& local) const;
+  // The media address of a port of the realm.
+  [[nodiscard]] const IpAddress& address_of(LocalPort port) const;
+  // A port of the realm as printed in SDP.
+  [[nodiscard]] Endpoint printed(LocalPort port) const;
   // How well the realm reaches a peer: by a network of its own, by an entry of its `allow` list, by
   // its gateway, in this order, and by the longest prefix. 0: not at all.
   [[nodiscard]] unsigned reach(const IpAddress& peer) const;
@@ -46,26 +47,8 @@ struct Realm {
   PortPool pool;
 };
 
-class PortLease {
- public:
-  PortLease(Dataplane& dataplane, PortPair pair) : dataplane_(dataplane), pair_(std::move(pair)) {}
-  // Of the address `on`, if that is given. Null: there are none left. `dataplane` must outlive the
-  // result, as must the realm.
-  [[nodiscard]] static std::shared_ptr<PortLease> take(Realm& realm, Dataplane& dataplane,
-                                                       PortPool::Clock::time_point now,
-                                                       const std::optional<IpAddress>& on);
-  ~PortLease();
-  PortLease(const PortLease&) = delete;
-  PortLease& operator=(const PortLease&) = delete;
-
-  [[nodiscard]] LocalPort rtp() const { return pair_.rtp(); }
-  [[nodiscard]] LocalPort rtcp() const { return pair_.rtcp(); }
-  [[nodiscard]] const IpAddress& address() const { return pair_.address(); }
-
- private:
-  Dataplane& dataplane_;
-  PortPair pair_;
-};
+// Index of a realm, in the order of the configuration, IPv4 first.
+enum class RealmId : std::uint8_t {};
 
 class Realms {
  public:
@@ -74,15 +57,16 @@ class Realms {
   // The realm of `family` of the interface `name`; name empty: of the first interface with one.
   // Unless configured, "internal" and "external" are the IPv4 and the IPv6 realm of the first
   // interface with one (rtpengine's legacy).
-  [[nodiscard]] Result<Realm*> find(std::string_view name, Family family) const;
+  [[nodiscard]] Result<RealmId> find(std::string_view name, Family family) const;
   // `name` if given, else the name of the interface that reaches `peer` best; empty if neither is
   // given.
   [[nodiscard]] Result<std::string_view> choose(std::string_view name,
                                                 const std::optional<IpAddress>& peer) const;
   // Whether find() selects `realm` by this name.
-  [[nodiscard]] bool selects(std::string_view name, const Realm& realm) const;
-  // The realm that has this media address; null: none.
-  [[nodiscard]] Realm* find_by_address(const IpAddress& address) const;
+  [[nodiscard]] bool selects(std::string_view name, RealmId realm) const;
+  // The realm that has this media address.
+  [[nodiscard]] std::optional<RealmId> find_by_address(const IpAddress& address) const;
+  [[nodiscard]] Realm& at(RealmId realm) const { return *realms_[static_cast<std::size_t>(realm)]; }
   // A media address of ours, or one that stands for it in SDP; also inside an IPv6 address.
   [[nodiscard]] bool is_own(const IpAddress& address) const;
 

@@ -21,6 +21,7 @@ struct FragmentMedia {
   std::string mid;  // identifies the section of the SDP (RFC 5888); empty: identified by order
   std::string ufrag;
   std::vector<IpAddress> candidates;  // as Media::candidates
+  friend bool operator==(const FragmentMedia&, const FragmentMedia&) = default;
 };
 
 // Parses a fragment. Errors are "line N: FAULT; REMEDY".

@@ -27,12 +27,13 @@ struct Bound {
 constexpr std::array kBounds = std::to_array<Bound>({
     // Calls
     {"calls", "limits.calls, or pairs of ports", "CallBounds, CallsWithoutPorts"},
-    {"dialogs of a call", "Call::kMaxDialogs", "CallBounds, DialogsByBranch"},
-    {"branches that one offer reached", "Call::kMaxDialogs", "CallBranchTest, BranchesAreLimited"},
+    {"dialogs of a call", "CallState::kMaxDialogs", "CallBounds, DialogsByBranch"},
+    {"branches that one offer reached", "CallState::kMaxDialogs",
+     "CallBranchTest, BranchesAreLimited"},
     {"tags of a party", "Leg::kMaxTags", "CallBranchTest, TagsOfAPartyAreLimited"},
     {"bytes of a tag, Call-ID, branch", "kMaxName", "CallBounds, NamesHaveALength"},
     {"bytes of metadata", "4096", "CallBounds, MetadataIsCut"},
-    {"ended branches of a call", "Call::kMaxDialogs", "CallBounds, EndedBranches"},
+    {"ended branches of a call", "CallState::kMaxDialogs", "CallBounds, EndedBranches"},
     {"ended dialogs of all calls", "EndedDialogs::kMax", "EndedDialogs, AreBounded"},
     {"delayed deletes", "one a dialog", "CallBounds, DelayedDeletes"},
     {"streams of a call", "limits.streams", "CallBounds, Streams"},
@@ -138,11 +139,11 @@ class CallBounds : public CallTest {
 
 TEST_F(CallBounds, DialogsByBranch) {
   int number = 0;
-  for (; number < int{Call::kMaxDialogs}; ++number) std::ignore = print(branch(number));
+  for (; number < int{CallState::kMaxDialogs}; ++number) std::ignore = print(branch(number));
   const Request past = branch(number);
   EXPECT_EQ(reason(past),
             "The call has 64 dialogs, the limit; delete ended ones by via-branch or to-tag");
-  EXPECT_EQ(statistics().ports_used, 2 * (Call::kMaxDialogs + 1));
+  EXPECT_EQ(statistics().ports_used, 2 * (CallState::kMaxDialogs + 1));
   std::ignore = print(branch(0));  // a dialog that it has
   EXPECT_EQ(warning(end_of(branch(1))), "");
   std::ignore = print(past);
@@ -151,25 +152,25 @@ TEST_F(CallBounds, DialogsByBranch) {
 }
 
 TEST_F(CallBounds, DialogsByToTag) {
-  for (std::size_t i = 0; i < 2 * Call::kMaxDialogs; ++i) {
+  for (std::size_t i = 0; i < 2 * CallState::kMaxDialogs; ++i) {
     Request asked = offer(audio(kA, 4000));
     asked.to_tag = keep("T" + std::to_string(i));
-    if (i < Call::kMaxDialogs) {
+    if (i < CallState::kMaxDialogs) {
       std::ignore = print(asked);
     } else {
       EXPECT_TRUE(reason(asked).starts_with("The call has 64 dialogs, the limit"));
     }
   }
-  EXPECT_EQ(report().tags.size(), Call::kMaxDialogs + 1);
+  EXPECT_EQ(report().tags.size(), CallState::kMaxDialogs + 1);
 }
 
 TEST_F(CallBounds, DialogsByFromTag) {
-  for (std::size_t i = 0; i < 2 * Call::kMaxDialogs; ++i) {
+  for (std::size_t i = 0; i < 2 * CallState::kMaxDialogs; ++i) {
     Request asked = offer(audio(kA, 4000));
     asked.from_tag = keep("F" + std::to_string(i));
-    EXPECT_EQ(std::holds_alternative<reply::Sdp>(handle(asked)), i < Call::kMaxDialogs) << i;
+    EXPECT_EQ(std::holds_alternative<reply::Sdp>(handle(asked)), i < CallState::kMaxDialogs) << i;
   }
-  EXPECT_EQ(report().tags.size(), 2 * Call::kMaxDialogs);
+  EXPECT_EQ(report().tags.size(), 2 * CallState::kMaxDialogs);
 }
 
 TEST_F(CallBounds, NamesHaveALength) {
@@ -212,7 +213,7 @@ TEST_F(CallBounds, EndedBranches) {
     std::ignore = print(branch(i));
     EXPECT_EQ(warning(end_of(branch(i))), "");
   }
-  for (int i = kMany - int{Call::kMaxDialogs}; i < kMany; ++i) {
+  for (int i = kMany - int{CallState::kMaxDialogs}; i < kMany; ++i) {
     EXPECT_NE(warning(end_of(branch(i))), "") << "a late CANCEL";
   }
   EXPECT_EQ(statistics().sessions, 1U);

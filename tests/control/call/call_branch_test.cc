@@ -319,8 +319,8 @@ TEST_F(CallBranchTest, BranchesAreLimited) {
     warning = std::get<reply::Sdp>(reply).warning;
   }
   EXPECT_EQ(warning, "new-branch: the party has reached the limit of branches");
-  EXPECT_EQ(tags().size(), Call::kMaxDialogs + 1) << "A, and as many as may answer";
-  EXPECT_EQ(parties, Call::kMaxDialogs + 2);
+  EXPECT_EQ(tags().size(), CallState::kMaxDialogs + 1) << "A, and as many as may answer";
+  EXPECT_EQ(parties, CallState::kMaxDialogs + 2);
   expect_media(endpoint(kC, 6000));
 }
 

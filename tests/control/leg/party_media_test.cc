@@ -38,7 +38,7 @@ class PartyMediaTest : public testing::Test {
                              "\r\nm=audio 4000 RTP/AVP 0 101\r\n" + std::string(rest);
     const auto session = sdp::parse(body);
     if (!session) return std::unexpected(session.error());
-    return describe(*session, 0, request, **realms.find("", family), realms, before);
+    return describe(*session, 0, request, realms.at(*realms.find("", family)), realms, before);
   }
   // Describes it and keeps it as the previous SDP.
   PartyMedia apply_sdp(std::string_view address, std::string_view rest = "") {
@@ -50,8 +50,8 @@ class PartyMediaTest : public testing::Test {
   PartyMedia before;
 };
 
-std::vector<IpAddress> list(std::initializer_list<std::string_view> texts) {
-  std::vector<IpAddress> result;
+PartyMedia::Hints list(std::initializer_list<std::string_view> texts) {
+  PartyMedia::Hints result;
   for (const std::string_view text : texts) result.push_back(ip(text));
   return result;
 }
@@ -76,7 +76,7 @@ TEST_F(PartyMediaTest, BundledSectionHasThePayloadTypesOfTheGroup) {
       "m=audio 4000 RTP/AVP 0 101\r\nm=video 4000 RTP/AVP 96 97\r\n"
       "m=application 4000 UDP/DTLS/SCTP webrtc-datachannel\r\n");
   ASSERT_TRUE(session);
-  const Realm& realm = **realms.find("", Family::ipv4);
+  const Realm& realm = realms.at(*realms.find("", Family::ipv4));
   for (const std::size_t rtp : {0U, 1U}) {
     const auto media = describe(*session, rtp, request, realm, realms, {});
     EXPECT_EQ(media.value().payload_types.count(), 6U);
@@ -90,7 +90,7 @@ TEST_F(PartyMediaTest, BundledSectionHasThePayloadTypesOfTheGroup) {
 TEST_F(PartyMediaTest, PrivateAddressBehindNatIsNeitherRemoteNorHint) {
   request.latching.received_from = ip("192.0.2.9");
   const PartyMedia media = apply_sdp("192.168.1.20");
-  EXPECT_EQ(media.components[0].advertised, (Endpoint{ip("192.168.1.20"), UdpPort(4000)}));
+  EXPECT_EQ(media.components[0].advertised(), (Endpoint{ip("192.168.1.20"), UdpPort(4000)}));
   EXPECT_FALSE(media.components[0].remote());
   EXPECT_FALSE(media.components[1].remote());
   EXPECT_EQ(media.hints, list({"192.0.2.9"}));
@@ -159,7 +159,7 @@ TEST_F(PartyMediaTest, UnsendableAddressesAreRefused) {
   }
   EXPECT_TRUE(describe_sdp("2001:db8::20", "", Family::ipv6));
   EXPECT_FALSE(
-      describe_sdp("203.0.113.5", "a=rtcp:9 IN IP4 0.0.0.0\r\n")->components[1].advertised);
+      describe_sdp("203.0.113.5", "a=rtcp:9 IN IP4 0.0.0.0\r\n")->components[1].advertised());
 }
 
 // RFC 3605: a=rtcp is optional. Its address must neither reject the call nor become a destination.
@@ -171,7 +171,7 @@ TEST_F(PartyMediaTest, UnusableRtcpAddressIsIgnored) {
         describe_sdp("203.0.113.5", "a=rtcp:4100 IN " + std::string(address) + "\r\n");
     ASSERT_TRUE(media) << address << ": " << media.error().message;
     EXPECT_EQ(media->components[0].remote(), (Endpoint{ip("203.0.113.5"), UdpPort(4000)}));
-    EXPECT_EQ(media->components[1].advertised, (Endpoint{ip("203.0.113.5"), UdpPort(4001)}));
+    EXPECT_EQ(media->components[1].advertised(), (Endpoint{ip("203.0.113.5"), UdpPort(4001)}));
     EXPECT_EQ(media->components[1].remote(), (Endpoint{ip("203.0.113.5"), UdpPort(4001)}));
     EXPECT_EQ(media->hints, list({"203.0.113.5"})) << address;
   }
@@ -194,7 +194,7 @@ TEST_F(PartyMediaTest, LocalAddressNeedsAUsableSignallingSource) {
       ASSERT_TRUE(media) << address << ": " << media.error().message;
       EXPECT_FALSE(media->components[0].remote());
       EXPECT_FALSE(media->components[1].remote());
-      EXPECT_EQ(media->hints, std::vector{*request.latching.received_from});
+      EXPECT_EQ(media->hints, PartyMedia::Hints{*request.latching.received_from});
     }
   };
   request.latching.received_from = ip("192.0.2.9");
@@ -205,8 +205,8 @@ TEST_F(PartyMediaTest, LocalAddressNeedsAUsableSignallingSource) {
     EXPECT_FALSE(describe_sdp(address)) << address;
   }
   const auto other_family = sdp::parse("v=0\r\nc=IN IP6 ::1\r\nm=audio 4000 RTP/AVP 0\r\n");
-  EXPECT_FALSE(
-      describe(other_family.value(), 0, request, **realms.find("", Family::ipv4), realms, {}));
+  EXPECT_FALSE(describe(other_family.value(), 0, request, realms.at(*realms.find("", Family::ipv4)),
+                        realms, {}));
   // An a=rtcp with such an address is ignored.
   const auto rtcp = describe_sdp("203.0.113.5", "a=rtcp:4100 IN IP4 127.0.0.1\r\n");
   EXPECT_EQ(rtcp.value().components[1].remote(), (Endpoint{ip("203.0.113.5"), UdpPort(4001)}));
@@ -217,8 +217,8 @@ TEST_F(PartyMediaTest, LocalAddressNeedsAUsableSignallingSource) {
   still.interfaces[0].latching = Latching::off;
   const Realms unlatched(still);
   const auto local = sdp::parse("v=0\r\nc=IN IP4 127.0.0.1\r\nm=audio 4000 RTP/AVP 0\r\n");
-  EXPECT_FALSE(
-      describe(local.value(), 0, request, **unlatched.find("", Family::ipv4), unlatched, before));
+  EXPECT_FALSE(describe(local.value(), 0, request, unlatched.at(*unlatched.find("", Family::ipv4)),
+                        unlatched, before));
   for (const char* proxy : {"127.0.0.1", "198.18.0.10"}) {
     request.latching.received_from = ip(proxy);
     EXPECT_FALSE(describe_sdp("127.0.0.1")) << proxy;
@@ -256,7 +256,7 @@ TEST_F(PartyMediaTest, InterfacePolicyFiltersRemoteAndHints) {
     return sdp::parse(text).value();
   };
   const auto validated = [&](const sdp::Session& body, Family family = Family::ipv4) {
-    return describe(body, 0, request, **judges.find("", family), judges, before);
+    return describe(body, 0, request, judges.at(*judges.find("", family)), judges, before);
   };
   const auto refused = validated(session("203.0.113.5"));
   ASSERT_FALSE(refused);
@@ -266,7 +266,7 @@ TEST_F(PartyMediaTest, InterfacePolicyFiltersRemoteAndHints) {
   EXPECT_FALSE(validated(session("64:ff9b::203.0.113.5"), Family::ipv6));
   const auto rtcp = validated(session("203.0.113.200", "a=rtcp:4100 IN IP4 203.0.113.5\r\n"));
   ASSERT_TRUE(rtcp);
-  EXPECT_EQ(rtcp->components[1].advertised, (Endpoint{ip("203.0.113.200"), UdpPort(4001)}));
+  EXPECT_EQ(rtcp->components[1].advertised(), (Endpoint{ip("203.0.113.200"), UdpPort(4001)}));
   EXPECT_EQ(rtcp->hints, list({"203.0.113.200"}));
   // The signalling source and candidates are hints only if the policy allows them.
   request.latching.received_from = ip("203.0.113.9");
@@ -374,10 +374,11 @@ TEST_F(PartyMediaTest, LaterCandidatesReplaceTheOldestInAFullList) {
     candidates += "a=candidate:1 1 UDP 1 203.1.0." + std::to_string(1 + i) + " 4000 typ host\r\n";
   }
   apply_sdp("203.0.113.5", candidates);
-  const Realm& realm = **realms.find("", Family::ipv4);
+  const Realm& realm = realms.at(*realms.find("", Family::ipv4));
   const auto add = [&](std::initializer_list<std::string_view> addresses) {
-    return add_candidates(before, {.mid = "", .ufrag = "a", .candidates = list(addresses)}, realm,
-                          realms);
+    sdp::FragmentMedia fragment{.mid = "", .ufrag = "a", .candidates = {}};
+    for (const std::string_view address : addresses) fragment.candidates.push_back(ip(address));
+    return add_candidates(before, fragment, realm, realms);
   };
   EXPECT_EQ(add({"203.2.0.1", "203.2.0.2", "203.1.0.1"}), 2U);
   EXPECT_EQ(before.hints, list({"203.0.113.5", "203.2.0.1", "203.2.0.2", "203.1.0.1", "203.1.0.2",

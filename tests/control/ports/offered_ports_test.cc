@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/ports/offered_ports.h"
 
+#include <array>
+#include <optional>
+
 #include <gtest/gtest.h>
 
 namespace millrace {
@@ -8,44 +11,49 @@ namespace {
 
 IpAddress ip(std::string_view text) { return IpAddress::parse(text).value(); }
 
-TEST(OfferedPorts, CountAgainstTheirSourceUntilTheAnswer) {
+OfferedPorts offered(std::optional<IpAddress> by, std::ptrdiff_t pairs) {
+  OfferedPorts result;
+  result.add(by, pairs);
+  return result;
+}
+
+TEST(OfferedPorts, KeepTheirFirstSource) {
+  OfferedPorts ports = offered(ip("192.0.2.1"), 2);
+  EXPECT_EQ(ports, (OfferedPorts{ip("192.0.2.1"), 4}));
+  // A later offer of the same dialog, wherever it comes from.
+  ports.add(ip("192.0.2.9"), 1);
+  EXPECT_EQ(ports, (OfferedPorts{ip("192.0.2.1"), 6}));
+  ports.add(ip("192.0.2.9"), -2);
+  EXPECT_EQ(ports.ports, 2);
+  ports.add(ip("192.0.2.9"), -5);
+  EXPECT_EQ(ports.ports, 0);
+}
+
+TEST(OfferedPorts, CountBySourceUntilTheAnswer) {
   OffersBySource counts;
-  {
-    OfferedPorts first, second, other, unnamed;
-    first.add(counts, ip("192.0.2.1"), 2);
-    second.add(counts, ip("192.0.2.1"), 3);
-    other.add(counts, ip("192.0.2.2"), 1);
-    unnamed.add(counts, std::nullopt, 2);
-    auto report = counts.report();
-    EXPECT_EQ(report.all, 16U);
-    ASSERT_EQ(report.most.size(), 3U);
-    EXPECT_EQ(report.most[0].address, ip("192.0.2.1"));
-    EXPECT_EQ(report.most[0].ports, 10U);
-    EXPECT_EQ(report.most[1].address, std::nullopt);
-    EXPECT_EQ(report.most[2].ports, 2U);
-    second.answered();
-    second.answered();
-    EXPECT_EQ(counts.report().all, 10U);
-    // A later offer of the same dialog, wherever it comes from.
-    first.add(counts, ip("192.0.2.9"), 1);
-    EXPECT_EQ(counts.report().most[0].ports, 6U);
-    first.add(counts, ip("192.0.2.9"), -2);
-    EXPECT_EQ(counts.report().all, 8U);
-    // Never below none.
-    first.add(counts, ip("192.0.2.9"), -5);
-    EXPECT_EQ(counts.report().all, 6U);
-    const OfferedPorts moved = std::move(other);
-    EXPECT_EQ(counts.sources(), 2U);
-  }
+  const std::array all = {offered(ip("192.0.2.1"), 2), offered(ip("192.0.2.1"), 3),
+                          offered(ip("192.0.2.2"), 1), offered(std::nullopt, 2), OfferedPorts()};
+  for (const OfferedPorts& each : all) counts.add(each);
+  const auto report = counts.report();
+  EXPECT_EQ(report.all, 16U);
+  ASSERT_EQ(report.most.size(), 3U);
+  EXPECT_EQ(report.most[0].address, ip("192.0.2.1"));
+  EXPECT_EQ(report.most[0].ports, 10U);
+  EXPECT_EQ(report.most[1].address, std::nullopt);
+  EXPECT_EQ(report.most[2].ports, 2U);
+  counts.remove(all[1]);
+  EXPECT_EQ(counts.report().all, 10U);
+  counts.remove(all[2]);
+  EXPECT_EQ(counts.sources(), 2U);
+  for (const std::size_t i : {0U, 3U, 4U}) counts.remove(all[i]);
   EXPECT_EQ(counts.report().all, 0U);
   EXPECT_EQ(counts.sources(), 0U);
 }
 
 TEST(OfferedPorts, SourcesOfOneIpv6NetworkCountAsOne) {
   OffersBySource counts;
-  OfferedPorts first, second;
-  first.add(counts, ip("2001:db8::1"), 1);
-  second.add(counts, ip("2001:db8::ffff:1"), 1);
+  counts.add(offered(ip("2001:db8::1"), 1));
+  counts.add(offered(ip("2001:db8::ffff:1"), 1));
   const auto report = counts.report();
   ASSERT_EQ(report.most.size(), 1U);
   EXPECT_EQ(report.most[0].address, ip("2001:db8::"));
@@ -54,9 +62,8 @@ TEST(OfferedPorts, SourcesOfOneIpv6NetworkCountAsOne) {
 
 TEST(OfferedPorts, ReportsTheLargestSources) {
   OffersBySource counts;
-  std::vector<OfferedPorts> all(100);
   for (std::uint8_t i = 0; i < 100; ++i) {
-    all[i].add(counts, IpAddress::v4(192, 0, 2, i), 1 + i);
+    counts.add(offered(IpAddress::v4(192, 0, 2, i), 1 + i));
   }
   const auto report = counts.report();
   ASSERT_EQ(report.most.size(), OffersBySource::kMaxReported);

@@ -34,8 +34,19 @@ Interface interface(std::uint16_t low, std::uint16_t high, std::uint8_t addresse
 
 std::vector<PortPair> take_all(PortPool& pool, PortPool::Clock::time_point now) {
   std::vector<PortPair> pairs;
-  while (auto pair = pool.take(now)) pairs.push_back(std::move(*pair));
+  while (const PortPair pair = pool.take(now)) pairs.push_back(pair);
   return pairs;
+}
+
+// The port of a pair that is returned at once.
+std::uint16_t draw(PortPool& pool) {
+  const PortPair pair = pool.take(kStart);
+  pool.give_back(pair);
+  return pair.rtp().port.number();
+}
+
+void give_back(PortPool& pool, const std::vector<PortPair>& pairs) {
+  for (const PortPair& pair : pairs) pool.give_back(pair);
 }
 
 std::pair<std::uint16_t, std::uint16_t> key(const PortPair& pair) {
@@ -54,8 +65,6 @@ TEST(PortPool, HandsOutEveryPairOfEveryAddressOnce) {
     EXPECT_EQ(pair.rtcp().address, pair.rtp().address);
     EXPECT_GE(pair.rtp().port.number(), 30000);
     EXPECT_LE(pair.rtcp().port.number(), 30099);
-    const int nth = std::to_underlying(pair.rtp().address) - 7;
-    EXPECT_EQ(pair.address(), IpAddress::v4(198, 18, 0, static_cast<std::uint8_t>(nth + 1)));
     EXPECT_TRUE(seen.insert(key(pair)).second);
   }
   EXPECT_EQ(pool.used(), 300U);
@@ -67,14 +76,14 @@ TEST(PortPool, HandsOutTheRequestedAddress) {
   PortPool pool(interface(30000, 30099, 3), 60s);
   const IpAddress second = IpAddress::v4(198, 18, 0, 2);
   std::vector<PortPair> pairs;
-  while (auto pair = pool.take(kStart, second)) pairs.push_back(std::move(*pair));
+  while (const PortPair pair = pool.take(kStart, second)) pairs.push_back(pair);
   ASSERT_EQ(pairs.size(), 50U);
-  for (const PortPair& pair : pairs) EXPECT_EQ(pair.address(), second);
+  for (const PortPair& pair : pairs) EXPECT_EQ(pair.rtp().address, MediaAddressId{8});
   EXPECT_EQ(pool.free(), 200U);
   EXPECT_FALSE(pool.take(kStart, IpAddress::v4(198, 18, 0, 9)));
   const auto others = take_all(pool, kStart);
   EXPECT_EQ(others.size(), 100U);
-  pairs.clear();
+  give_back(pool, pairs);
   pool.advance(kStart);
   EXPECT_FALSE(pool.take(kStart + 59s, second));
   EXPECT_TRUE(pool.take(kStart + 60s, second));
@@ -104,10 +113,10 @@ TEST(PortPool, SmallestAndLargestRanges) {
 
 TEST(PortPool, ReleasedPairRestsForTheWholeQuarantine) {
   PortPool pool(interface(30000, 30001), 60s);
-  auto pair = pool.take(kStart);
+  const PortPair pair = pool.take(kStart);
   ASSERT_TRUE(pair);
   pool.advance(kStart + 500s);
-  pair.reset();
+  pool.give_back(pair);
   EXPECT_EQ(pool.used(), 0U);
   EXPECT_EQ(pool.free(), 0U);
   EXPECT_FALSE(pool.take(kStart + 501s));
@@ -117,9 +126,7 @@ TEST(PortPool, ReleasedPairRestsForTheWholeQuarantine) {
 
 TEST(PortPool, AdvanceFreesRestedPairs) {
   PortPool pool(interface(30000, 30009), 60s);
-  {
-    const auto pairs = take_all(pool, kStart);
-  }
+  give_back(pool, take_all(pool, kStart));
   pool.advance(kStart + 1s);
   EXPECT_EQ(pool.free(), 0U);
   pool.advance(kStart + 60s);
@@ -130,7 +137,11 @@ TEST(PortPool, AdvanceFreesRestedPairs) {
 
 TEST(PortPool, PairIsFreeImmediatelyWithoutQuarantine) {
   PortPool pool(interface(30000, 30001), 0s);
-  for (int i = 0; i < 100; ++i) EXPECT_TRUE(pool.take(kStart)) << i;
+  for (int i = 0; i < 100; ++i) {
+    const PortPair pair = pool.take(kStart);
+    ASSERT_TRUE(pair) << i;
+    pool.give_back(pair);
+  }
 }
 
 TEST(PortPool, TellsWhichPortsAreTaken) {
@@ -143,35 +154,29 @@ TEST(PortPool, TellsWhichPortsAreTaken) {
     }
     return ports;
   };
-  {
-    const auto pairs = take_all(pool, kStart);
-    for (const IpAddress& address : {first, second}) {
-      EXPECT_EQ(taken(address), (std::set<int>{30002, 30003, 30004, 30005}));
-    }
+  const auto pairs = take_all(pool, kStart);
+  for (const IpAddress& address : {first, second}) {
+    EXPECT_EQ(taken(address), (std::set<int>{30002, 30003, 30004, 30005}));
   }
+  give_back(pool, pairs);
   EXPECT_EQ(taken(first), std::set<int>{});
   const auto one = pool.take(kStart, second);
   ASSERT_TRUE(one);
-  const int port = one->rtp().port.number();
+  const int port = one.rtp().port.number();
   EXPECT_EQ(taken(first), std::set<int>{});
   EXPECT_EQ(taken(second), (std::set<int>{port, port + 1}));
   EXPECT_EQ(taken(IpAddress::v4(198, 18, 0, 3)), std::set<int>{});
 }
 
-TEST(PortPool, MovingALeaseKeepsOnePair) {
-  PortPool pool(interface(30000, 30003), 60s);
-  auto a = pool.take(kStart);
-  auto b = pool.take(kStart);
-  ASSERT_TRUE(a && b);
-  const auto kept = key(*b);
-  PortPair moved(std::move(*a));
-  EXPECT_EQ(pool.used(), 4U);
-  moved = std::move(*b);
-  EXPECT_EQ(pool.used(), 2U);
-  EXPECT_EQ(key(moved), kept);
-  a.reset();
-  b.reset();
-  EXPECT_EQ(pool.used(), 2U);
+TEST(PortPool, AReturnedPairIsTheOneThatWasTaken) {
+  PortPool pool(interface(30000, 30003, 2), 0s);
+  const auto pairs = take_all(pool, kStart);
+  ASSERT_EQ(pairs.size(), 4U);
+  for (const PortPair& pair : pairs) {
+    pool.give_back(pair);
+    EXPECT_EQ(pool.used(), 6U);
+    EXPECT_EQ(pool.take(kStart), pair);
+  }
 }
 
 // Chi-square over 500 bins, 100,000 draws: mean 499, standard deviation 31.6. A fair generator
@@ -180,7 +185,7 @@ TEST(PortPool, DrawsAreUniform) {
   PortPool pool(interface(30000, 30999), 0s);
   std::map<std::uint16_t, double> counts;
   constexpr int kDraws = 100'000;
-  for (int i = 0; i < kDraws; ++i) ++counts[pool.take(kStart)->rtp().port.number()];
+  for (int i = 0; i < kDraws; ++i) ++counts[draw(pool)];
   const double mean = kDraws / 500.0;
   double chi_square = (500.0 - static_cast<double>(counts.size())) * mean;
   for (const auto& [port, count] : counts) chi_square += (count - mean) * (count - mean) / mean;
@@ -193,9 +198,9 @@ TEST(PortPool, NextDrawIsIndependentOfTheLast) {
   PortPool pool(interface(30000, 30127), 0s);
   std::array<double, 64> counts{};
   constexpr int kDraws = 64'000;
-  int last = pool.take(kStart)->rtp().port.number();
+  int last = draw(pool);
   for (int i = 0; i < kDraws; ++i) {
-    const int port = pool.take(kStart)->rtp().port.number();
+    const int port = draw(pool);
     ++counts[static_cast<std::size_t>((port - last + 128) % 128 / 2)];
     last = port;
   }
@@ -214,18 +219,19 @@ TEST(PortPool, NoPairIsReusedWithinItsQuarantine) {
     const auto now = kStart + step * 1s;
     pool.advance(now);
     if (dice() % 2 == 0) {
-      if (auto pair = pool.take(now)) {
-        if (const auto found = released.find(key(*pair)); found != released.end()) {
+      if (const PortPair pair = pool.take(now)) {
+        if (const auto found = released.find(key(pair)); found != released.end()) {
           EXPECT_GE(now - found->second, 60s);
           ++reused;
         }
-        held.push_back(std::move(*pair));
+        held.push_back(pair);
       } else {
         ++refused;
       }
     } else if (!held.empty()) {
       std::swap(held[dice() % held.size()], held.back());
       released[key(held.back())] = now;
+      pool.give_back(held.back());
       held.pop_back();
     }
     ASSERT_EQ(pool.used(), 2 * held.size());
@@ -244,23 +250,25 @@ TEST(PortPool, FourThreadsNeverHoldTheSamePair) {
     std::vector<PortPair> held;
     for (int i = 0; i < 20'000; ++i) {
       if (held.size() < 60 && dice() % 2 == 0) {
-        if (auto pair = pool.take(kStart)) {
+        if (const PortPair pair = pool.take(kStart)) {
           {
             const std::lock_guard lock(mutex);
-            ASSERT_TRUE(out.insert(key(*pair)).second);
+            ASSERT_TRUE(out.insert(key(pair)).second);
           }
-          held.push_back(std::move(*pair));
+          held.push_back(pair);
         }
       } else if (!held.empty()) {
         {
           const std::lock_guard lock(mutex);
           out.erase(key(held.back()));
         }
+        pool.give_back(held.back());
         held.pop_back();
       }
     }
     const std::lock_guard lock(mutex);
     for (const PortPair& pair : held) out.erase(key(pair));
+    give_back(pool, held);
   };
   {
     std::vector<std::jthread> threads;

@@ -32,7 +32,8 @@ class RealmTest : public testing::Test {
                                          Family family) {
     const auto realm = realms.find(name, family);
     if (!realm) return realm.error().message;
-    return (*realm)->interface.name + ' ' + std::string(name_of((*realm)->family));
+    const Realm& named = realms.at(*realm);
+    return named.interface.name + ' ' + std::string(name_of(named.family));
   }
   [[nodiscard]] static std::string by_peer(const Realms& realms, std::string_view peer) {
     const auto name = realms.choose({}, ip(peer));
@@ -53,8 +54,8 @@ TEST_F(RealmTest, IsFoundByAliases) {
   EXPECT_EQ(found(realms, "edge", Family::ipv4), "edge IPv4");
   EXPECT_EQ(found(realms, "priv", Family::ipv4),
             "Unknown interface 'priv'; configured: 'core' 'edge'");
-  const Realm &core = **realms.find("core", Family::ipv4),
-              &edge = **realms.find("pub", Family::ipv4);
+  const RealmId core = realms.find("core", Family::ipv4).value(),
+                edge = realms.find("pub", Family::ipv4).value();
   EXPECT_TRUE(realms.selects("external", edge) && realms.selects("edge", edge));
   EXPECT_FALSE(realms.selects("external", core) || realms.selects("priv", core));
 }

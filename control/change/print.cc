@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "control/call/call.h"
+#include "control/change/change.h"
 #include "control/command/unsupported.h"
 #include "control/sdp/sdp_edits.h"
 
@@ -100,16 +100,16 @@ reply::Endpoints print_endpoints(const Request& request, const Realm& realm,
 
 }  // namespace
 
-sdp::MediaRewrite Call::rewrite_for(const Request& request, const Realm& realm,
-                                    const PartyMedia& described, const PortLease* ports,
-                                    bool rtcp_mux, bool one_port) {
+sdp::MediaRewrite Change::rewrite_for(const Request& request, const Realm& realm,
+                                      const PartyMedia& described, PortPair ports, bool rtcp_mux,
+                                      bool one_port) {
   sdp::MediaRewrite result;
   const bool live = described.state == PartyMedia::State::live;
   result.untouched =
       described.state == PartyMedia::State::untouched || (live && described.ice_concluded);
-  if (result.untouched || ports == nullptr) return result;
-  result.address = printed(request, realm, ports->address());
-  result.port = ports->rtp().port;
+  if (result.untouched || !ports) return result;
+  result.address = printed(request, realm, realm.address_of(ports.rtp()));
+  result.port = ports.rtp().port;
   result.rtcp = one_port ? result.port : result.port.next();
   if (live && described.rtp) result.rtcp_mux = rtcp_mux;
   const std::string& protocol = request.edits.protocol;
@@ -117,7 +117,7 @@ sdp::MediaRewrite Call::rewrite_for(const Request& request, const Realm& realm,
   return result;
 }
 
-Reply Call::print(const Request& request, const sdp::Session& session, Settled settled) {
+Reply Change::print(const Request& request, const sdp::Session& session, Settled settled) {
   if (request.sdp.empty()) {
     return print_endpoints(request, settled.realm, settled.sections,
                            std::move(settled.unsupported));
@@ -131,24 +131,26 @@ Reply Call::print(const Request& request, const sdp::Session& session, Settled s
 
 // A party stays on the interface of its first offer. Proxies that set the same flags on all
 // messages name both interfaces in the order of that offer, also if the other party sends.
-std::string Call::unsupported_direction(const Request& request, const Dialog& dialog,
-                                        const Leg& sender) const {
+std::string Change::unsupported_direction(const Request& request, const Dialog& dialog,
+                                          const Leg& sender) const {
   const Placement& place = request.placement;
   const auto selects = [&](std::string_view name, const Leg& leg) {
-    return !name.empty() && realms_.selects(name, *leg.realm);
+    return !name.empty() && context_.realms.selects(name, leg.realm);
   };
-  if (selects(place.from_interface, *dialog.a) && selects(place.to_interface, *dialog.b)) return {};
+  if (selects(place.from_interface, state_.leg(dialog.a)) &&
+      selects(place.to_interface, state_.leg(dialog.b)))
+    return {};
   std::string result;
   const auto check = [&](std::string_view name, const std::optional<IpAddress>& peer,
                          const Leg& leg, std::string_view party) {
-    const std::string_view asked = realms_.choose(name, peer).value_or(std::string_view());
+    const std::string_view asked = context_.realms.choose(name, peer).value_or(std::string_view());
     if (asked.empty() || selects(asked, leg)) return;
     add_sentence(result, "direction: the " + std::string(party) + " stays on interface '" +
-                             leg.realm->interface.name + "', where its first offer put it; '" +
+                             realm_of(leg).interface.name + "', where its first offer put it; '" +
                              std::string(asked) + "' is not used");
   };
   check(place.from_interface, place.from_peer, sender, "sender");
-  check(place.to_interface, place.to_peer, dialog.other(sender), "receiver");
+  check(place.to_interface, place.to_peer, state_.other(dialog, sender), "receiver");
   return result;
 }
 

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "control/call/call.h"
+#include "control/change/change.h"
 #include "control/command/unsupported.h"
 #include "control/sdp/sdp_edits.h"
 
@@ -35,21 +35,20 @@ void reject_missing(std::vector<PartyMedia>& described, const Leg& reader, const
 // The dialog that an answer completes: by the answerer's tag, else by its branch, else the latest
 // unanswered one, else the latest. None if its party or its branch has ended: it must not take the
 // ports of another one.
-Dialog* Call::find_for_answer(const Request& request, const Leg& from, const Leg* to,
-                              Clock::time_point now) {
+Dialog* Change::find_for_answer(const Request& request, const Leg& from, const Leg* to) {
   Dialog *by_branch = nullptr, *open = nullptr, *latest = nullptr;
-  for (Dialog& dialog : dialogs_) {
+  for (Dialog& dialog : state_.dialogs) {
     if (!dialog.joins(from)) continue;
     if (to != nullptr && dialog.joins(*to)) return &dialog;
     latest = &dialog;
-    if (dialog.other(from).tags.empty()) open = &dialog;
+    if (state_.other(dialog, from).tags.empty()) open = &dialog;
     if (!request.via_branch.empty() && dialog.via_branch == request.via_branch) {
       by_branch = &dialog;
     }
   }
-  const bool has_ended = std::ranges::any_of(ended_, [&](const Ended& ended) {
+  const bool has_ended = std::ranges::any_of(state_.ended, [&](const CallState::Ended& ended) {
     if (!ended.tag.empty() && ended.tag == request.to_tag) {
-      return now - ended.at <= EndedDialogs::kRemembered;
+      return now_ - ended.at <= CallState::kRemembered;
     }
     return by_branch == nullptr && !ended.via_branch.empty() &&
            ended.via_branch == request.via_branch;
@@ -59,24 +58,13 @@ Dialog* Call::find_for_answer(const Request& request, const Leg& from, const Leg
 }
 
 // A copy of the final response that comes after the BYE does not revive its dialog.
-bool Call::is_late_copy(const Request& request, const Dialog& dialog, const Leg& sender) {
+bool Change::is_late_copy(const Request& request, const Dialog& dialog, const Leg& sender) {
   return dialog.delete_at && dialog.final && !dialog.pending && sender.has(request.to_tag);
 }
 
-void Call::remember(EndedDialogs& ended, Clock::time_point now) const {
-  for (const Dialog& dialog : dialogs_) {
-    if (!dialog.answered) continue;
-    for (const Leg* leg : {dialog.a.get(), dialog.b.get()}) {
-      const Leg& other = dialog.other(*leg);
-      if (!leg->transaction || leg->tags.empty() || other.tags.empty()) continue;
-      ended.add({id_, leg->tags.back(), other.tags.back(), leg->transaction->cseq}, now);
-    }
-  }
-}
-
 // The offer limits what an answer may contain per media section (RFC 3264 section 6).
-Result<void> Call::check_answer(std::vector<PartyMedia>& described, const Lines& answered,
-                                const Leg& reader, const Leg& sender) {
+Result<void> Change::check_answer(std::vector<PartyMedia>& described, const Lines& answered,
+                                  const Leg& reader, const Leg& sender) {
   const std::size_t offered_lines = reader.lines_offered_to(sender);
   if (described.size() > offered_lines) {
     return fail("The answer has " + std::to_string(described.size()) + " m= lines, the offer has " +
@@ -92,7 +80,7 @@ Result<void> Call::check_answer(std::vector<PartyMedia>& described, const Lines&
                     std::string(media.protocol) + "', the offer's over '" +
                     std::string(offered.protocol) + "' (RFC 3264 section 6)");
       }
-      const bool relayed = reader.ports(i) != nullptr && sender.ports(i) != nullptr;
+      const bool relayed = reader.ports(i) && sender.ports(i);
       if (!media.relayed() || !relayed) media.state = State::refused;
     } else {
       const bool dropped = (offered.state == State::bundled && media.state != State::live) ||
@@ -103,17 +91,16 @@ Result<void> Call::check_answer(std::vector<PartyMedia>& described, const Lines&
   return {};
 }
 
-Result<Call::Settled> Call::settle_answer(const Request& request, const sdp::Session& session,
-                                          Clock::time_point now) {
+Result<Change::Settled> Change::settle_answer(const Request& request, const sdp::Session& session) {
   const auto [to, from] = find_parties(request, session, request.to_tag, request.from_tag);
-  if (!from || from == to) return fail(std::string(reason::kNoDialog));
-  Dialog* dialog = find_for_answer(request, *from, to.get(), now);
+  if (from == nullptr || from == to) return fail(std::string(reason::kNoDialog));
+  Dialog* dialog = find_for_answer(request, *from, to);
   if (dialog == nullptr) return fail(std::string(reason::kNoDialog));
-  Leg& reader = *from;
-  std::optional<Dialog> branch;
+  const LegId reader_id = from->id;
   const bool starts = starts_branch(request, *dialog), has_room = this->has_room();
-  if (starts && has_room) dialog = &branch.emplace(branch_of(*dialog, reader, request));
-  Leg& sender = dialog->other(reader);
+  if (starts && has_room) dialog = &add_branch(*dialog, reader_id, request);
+  Leg& reader = state_.leg(reader_id);
+  Leg& sender = state_.other(*dialog, reader);
   if (!sender.has_room_for(request.to_tag)) {
     return fail("The party has " + std::to_string(Leg::kMaxTags) +
                 " to-tags, the limit; end the call, or answer with one of them");
@@ -130,25 +117,26 @@ Result<Call::Settled> Call::settle_answer(const Request& request, const sdp::Ses
   if (auto ok = check_answer(*described, answered, reader, sender); !ok) {
     return std::unexpected(ok.error());
   }
-  if (auto ok = move_ports(reader, request, now); !ok) return std::unexpected(ok.error());
+  if (auto ok = move_ports(reader, request); !ok) return std::unexpected(ok.error());
 
-  Settled result{*reader.realm,
-                 {},
-                 reader.origin_for(request),
-                 unsupported_direction(request, *dialog, sender)};
-  std::vector<Mux> muxes(described->size());
-  const PortLease* bundle = nullptr;  // the ports of the first relayed media
+  const Realm& realm = realm_of(reader);
+  Settled result{
+      realm, {}, reader.origin_for(request), unsupported_direction(request, *dialog, sender)};
+  result.sections.reserve(given);
+  SmallVector<Mux, 1> muxes;
+  muxes.resize(described->size());
+  PortPair bundle;  // the ports of the first relayed media
   for (std::size_t i = 0; i < described->size(); ++i) {
     const PartyMedia &offered = reader.offered_to(sender, i), &media = (*described)[i];
-    const PortLease* ports = media.state == State::live      ? reader.ports(i)
-                             : media.state == State::bundled ? bundle
-                                                             : nullptr;
-    if (bundle == nullptr) bundle = ports;
+    const PortPair ports = media.state == State::live      ? reader.ports(i)
+                           : media.state == State::bundled ? bundle
+                                                           : PortPair{};
+    if (!bundle) bundle = ports;
     muxes[i] = dialog->settled_mux(reader, i, media);
     const bool bundled = media.state == State::bundled && offered.rtcp_mux && media.rtcp_mux;
-    const bool mux = bundled || (dialog->a.get() == &reader ? muxes[i].a : muxes[i].b);
+    const bool mux = bundled || (dialog->a == reader.id ? muxes[i].a : muxes[i].b);
     if (i >= given) continue;
-    result.sections.push_back(rewrite_for(request, *reader.realm, media, ports, mux, mux));
+    result.sections.push_back(rewrite_for(request, realm, media, ports, mux, mux));
     // The protocol of the offer, although the other party got another one.
     const bool as_offered = request.edits.protocol.empty() && media.rtp && offered.rtp &&
                             media.protocol != offered.protocol &&
@@ -163,25 +151,25 @@ Result<Call::Settled> Call::settle_answer(const Request& request, const sdp::Ses
   if (starts && !has_room) {
     add_sentence(result.unsupported, "new-branch: the party has reached the limit of branches");
   }
-  if (is_overtaken(request, *dialog, reader) || is_late_copy(request, *dialog, sender))
+  if (is_overtaken(request, *dialog, reader) || is_late_copy(request, *dialog, sender)) {
+    if (starts && has_room) state_.dialogs.pop_back();
     return result;
+  }
 
-  // From here on nothing fails.
-  if (branch) dialog = &dialogs_.emplace_back(std::move(*branch));
   reader.settle(sender, answered);
   std::ignore = sender.withdraw_proposal(reader);
   sender.agree(std::move(*described), request);
   sender.add(request.to_tag);
   add_claims(*dialog, sender, request);
-  apply_early(sender, now);
+  apply_early(sender);
   dialog->mux = std::move(muxes);
   dialog->early = request.sip.is_provisional() && (dialog->early || !dialog->answered);
   dialog->answered = true;
   dialog->pending = false;
   dialog->final |= request.sip.code >= kFinalResponse && !request.sip.provisional;
-  record_signalling(request, *dialog, now);
-  if (!answered_) answered_ = signalled_;
-  dialog->offered.answered();
+  record_signalling(request, *dialog);
+  if (!state_.answered_at.is_set()) state_.answered_at = state_.signalled;
+  dialog->offered = {};
   for (std::size_t i = 0; i < std::min(reader.sections.size(), sender.sections.size()); ++i) {
     if (!reader.agreed(i).relayed() || !sender.agreed(i).relayed()) continue;
     reader.sections[i].established = sender.sections[i].established = true;
@@ -192,11 +180,10 @@ Result<Call::Settled> Call::settle_answer(const Request& request, const sdp::Ses
   return result;
 }
 
-Result<Reply> Call::answer(const Request& request, const sdp::Session& session,
-                           Clock::time_point now) {
-  auto settled = settle_answer(request, session, now);
+Result<Reply> Change::answer(const Request& request, const sdp::Session& session) {
+  auto settled = settle_answer(request, session);
   if (!settled) return std::unexpected(settled.error());
-  looked_up_ |= request.claim != Claim::none;
+  state_.looked_up |= request.claim != Claim::none;
   return print(request, session, std::move(*settled));
 }
 
