@@ -84,6 +84,11 @@ void log_signal(const Request& request, std::string_view event, const Call& call
              {"media", media_summary(call.state(), sender, call.realms())}});
 }
 
+void log_state(const Call& call) {
+  if (!log_enabled(Level::debug)) return;
+  log_event(Level::debug, "state", {{"call-id", call.id()}, {"state", print(call.state())}});
+}
+
 void log_end(std::string_view call_id, std::string_view reason, bool expected,
              const CallReport& report) {
   const Level level = expected ? Level::info : Level::warning;

@@ -86,6 +86,7 @@ Reply Calls::Impl::offer(const Request& request, Time now) {
     notify_progress(*call, fresh, answered);
     log_signal(request, !update && answered ? "reoffer" : name(request.command), *call,
                request.from_tag);
+    log_state(*call);
     report_unsupported(request, *printed, reading.unsupported);
     return std::move(*printed);
   }
@@ -102,6 +103,7 @@ Reply Calls::Impl::answer(const Request& request, Time now) {
     schedule_check(call, false, now);
     notify_progress(*call, false, answered);
     log_signal(request, "answer", *call, request.to_tag);
+    log_state(*call);
     report_unsupported(request, *printed, reading.unsupported);
     return std::move(*printed);
   });
@@ -132,7 +134,7 @@ Reply Calls::Impl::remove(const Request& request, Time now) {
   };
   const auto act = [&](const CallPtr& call) -> Reply {
     reply::Deleted result;
-    event::End last = ending(*call, now);
+    event::End last = ending(*call, End::deleted, now);
     if (!request.removal.fast)
       result.call = last.report.tags.empty() ? call->report(now) : last.report;
     call->remember(ended_dialogs, now);
@@ -145,6 +147,7 @@ Reply Calls::Impl::remove(const Request& request, Time now) {
     if (call->empty()) {
       finish(call, End::deleted, std::move(last));
     } else {
+      log_state(*call);
       schedule.at(call, call->may_end());
     }
     return result;
@@ -182,7 +185,7 @@ void Calls::Impl::check(const CallPtr& call, Time now) {
   const Verdict verdict = call->check(now);
   if (verdict.end) {
     call->remember(ended_dialogs, now);
-    finish(call, *verdict.end, ending(*call, now));
+    finish(call, *verdict.end, ending(*call, *verdict.end, now));
   } else {
     schedule.set(call, next_check(*call, verdict.next, now));
   }
@@ -273,7 +276,8 @@ std::uint64_t Calls::end_portion() {
   for (const CallPtr& call : impl_->schedule.calls(kPortion)) {
     impl_->guarded(*call, [&] {
       const std::lock_guard lock(call->mutex);
-      if (!call->gone) impl_->finish(call, End::forced, impl_->ending(*call, Clock::now()));
+      if (!call->gone)
+        impl_->finish(call, End::forced, impl_->ending(*call, End::forced, Clock::now()));
     });
   }
   return sessions();

@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -21,10 +22,10 @@ class CallLogTest : public CallTest {
  protected:
   // The lines that `act` logs.
   template <typename Act>
-  static std::vector<nlohmann::json> logged(Act&& act) {
+  static std::vector<nlohmann::json> logged(Act&& act, std::string level = "info") {
     const CapturedStderr captured;
     {
-      const Logging logging(Log{.format = LogFormat::json});
+      const Logging logging(Log{.level = std::move(level), .format = LogFormat::json});
       act();
     }
     std::vector<nlohmann::json> lines;
@@ -44,6 +45,18 @@ TEST_F(CallLogTest, OfferAndAnswerLogBothAddressesOfEachSection) {
   EXPECT_FALSE(lines[0].contains("to-tag")) << "an empty tag";
   EXPECT_EQ(lines[1]["event"], "answer");
   EXPECT_EQ(lines[1]["media"], "audio 198.18.0.200:5000 " + at(to_a));
+}
+
+TEST_F(CallLogTest, StateOfACallIsLoggedForDebugging) {
+  establish();
+  Request refused = reoffer(audio(kA, 4100));
+  const auto lines = logged([&] { std::ignore = print(refused); }, "debug");
+  ASSERT_EQ(lines.size(), 2U);
+  EXPECT_EQ(lines[1]["event"], "state");
+  const std::string state = lines[1]["state"];
+  EXPECT_NE(state.find("audio live 198.18.0.100:4000, proposes audio live 198.18.0.100:4100"),
+            std::string::npos)
+      << state;
 }
 
 TEST_F(CallLogTest, DegradedRequestsAreLoggedOnce) {
