@@ -107,8 +107,10 @@ struct Calls::Impl {
     --sessions;
   }
 
-  [[nodiscard]] event::End ending(const Call& call, Time now) const {
-    event::End last = millrace::ending(call.state());
+  // As much of it as somebody reads.
+  [[nodiscard]] event::End ending(const Call& call, End end, Time now) const {
+    event::End last;
+    if (watched() || (outlet && !expected(end))) last = millrace::ending(call.state());
     if (readers || log_enabled(Level::info)) last.report = call.report(now);
     return last;
   }

@@ -22,7 +22,7 @@ Lines answered_lines(const Request& request, const sdp::Session& session, std::s
 }
 
 // Rejects the m= lines of the offer that an SDP answer leaves out (RFC 3264 section 6).
-void reject_missing(std::vector<PartyMedia>& described, const Leg& reader, const Leg& sender) {
+void reject_missing(Descriptions& described, const Leg& reader, const Leg& sender) {
   for (std::size_t i = described.size(); i < reader.lines_offered_to(sender); ++i) {
     PartyMedia& media = described.emplace_back();
     media.state = State::refused;
@@ -63,8 +63,8 @@ bool Change::is_late_copy(const Request& request, const Dialog& dialog, const Le
 }
 
 // The offer limits what an answer may contain per media section (RFC 3264 section 6).
-Result<void> Change::check_answer(std::vector<PartyMedia>& described, const Lines& answered,
-                                  const Leg& reader, const Leg& sender) {
+Result<void> Change::check_answer(Descriptions& described, const Lines& answered, const Leg& reader,
+                                  const Leg& sender) {
   const std::size_t offered_lines = reader.lines_offered_to(sender);
   if (described.size() > offered_lines) {
     return fail("The answer has " + std::to_string(described.size()) + " m= lines, the offer has " +

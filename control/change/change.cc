@@ -135,15 +135,14 @@ Result<Dialog*> Change::make_dialog(const Request& request, const sdp::Session& 
   return &state_.dialogs.emplace_back(std::move(dialog));
 }
 
-Result<std::vector<PartyMedia>> Change::describe_all(const Request& request,
-                                                     const sdp::Session& session, const Leg& leg,
-                                                     const Leg* offerer) const {
+Result<Descriptions> Change::describe_all(const Request& request, const sdp::Session& session,
+                                          const Leg& leg, const Leg* offerer) const {
   const std::size_t given = session.sections.size();
   const std::size_t offered_lines = offerer != nullptr ? offerer->lines_offered_to(leg) : 0;
   const std::size_t known =
       request.all_sections ? std::max(leg.lines(), offered_lines) : leg.sections.size();
   const std::size_t count = request.sections.empty() ? given : std::max(given, known);
-  std::vector<PartyMedia> described;
+  Descriptions described;
   described.reserve(count);
   for (std::size_t i = 0; i < count; ++i) {
     if (i >= given || !session.sections[i].given) {
@@ -210,8 +209,8 @@ Result<Change::OfferContext> Change::locate_offer(const Request& request,
 
 // Sections that an offer of single ones leaves out: as in the waiting offer that it completes, else
 // not part of the offer.
-void Change::leave_out(std::vector<PartyMedia>& described, const Request& request,
-                       const sdp::Session& session, const Leg& sender, const Leg& reader) {
+void Change::leave_out(Descriptions& described, const Request& request, const sdp::Session& session,
+                       const Leg& sender, const Leg& reader) {
   if (request.sections.empty() || request.all_sections) return;
   const bool completes = sender.proposed && sender.proposed->to == reader.id;
   for (std::size_t i = 0; i < described.size(); ++i) {
@@ -221,8 +220,7 @@ void Change::leave_out(std::vector<PartyMedia>& described, const Request& reques
   }
 }
 
-void Change::put_offer(const OfferContext& at, std::vector<PartyMedia> described,
-                       const Request& request) {
+void Change::put_offer(const OfferContext& at, Descriptions described, const Request& request) {
   Leg &sender = *at.sender, &reader = *at.reader;
   const std::size_t count = described.size();
   if (at.proposes) {
@@ -246,8 +244,7 @@ void Change::put_offer(const OfferContext& at, std::vector<PartyMedia> described
 }
 
 // Each stream takes two port pairs. Without a limit a few offers would exhaust the ports.
-Result<void> Change::check_streams(const std::vector<PartyMedia>& described,
-                                   const Leg& sender) const {
+Result<void> Change::check_streams(const Descriptions& described, const Leg& sender) const {
   std::size_t live = 0;
   for (std::size_t i = 0; i < std::max(described.size(), sender.sections.size()); ++i) {
     const bool left_out = i >= described.size() || described[i].state == State::absent;

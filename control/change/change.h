@@ -89,9 +89,9 @@ class Change {
   [[nodiscard]] Result<Settled> settle_offer(const Request& request, const sdp::Session& session);
   [[nodiscard]] Result<OfferContext> locate_offer(const Request& request,
                                                   const sdp::Session& session);
-  static void leave_out(std::vector<PartyMedia>& described, const Request& request,
+  static void leave_out(Descriptions& described, const Request& request,
                         const sdp::Session& session, const Leg& sender, const Leg& reader);
-  void put_offer(const OfferContext& at, std::vector<PartyMedia> described, const Request& request);
+  void put_offer(const OfferContext& at, Descriptions described, const Request& request);
   [[nodiscard]] Dialog* find_for_offer(const Request& request, const Leg* from, const Leg* to);
   [[nodiscard]] Result<Dialog*> make_dialog(const Request& request, const sdp::Session& session,
                                             const Leg* from, const Leg* to);
@@ -104,12 +104,10 @@ class Change {
                                            const std::optional<IpAddress>& local,
                                            Family family) const;
   [[nodiscard]] Leg& add_leg(const Place& place);
-  [[nodiscard]] Result<std::vector<PartyMedia>> describe_all(const Request& request,
-                                                             const sdp::Session& session,
-                                                             const Leg& leg,
-                                                             const Leg* offerer = nullptr) const;
-  [[nodiscard]] Result<void> check_streams(const std::vector<PartyMedia>& described,
-                                           const Leg& sender) const;
+  [[nodiscard]] Result<Descriptions> describe_all(const Request& request,
+                                                  const sdp::Session& session, const Leg& leg,
+                                                  const Leg* offerer = nullptr) const;
+  [[nodiscard]] Result<void> check_streams(const Descriptions& described, const Leg& sender) const;
   void record_signalling(const Request& request, Dialog& dialog);
   [[nodiscard]] bool has_room() const { return state_.dialogs.size() < CallState::kMaxDialogs; }
   [[nodiscard]] const Realm& realm_of(const Leg& leg) const {
@@ -118,17 +116,15 @@ class Change {
 
   // answer.cc
   [[nodiscard]] Result<Settled> settle_answer(const Request& request, const sdp::Session& session);
-  [[nodiscard]] static Result<void> check_answer(std::vector<PartyMedia>& described,
-                                                 const Lines& answered, const Leg& reader,
-                                                 const Leg& sender);
+  [[nodiscard]] static Result<void> check_answer(Descriptions& described, const Lines& answered,
+                                                 const Leg& reader, const Leg& sender);
   [[nodiscard]] Dialog* find_for_answer(const Request& request, const Leg& from, const Leg* to);
   [[nodiscard]] static bool is_late_copy(const Request& request, const Dialog& dialog,
                                          const Leg& sender);
 
   // ports.cc
   [[nodiscard]] PortPair take_port(RealmId realm, const std::optional<IpAddress>& on);
-  [[nodiscard]] Result<void> take_ports(const std::vector<PartyMedia>& described, Leg& from,
-                                        Leg& to);
+  [[nodiscard]] Result<void> take_ports(const Descriptions& described, Leg& from, Leg& to);
   // Gives `leg` other ports for the streams of an offer or answer, on the interface and address
   // that the request names if the party's ports were never printed.
   [[nodiscard]] Result<void> move_ports(Leg& leg, const Request& request);

@@ -19,7 +19,7 @@ PortPair Change::take_port(RealmId realm, const std::optional<IpAddress>& on) {
 }
 
 // All ports of a party are on one address: a reply without SDP has room for one only.
-Result<void> Change::take_ports(const std::vector<PartyMedia>& described, Leg& from, Leg& to) {
+Result<void> Change::take_ports(const Descriptions& described, Leg& from, Leg& to) {
   for (Leg* leg : {&from, &to}) {
     if (leg->sections.size() < described.size()) leg->sections.resize(described.size());
     auto on = leg->address(context_.realms);

@@ -97,6 +97,7 @@ bool CallState::uses(const Dialog& dialog, std::size_t index) const {
 }
 
 void CallState::remove_unused_legs() {
+  if (legs.size() == 2 && dialogs.size() == 1) return;
   std::array<LegId, 2 * kMaxDialogs + 2> now;
   now.fill(kNoLeg);
   for (const Dialog& dialog : dialogs) {

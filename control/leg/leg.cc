@@ -82,7 +82,7 @@ void replace(LegMedia& media, PartyMedia&& described) {
   media.agreed = std::move(described);
 }
 
-void reopen(std::vector<PartyMedia>& sections) {
+void reopen(Descriptions& sections) {
   for (PartyMedia& media : sections) {
     for (auto& part : media.components) part.moved = true;
   }
@@ -90,7 +90,7 @@ void reopen(std::vector<PartyMedia>& sections) {
 
 }  // namespace
 
-void Leg::agree(std::vector<PartyMedia> described, const Request& request) {
+void Leg::agree(Descriptions described, const Request& request) {
   if (request.latching.reset) reopen(described);
   if (sections.size() < described.size()) sections.resize(described.size());
   for (std::size_t i = 0; i < described.size(); ++i) replace(sections[i], std::move(described[i]));
@@ -98,7 +98,7 @@ void Leg::agree(std::vector<PartyMedia> described, const Request& request) {
   if (!request.labels.label.empty()) label = request.labels.label;
 }
 
-void Leg::propose(const Leg& to, std::vector<PartyMedia> described, const Request& request) {
+void Leg::propose(const Leg& to, Descriptions described, const Request& request) {
   if (request.latching.reset) {
     reopen(described);
     // The proxy's order, whether or not the offer is accepted.

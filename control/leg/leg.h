@@ -75,8 +75,8 @@ inline const PartyMedia kAbsent{};  // of an m= line that no SDP has described
 
 // A party's offer that awaits its answer.
 struct Proposal {
-  LegId to = kNoLeg;                 // the party that is to answer
-  std::vector<PartyMedia> sections;  // by m= line; absent: not part of the offer
+  LegId to = kNoLeg;      // the party that is to answer
+  Descriptions sections;  // absent: not part of the offer
   LegOptions options;
   friend bool operator==(const Proposal&, const Proposal&) = default;
 };
@@ -147,8 +147,8 @@ struct Leg {
   [[nodiscard]] std::optional<IpAddress> address(const Realms& realms) const;
 
   // Puts an answer, or a first offer, in force.
-  void agree(std::vector<PartyMedia> described, const Request& request);
-  void propose(const Leg& to, std::vector<PartyMedia> described, const Request& request);
+  void agree(Descriptions described, const Request& request);
+  void propose(const Leg& to, Descriptions described, const Request& request);
   // Puts these m= lines of the proposal to `answerer` in force.
   void settle(const Leg& answerer, const Lines& answered);
   void trim();  // removes trailing sections that have neither a description nor ports

@@ -96,6 +96,9 @@ struct PartyMedia {
   friend bool operator==(const PartyMedia&, const PartyMedia&) = default;
 };
 
+// Of an SDP, by m= line.
+using Descriptions = SmallVector<PartyMedia, 1>;
+
 // Media section `index` of `session`, sent by a party in `realm`. `before` is the party's previous
 // section. `offered` is the offered section if `session` is an answer.
 [[nodiscard]] Result<PartyMedia> describe(const sdp::Session& session, std::size_t index,
