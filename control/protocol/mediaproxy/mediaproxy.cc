@@ -220,6 +220,14 @@ Extent frame(std::string_view input) {
   return input.size() >= kMaxMessage ? kMalformed : Extent{};
 }
 
+Extent frame_line(std::string_view input) {
+  const std::size_t end = input.substr(0, kMaxMessage).find('\n');
+  if (end != input.npos) return {.state = Extent::State::complete, .size = end + 1};
+  return {
+      .state = input.size() < kMaxMessage ? Extent::State::incomplete : Extent::State::malformed,
+      .size = 0};
+}
+
 Result<Message> parse(std::string_view bytes) {
   Message message;
   std::string_view rest = bytes;
@@ -275,34 +283,44 @@ void remove(Request request, const ServeContext& context) {
   static_cast<void>(context.handle(request));
 }
 
+ServeResult answer(Command command, const ServeContext& context) {
+  switch (command) {
+    case Command::summary:
+      return {.reply = summary(context)};
+    case Command::sessions:
+      return {.reply = sessions(context)};
+    case Command::version:
+      return {.reply = MILLRACE_VERSION "\r\n"};
+    case Command::quit:
+      return {.reply = "", .close = true};
+    case Command::update:
+    case Command::remove:
+      break;
+  }
+  return {.reply = std::string(kError)};
+}
+
 }  // namespace
 
 ServeResult serve(std::string_view bytes, const ServeContext& context) {
   const auto message = parse(bytes);
   if (!message) return {.reply = std::string(kError), .refused = message.error().message};
-  ServeResult result;
   switch (message->command) {
     case Command::update:
-      result.reply = encode(context.handle(message->request));
-      break;
+      return {.reply = encode(context.handle(message->request))};
     case Command::remove:
       remove(message->request, context);
-      result.reply = "removed\r\n";  // also for an unknown call
-      break;
-    case Command::summary:
-      result.reply = summary(context);
-      break;
-    case Command::sessions:
-      result.reply = sessions(context);
-      break;
-    case Command::version:
-      result.reply = MILLRACE_VERSION "\r\n";
-      break;
-    case Command::quit:
-      result.close = true;
-      break;
+      return {.reply = "removed\r\n"};  // also for an unknown call
+    default:
+      return answer(message->command, context);
   }
-  return result;
+}
+
+ServeResult serve_management(std::string_view line, const ServeContext& context) {
+  const auto command = management(next_line(line));
+  if (command) return answer(*command, context);
+  return {.reply = std::string(kError),
+          .refused = "not a command; write summary, sessions, version or quit"};
 }
 
 std::string refuse(std::string_view /*input*/) { return std::string(kError); }

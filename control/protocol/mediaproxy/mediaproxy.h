@@ -9,7 +9,8 @@
 // address and one port per stream for the rewritten SDP, 0 for a rejected stream. On `error` the
 // module leaves the SDP unchanged. No other text may be sent: the module copies the first word into
 // the SDP. The commands of MediaProxy's management port (`summary`, `sessions`, `version`) are
-// accepted on the same socket and get one line of JSON each. Lines end in CRLF; LF is accepted too.
+// lines of their own and get a line each. The dispatcher's socket accepts them too; the management
+// port accepts no others. Lines end in CRLF; LF is accepted too.
 
 #include <memory>
 #include <string>
@@ -27,6 +28,8 @@ inline constexpr std::size_t kMaxStreams = 32;     // also the modules' limit
 
 // Finds the end of the first message in `input`. Precondition: no white space at the start.
 [[nodiscard]] Extent frame(std::string_view input);
+// The same on the management port: a message is a line.
+[[nodiscard]] Extent frame_line(std::string_view input);
 
 struct Message {
   enum class Command : std::uint8_t { update, remove, summary, sessions, version, quit };
@@ -47,6 +50,7 @@ struct Message {
 
 // Functions of the codec table (codec.h).
 [[nodiscard]] ServeResult serve(std::string_view message, const ServeContext& context);
+[[nodiscard]] ServeResult serve_management(std::string_view line, const ServeContext& context);
 [[nodiscard]] std::string refuse(std::string_view input);
 
 }  // namespace millrace::mediaproxy
