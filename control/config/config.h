@@ -10,6 +10,7 @@
 #include <sys/un.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -48,12 +49,31 @@ struct Interface {
 // Bytes of a UNIX socket's path, at most.
 inline constexpr std::size_t kMaxSocketPath = sizeof(sockaddr_un{}.sun_path) - 1;
 
-enum class ControlProtocol : std::uint8_t { ng, rtpp, mediaproxy };
+enum class ControlProtocol : std::uint8_t { ng, rtpp, mediaproxy, mediaproxy_management };
+
+// An attribute of a certificate's subject and its value. A value that starts or ends with '*'
+// matches any text there.
+struct SubjectRule {
+  std::string attribute;  // of kSubjectAttributes
+  std::string value;
+};
+inline constexpr std::array<std::string_view, 7> kSubjectAttributes = {"C",  "ST", "L",    "O",
+                                                                       "OU", "CN", "EMAIL"};
+
+// TLS with client certificates. PEM files, read at start.
+struct Tls {
+  std::string certificate;            // the server's, with its chain
+  std::string private_key;            // of the certificate
+  std::string authority;              // CAs of the clients, and their revocation lists, if any
+  std::vector<SubjectRule> passport;  // all must match the client's certificate
+};
 
 struct ControlSocket {
   ControlProtocol protocol = ControlProtocol::ng;
   std::string path;                // UNIX stream socket, or
-  std::optional<Endpoint> udp;     // loopback UDP
+  std::optional<Endpoint> udp;     // loopback UDP, or
+  std::optional<Endpoint> tcp;     // TCP: on loopback, or with TLS
+  std::optional<Tls> tls;          // on `tcp`
   unsigned mode = 0660;            // of the socket file
   std::string owner;               // "user" or "user:group"; empty = the process's own
   std::vector<std::string> peers;  // users that may connect beside root and our own; empty = all

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/config/config_control.h"
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
+#include <string>
 #include <utility>
 
 #include <fmt/format.h>
@@ -10,18 +13,19 @@ namespace millrace {
 
 namespace {
 
-void read_udp(const toml::node& node, ControlSocket& socket) {
-  const auto endpoint = Endpoint::parse(TomlReader::string(node, "udp"));
-  if (!endpoint) {
-    refuse(node, fmt::format(R"(udp: {}; write "127.0.0.1:2223" or "[::1]:2223")",
-                             endpoint.error().message));
-  }
-  if (!endpoint->address.is_loopback()) {
-    refuse(node, fmt::format("udp {} is not a loopback address, and the control protocols have "
-                             "no authentication; write \"127.0.0.1:{}\"",
-                             endpoint->text(), endpoint->port.number()));
-  }
-  socket.udp = *endpoint;
+Endpoint read_endpoint(const toml::node& node, std::string_view key, std::string_view port) {
+  const auto endpoint = Endpoint::parse(TomlReader::string(node, key));
+  if (endpoint) return *endpoint;
+  refuse(node, fmt::format(R"({}: {}; write "127.0.0.1:{}" or "[::1]:{}")", key,
+                           endpoint.error().message, port, port));
+}
+
+Endpoint read_loopback(const toml::node& node, std::string_view key, std::string_view port) {
+  const Endpoint endpoint = read_endpoint(node, key, port);
+  if (endpoint.address.is_loopback()) return endpoint;
+  refuse(node, fmt::format("{} {} is not a loopback address, and the control protocols have "
+                           "no authentication; write \"127.0.0.1:{}\"",
+                           key, endpoint.text(), endpoint.port.number()));
 }
 
 void read_path(const toml::node& node, ControlSocket& socket) {
@@ -58,6 +62,109 @@ void read_peers(const TomlReader& reader, ControlSocket& socket) {
   reader.read_node("peers", read);
 }
 
+// MediaProxy's form: "O:Example, CN:*.example.com"; a comma in a value is written "\,".
+std::vector<SubjectRule> parse_passport(const toml::node& node) {
+  constexpr std::string_view kRemedy =
+      R"(write "O:Example, CN:*.example.com", with the attributes C, ST, L, O, OU, CN and EMAIL)";
+  const std::string text = TomlReader::string(node, "passport");
+  std::vector<SubjectRule> rules;
+  std::string rule;
+  const auto add = [&] {
+    const std::size_t colon = std::min(rule.find(':'), rule.size());
+    const std::size_t start = std::min(rule.find_first_not_of(' '), colon);
+    SubjectRule made{.attribute = rule.substr(start, colon - start),
+                     .value = rule.substr(std::min(colon + 1, rule.size()))};
+    const std::size_t star = made.value.find('*', 1);
+    if (std::ranges::find(kSubjectAttributes, made.attribute) == kSubjectAttributes.end() ||
+        made.value.empty() || (star != std::string::npos && star + 1 != made.value.size()) ||
+        (star != std::string::npos && made.value.front() == '*')) {
+      refuse(node, fmt::format("passport: '{}' is not an attribute of a certificate and its value, "
+                               "which may start or end with '*'; {}",
+                               rule, kRemedy));
+    }
+    rules.push_back(std::move(made));
+    rule.clear();
+  };
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == ',') {
+      add();
+    } else if (text[i] == '\\' && i + 1 < text.size() && text[i + 1] == ',') {
+      rule += text[++i];
+    } else {
+      rule += text[i];
+    }
+  }
+  add();
+  return rules;
+}
+
+std::string read_file_name(const TomlReader& reader, std::string_view key) {
+  const toml::node& node =
+      reader.require(key, fmt::format("{} = \"/etc/millrace/tls/{}.pem\"", key, key));
+  std::string file = TomlReader::string(node, key);
+  if (!file.starts_with('/')) {
+    refuse(node, fmt::format("{} must be the absolute path of a PEM file; write "
+                             "\"/etc/millrace/tls/{}.pem\"",
+                             key, key));
+  }
+  return file;
+}
+
+void read_tls(const TomlReader& reader, ControlSocket& socket) {
+  Tls tls;
+  reader.attempt([&] { tls.certificate = read_file_name(reader, "certificate"); });
+  reader.attempt([&] { tls.private_key = read_file_name(reader, "private_key"); });
+  reader.attempt([&] { tls.authority = read_file_name(reader, "authority"); });
+  reader.read_node("passport",
+                   [&](const toml::node& node) { tls.passport = parse_passport(node); });
+  socket.tls = std::move(tls);
+}
+
+// The keys that name a socket, each for some protocols.
+constexpr std::array<std::string_view, 4> kTransports = {"path", "udp", "tcp", "tls"};
+
+bool carries(std::string_view transport, ControlProtocol protocol) {
+  if (protocol == ControlProtocol::mediaproxy_management) {
+    return transport == "tcp" || transport == "tls";
+  }
+  return transport == "path" || (transport == "udp" && protocol != ControlProtocol::mediaproxy);
+}
+
+std::string_view remedy(ControlProtocol protocol) {
+  switch (protocol) {
+    case ControlProtocol::mediaproxy:
+      return R"(this protocol runs on UNIX sockets only; write path = "/run/millrace/mediaproxy.sock")";
+    case ControlProtocol::mediaproxy_management:
+      return R"(this protocol runs on TCP; write tls = "192.0.2.1:25061" or tcp = "127.0.0.1:25061")";
+    case ControlProtocol::ng:
+    case ControlProtocol::rtpp:
+      break;
+  }
+  return R"(TCP is for protocol = "mediaproxy-management"; write path = "/run/millrace/ng.sock" )"
+         R"(or udp = "127.0.0.1:2223")";
+}
+
+// The one key of kTransports that the table has.
+std::string_view find_transport(const toml::table& table, const TomlReader& reader) {
+  std::vector<std::string_view> found;
+  std::ranges::copy_if(kTransports, std::back_inserter(found),
+                       [&](std::string_view key) { return reader.find(key) != nullptr; });
+  if (found.size() == 1) return found.front();
+  refuse(table, fmt::format("[[control]] has {}; write one of path = \"/run/millrace/ng.sock\", "
+                            "udp = \"127.0.0.1:2223\", tcp and tls (MediaProxy's management port)",
+                            found.empty() ? std::string("no path, udp, tcp or tls")
+                                          : fmt::format("both {} and {}", found[0], found[1])));
+}
+
+void refuse_keys(const TomlReader& reader, std::initializer_list<std::string_view> keys,
+                 std::string_view place, std::string_view transport) {
+  for (const std::string_view key : keys) {
+    reader.read_node(key, [&](const toml::node& node) {
+      refuse(node, fmt::format("{} is for {}; remove it beside {}", key, place, transport));
+    });
+  }
+}
+
 }  // namespace
 
 bool names_socket_file(std::string_view path) {
@@ -82,41 +189,40 @@ void read_mode(const TomlReader& reader, ControlSocket& socket) {
 void read_control(const toml::table& table, std::vector<ControlSocket>& sockets,
                   ConfigFaults& faults) {
   const TomlReader reader(table, "[[control]]",
-                          {"protocol", "path", "udp", "mode", "owner", "peers"}, faults);
+                          {"protocol", "path", "udp", "tcp", "tls", "mode", "owner", "peers",
+                           "certificate", "private_key", "authority", "passport"},
+                          faults);
   ControlSocket socket;
   reader.read("protocol", socket.protocol,
               {{"ng", ControlProtocol::ng},
                {"rtpp", ControlProtocol::rtpp},
-               {"mediaproxy", ControlProtocol::mediaproxy}});
-  const toml::node* path = reader.find("path");
-  const toml::node* udp = reader.find("udp");
-  if ((path == nullptr) == (udp == nullptr)) {
-    refuse(table, fmt::format("[[control]] has {} path and udp; write one of path = "
-                              "\"/run/millrace/ng.sock\" and udp = \"127.0.0.1:2223\"",
-                              path == nullptr ? "neither" : "both"));
-  }
-  if (udp != nullptr && socket.protocol == ControlProtocol::mediaproxy) {
-    refuse(*udp,
-           "this protocol runs on UNIX sockets only; write path = "
-           "\"/run/millrace/mediaproxy.sock\"");
-  }
-  const bool named =
-      reader.attempt([&] { path != nullptr ? read_path(*path, socket) : read_udp(*udp, socket); });
-  if (udp != nullptr) {
-    for (const std::string_view key : {"mode", "owner", "peers"}) {
-      reader.read_node(key, [&](const toml::node& node) {
-        refuse(node, fmt::format("{} is for socket files; remove it beside udp", key));
-      });
-    }
-  } else {
+               {"mediaproxy", ControlProtocol::mediaproxy},
+               {"mediaproxy-management", ControlProtocol::mediaproxy_management}});
+  const std::string_view transport = find_transport(table, reader);
+  const toml::node& name = *reader.find(transport);
+  if (!carries(transport, socket.protocol)) refuse(name, std::string(remedy(socket.protocol)));
+  const bool named = reader.attempt([&] {
+    if (transport == "path") read_path(name, socket);
+    if (transport == "udp") socket.udp = read_loopback(name, transport, "2223");
+    if (transport == "tcp") socket.tcp = read_loopback(name, transport, "25061");
+    if (transport == "tls") socket.tcp = read_endpoint(name, transport, "25061");
+  });
+  if (transport == "path") {
     read_mode(reader, socket);
     reader.read("owner", socket.owner);
     read_peers(reader, socket);
+  } else {
+    refuse_keys(reader, {"mode", "owner", "peers"}, "socket files", transport);
+  }
+  if (transport == "tls") {
+    read_tls(reader, socket);
+  } else {
+    refuse_keys(reader, {"certificate", "private_key", "authority", "passport"}, "tls", transport);
   }
   if (!named) return;
   for (const ControlSocket& other : sockets) {
-    if (other.path == socket.path && other.udp == socket.udp) {
-      refuse(path != nullptr ? *path : *udp, "this control socket is listed twice; list it once");
+    if (other.path == socket.path && other.udp == socket.udp && other.tcp == socket.tcp) {
+      refuse(name, "this control socket is listed twice; list it once");
     }
   }
   sockets.push_back(std::move(socket));

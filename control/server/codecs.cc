@@ -26,9 +26,17 @@ const Codec& codec_of(ControlProtocol protocol) {
       .serve = mediaproxy::serve,
       .refuse = mediaproxy::refuse,
       .cookie = nullptr};
+  static constexpr Codec kManagement = {
+      .between = "",  // an empty line is an unknown command
+      .frame = [](std::string_view input, bool) { return mediaproxy::frame_line(input); },
+      .serve = mediaproxy::serve_management,
+      .refuse = mediaproxy::refuse,
+      .cookie = nullptr};
   switch (protocol) {
     case ControlProtocol::mediaproxy:
       return kMediaproxy;
+    case ControlProtocol::mediaproxy_management:
+      return kManagement;
     case ControlProtocol::ng:
       return kNg;
     case ControlProtocol::rtpp:

@@ -6,8 +6,6 @@
 #include <cerrno>
 #include <utility>
 
-#include "control/log.h"
-
 namespace millrace {
 
 namespace {
@@ -23,14 +21,16 @@ constexpr std::size_t kSingleSkb = 32'768;
 
 }  // namespace
 
-Connections::Client Connections::client_of(const ucred& peer) {
+Connections::Process Connections::process_of(const ucred& peer) {
   return {peer.pid, peer.pid == 0 ? peer.uid : 0};
 }
 
 std::string_view Connections::add(const std::shared_ptr<Connection>& connection) {
   const std::lock_guard lock(mutex_);
   if (connections_.size() >= kMaxConnections) return "too many connections";
-  Share& share = shares_[client_of(connection->peer())];
+  const Client& client = connection->client();
+  Share& share = shares_[process_of(client.process)];
+  if (!client.address.empty() && share.connections >= kMaxRemote) return "too many TCP connections";
   if (share.connections >= kMaxPerProcess) return "too many connections of one process";
   connections_.emplace(connection->id(), Entry{connection, share});
   ++share.connections;
@@ -51,7 +51,7 @@ void Connections::remove(std::uint64_t id) {
   Entry& entry = found->second;
   last = std::move(entry.connection);
   if (entry.unfinished) --entry.share.unfinished;
-  if (--entry.share.connections == 0) shares_.erase(client_of(last->peer()));
+  if (--entry.share.connections == 0) shares_.erase(process_of(last->client().process));
   connections_.erase(found);
 }
 
@@ -80,14 +80,38 @@ std::size_t Connections::count() const {
 }
 
 Connection::Connection(std::uint64_t id, FileDescriptor socket, const Codec& codec,
-                       const ServeContext& context, Connections& connections)
+                       const ServeContext& context, Connections& connections, std::string address,
+                       const TlsContext* tls)
     : id_(id),
       socket_(std::move(socket)),
       codec_(codec),
       context_(context),
-      connections_(connections) {
-  socklen_t size = sizeof peer_;
-  ::getsockopt(socket_.get(), SOL_SOCKET, SO_PEERCRED, &peer_, &size);
+      connections_(connections),
+      tls_(tls == nullptr ? nullptr : std::make_unique<TlsSession>(*tls, socket_.get())),
+      client_{.address = std::move(address)} {
+  socklen_t size = sizeof client_.process;
+  ::getsockopt(socket_.get(), SOL_SOCKET, SO_PEERCRED, &client_.process, &size);
+}
+
+void Connection::log(Level level, std::string_view event, std::string_view reason,
+                     Field more) const {
+  const ucred& process = client_.process;
+  if (client_.address.empty()) {
+    log_event(level, event, {{"pid", process.pid}, {"uid", process.uid}, more, {"reason", reason}});
+  } else {
+    log_event(level, event, {{"peer", client_.address}, more, {"reason", reason}});
+  }
+}
+
+ssize_t Connection::receive(std::span<char> buffer) {
+  return tls_ != nullptr ? tls_->receive(buffer)
+                         : ::recv(socket_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+}
+
+ssize_t Connection::transmit(std::string_view bytes) {
+  return tls_ != nullptr
+             ? tls_->send(bytes)
+             : ::send(socket_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 // Single-flight: the thread that finds the connection idle serves it until no events are left.
@@ -107,12 +131,14 @@ bool Connection::is_overdue(Clock::time_point now) const {
 }
 
 // Serves buffered and new input, one turn. The edge for more input comes only after all input was
-// read: a recv() that fills less than the chunk has read all.
+// read: a recv() that fills less than the chunk has read all. TLS returns record by record.
 Connection::Turn Connection::work(std::uint32_t events) {
   if (closed_) return Turn::ended;
   hung_up_ = hung_up_ || (events & kHangup) != 0;
   if ((events & kOverdue) != 0) {
-    disconnect(output_.empty() ? "request not finished in time" : "reply not read in time");
+    disconnect(handshaking()     ? "TLS handshake not finished in time"
+               : output_.empty() ? "request not finished in time"
+                                 : "reply not read in time");
     return Turn::ended;
   }
   if (const Turn turn = flush(); turn != Turn::starved) return turn;
@@ -124,15 +150,14 @@ Connection::Turn Connection::work(std::uint32_t events) {
     keep_unserved(input);
     if (turn != Turn::starved) return turn;
     if (drained) return wait_for_more();
-    const ssize_t n = ::recv(socket_.get(), chunk.data(), chunk.size(), MSG_DONTWAIT);
+    const ssize_t n = receive(chunk);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) return wait_for_more();
-    if (n <= 0) {
-      close();
-      return Turn::ended;
-    }
+    if (n < 0) fail_transport();
+    if (n == 0) close();
+    if (n <= 0) return Turn::ended;
     const std::string_view fresh(chunk.data(), static_cast<std::size_t>(n));
-    drained = fresh.size() < chunk.size() && !hung_up_;
+    drained = fresh.size() < chunk.size() && !hung_up_ && tls_ == nullptr;
     if (buffer_.empty()) {
       input = fresh;
     } else {
@@ -155,7 +180,8 @@ void Connection::keep_unserved(std::string_view& input) {
 }
 
 Connection::Turn Connection::wait_for_more() {
-  if (note_unfinished(!buffer_.empty())) return Turn::starved;
+  if (tls_ != nullptr && tls_->wants_room()) has_blocked_ = true;
+  if (note_unfinished(handshaking() || !buffer_.empty())) return Turn::starved;
   disconnect("too many unfinished requests of one process");
   return Turn::ended;
 }
@@ -183,8 +209,7 @@ Connection::Turn Connection::serve(std::string_view& input, int& left) {
 Connection::Turn Connection::answer(std::string_view message) {
   ServeResult answer = codec_.serve(message, context_);
   if (!answer.refused.empty()) {
-    log_event(Level::warning, "control-refused",
-              {{"pid", peer_.pid}, {"message", message}, {"reason", answer.refused}});
+    log(Level::warning, "control-refused", answer.refused, {"message", message});
   }
   last_ = answer.close;
   return send(std::move(answer.reply));
@@ -200,11 +225,11 @@ Connection::Turn Connection::send(std::string reply) {
 Connection::Turn Connection::flush() {
   std::string_view rest = output_;
   while (!rest.empty()) {
-    const ssize_t n = ::send(socket_.get(), rest.data(), rest.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    const ssize_t n = transmit(rest);
     if (n > 0) rest.remove_prefix(static_cast<std::size_t>(n));
     if (n >= 0 || errno == EINTR) continue;
     if (errno != EAGAIN) {
-      close();
+      fail_transport();
       return Turn::ended;
     }
     if (!send_buffer_grown_) {
@@ -240,11 +265,16 @@ bool Connection::note_unfinished(bool unfinished) {
   return true;
 }
 
+// The client is gone, or it broke TLS.
+void Connection::fail_transport() {
+  if (tls_ == nullptr) return close();
+  disconnect(tls_->fault());
+}
+
 void Connection::disconnect(std::string_view reason) {
   if (closed_) return;
   ++connections_.disconnected;
-  log_event(Level::warning, "control-disconnected",
-            {{"pid", peer_.pid}, {"uid", peer_.uid}, {"reason", reason}});
+  log(Level::warning, "control-disconnected", reason);
   close();
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The connections of the UNIX sockets: each reads, frames, serves and replies in order.
+// The connections of the stream sockets: each reads, frames, serves and replies in order.
 //
 // Theory of operation. Any thread of the server posts events (epoll, edge-triggered) to a
 // connection. Single-flight: the thread that finds it idle serves it, and also serves the events
@@ -14,7 +14,8 @@
 // Input that cannot be delimited is answered with an error and the connection closed: the bytes
 // that follow could be anything, even a request inside an SDP.
 // Connections and unfinished requests are limited per process: a process that leaks or floods is
-// stopped before the other proxies of the host notice.
+// stopped before the other proxies of the host notice. All clients of TCP sockets count as one
+// process with few connections. A TLS handshake counts as an unfinished request.
 
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -26,18 +27,27 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "control/log.h"
 #include "control/protocol/codec.h"
+#include "control/server/tls.h"
 #include "dataplane/base/file_descriptor.h"
 
 namespace millrace {
 
 class Connection;
+
+// The client's side of a connection.
+struct Client {
+  ucred process{};      // UNIX sockets
+  std::string address;  // TCP: "192.0.2.1:40000"
+};
 
 // All open connections, and the counts for the limits.
 class Connections {
@@ -45,6 +55,7 @@ class Connections {
   static constexpr std::size_t kMaxConnections = 4096;
   static constexpr std::size_t kMaxPerProcess = 1024;
   static constexpr std::size_t kMaxUnfinished = 64;  // requests and unread replies, per process
+  static constexpr std::size_t kMaxRemote = 16;      // over TCP; a reply may have 16 MiB
 
   // Empty: added, and find() returns it by its id. Otherwise the limit that refuses it.
   [[nodiscard]] std::string_view add(const std::shared_ptr<Connection>& connection);
@@ -76,28 +87,32 @@ class Connections {
 
   // Key of a share: the process. The kernel reports process id 0 for clients in PID namespaces that
   // are not visible to us: all of them with the same user count as one process.
-  using Client = std::pair<pid_t, uid_t>;
-  [[nodiscard]] static Client client_of(const ucred& peer);
+  // The kernel has neither id for clients of TCP sockets: all of them count as one process, too.
+  using Process = std::pair<pid_t, uid_t>;
+  [[nodiscard]] static Process process_of(const ucred& peer);
 
   mutable std::mutex mutex_;
-  std::map<Client, Share> shares_;
+  std::map<Process, Share> shares_;
   std::unordered_map<std::uint64_t, Entry> connections_;  // by id
 };
 
 class Connection {
  public:
   using Clock = std::chrono::steady_clock;
-  static constexpr int kTurn = 64;                         // requests
-  static constexpr std::chrono::seconds kRequestTime{10};  // for a request, or to read a reply
+  static constexpr int kTurn = 64;  // requests
+  // For a TLS handshake, a request, or to read a reply.
+  static constexpr std::chrono::seconds kRequestTime{10};
 
   // Events of post(), a bit mask.
   static constexpr std::uint32_t kInput = 1;
   static constexpr std::uint32_t kHangup = 2;   // end of input
   static constexpr std::uint32_t kOverdue = 4;  // a request or reply is unfinished for too long
 
-  // `codec`, what `context` refers to and `connections` must outlive it.
+  // `codec`, what `context` refers to, `connections` and `tls` must outlive it. `address`: the
+  // client's, over TCP; empty for UNIX sockets.
   Connection(std::uint64_t id, FileDescriptor socket, const Codec& codec,
-             const ServeContext& context, Connections& connections);
+             const ServeContext& context, Connections& connections, std::string address = {},
+             const TlsContext* tls = nullptr);
   ~Connection() = default;
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -114,7 +129,10 @@ class Connection {
 
   [[nodiscard]] std::uint64_t id() const { return id_; }
   [[nodiscard]] int fd() const { return socket_.get(); }
-  [[nodiscard]] const ucred& peer() const { return peer_; }
+  [[nodiscard]] const Client& client() const { return client_; }
+  // Logs an event with the client's process or address.
+  void log(Level level, std::string_view event, std::string_view reason,
+           Field more = {"message", ""}) const;
   [[nodiscard]] bool closed() const { return closed_; }
   [[nodiscard]] bool has_blocked() const { return has_blocked_; }
   // Precondition: no other thread serves the connection.
@@ -124,6 +142,9 @@ class Connection {
  private:
   enum class Turn : std::uint8_t { starved, spent, blocked, ended };
 
+  [[nodiscard]] ssize_t receive(std::span<char> buffer);
+  [[nodiscard]] ssize_t transmit(std::string_view bytes);
+  [[nodiscard]] bool handshaking() const { return tls_ != nullptr && tls_->handshaking(); }
   [[nodiscard]] Turn work(std::uint32_t events);
   [[nodiscard]] Turn serve(std::string_view& input, int& left);
   [[nodiscard]] Turn answer(std::string_view message);
@@ -133,6 +154,7 @@ class Connection {
   void keep_unserved(std::string_view& input);
   [[nodiscard]] Turn wait_for_more();
   [[nodiscard]] bool note_unfinished(bool unfinished);
+  void fail_transport();
   void disconnect(std::string_view reason);
 
   const std::uint64_t id_;
@@ -140,7 +162,8 @@ class Connection {
   const Codec& codec_;
   const ServeContext context_;
   Connections& connections_;
-  ucred peer_{};
+  const std::unique_ptr<TlsSession> tls_;  // null: not encrypted
+  Client client_;
   std::atomic<std::uint32_t> events_ = 0;         // posted, and kBusy
   std::atomic<bool> closed_ = false;              // the destructor closes the descriptor
   std::atomic<bool> has_blocked_ = false;         // a reply has waited for room in the socket

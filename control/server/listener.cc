@@ -3,6 +3,8 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pwd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -157,6 +159,21 @@ Result<std::vector<uid_t>> find_peers(const ControlSocket& config) {
   return users;
 }
 
+// "unix:/run/millrace/ng.sock"
+std::string name_of(const ControlSocket& config) {
+  if (config.udp) return "udp:" + config.udp->text();
+  if (config.tcp) return (config.tls ? "tls:" : "tcp:") + config.tcp->text();
+  return "unix:" + config.path;
+}
+
+// Null: without TLS.
+Result<std::unique_ptr<const TlsContext>> load_tls(const ControlSocket& config) {
+  if (!config.tls) return nullptr;
+  auto context = TlsContext::load(*config.tls);
+  if (context) return context;
+  return fail(fmt::format("control socket {}: {}", name_of(config), context.error().message));
+}
+
 }  // namespace
 
 Result<void> Listener::check(const ControlSocket& config) {
@@ -164,12 +181,15 @@ Result<void> Listener::check(const ControlSocket& config) {
   if (auto owner = parse_owner(config.owner); !owner) {
     return fail(fmt::format("control socket {}: {}", config.path, owner.error().message));
   }
+  if (auto tls = load_tls(config); !tls) return std::unexpected(std::move(tls.error()));
   return {};
 }
 
 Result<Listener> Listener::bind(const ControlSocket& config, int type) {
   Listener listener(config);
-  auto bound = config.udp ? listener.bind_udp(*config.udp) : listener.bind_unix(type);
+  auto bound = config.udp   ? listener.bind_udp(*config.udp)
+               : config.tcp ? listener.bind_tcp(*config.tcp)
+                            : listener.bind_unix(type);
   if (!bound) return std::unexpected(std::move(bound.error()));
   return listener;
 }
@@ -208,23 +228,50 @@ Result<void> Listener::bind_unix(int type) {
   return {};
 }
 
-Result<void> Listener::bind_udp(const Endpoint& endpoint) {
+Result<void> Listener::bind_internet(const Endpoint& endpoint, int type) {
   const SocketAddress address(endpoint);
-  socket_ = open_socket(address.family(), SOCK_DGRAM);
-  if (::bind(socket_.get(), address.get(), address.size) != 0) {
-    const int error = errno;
-    return fail(fmt::format("control socket {}: {}; {}", name(), error_text(error),
-                            error == EADDRINUSE ? "stop the program that uses it (ss -ulpn) or set "
-                                                  "another port"
-                                                : "set a loopback address of this machine"));
-  }
-  const int receive_buffer = 4 << 20;  // bursts of many SIP workers; the kernel caps it
-  ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
+  socket_ = open_socket(address.family(), type);
+  const int on = 1;
+  // A restart does not wait for connections of the previous process; UDP has none.
+  if (type == SOCK_STREAM) set_option(SOL_SOCKET, SO_REUSEADDR, on);
+  if (address.family() == AF_INET6) set_option(IPPROTO_IPV6, IPV6_V6ONLY, on);
+  if (::bind(socket_.get(), address.get(), address.size) == 0) return {};
+  const int error = errno;
+  return fail(fmt::format(
+      "control socket {}: {}; {}", name(), error_text(error),
+      error == EADDRINUSE
+          ? fmt::format("stop the program that uses it (ss -{}lpn) or set another port",
+                        type == SOCK_STREAM ? 't' : 'u')
+          : fmt::format("set {} address of this machine", config_.tls ? "an" : "a loopback")));
+}
+
+Result<void> Listener::bind_udp(const Endpoint& endpoint) {
+  if (auto bound = bind_internet(endpoint, SOCK_DGRAM); !bound) return bound;
+  set_option(SOL_SOCKET, SO_RCVBUF, 4 << 20);  // bursts of many SIP workers; the kernel caps it
   return {};
 }
 
+// The accepted sockets inherit the options.
+Result<void> Listener::bind_tcp(const Endpoint& endpoint) {
+  auto tls = load_tls(config_);
+  if (!tls) return std::unexpected(std::move(tls.error()));
+  tls_ = std::move(*tls);
+  if (auto bound = bind_internet(endpoint, SOCK_STREAM); !bound) return bound;
+  set_option(IPPROTO_TCP, TCP_NODELAY, 1);
+  // A client that vanished frees its place after 90 s: clients may be idle for hours.
+  set_option(SOL_SOCKET, SO_KEEPALIVE, 1);
+  set_option(IPPROTO_TCP, TCP_KEEPIDLE, 60);
+  set_option(IPPROTO_TCP, TCP_KEEPINTVL, 10);
+  set_option(IPPROTO_TCP, TCP_KEEPCNT, 3);
+  return {};
+}
+
+void Listener::set_option(int level, int name, int value) const {
+  ::setsockopt(socket_.get(), level, name, &value, sizeof value);
+}
+
 Listener::~Listener() {
-  if (socket_.valid() && !config_.udp) ::unlink(config_.path.c_str());
+  if (socket_.valid() && !config_.path.empty()) ::unlink(config_.path.c_str());
 }
 
 Result<void> Listener::listen() const {
@@ -239,8 +286,6 @@ bool Listener::admits(uid_t user) const {
          std::ranges::find(peers_, user) != peers_.end();
 }
 
-std::string Listener::name() const {
-  return config_.udp ? "udp:" + config_.udp->text() : "unix:" + config_.path;
-}
+std::string Listener::name() const { return name_of(config_); }
 
 }  // namespace millrace

@@ -21,6 +21,7 @@
 #include "control/server/connection.h"
 #include "control/server/datagrams.h"
 #include "dataplane/base/file_descriptor.h"
+#include "dataplane/base/socket_address.h"
 #include "dataplane/base/text.h"
 
 namespace millrace {
@@ -79,7 +80,7 @@ struct Server::Impl {
   }
   void handle(const epoll_event& event);
   void accept(std::size_t index);
-  void admit(const Listener& listener, FileDescriptor socket);
+  void admit(const Listener& listener, FileDescriptor socket, std::string address);
   void post(const std::shared_ptr<Connection>& connection, std::uint32_t events);
   void watch(const std::shared_ptr<Connection>& connection);
   void serve_fresh(const std::shared_ptr<Connection>& connection);
@@ -159,8 +160,10 @@ void Server::Impl::handle(const epoll_event& event) {
 
 // One connection per event: an accept4() that returns EAGAIN costs as much as one that succeeds.
 void Server::Impl::accept(std::size_t index) {
-  FileDescriptor socket(
-      ::accept4(listeners[index].fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  const Listener& listener = listeners[index];
+  SocketAddress from;
+  FileDescriptor socket(::accept4(listener.fd(), listener.config().tcp ? from.get() : nullptr,
+                                  &from.size, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (!socket.valid() && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
     // Out of descriptors or memory: the next attempt would fail as fast.
     log_event(Level::error, "control-accept-failed", {{"reason", error_text(errno)}});
@@ -169,29 +172,27 @@ void Server::Impl::accept(std::size_t index) {
   }
   // Leave further connections to another thread.
   static_cast<void>(watch_listener(EPOLL_CTL_MOD, index));
-  if (socket.valid()) admit(listeners[index], std::move(socket));
+  if (!socket.valid()) return;
+  admit(listener, std::move(socket), listener.config().tcp ? from.endpoint().text() : "");
 }
 
 // Refused clients are closed immediately, so that the proxy fails over instead of timing out.
-void Server::Impl::admit(const Listener& listener, FileDescriptor socket) {
+void Server::Impl::admit(const Listener& listener, FileDescriptor socket, std::string address) {
   const auto connection = std::make_shared<Connection>(
-      next_id++, std::move(socket), codec_of(listener.config().protocol), context, connections);
-  const auto report = [&](Level level, std::string_view event, std::string_view reason) {
-    const ucred& peer = connection->peer();
-    log_event(
-        level, event,
-        {{"socket", listener.name()}, {"pid", peer.pid}, {"uid", peer.uid}, {"reason", reason}});
-  };
-  if (!listener.admits(connection->peer().uid)) {
+      next_id++, std::move(socket), codec_of(listener.config().protocol), context, connections,
+      std::move(address), listener.tls());
+  if (!listener.admits(connection->client().process.uid)) {
     ++peers_refused;
-    return report(Level::warning, "control-peer-refused",
-                  "the user is not among the socket's peers");
+    return connection->log(Level::warning, "control-peer-refused",
+                           "the user is not among the socket's peers", {"socket", listener.name()});
   }
   if (const std::string_view full = connections.add(connection); !full.empty()) {
     ++refused;
-    return report(Level::warning, "control-refused", full);
+    return connection->log(Level::warning, "control-refused", full, {"socket", listener.name()});
   }
-  if (log_enabled(Level::debug)) report(Level::debug, "control-connected", "");
+  if (log_enabled(Level::debug)) {
+    connection->log(Level::debug, "control-connected", "", {"socket", listener.name()});
+  }
   post(connection, Connection::kInput);
   if (connection->closed()) return;
   if (!connection->has_served()) return watch(connection);

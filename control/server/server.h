@@ -3,15 +3,15 @@
 
 // Serves the control sockets: parses requests, calls the handler, sends each reply in one send().
 //
-// Theory of operation. Each socket has one protocol (protocol/codec.h). A connection to a UNIX
-// socket carries any number of requests, in any segmentation (connection.h). On UDP each request
-// has a cookie, and a retransmission gets the earlier reply again (datagrams.h).
-// The threads in run() wait on one epoll, edge-triggered, so that an event wakes one of them. The
+// Theory of operation. Each socket has one protocol (protocol/codec.h). A connection to a UNIX or
+// TCP socket carries any number of requests, in any segmentation (connection.h). On UDP each
+// request has a cookie, and a retransmission gets the earlier reply again (datagrams.h). The
+// threads in run() wait on one epoll, edge-triggered, so that an event wakes one of them. The
 // thread that accepts a connection serves its first input at once: the proxies' modules open a
 // connection for each request.
 // Clients are identified by SO_PEERCRED: a socket with a list of peers closes the connections of
-// all other users but root and our own. Connections and their unfinished requests are limited
-// (connection.h).
+// all other users but root and our own. TCP clients are identified by their certificate (tls.h), or
+// are on this host. Connections and their unfinished requests are limited (connection.h).
 
 #include <chrono>
 #include <cstddef>

@@ -41,10 +41,12 @@ void check(const Interface& interface, const InterfaceConfig& device) {
 }
 
 void check(const ControlSocket& socket) {
-  FUZZ_CHECK(socket.udp.has_value() == socket.path.empty());
+  FUZZ_CHECK(socket.udp.has_value() + socket.tcp.has_value() + !socket.path.empty() == 1);
   FUZZ_CHECK(socket.path.size() <= kMaxSocketPath && socket.mode <= 0777);
   FUZZ_CHECK(socket.path.find('\0') == std::string::npos);
   FUZZ_CHECK(!socket.udp || socket.udp->address.is_loopback());
+  FUZZ_CHECK(!socket.tls || socket.tcp);
+  FUZZ_CHECK(!socket.tcp || socket.tls || socket.tcp->address.is_loopback());
 }
 
 }  // namespace

@@ -10,8 +10,9 @@ namespace {
 
 TEST(Config, ControlSockets) {
   EXPECT_EQ(control_error(""),
-            "m.toml:7:1: [[control]] has neither path and udp; write one of path = "
-            "\"/run/millrace/ng.sock\" and udp = \"127.0.0.1:2223\"");
+            "m.toml:7:1: [[control]] has no path, udp, tcp or tls; write one of path = "
+            "\"/run/millrace/ng.sock\", udp = \"127.0.0.1:2223\", tcp and tls (MediaProxy's "
+            "management port)");
   EXPECT_EQ(control_error("path = '/a'\nudp = '127.0.0.1:1'").substr(0, 40),
             "m.toml:7:1: [[control]] has both path an");
   EXPECT_EQ(control_error("path = 'ng.sock'"),
@@ -28,7 +29,7 @@ TEST(Config, ControlSockets) {
   }
   EXPECT_EQ(control_error("path = '/a'\nprotocol = 'rtpproxy'"),
             "m.toml:9:12: protocol is 'rtpproxy'; it must be one of \"ng\", \"rtpp\", "
-            "\"mediaproxy\"");
+            "\"mediaproxy\", \"mediaproxy-management\"");
   EXPECT_EQ(control_error("path = '/a'\nprotocol = 'rtpp'"), "accepted");
   EXPECT_EQ(control_error("path = '/a'\npeers = 'kamailio'"),
             "m.toml:9:9: peers is a string; write an array: peers = [\"kamailio\"]");
@@ -76,6 +77,79 @@ TEST(Config, ControlUdpRequiresLoopback) {
             "m.toml:9:8: mode is for socket files; remove it beside udp");
   EXPECT_EQ(control_error("udp = '127.0.0.1:2223'\npeers = ['kamailio']"),
             "m.toml:9:9: peers is for socket files; remove it beside udp");
+}
+
+constexpr const char* kFiles =
+    "certificate = '/c.pem'\nprivate_key = '/k.pem'\nauthority = '/a.pem'\n";
+
+std::string management(const std::string& keys) {
+  return control_error("protocol = 'mediaproxy-management'\n" + keys);
+}
+
+TEST(Config, ManagementPortIsTcpOnLoopbackOrTls) {
+  EXPECT_EQ(management("tcp = '127.0.0.1:25061'"), "accepted");
+  EXPECT_EQ(management(std::string("tls = '0.0.0.0:25061'\n") + kFiles), "accepted");
+  EXPECT_EQ(management(std::string("tls = '[::]:25061'\n") + kFiles), "accepted");
+  EXPECT_EQ(management("tcp = '192.0.2.1:25061'"),
+            "m.toml:9:7: tcp 192.0.2.1:25061 is not a loopback address, and the control protocols "
+            "have no authentication; write \"127.0.0.1:25061\"");
+  EXPECT_EQ(management("tcp = '127.0.0.1:25061'\n" + std::string(kFiles)).substr(0, 60),
+            "m.toml:10:15: certificate is for tls; remove it beside tcp\nm");
+  EXPECT_EQ(management("tls = '192.0.2.1'\n" + std::string(kFiles)),
+            "m.toml:9:7: tls: '192.0.2.1' is not an address with a port; write "
+            "\"127.0.0.1:25061\" or \"[::1]:25061\"");
+  EXPECT_EQ(management("path = '/a'"),
+            "m.toml:9:8: this protocol runs on TCP; write tls = \"192.0.2.1:25061\" or tcp = "
+            "\"127.0.0.1:25061\"");
+  EXPECT_EQ(management("tls = '192.0.2.1:25061'\nmode = 0o600\n" + std::string(kFiles)),
+            "m.toml:10:8: mode is for socket files; remove it beside tls");
+  for (const char* protocol : {"ng", "rtpp"}) {
+    EXPECT_EQ(control_error("protocol = '" + std::string(protocol) + "'\ntcp = '127.0.0.1:1'"),
+              "m.toml:9:7: TCP is for protocol = \"mediaproxy-management\"; write path = "
+              "\"/run/millrace/ng.sock\" or udp = \"127.0.0.1:2223\"");
+  }
+  EXPECT_EQ(control_error("protocol = 'mediaproxy'\ntcp = '127.0.0.1:1'").substr(0, 53),
+            "m.toml:9:7: this protocol runs on UNIX sockets only; ");
+  EXPECT_EQ(control_error("path = '/a'\nauthority = '/a.pem'"),
+            "m.toml:9:13: authority is for tls; remove it beside path");
+  EXPECT_EQ(management("tcp = '127.0.0.1:1'\n[[control]]\nprotocol = 'mediaproxy-management'\n"
+                       "tcp = '127.0.0.1:1'"),
+            "m.toml:12:7: this control socket is listed twice; list it once");
+}
+
+TEST(Config, TlsNeedsAbsolutePathsOfItsFiles) {
+  EXPECT_EQ(management("tls = '192.0.2.1:25061'\ncertificate = 'c.pem'\nprivate_key = '/k.pem'"),
+            "m.toml:7:1: [[control]] lacks 'authority'; write authority = "
+            "\"/etc/millrace/tls/authority.pem\"\n"
+            "m.toml:10:15: certificate must be the absolute path of a PEM file; write "
+            "\"/etc/millrace/tls/certificate.pem\"");
+}
+
+TEST(Config, PassportIsAListOfSubjectRules) {
+  const auto passport = [](const std::string& text) {
+    File file;
+    file.control = "[[control]]\nprotocol = 'mediaproxy-management'\ntls = '192.0.2.1:25061'\n" +
+                   std::string(kFiles) + "passport = '" + text + "'\n";
+    const auto config = parse_config(file.text(), "m.toml");
+    if (!config) return config.error().text();
+    std::string rules;
+    for (const SubjectRule& rule : config->control.front().tls->passport) {
+      rules += "[" + rule.attribute + "|" + rule.value + "]";
+    }
+    return rules;
+  };
+  EXPECT_EQ(passport("O:Example, CN:*.example.com"), "[O|Example][CN|*.example.com]");
+  EXPECT_EQ(passport("O:Example\\, Inc,CN:relay*"), "[O|Example, Inc][CN|relay*]");
+  EXPECT_EQ(passport("EMAIL:a:b@c, C:NL, ST: X , L:*, OU:\\"),
+            "[EMAIL|a:b@c][C|NL][ST| X ][L|*][OU|\\]");
+  for (const char* wrong : {"None", "CN", "CN:", ":x", "cn:x", "X:x", "CN:a*b", "CN:*a*", "CN:**",
+                            "CN:x,", ",CN:x", " ", "CN:x O:y*z"}) {
+    EXPECT_TRUE(passport(wrong).starts_with("m.toml:13:12: passport: '")) << passport(wrong);
+  }
+  EXPECT_EQ(passport("O:x, CN:a*b"),
+            "m.toml:13:12: passport: ' CN:a*b' is not an attribute of a certificate and its value, "
+            "which may start or end with '*'; write \"O:Example, CN:*.example.com\", with the "
+            "attributes C, ST, L, O, OU, CN and EMAIL");
 }
 
 }  // namespace

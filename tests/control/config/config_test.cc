@@ -316,7 +316,8 @@ TEST(ReadConfig, CommentedDefaultsInCarrierTomlMatchTheCode) {
                             line.find(' ', 2) == equals && !line.starts_with("# advertised") &&
                             !line.starts_with("# allow") && !line.starts_with("# deny");
     defaults += is_default ? 1 : 0;
-    uncommented += (is_default ? line.substr(2) : line) + "\n";
+    const bool is_optional_table = line.starts_with("# [[");
+    uncommented += (is_default || is_optional_table ? line.substr(2) : line) + "\n";
   }
   EXPECT_GE(defaults, 15);
   const auto config = parse_config(uncommented, "carrier.toml");

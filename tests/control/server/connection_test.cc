@@ -379,7 +379,7 @@ TEST_F(ConnectionTest, ClientsOfOtherPidNamespacesShareOneLimit) {
       all.push_back(std::make_shared<Connection>(
           all.size() + 1, std::move(socket), codec_of(ControlProtocol::ng),
           ServeContext{.handle = handle, .config = config}, connections));
-      if (all.back()->peer().pid != 0) return false;
+      if (all.back()->client().process.pid != 0) return false;
       const bool refused = !connections.add(all.back()).empty();
       if (refused != (all.size() > Connections::kMaxPerProcess)) return false;
     }
