@@ -13,32 +13,15 @@ import warnings
 
 from smoke.bed import Case
 from smoke.certificates import Authority
-from smoke.ng import Refused, connected
+from smoke.mediaproxy import Dispatcher, LineClient
+from smoke.ng import Refused
 from smoke.relay import PROGRAM, SLOWNESS
 
 TLS_PORT, TCP_PORT = 25061, 25062
 MAX_CLIENTS = 16  # Connections::kMaxRemote
 
 
-class Client:
-    """A management client; `stream` is a connected socket."""
-
-    def __init__(self, stream):
-        self.stream, self.rest = stream, b""
-
-    def line(self):
-        while b"\r\n" not in self.rest:
-            data = self.stream.recv(1 << 20)
-            if not data:
-                raise EOFError(self.rest)
-            self.rest += data
-        line, self.rest = self.rest.split(b"\r\n", 1)
-        return line.decode()
-
-    def ask(self, command):
-        self.stream.sendall(command.encode() + b"\r\n")
-        return self.line()
-
+class Client(LineClient):
     def ended(self):
         """True once the relay has closed the connection, without a line before."""
         try:
@@ -101,16 +84,13 @@ class ManagementTest(Case):
         self.assertRegex(self.relay.text(), r"control-disconnected peer=127\.0\.0\.1:\d+ reason=")
 
     def make_calls(self, count):
-        with connected(self.relay.mediaproxy_socket) as dispatcher:
-            proxy = Client(dispatcher)
-            for number in range(count):
-                for kind in ("request", "reply"):
-                    reply = proxy.ask(
-                        f"update\r\ntype: {kind}\r\ncall_id: c{number}\r\ncseq: 1\r\nfrom_tag: a\r\n"
-                        f"to_tag: b\r\nfrom_uri: a@x\r\nto_uri: b@x\r\nuser_agent: ua\r\n"
-                        "signaling_ip: 198.18.0.10\r\n"
-                        "media: audio:198.18.0.10:4000:sendrecv:ice=no\r\n")
-                    self.assertTrue(reply.startswith("198.18.0."), reply)
+        proxy = Dispatcher(self.relay.mediaproxy_socket)
+        self.addCleanup(proxy.stream.close)
+        for number in range(count):
+            for kind in ("request", "reply"):
+                proxy.update(type=kind, call_id=f"c{number}", cseq=1, from_tag="a", to_tag="b",
+                             from_uri="a@x", to_uri="b@x", user_agent="ua",
+                             media="audio:198.18.0.10:4000:sendrecv:ice=no")
 
     def test_client_with_a_certificate_is_served(self):
         self.start()

@@ -5,7 +5,7 @@ import json
 import signal
 import time
 
-from smoke.ng import connected
+from smoke.mediaproxy import Dispatcher
 from smoke.phone import endpoints, transfer
 from smoke.proxy import ROOT
 from smoke.relay import ADDRESS, SECOND_ADDRESS, SLOWNESS
@@ -22,12 +22,9 @@ class MediaproxyTest(SipCase):
 
     def ask(self, line):
         """Sends a management command; returns the reply."""
-        with connected(self.relay.mediaproxy_socket) as client:
-            client.sendall(line.encode() + b"\r\n")
-            answer = b""
-            while not answer.endswith(b"\r\n"):
-                answer += client.recv(65536)
-        return json.loads(answer)
+        client = Dispatcher(self.relay.mediaproxy_socket)
+        self.addCleanup(client.stream.close)
+        return json.loads(client.ask(line))
 
     def stream(self):
         """The one stream of the one session."""
