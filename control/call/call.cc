@@ -45,6 +45,14 @@ std::size_t Call::trickle(const Request& request, std::vector<sdp::FragmentMedia
 }
 
 bool Call::remove(const Request& request, Clock::time_point now) {
+  const auto delay = request.removal.delay.value_or(context_.timeouts.delete_delay);
+  const bool whole = !empty() && request.claim == Claim::none && !request.removal.media &&
+                     delay <= delay.zero() &&
+                     named_dialogs(*state_, request).count() == state_->dialogs.size();
+  if (whole) {
+    clear();
+    return true;
+  }
   Change change(*state_, context_, now);
   const bool found = change.remove(request);
   if (found) put(change);

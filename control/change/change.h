@@ -10,6 +10,7 @@
 // Offers and answers: SDP of a party, its sender, for the other party of a dialog, its reader.
 // Not thread-safe.
 
+#include <bitset>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -35,6 +36,10 @@ struct CallContext {
   const Limits& limits;
   const Realms& realms;
 };
+
+// The dialogs that a delete names, by index.
+using NamedDialogs = std::bitset<CallState::kMaxDialogs>;
+[[nodiscard]] NamedDialogs named_dialogs(const CallState& state, const Request& request);
 
 class Change {
  public:
@@ -139,9 +144,6 @@ class Change {
   void join(const Dialog& dialog);
   void rejoin(const Leg& leg);
   void detach(const Leg& leg);
-
-  // removal.cc
-  [[nodiscard]] const Dialog* dialog_alone(const Leg* from, const Leg* to) const;
 
   // spiral.cc
   // Sender and reader of an SDP; null: not known.

@@ -9,6 +9,31 @@
 #include "control/change/change.h"
 
 namespace millrace {
+namespace {
+
+// Whether both tags of the request name this dialog. All passes of a spiral have the same tags.
+bool names(const CallState& state, const Request& request, const Dialog& dialog) {
+  const Leg &a = state.leg(dialog.a), &b = state.leg(dialog.b);
+  return (a.has(request.from_tag) && b.has(request.to_tag)) ||
+         (a.has(request.to_tag) && b.has(request.from_tag));
+}
+
+// Whether the call goes on without the dialogs that both tags name: another dialog is answered, and
+// by a final response if one of these was. A branch that only rang does not keep the call.
+bool goes_on_without(const CallState& state, const Request& request) {
+  bool any = false, final = false;
+  for (const Dialog& dialog : state.dialogs) {
+    if (!names(state, request, dialog)) continue;
+    any = true;
+    final |= dialog.final;
+  }
+  return any && std::ranges::any_of(state.dialogs, [&](const Dialog& other) {
+           return !names(state, request, other) && other.answered && !other.delete_at &&
+                  (other.final || !final);
+         });
+}
+
+}  // namespace
 
 // Ends all dialogs that are due in one pass, so that each remaining leg is joined again only once.
 // Ports that no remaining dialog uses are given up.
@@ -49,48 +74,43 @@ void Change::end_due() {
   }
 }
 
-// The dialog between these parties, if the call goes on without it: another dialog is answered, and
-// by a final response if this one was. A branch that only rang does not keep the call. Null: none.
-const Dialog* Change::dialog_alone(const Leg* from, const Leg* to) const {
-  if (from == nullptr || to == nullptr || from == to) return nullptr;
-  const auto found = std::ranges::find_if(state_.dialogs, [&](const Dialog& dialog) {
-    return dialog.joins(*from) && dialog.joins(*to);
-  });
-  if (found == state_.dialogs.end()) return nullptr;
-  const bool others = std::ranges::any_of(state_.dialogs, [&](const Dialog& other) {
-    return &other != &*found && other.answered && !other.delete_at &&
-           (other.final || !found->final);
-  });
-  return others ? &*found : nullptr;
-}
-
 // A via-branch identifies one branch of a fork. An unknown one belongs to another request (BYE) and
 // ends the whole call, as with rtpengine. One of an ended branch is a late CANCEL, which must not
 // end the answered branch. Both tags of a dialog end that dialog, and the call if no other answered
 // one remains.
-bool Change::remove(const Request& request) {
-  const Leg *from = state_.find(request.from_tag), *to = state_.find(request.to_tag);
+NamedDialogs named_dialogs(const CallState& state, const Request& request) {
+  const Leg *from = state.find(request.from_tag), *to = state.find(request.to_tag);
   const bool one_side = request.removal.match_to_tag && !request.to_tag.empty();
-  if ((!request.from_tag.empty() && from == nullptr) || (one_side && to == nullptr)) return false;
+  NamedDialogs result;
+  if ((!request.from_tag.empty() && from == nullptr) || (one_side && to == nullptr)) return result;
   const bool one_branch =
-      !request.via_branch.empty() && std::ranges::any_of(state_.dialogs, [&](const Dialog& d) {
+      !request.via_branch.empty() && std::ranges::any_of(state.dialogs, [&](const Dialog& d) {
         return d.via_branch == request.via_branch;
       });
   const bool ended = !request.via_branch.empty() &&
-                     std::ranges::any_of(state_.ended, [&](const CallState::Ended& e) {
+                     std::ranges::any_of(state.ended, [&](const CallState::Ended& e) {
                        return e.via_branch == request.via_branch;
                      });
-  if (!one_branch && ended) return false;
-  const Dialog* const only = one_branch || one_side ? nullptr : dialog_alone(from, to);
-  const auto named = [&](const Dialog& dialog) {
-    if (one_branch) return dialog.via_branch == request.via_branch;
-    if (only != nullptr) return &dialog == only;
-    return !one_side || (dialog.joins(*to) && (from == nullptr || dialog.joins(*from)));
-  };
+  if (!one_branch && ended) return result;
+  const bool by_tags = !one_branch && !one_side && goes_on_without(state, request);
+  for (std::size_t i = 0; i < state.dialogs.size(); ++i) {
+    const Dialog& dialog = state.dialogs[i];
+    result[i] = one_branch ? dialog.via_branch == request.via_branch
+                : by_tags
+                    ? names(state, request, dialog)
+                    : !one_side || (dialog.joins(*to) && (from == nullptr || dialog.joins(*from)));
+  }
+  return result;
+}
+
+bool Change::remove(const Request& request) {
+  const NamedDialogs named = named_dialogs(state_, request);
+  const Leg* const from = state_.find(request.from_tag);
   const Time due = now_ + request.removal.delay.value_or(context_.timeouts.delete_delay);
   bool found = false;
-  for (Dialog& dialog : state_.dialogs) {
-    if (!named(dialog)) continue;
+  for (std::size_t i = 0; i < state_.dialogs.size(); ++i) {
+    if (!named[i]) continue;
+    Dialog& dialog = state_.dialogs[i];
     if (request.claim != Claim::none || request.removal.media) {
       found |= release_claims(dialog, request, from);
     } else {

@@ -176,11 +176,14 @@ TEST_F(CallSpiral, ReInvitesOfBothPartiesPassTwiceToo) {
 }
 
 TEST_F(CallSpiral, ADeleteEndsAllPasses) {
-  pass_twice();
-  Request end = request(Command::remove);
-  end.removal.delay = std::chrono::seconds(0);
-  (void)handle(end);
-  EXPECT_EQ(statistics().ports_used, 0U);
+  for (const char* to_tag : {"", "B"}) {  // with both tags too: all passes have the same
+    pass_twice();
+    Request end = request(Command::remove);
+    end.to_tag = to_tag;
+    end.removal.delay = std::chrono::seconds(0);
+    (void)handle(end);
+    EXPECT_EQ(statistics().ports_used, 0U) << to_tag;
+  }
 }
 
 }  // namespace
