@@ -97,7 +97,9 @@ Result<std::vector<Line>> split(std::string_view body) {
 
 class Parser {
  public:
-  explicit Parser(std::vector<Line> lines) { session_.lines = std::move(lines); }
+  Parser(std::string_view body, std::vector<Line> lines) : has_nul_(body.find('\0') != body.npos) {
+    session_.lines = std::move(lines);
+  }
 
   Result<Session> run() {
     const std::size_t count = text_lines(session_.lines);
@@ -151,12 +153,12 @@ class Parser {
     }
   }
 
-  static Result<void> check_form(std::string_view text) {
+  [[nodiscard]] Result<void> check_form(std::string_view text) const {
     if (text.size() > kMaxLine) {
       return fail(std::to_string(text.size()) + " bytes; at most " + std::to_string(kMaxLine) +
                   " are accepted");
     }
-    if (text.find('\0') != text.npos) return fail("a NUL byte; remove it");
+    if (has_nul_ && text.find('\0') != text.npos) return fail("a NUL byte; remove it");
     if (text.find('\r') != text.npos)
       return fail("a CR within the line; end lines with CRLF or LF");
     if (text.empty()) return {};
@@ -350,11 +352,12 @@ class Parser {
   }
 
   Session session_;
-  std::vector<Pending> pending_;         // of each section
+  SmallVector<Pending, 1> pending_;      // of each section
   std::optional<IpAddress> connection_;  // session level
   Direction direction_ = Direction::sendrecv;
   std::string_view ice_ufrag_;  // session level
   std::string seen_;            // those of v=, o=, s= parsed so far
+  const bool has_nul_;
 };
 
 }  // namespace
@@ -367,7 +370,7 @@ std::string_view static_codec(std::uint32_t payload_type) {
 Result<Session> parse(std::string_view body) {
   Result<std::vector<Line>> lines = split(body);
   if (!lines) return std::unexpected(lines.error());
-  return Parser(std::move(*lines)).run();
+  return Parser(body, std::move(*lines)).run();
 }
 
 }  // namespace millrace::sdp

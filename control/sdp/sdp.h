@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "dataplane/base/net.h"
+#include "dataplane/base/small_vector.h"
 
 namespace millrace::sdp {
 
@@ -78,9 +79,9 @@ struct Line {
 struct Session {
   std::vector<Line> lines;
   std::vector<Media> sections;
-  std::vector<std::size_t> media_starts;  // index in lines of each m=
-  bool own_connection = false;            // has a session-level c=
-  bool bundle = false;                    // has an a=group:BUNDLE (RFC 9143)
+  SmallVector<std::size_t, 2> media_starts;  // index in lines of each m=
+  bool own_connection = false;               // has a session-level c=
+  bool bundle = false;                       // has an a=group:BUNDLE (RFC 9143)
 };
 
 // Parses a body; the result views `body`. Errors are "line N: FAULT; REMEDY".

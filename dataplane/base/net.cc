@@ -42,7 +42,23 @@ Bits host_bits(const Prefix& network) {
   return {bits > 64 ? ones(bits - 64) : 0, ones(bits)};
 }
 
-constexpr char digit(unsigned value) { return static_cast<char>('0' + value); }
+// Texts of the numbers of a byte.
+struct Decimal {
+  std::array<char, 3> digits;
+  std::uint8_t size;
+};
+constexpr auto kDecimals = [] {
+  std::array<Decimal, 256> result{};
+  for (unsigned n = 0; n < result.size(); ++n) {
+    Decimal& text = result[n];
+    for (const unsigned power : {100U, 10U, 1U}) {
+      if (n >= power || power == 1) {
+        text.digits[text.size++] = static_cast<char>('0' + n / power % 10);
+      }
+    }
+  }
+  return result;
+}();
 
 bool starts_with(const std::array<std::uint8_t, 16>& bytes,
                  std::initializer_list<std::uint8_t> prefix) {
@@ -118,18 +134,24 @@ bool IpAddress::is_sendable() const {
   return !inside || (v4_sendable(inside->as_v4().host()) && !inside->is_private());
 }
 
-std::string IpAddress::text() const {
-  char buffer[INET6_ADDRSTRLEN];
-  if (!is_v4()) return inet_ntop(AF_INET6, bytes_.data(), buffer, sizeof buffer);
-  char* end = buffer;
-  for (std::size_t i = 12; i < 16; ++i) {
-    const unsigned byte = bytes_[i];
-    if (i > 12) *end++ = '.';
-    if (byte >= 100) *end++ = digit(byte / 100);
-    if (byte >= 10) *end++ = digit(byte / 10 % 10);
-    *end++ = digit(byte % 10);
+char* IpAddress::print(char* at) const {
+  if (!is_v4()) {
+    char text[INET6_ADDRSTRLEN];
+    const std::string_view printed = inet_ntop(AF_INET6, bytes_.data(), text, sizeof text);
+    return at + printed.copy(at, printed.size());
   }
-  return {buffer, end};
+  for (std::size_t i = 12; i < 16; ++i) {
+    if (i > 12) *at++ = '.';
+    const Decimal& byte = kDecimals[bytes_[i]];
+    std::memcpy(at, &byte, sizeof byte);  // with its size, which the next part overwrites
+    at += byte.size;
+  }
+  return at;
+}
+
+std::string IpAddress::text() const {
+  char buffer[kMaxText];
+  return {buffer, print(buffer)};
 }
 
 Result<Endpoint> Endpoint::parse(std::string_view text) {

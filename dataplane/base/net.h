@@ -13,6 +13,7 @@
 #include <array>
 #include <bit>
 #include <compare>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <optional>
@@ -149,6 +150,9 @@ class IpAddress {
   // address must be sendable and public.
   [[nodiscard]] bool is_sendable() const;
 
+  static constexpr std::size_t kMaxText = 45;  // bytes of the longest IPv6 text
+  // Prints text() to `at`, which has room for kMaxText bytes, and returns its end.
+  char* print(char* at) const;
   [[nodiscard]] std::string text() const;
   friend constexpr bool operator==(const IpAddress& a, const IpAddress& b) {
     const auto [a_first, a_second] = a.words();

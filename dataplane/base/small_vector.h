@@ -28,7 +28,8 @@ class SmallVector {
   using iterator = T*;
   using const_iterator = const T*;
 
-  SmallVector() = default;
+  // Not defaulted, so that a const list may be made without an initializer.
+  SmallVector() noexcept {}  // NOLINT(modernize-use-equals-default)
   SmallVector(std::initializer_list<T> values) : SmallVector() {
     for (const T& value : values) push_back(value);
   }

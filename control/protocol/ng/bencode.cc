@@ -23,15 +23,13 @@ constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 // LENGTH ':' BYTES, without leading zeros. Precondition: `in` starts with a digit.
 Extent scan_string(std::string_view in, std::size_t limit) {
-  constexpr std::size_t kMost = SIZE_MAX / 10 - 9;  // one more digit does not overflow
-  const std::size_t most = std::min(limit, kMost);
-  std::size_t length = 0;
-  std::size_t digits = 0;
+  constexpr std::size_t kMostDigits = std::numeric_limits<std::size_t>::digits10 - 1;
+  auto length = static_cast<std::size_t>(in[0] - '0');
+  std::size_t digits = 1;
   for (; digits < in.size() && is_digit(in[digits]); ++digits) {
+    if (length == 0 || digits == kMostDigits) return kMalformed;
     length = length * 10 + static_cast<std::size_t>(in[digits] - '0');
-    if (length > most) return kMalformed;
   }
-  if (digits > 1 && in[0] == '0') return kMalformed;
   if (digits >= limit || length > limit - digits - 1) return kMalformed;
   if (digits == in.size()) return kIncomplete;
   if (in[digits] != ':') return kMalformed;
@@ -90,6 +88,13 @@ std::size_t size_of_first(std::string_view values) {
     length = length * 10 + static_cast<std::size_t>(values[digits] - '0');
   }
   return digits + 1 + length;
+}
+
+// Most numbers of a reply have one digit.
+char* print(char* at, std::int64_t number) {
+  if (number < 0 || number > 9) return std::to_chars(at, at + kLongestNumber, number).ptr;
+  *at = static_cast<char>('0' + number);
+  return at + 1;
 }
 
 }  // namespace
@@ -159,15 +164,20 @@ std::optional<Entry> Entries::next() {
 
 void Writer::string(std::string_view bytes) {
   char* at = room(kLongestNumber + 1 + bytes.size());
-  at = std::to_chars(at, at + kLongestNumber, bytes.size()).ptr;
+  at = print(at, static_cast<std::int64_t>(bytes.size()));
   *at++ = ':';
   written_to(at + bytes.copy(at, bytes.size()));
+}
+
+void Writer::string(const IpAddress& address) {
+  char text[IpAddress::kMaxText];
+  string(std::string_view(text, address.print(text)));
 }
 
 void Writer::integer(std::int64_t value) {
   char* at = room(kLongestNumber + 2);
   *at++ = 'i';
-  at = std::to_chars(at, at + kLongestNumber, value).ptr;
+  at = print(at, value);
   *at++ = 'e';
   written_to(at);
 }

@@ -21,6 +21,7 @@
 #include <utility>
 
 #include "control/protocol/extent.h"
+#include "dataplane/base/net.h"
 
 namespace millrace::bencode {
 
@@ -124,12 +125,14 @@ class Writer {
     std::memcpy(at, literal, kSize);
     written_to(at + kSize);
   }
+  void string(const IpAddress& address);
   void integer(std::int64_t value);
   // A counter; saturates at INT64_MAX.
   void integer(std::uint64_t value);
 
   // Key and value of a dictionary entry; `key` is a string.
   void entry(const auto& key, std::string_view value) { string(key), string(value); }
+  void entry(const auto& key, const IpAddress& value) { string(key), string(value); }
   void entry(const auto& key, std::int64_t value) { string(key), integer(value); }
   void entry(const auto& key, std::uint64_t value) { string(key), integer(value); }
   void dictionary(const auto& key) { string(key), dictionary(); }

@@ -3,7 +3,6 @@
 // Always written as bencode, then converted for JSON.
 
 #include <algorithm>
-#include <initializer_list>
 #include <map>
 #include <utility>
 
@@ -26,16 +25,6 @@ std::int64_t seconds_ago(system_clock::time_point now, std::chrono::nanoseconds 
   return seconds(now - std::chrono::duration_cast<system_clock::duration>(age));
 }
 
-struct Counted {
-  std::string_view key;
-  std::uint64_t count;
-};
-void write(Writer& out, std::string_view key, std::initializer_list<Counted> entries) {
-  out.dictionary(key);
-  for (const auto& [name, count] : entries) out.entry(name, count);
-  out.end();
-}
-
 struct Sums {
   std::uint64_t packets = 0, bytes = 0, errors = 0;
 
@@ -46,16 +35,21 @@ struct Sums {
   }
 };
 
-void write(Writer& out, std::string_view key, const Sums& sums) {
-  write(out, key, {{"packets", sums.packets}, {"bytes", sums.bytes}, {"errors", sums.errors}});
+// Keys are literals: their length prefix is a constant (Writer).
+void write(Writer& out, const auto& key, const Sums& sums) {
+  out.dictionary(key);
+  out.entry("packets", sums.packets);
+  out.entry("bytes", sums.bytes);
+  out.entry("errors", sums.errors);
+  out.end();
 }
 
 // An unknown endpoint is 0.0.0.0 port 0: clients expect the key.
-void write(Writer& out, std::string_view key, const std::optional<Endpoint>& endpoint) {
+void write(Writer& out, const auto& key, const std::optional<Endpoint>& endpoint) {
   const Endpoint e = endpoint.value_or(Endpoint{IpAddress::v4(0, 0, 0, 0), UdpPort(0)});
   out.dictionary(key);
   out.entry("family", name_of(e.address.family()));
-  out.entry("address", e.address.text());
+  out.entry("address", e.address);
   out.entry("port", std::int64_t{e.port.number()});
   out.end();
 }
@@ -71,7 +65,8 @@ struct Source {
 
 // In rtpengine's units: tenths of MOS, percent, milliseconds, microseconds. Omits an unknown MOS,
 // as clients would average a 0.
-void write(Writer& out, std::string_view key, const QualitySample& sample, Counted last) {
+void write(Writer& out, const auto& key, const QualitySample& sample, const auto& last_key,
+           std::uint64_t last) {
   out.dictionary(key);
   if (sample.mos_tenths != 0) {
     out.entry("MOS", std::uint64_t{sample.mos_tenths});
@@ -80,7 +75,7 @@ void write(Writer& out, std::string_view key, const QualitySample& sample, Count
   out.entry("round-trip time leg", static_cast<std::uint64_t>(sample.leg.count()));
   out.entry("jitter", std::uint64_t{sample.jitter_ms});
   out.entry("packet loss", std::uint64_t{sample.loss_percent});
-  out.entry(last.key, last.count);
+  out.entry(last_key, last);
   out.end();
 }
 
@@ -97,10 +92,10 @@ void write(Writer& out, const Source& source, system_clock::time_point now) {
   const auto at = [&](const QualitySample& sample) {
     return static_cast<std::uint64_t>(seconds_ago(now, sample.age));
   };
-  write(out, "average MOS", quality.average, {"samples", quality.complete});
+  write(out, "average MOS", quality.average, "samples", quality.complete);
   if (quality.complete == 0) return;
-  write(out, "lowest MOS", quality.lowest, {"reported at", at(quality.lowest)});
-  write(out, "highest MOS", quality.highest, {"reported at", at(quality.highest)});
+  write(out, "lowest MOS", quality.lowest, "reported at", at(quality.lowest));
+  write(out, "highest MOS", quality.highest, "reported at", at(quality.highest));
 }
 
 void write_sources(Writer& out, const Sources& sources, system_clock::time_point now) {
@@ -138,7 +133,7 @@ void write(Writer& out, const StreamReport& stream, const Context& context) {
   const std::int64_t last_packet = flow.idle ? seconds_ago(now, *flow.idle) : 0;
   out.dictionary();
   out.entry("local port", std::int64_t{stream.local_endpoint.port.number()});
-  out.entry("local address", stream.local_endpoint.address.text());
+  out.entry("local address", stream.local_endpoint.address);
   out.entry("family", name_of(stream.local_endpoint.address.family()));
   write(out, "endpoint", flow.latched ? flow.latched : stream.advertised);
   write(out, "advertised endpoint", stream.advertised);
@@ -190,13 +185,13 @@ void write(Writer& out, const MediaReport& media, const Context& context) {
   out.end();
   for (const StreamReport& stream : media.streams) write_ingress(out, stream, context);
   out.list("may be heard from");
-  for (const IpAddress& hint : media.hints) out.string(hint.text());
+  for (const IpAddress& hint : media.hints) out.string(hint);
   out.end();
   out.end();
 }
 
 // Subscriptions and subscribers of a tag: its peer, in both directions.
-void write_peer(Writer& out, std::string_view key, const std::string& peer) {
+void write_peer(Writer& out, const auto& key, const std::string& peer) {
   out.list(key);
   if (!peer.empty()) {
     out.dictionary();
@@ -312,7 +307,7 @@ void write(Writer& out, const DataplaneReport& dataplane) {
   for (const NeighborReport& neighbor : dataplane.neighbors) {
     out.dictionary();
     out.entry("interface", neighbor.interface);
-    out.entry("address", neighbor.address.text());
+    out.entry("address", neighbor.address);
     out.entry("mac", neighbor.mac ? neighbor.mac->text() : "unresolved");
     out.end();
   }
@@ -325,36 +320,35 @@ void write(Writer& out, const DataplaneReport& dataplane) {
 
 void write(Writer& out, const StatisticsReport& s) {
   out.dictionary("statistics");
-  write(out, "currentstatistics",
-        {{"sessionsown", s.sessions},
-         {"sessionsforeign", 0},
-         {"sessionstotal", s.sessions},
-         {"transcodedmedia", 0}});
+  out.dictionary("currentstatistics");
+  out.entry("sessionsown", s.sessions);
+  out.entry("sessionsforeign", std::uint64_t{0});
+  out.entry("sessionstotal", s.sessions);
+  out.entry("transcodedmedia", std::uint64_t{0});
+  out.end();
   out.dictionary("totalstatistics");
   out.entry("uptime", std::to_string(s.uptime.count()));
-  for (const auto& [key, count] :
-       std::initializer_list<Counted>{{"managedsessions", s.sessions_total},
-                                      {"rejectedsessions", s.sessions_rejected},
-                                      {"timeoutsessions", s.timeouts},
-                                      {"silenttimeoutsessions", s.silent_timeouts},
-                                      {"finaltimeoutsessions", s.final_timeouts},
-                                      {"offertimeoutsessions", s.offer_timeouts},
-                                      {"regularterminatedsessions", s.deleted},
-                                      {"icedirectsessions", s.ice_direct},
-                                      {"relayedpackets", s.packets},
-                                      {"relayedbytes", s.bytes},
-                                      {"relayedpacketerrors", s.packet_errors}}) {
-    out.entry(key, count);
-  }
+  out.entry("managedsessions", s.sessions_total);
+  out.entry("rejectedsessions", s.sessions_rejected);
+  out.entry("timeoutsessions", s.timeouts);
+  out.entry("silenttimeoutsessions", s.silent_timeouts);
+  out.entry("finaltimeoutsessions", s.final_timeouts);
+  out.entry("offertimeoutsessions", s.offer_timeouts);
+  out.entry("regularterminatedsessions", s.deleted);
+  out.entry("icedirectsessions", s.ice_direct);
+  out.entry("relayedpackets", s.packets);
+  out.entry("relayedbytes", s.bytes);
+  out.entry("relayedpacketerrors", s.packet_errors);
   out.end();
-  write(out, "controlstatistics",
-        {{"totalpingcount", s.pings},
-         {"totaloffercount", s.offers},
-         {"totalanswercount", s.answers},
-         {"totaldeletecount", s.deletes},
-         {"totalquerycount", s.queries},
-         {"totallistcount", s.lists},
-         {"totalerrorcount", s.errors}});
+  out.dictionary("controlstatistics");
+  out.entry("totalpingcount", s.pings);
+  out.entry("totaloffercount", s.offers);
+  out.entry("totalanswercount", s.answers);
+  out.entry("totaldeletecount", s.deletes);
+  out.entry("totalquerycount", s.queries);
+  out.entry("totallistcount", s.lists);
+  out.entry("totalerrorcount", s.errors);
+  out.end();
   out.dictionary("ports");
   out.entry("used", s.ports_used);
   out.entry("free", s.ports_free);

@@ -28,7 +28,9 @@ constexpr char fold(char c) { return c == ' ' || c == '_' ? '-' : lower(c); }
 
 // Compares a received `name` with a table's name (lower case, hyphens).
 constexpr bool same(std::string_view name, std::string_view folded) {
-  return name == folded || std::ranges::equal(name, folded, {}, fold);
+  return name.size() == folded.size() &&
+         std::equal(name.begin(), name.end(), folded.begin(),
+                    [](char a, char b) { return a == b || fold(a) == b; });
 }
 
 template <std::size_t N>

@@ -41,7 +41,7 @@ TEST(SdpParse, ParsesAddressesPortsAndDirections) {
   const Session session = parsed(body);
   ASSERT_EQ(session.sections.size(), 3U);
   EXPECT_TRUE(session.own_connection);
-  EXPECT_EQ(session.media_starts, (std::vector<std::size_t>{6, 12, 18}));
+  EXPECT_EQ(session.media_starts, (SmallVector<std::size_t, 2>{6, 12, 18}));
 
   const Media& audio = session.sections[0];
   EXPECT_EQ(audio.type, "audio");
