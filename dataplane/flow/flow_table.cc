@@ -406,11 +406,10 @@ FlowReport FlowTable::read(LocalPort port, Tsc now) const {
   if (latched) report.latched_for = since(rec.latched_at);
   if (admitted) report.idle = since(seen.last);
   if (!rule->has(kOpen)) report.stranger = candidate_of(rec);
-  const std::uint64_t sender = seen.sender.load(kRelaxed);
-  if (!rule->has(kRtp) || sender == 0) return report;
-
-  report.ssrc = static_cast<std::uint32_t>(sender);
   const Latest latest(seen.latest.load(kRelaxed));
+  if (rule->has(kRtcp) || latest.raw() == 0) return report;
+
+  report.ssrc = static_cast<std::uint32_t>(seen.sender.load(kRelaxed));
   report.extended_highest_sequence = latest.sequence();
   const std::uint32_t current = report.extended_highest_sequence - seen.base.load(kRelaxed) + 1;
   report.expected = rec.past_expected.load(kRelaxed) + current;

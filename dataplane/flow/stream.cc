@@ -52,6 +52,19 @@ void note_unusual(SeenLine& seen, Record& record, RtpFields rtp, std::uint64_t t
   if (update_sequence(seen, record, rtp, arrival)) note_jitter(seen, rtp.timestamp, arrival);
 }
 
+bool note_probable(SeenLine& seen, Record& record, RtpFields rtp, std::uint64_t ticks,
+                   std::uint32_t clock_rate) {
+  const bool known = seen.sender.load(kRelaxed) == (kKnownSender | rtp.ssrc);
+  if (!known && seen.bad_sequence.load(kRelaxed) != rtp.sequence) {
+    seen.bad_sequence.store(static_cast<std::uint16_t>(rtp.sequence + 1), kRelaxed);
+    return false;
+  }
+  if (!note_usual(seen, rtp, ticks, clock_rate)) {
+    note_unusual(seen, record, rtp, ticks, clock_rate);
+  }
+  return true;
+}
+
 void note_event(SeenLine& seen, Record& record, RtpFields rtp, std::uint64_t ticks,
                 std::uint32_t clock_rate) {
   const bool known = seen.sender.load(kRelaxed) == (kKnownSender | rtp.ssrc);

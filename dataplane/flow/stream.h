@@ -8,7 +8,8 @@
 // units, scaled by 16. A new SSRC restarts both. The expected packets of former SSRCs are summed,
 // so that loss (A.3) covers the whole flow. Received packets are not counted here: they are the
 // admitted packets less Record::not_received. Events (RFC 4733) keep the timestamp of their start
-// in all packets, so they count in the sequence and not in the jitter.
+// in all packets, so they count in the sequence and not in the jitter. On an opaque path a datagram
+// may look like RTP by chance, so that a stream counts from its second packet.
 
 #include <algorithm>
 #include <bit>
@@ -112,6 +113,10 @@ inline constexpr std::uint16_t kMarker = 0x80;
 // Updates by any other packet: first of an SSRC, late, or after a large jump.
 void note_unusual(SeenLine& seen, Record& record, RtpFields rtp, std::uint64_t ticks,
                   std::uint32_t clock_rate);
+// Updates by a datagram of an opaque path that reads as RTP. False if it is not counted: the first
+// of an SSRC, which another one in sequence has to follow (A.1, MIN_SEQUENTIAL).
+[[nodiscard]] bool note_probable(SeenLine& seen, Record& record, RtpFields rtp, std::uint64_t ticks,
+                                 std::uint32_t clock_rate);
 // Updates by any packet of an event. The next one is not is_usual().
 void note_event(SeenLine& seen, Record& record, RtpFields rtp, std::uint64_t ticks,
                 std::uint32_t clock_rate);

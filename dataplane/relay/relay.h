@@ -119,6 +119,7 @@ class Relay {
                                                               Tsc now, RuleWords& words);
   [[nodiscard]] std::optional<DropReason> stranger(const Arrival& arrival, const Datagram& datagram,
                                                    std::uint32_t flags, Tsc now);
+  [[nodiscard]] bool note_opaque(const Arrival& arrival, const RuleWords& words, Tsc now);
   void note(const Arrival& arrival, const Content& content, const RuleWords& words, Tsc now);
   [[nodiscard]] std::expected<NeighborWord, DropReason> split_off(const Arrival& arrival,
                                                                   bool inside, RuleWords& words,

@@ -65,6 +65,22 @@ std::optional<DropReason> Relay::stranger(const Arrival& arrival, const Datagram
   return reason;
 }
 
+// Updates the statistics of an admitted datagram of an opaque path, which has no codecs to tell
+// what it carries, by what it looks like. False if it is not RTP.
+bool Relay::note_opaque(const Arrival& arrival, const RuleWords& words, Tsc now) {
+  const auto datagram = arrival.payload();
+  const bool encrypted = words.has(kCipher);
+  if (parse_rtcp(datagram, encrypted)) {
+    if (words.has(kPeer) && !encrypted) {
+      flows_.note_rtcp(arrival.index(), words.peer(), datagram, words.clock_rate(), now);
+    }
+    return false;
+  }
+  const auto rtp = parse_rtp(datagram, encrypted);
+  return rtp && note_probable(arrival.slot->seen, flows_.record(arrival.index()), *rtp, now.ticks,
+                              words.clock_rate());
+}
+
 // Updates the statistics of an admitted packet.
 void Relay::note(const Arrival& arrival, const Content& content, const RuleWords& words, Tsc now) {
   SeenLine& seen = arrival.slot->seen;
@@ -78,6 +94,8 @@ void Relay::note(const Arrival& arrival, const Content& content, const RuleWords
     }
     return;
   }
+  const bool opaque = content.kind == Evidence::Kind::datagram && !words.has(kRtp | kRtcp);
+  if (opaque && note_opaque(arrival, words, now)) return;
   record.not_received.fetch_add(1, kRelaxed);
   if (content.kind == Evidence::Kind::stun) record.stun.fetch_add(1, kRelaxed);
   if (content.kind != Evidence::Kind::rtcp) return;
