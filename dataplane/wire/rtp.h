@@ -67,21 +67,29 @@ struct RtpFields {
   }
 };
 
-// The header of a well-formed RTP packet: its CSRC list, extension and padding fit the datagram.
-[[nodiscard]] inline std::optional<RtpFields> parse_rtp(std::span<const std::byte> datagram,
-                                                        bool encrypted) {
+// Length of an RTP header with its CSRC list and extension. None if it does not fit the datagram.
+[[nodiscard]] inline std::optional<std::size_t> rtp_header_size(
+    std::span<const std::byte> datagram) {
   if (datagram.size() < sizeof(RtpHeader)) return std::nullopt;
   const auto header = load<RtpHeader>(datagram.data());
   if (header.version() != 2) return std::nullopt;
-  std::size_t length = sizeof header + std::size_t{4} * header.csrcs();
+  std::size_t size = sizeof header + std::size_t{4} * header.csrcs();
   if (header.extended()) {
-    if (datagram.size() < length + 4) return std::nullopt;
-    length += 4 + std::size_t{4} * load_be16(datagram.data() + length + 2);
+    if (datagram.size() < size + 4) return std::nullopt;
+    size += 4 + std::size_t{4} * load_be16(datagram.data() + size + 2);
   }
-  if (datagram.size() < length) return std::nullopt;
-  if (header.padded() && !encrypted) {
+  if (datagram.size() < size) return std::nullopt;
+  return size;
+}
+
+// The header of a well-formed RTP packet: its CSRC list, extension and padding fit the datagram.
+[[nodiscard]] inline std::optional<RtpFields> parse_rtp(std::span<const std::byte> datagram,
+                                                        bool encrypted) {
+  const auto size = rtp_header_size(datagram);
+  if (!size) return std::nullopt;
+  if (load<RtpHeader>(datagram.data()).padded() && !encrypted) {
     const auto padding = std::to_integer<std::size_t>(datagram.back());
-    if (padding == 0 || padding > datagram.size() - length) return std::nullopt;
+    if (padding == 0 || padding > datagram.size() - *size) return std::nullopt;
   }
   return RtpFields::read(datagram.data());
 }
