@@ -142,7 +142,8 @@ Result<void> Dataplane::Impl::make_flows() {
                              : std::make_unique<FlowTable>(link_list, tsc_hz);
   } catch (const std::bad_alloc&) {
     return fail(
-        "no memory for the flow table, about 32 MiB for each media address; configure fewer "
+        "no memory for the flow table, 24 MiB for each IPv4 and 32 for each IPv6 media address; "
+        "configure fewer "
         "addresses, or reserve more memory (hugepages: /proc/sys/vm/nr_hugepages)");
   }
   nat_punch = std::make_unique<NatPunch>(*flows, link_list, *pool.get());

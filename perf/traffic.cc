@@ -75,13 +75,14 @@ PeerPolicy policy(std::size_t entries) {
   return result;
 }
 
-// With spare addresses all addresses share one block: a block takes 32 MiB, 200 would take 6 GiB.
-// The flows are on the last address, whose slots are initialised last.
+// With spare addresses all addresses share one block: a block takes 24 or 32 MiB, 200 would take 5
+// GiB. The flows are on the last address, whose slots are initialised last.
 SlotMemory memory_for(const TrafficKind& kind) {
   if (kind.spare_addresses == 0) return huge_slot_memory();
   return {.allocate =
-              [](std::size_t bytes) {
-                static void* const block = huge_slot_memory().allocate(bytes);
+              [](std::size_t) {
+                static void* const block =
+                    huge_slot_memory().allocate(FlowTable::bytes_per_address(Family::ipv6));
                 return block;
               },
           .release = [](void*) {}};

@@ -144,9 +144,14 @@ void check_memory(const DataplaneConfig& config, Errors& errors) {
     return;
   }
   std::size_t addresses = 0;
-  for (const InterfaceConfig& interface : config.interfaces)
+  std::size_t flow_bytes = 0;
+  for (const InterfaceConfig& interface : config.interfaces) {
     addresses += interface.addresses.size();
-  const std::size_t flows_mb = addresses * FlowTable::bytes_per_address() / kMegabyte;
+    for (const Prefix& own : interface.addresses) {
+      flow_bytes += FlowTable::bytes_per_address(own.address.family());
+    }
+  }
+  const std::size_t flows_mb = flow_bytes / kMegabyte;
   const std::string share = std::to_string(flows_mb) + " for the flow tables of " +
                             std::to_string(addresses) + " media addresses";
   if (config.hugepages) {

@@ -13,19 +13,23 @@
 //  Seen    RFC 3550 state and counters. Written with relaxed stores by the worker that receives
 //          the flow, read by control. If a NIC spreads one flow over queues, two workers may lose a
 //          count. Forwarding never depends on it.
-//  Record  Hints, payload types and rare counters. Written by the holder of the slot's lock before
+//  Record  Payload types, ports and rare counters. Written by the holder of the slot's lock before
 //          it commits the rule. The counters are atomic additions.
+//  PartyAddresses  Hints and other addresses of the party, in the size of the media address's
+//          family. Written like Record.
 // All values are words, loaded and stored whole.
 //
-// Ownership. The slot owns the state of its local port: Rule, Seen and Record, hence latch, RFC
-// 3550 state and counters. They live from the first publish to withdraw(). Publishing again (a
-// re-INVITE, hold, block or mux change) never clears them. RTCP quality belongs to the pair of
-// ports (quality.h). A call reads what it keeps beyond withdraw() before it
+// Ownership. The slot owns the state of its local port: Rule, Seen, Record and PartyAddresses,
+// hence latch, RFC 3550 state and counters. They live from the first publish to withdraw().
+// Publishing again (a re-INVITE, hold, block or mux change) never clears them. RTCP quality belongs
+// to the pair of ports (quality.h). A call reads what it keeps beyond withdraw() before it
 // (control/leg/past_flow.h).
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <bit>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -248,29 +252,79 @@ struct Slot {
 };
 static_assert(sizeof(Slot) == 128);
 
-// Ports that belong to addresses of a record, and which of its hints a pending offer proposes.
+// The addresses of the party at a slot. A media address has one family for life, and so have its
+// parties: an IPv4 address takes one word, an IPv6 address four. A view of the words.
+class PartyAddresses {
+ public:
+  // Hints come first, from 0 on: RecordPorts has their number.
+  static constexpr std::size_t kRemote = kMaxHints;  // address in the SDP, if RecordPorts::remote
+  // The last refused source, or with open latching the one on probation, if Record::candidate_port.
+  static constexpr std::size_t kCandidate = kMaxHints + 1;
+  static constexpr std::size_t kCount = kMaxHints + 2;
+  using Word = std::atomic<std::uint32_t>;
+  [[nodiscard]] static constexpr std::size_t words_of(Family family) {
+    return family == Family::ipv4 ? 1 : 4;
+  }
+
+  PartyAddresses(Word* words, Family family) : words_(words), family_(family) {}
+
+  [[nodiscard]] IpAddress load(std::size_t at) const {
+    if (family_ == Family::ipv4) return IpAddress::v4(Be32::from_raw(load_word(at)));
+    std::array<std::uint32_t, 4> words;
+    for (std::size_t i = 0; i < 4; ++i) words[i] = load_word(4 * at + i);
+    return IpAddress::v6(std::bit_cast<std::array<std::uint8_t, 16>>(words));
+  }
+  // Precondition: `address` is of this family.
+  void store(std::size_t at, const IpAddress& address) {
+    assert(address.family() == family_);
+    const auto words = std::bit_cast<std::array<std::uint32_t, 4>>(address.bytes());
+    if (family_ == Family::ipv4) return words_[at].store(words[3], std::memory_order_release);
+    for (std::size_t i = 0; i < 4; ++i) {
+      words_[4 * at + i].store(words[i], std::memory_order_release);
+    }
+  }
+  // Index of `address` among the first `count`; kMaxHints: none.
+  [[nodiscard]] std::size_t find(const IpAddress& address, std::size_t count) const {
+    if (address.family() != family_) return kMaxHints;
+    const auto words = std::bit_cast<std::array<std::uint32_t, 4>>(address.bytes());
+    for (std::size_t at = 0; at < count; ++at) {
+      if (family_ == Family::ipv4 ? load_word(at) == words[3] : load(at) == address) return at;
+    }
+    return kMaxHints;
+  }
+
+ private:
+  [[nodiscard]] std::uint32_t load_word(std::size_t at) const {
+    return words_[at].load(std::memory_order_acquire);
+  }
+  Word* words_;
+  Family family_;
+};
+
+// Ports that belong to PartyAddresses, the number of hints, and which a pending offer proposes.
 struct RecordPorts {
-  std::uint16_t remote = 0;    // of Record::remote; 0 = no remote
+  std::uint16_t remote = 0;    // of PartyAddresses::kRemote; 0 = no remote
   std::uint16_t proposed = 0;  // of ProposedPlace::remote; 0 = none
   std::uint16_t former = 0;    // of the source that the side left for the proposed place; 0 = none
   std::uint8_t former_hint : 4 = 0;   // index of its address
   std::uint8_t agreed_hints : 4 = 0;  // number of hints in force; the others are proposed only
   std::uint8_t proposed_hints = 0;    // mask
+
+  [[nodiscard]] std::size_t hints() const {
+    return std::max<std::size_t>(agreed_hints, std::bit_width(proposed_hints));
+  }
+  [[nodiscard]] bool proposes(std::size_t hint) const {
+    return hint < kMaxHints && (proposed_hints >> hint & 1) != 0;
+  }
 };
 static_assert(sizeof(RecordPorts) == 8 && std::atomic<RecordPorts>::is_always_lock_free);
 static_assert(kMaxHints == 8, "bits of RecordPorts");
 
-struct alignas(64) Record {
-  std::array<AddressWords, kMaxHints> hints{};  // "::" = none
+struct alignas(32) Record {
   std::array<std::atomic<std::uint64_t>, 2> payload_types{};
-  AddressWords remote{};  // address in the SDP
-  std::atomic<RecordPorts> ports{};
-
   std::array<std::atomic<std::uint64_t>, 2> event_types{};
+  std::atomic<RecordPorts> ports{};
   std::atomic<std::uint64_t> latched_at{0};  // Tsc
-
-  // The last refused source, or with open latching the one on probation.
-  AddressWords candidate{};
   // Of the source on probation: SSRC (32 bits), port (16 bits) and sequence number (16 bits).
   std::atomic<std::uint64_t> candidate_stream{0};
 
@@ -279,7 +333,7 @@ struct alignas(64) Record {
   std::atomic<std::uint32_t> not_received{0};   // admitted, but not "received" of A.1
   // OnPublish::renew: SeenLine::packets then, as the latch is open while it stays. 0 = never.
   std::atomic<std::uint32_t> renewed_at{0};
-  std::atomic<std::uint16_t> candidate_port{0};
+  std::atomic<std::uint16_t> candidate_port{0};  // of PartyAddresses::kCandidate; 0 = none
   std::atomic<bool> drop_events{false}, only_negotiated{false};      // as in Side, with kFiltered
   std::array<std::atomic<std::uint32_t>, kFlowDropReasons> drops{};  // by reason: see drop()
 
@@ -309,6 +363,6 @@ struct alignas(64) Record {
     return sum;
   }
 };
-static_assert(sizeof(Record) == 320);
+static_assert(sizeof(Record) == 160);
 
 }  // namespace millrace

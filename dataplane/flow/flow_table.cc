@@ -16,28 +16,22 @@ namespace {
 using namespace flow_flag;
 
 constexpr auto kRelaxed = std::memory_order_relaxed;
+constexpr std::size_t bytes_of_addresses(Family family) {
+  return PartyAddresses::kCount * PartyAddresses::words_of(family) * sizeof(PartyAddresses::Word);
+}
+// docs/capacity.md: memory per media address
+static_assert(bytes_of_addresses(Family::ipv4) == 40 && bytes_of_addresses(Family::ipv6) == 160);
 constexpr std::uint32_t kSourceState = kSource | kLatched | kProvisional | kAtProposed;
-constexpr std::size_t kBlockBytes =
-    FlowTable::kPorts * (sizeof(Slot) + sizeof(Record)) + FlowTable::kPorts / 2 * sizeof(Quality);
 
 void reset(SeenLine& seen) {
-  for (auto* word : {&seen.packets, &seen.bytes, &seen.last, &seen.sender, &seen.latest}) {
-    word->store(0, kRelaxed);
-  }
-  for (auto* word : {&seen.base, &seen.bad_sequence, &seen.transit, &seen.jitter}) {
-    word->store(0, kRelaxed);
-  }
+  clear(seen.packets, seen.bytes, seen.last, seen.sender, seen.latest, seen.base, seen.bad_sequence,
+        seen.transit, seen.jitter);
 }
 
 void reset(Record& record) {
-  record.candidate_port.store(0, kRelaxed);
-  record.renewed_at.store(0, kRelaxed);
-  record.stun.store(0, kRelaxed);
-  record.not_received.store(0, kRelaxed);
-  for (auto* word : {&record.candidate_stream, &record.latched_at, &record.past_expected}) {
-    word->store(0, kRelaxed);
-  }
-  for (auto& count : record.drops) count.store(0, kRelaxed);
+  clear(record.candidate_port, record.renewed_at, record.stun, record.not_received,
+        record.candidate_stream, record.latched_at, record.past_expected);
+  std::apply([](auto&... counts) { clear(counts...); }, record.drops);
 }
 
 std::uint32_t kind_flags(const Path& path, const Side& side, const Side& other) {
@@ -66,25 +60,8 @@ std::uint32_t kind_flags(const Path& path, const Side& side, const Side& other) 
 }
 
 void store_types(std::array<std::atomic<std::uint64_t>, 2>& words, const std::bitset<128>& types) {
-  for (std::size_t i = 0; i < 2; ++i) {
-    const std::bitset<128> half = (types >> (64 * i)) & std::bitset<128>(~0ULL);
-    words[i].store(half.to_ullong(), std::memory_order_release);
-  }
-}
-
-std::optional<Endpoint> candidate_of(const Record& record) {
-  const std::uint16_t port = record.candidate_port.load(kRelaxed);
-  if (port == 0) return std::nullopt;
-  return Endpoint{IpAddress::from_words(
-                      {record.candidate[0].load(kRelaxed), record.candidate[1].load(kRelaxed)}),
-                  UdpPort(port)};
-}
-
-// The source that a side has left for its proposed place.
-std::optional<Endpoint> former_of(const Record& record, const Rule& rule) {
-  const RecordPorts ports = record.ports.load(kRelaxed);
-  if (!rule.has(kAtProposed) || ports.former == 0) return std::nullopt;
-  return Endpoint{load_address(record.hints[ports.former_hint]), UdpPort(ports.former)};
+  const auto halves = std::bit_cast<std::array<std::uint64_t, 2>>(types);
+  for (std::size_t i = 0; i < 2; ++i) words[i].store(halves[i], std::memory_order_release);
 }
 
 // Destination of media for a side, by its own rule: the latched source, unless the side receives
@@ -111,7 +88,10 @@ SlotMemory SlotMemory::of_process() {
           std::free};
 }
 
-std::size_t FlowTable::bytes_per_address() { return kBlockBytes; }
+std::size_t FlowTable::bytes_per_address(Family family) {
+  return kPorts * (sizeof(Slot) + sizeof(Record) + bytes_of_addresses(family)) +
+         kPorts / 2 * sizeof(Quality);
+}
 
 FlowTable::FlowTable(std::span<Link* const> links, std::uint64_t tsc_hz, SlotMemory memory)
     : links_(links.begin(), links.end()), tsc_hz_(tsc_hz), memory_(memory) {
@@ -126,7 +106,8 @@ FlowTable::FlowTable(std::span<Link* const> links, std::uint64_t tsc_hz, SlotMem
   std::ranges::sort(own_, {}, &OwnAddress::words);
   blocks_.reserve(media_addresses_.size());
   for (std::size_t i = 0; i < media_addresses_.size(); ++i) {
-    void* const block = memory_.allocate(kBlockBytes);
+    const Family family = media_addresses_[i].address.family();
+    void* const block = memory_.allocate(bytes_per_address(family));
     if (block == nullptr) {
       for (const Block& b : blocks_) memory_.release(b.slots);
       throw std::bad_alloc();
@@ -138,7 +119,10 @@ FlowTable::FlowTable(std::span<Link* const> links, std::uint64_t tsc_hz, SlotMem
       slots[port].seen.self = SlotIndex(static_cast<std::uint32_t>(i << 16) | port);
     }
     auto* const qualities = ::new (static_cast<void*>(records + kPorts)) Quality[kPorts / 2];
-    blocks_.push_back({slots, records, qualities});
+    const std::size_t words = kPorts * bytes_of_addresses(family) / sizeof(PartyAddresses::Word);
+    void* const rest = qualities + kPorts / 2;
+    auto* const addresses = ::new (rest) PartyAddresses::Word[words]{};
+    blocks_.push_back({slots, records, qualities, addresses, family});
   }
 }
 
@@ -219,14 +203,18 @@ Rule FlowTable::apply_side(SlotIndex index, Rule rule, const Side& side, const S
   const bool refused = remote && unreachable(index, remote->address);
   const bool inside = refused && is_inside(index, remote->address);
   if (refused && !inside) remote.reset();
+  PartyAddresses own = addresses(index);
   const bool could_latch = !is_new && !rule.has(kFixed) && !rule.has(kSplitOff);
   const std::uint32_t kept = could_latch ? kSourceState : 0;
   rule.flags = (rule.flags & kept) | kind_flags(path, side, other);
   std::optional<Endpoint> former;
   bool was_agreed = false;
   if (rule.has(kAtProposed)) {
-    former = former_of(rec, rule);
-    was_agreed = hint_of(rec, rule.source.address) < rec.ports.load(kRelaxed).agreed_hints;
+    const RecordPorts before = rec.ports.load(kRelaxed);
+    if (before.former != 0) {
+      former = Endpoint{own.load(before.former_hint), UdpPort(before.former)};
+    }
+    was_agreed = own.find(rule.source.address, before.hints()) < before.agreed_hints;
   }
   RecordPorts ports = apply_hints(index, side);
   ports.remote = remote ? remote->port.number() : 0;
@@ -235,9 +223,9 @@ Rule FlowTable::apply_side(SlotIndex index, Rule rule, const Side& side, const S
     if (remote) rule.flags |= inside ? kInside : kSource;
     rule.source = remote.value_or(Endpoint{});
   } else if (rule.has(kAtProposed)) {
-    const std::size_t hint = hint_of(rec, rule.source.address);
-    if (hint < kMaxHints && (ports.proposed_hints >> hint & 1) != 0) {
-      keep_former(rec, former, ports);  // the proposal stays
+    const std::size_t hint = own.find(rule.source.address, ports.hints());
+    if (ports.proposes(hint)) {
+      keep_former(own, former, ports);  // the proposal stays
     } else {
       rule.flags &= ~kAtProposed;
       const bool agreed =
@@ -256,7 +244,7 @@ Rule FlowTable::apply_side(SlotIndex index, Rule rule, const Side& side, const S
   store_types(rec.event_types, side.event_types);
   rec.drop_events.store(side.drop_events, std::memory_order_release);
   rec.only_negotiated.store(side.only_negotiated, std::memory_order_release);
-  store_address(rec.remote, remote ? remote->address : IpAddress{});
+  if (remote) own.store(PartyAddresses::kRemote, remote->address);
   rec.ports.store(ports, std::memory_order_release);
   return rule;
 }
@@ -349,10 +337,9 @@ std::optional<Rule> FlowTable::rtcp_rule(SlotIndex index, const Endpoint& source
 }
 
 std::optional<Endpoint> FlowTable::remote_of(SlotIndex index) const {
-  const Record& rec = record(index);
-  const std::uint16_t port = rec.ports.load(std::memory_order_acquire).remote;
+  const std::uint16_t port = record(index).ports.load(std::memory_order_acquire).remote;
   if (port == 0) return std::nullopt;
-  return Endpoint{load_address(rec.remote), UdpPort(port)};
+  return Endpoint{addresses(index).load(PartyAddresses::kRemote), UdpPort(port)};
 }
 
 bool FlowTable::is_active(SlotIndex index) const {
@@ -405,7 +392,11 @@ FlowReport FlowTable::read(LocalPort port, Tsc now) const {
   };
   if (latched) report.latched_for = since(rec.latched_at);
   if (admitted) report.idle = since(seen.last);
-  if (!rule->has(kOpen)) report.stranger = candidate_of(rec);
+  const std::uint16_t stranger = rec.candidate_port.load(kRelaxed);
+  if (!rule->has(kOpen) && stranger != 0) {
+    report.stranger =
+        Endpoint{addresses(index).load(PartyAddresses::kCandidate), UdpPort(stranger)};
+  }
   const Latest latest(seen.latest.load(kRelaxed));
   if (rule->has(kRtcp) || latest.raw() == 0) return report;
 

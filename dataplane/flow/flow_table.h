@@ -35,8 +35,8 @@
 namespace millrace {
 
 // Allocator of the slots. `allocate` returns memory aligned to 64 bytes, or null. It is called once
-// per media address, for about 31 MB. The default is process memory; the owner of hugepages passes
-// its own functions.
+// per media address, for 23 MB (IPv4) or 31 MB (IPv6). The default is process memory; the owner of
+// hugepages passes its own functions.
 struct SlotMemory {
   void* (*allocate)(std::size_t bytes);
   void (*release)(void* memory);
@@ -53,15 +53,14 @@ struct Evidence {
   std::uint32_t ssrc = 0;         // rtp, or the sender's in rtcp
 };
 
-// Index of the hint with this address; kMaxHints: none.
-[[nodiscard]] std::size_t hint_of(const Record& record, const IpAddress& address);
 // Notes in `ports` the source that the side has left for its proposed place, if it is a hint's.
-void keep_former(const Record& record, const std::optional<Endpoint>& former, RecordPorts& ports);
+void keep_former(PartyAddresses addresses, const std::optional<Endpoint>& former,
+                 RecordPorts& ports);
 
 class FlowTable {
  public:
   static constexpr std::size_t kPorts = 65536;
-  [[nodiscard]] static std::size_t bytes_per_address();
+  [[nodiscard]] static std::size_t bytes_per_address(Family family);
 
   // `links` in index order. Precondition: they outlive the table. Throws std::bad_alloc.
   FlowTable(std::span<Link* const> links, std::uint64_t tsc_hz,
@@ -89,6 +88,11 @@ class FlowTable {
   }
   [[nodiscard]] Record& record(SlotIndex index) const {
     return blocks_[index.value >> 16].records[index.value & 0xffff];
+  }
+  [[nodiscard]] PartyAddresses addresses(SlotIndex index) const {
+    const Block& block = blocks_[index.value >> 16];
+    const std::size_t words = PartyAddresses::kCount * PartyAddresses::words_of(block.family);
+    return {block.addresses + (index.value & 0xffff) * words, block.family};
   }
   // Quality of the slot's pair of ports.
   [[nodiscard]] Quality& quality(SlotIndex index) const {
@@ -131,6 +135,8 @@ class FlowTable {
     Slot* slots;
     Record* records;
     Quality* qualities;
+    PartyAddresses::Word* addresses;
+    Family family;
   };
 
   // Updates the rule of `index` and its record by the signalled side.

@@ -17,10 +17,8 @@ using namespace flow_flag;
 constexpr auto kRelaxed = std::memory_order_relaxed;
 constexpr auto kAcquire = std::memory_order_acquire;
 
-void store_candidate(Record& record, const Endpoint& source) {
-  const auto [first, second] = source.address.words();
-  record.candidate[0].store(first, kRelaxed);
-  record.candidate[1].store(second, kRelaxed);
+void store_candidate(Record& record, PartyAddresses addresses, const Endpoint& source) {
+  addresses.store(PartyAddresses::kCandidate, source.address);
   record.candidate_port.store(source.port.number(), kRelaxed);
 }
 
@@ -31,8 +29,8 @@ constexpr std::uint64_t kRebindSilenceRtcp = 1;  // 1 s
 // RTCP is silent between reports: it times out after five intervals (RFC 3550 section 6.3.5).
 constexpr std::uint64_t kRtcpIntervals = 5;
 
-bool is_hint(const Record& record, const IpAddress& address) {
-  return hint_of(record, address) < kMaxHints;
+bool is_hint(const Record& record, PartyAddresses addresses, const IpAddress& address) {
+  return addresses.find(address, record.ports.load(kAcquire).hints()) < kMaxHints;
 }
 
 // True if packets of this kind can latch. On RTP and RTCP paths, a plain datagram or keepalive
@@ -84,34 +82,31 @@ bool continues(const SeenLine& seen, const Evidence& evidence, Tsc now, std::uin
 }
 
 // True for the exact source that the side has left for its proposed place.
-bool returns(const Record& record, const Rule& rule, const Endpoint& source) {
+bool returns(RecordPorts ports, PartyAddresses addresses, const Rule& rule,
+             const Endpoint& source) {
   if (!rule.has(kAtProposed)) return false;
-  const RecordPorts ports = record.ports.load(kAcquire);
   return ports.former != 0 && ports.former == source.port.number() &&
-         load_address(record.hints[ports.former_hint]) == source.address;
+         addresses.load(ports.former_hint) == source.address;
 }
 
 // True if a latched side may be heard from its proposed place: at once from the proposed port; from
 // another one, as through a NAT, only if its present source is silent.
-bool is_proposed(const Record& record, const Rule& rule, const Endpoint& source, bool silent) {
-  const RecordPorts ports = record.ports.load(kAcquire);
-  if (ports.proposed_hints == 0) return false;
-  const std::size_t hint = hint_of(record, source.address);
-  if (hint >= kMaxHints || (ports.proposed_hints >> hint & 1) == 0) return false;
+bool is_proposed(RecordPorts ports, PartyAddresses addresses, const Rule& rule,
+                 const Endpoint& source, bool silent) {
+  if (!ports.proposes(addresses.find(source.address, ports.hints()))) return false;
   return ports.proposed == source.port.number() || (silent && !rule.has(kAtProposed));
 }
 
 // Rule and record after the side has latched on `source`: at its proposed place, or not.
-void note_place(Record& record, Rule& rule, const Endpoint& source) {
+void note_place(Record& record, PartyAddresses addresses, Rule& rule, const Endpoint& source) {
   RecordPorts ports = record.ports.load(kAcquire);
-  const std::size_t hint = hint_of(record, source.address);
-  const bool hinted = hint < kMaxHints && (ports.proposed_hints >> hint & 1) != 0;
+  const std::size_t hint = addresses.find(source.address, ports.hints());
   const bool moves = rule.has(kLatched) && !rule.has(kProvisional);
   const bool proposed =
-      hinted && !returns(record, rule, source) &&
+      ports.proposes(hint) && !returns(ports, addresses, rule, source) &&
       (hint >= ports.agreed_hints || ports.proposed == source.port.number() || moves);
   if (proposed && moves && !rule.has(kAtProposed)) {
-    keep_former(record, rule.source, ports);
+    keep_former(addresses, rule.source, ports);
   } else if (!proposed) {
     ports.former = 0;
   }
@@ -121,18 +116,9 @@ void note_place(Record& record, Rule& rule, const Endpoint& source) {
 
 }  // namespace
 
-std::size_t hint_of(const Record& record, const IpAddress& address) {
-  const auto [first, second] = address.words();
-  std::size_t at = 0;
-  while (at < kMaxHints && (record.hints[at][0].load(kAcquire) != first ||
-                            record.hints[at][1].load(kAcquire) != second)) {
-    ++at;
-  }
-  return at;
-}
-
-void keep_former(const Record& record, const std::optional<Endpoint>& former, RecordPorts& ports) {
-  const std::size_t hint = former ? hint_of(record, former->address) : kMaxHints;
+void keep_former(PartyAddresses addresses, const std::optional<Endpoint>& former,
+                 RecordPorts& ports) {
+  const std::size_t hint = former ? addresses.find(former->address, ports.hints()) : kMaxHints;
   ports.former = hint < kMaxHints ? former->port.number() : 0;
   ports.former_hint = static_cast<std::uint8_t>(hint) & 7U;
 }
@@ -140,13 +126,13 @@ void keep_former(const Record& record, const std::optional<Endpoint>& former, Re
 // Stores the hints in force, then those that only the proposal has. It gets up to half of the room
 // if it needs that.
 RecordPorts FlowTable::apply_hints(SlotIndex index, const Side& side) {
-  Record& rec = record(index);
+  PartyAddresses own = addresses(index);
   RecordPorts ports;
   const ProposedPlace* const place =
       side.proposed && side.latching != Latching::off ? &*side.proposed : nullptr;
   std::size_t room = kMaxHints, count = 0;
   const auto add = [&](const IpAddress& hint) {
-    if (count < room && !unreachable(index, hint)) store_address(rec.hints[count++], hint);
+    if (count < room && !unreachable(index, hint)) own.store(count++, hint);
   };
   if (place != nullptr) {
     const auto is_new = [&](const IpAddress& hint) {
@@ -160,14 +146,12 @@ RecordPorts FlowTable::apply_hints(SlotIndex index, const Side& side) {
   if (place != nullptr) {
     room = kMaxHints;
     for (const IpAddress& hint : place->hints) {
-      std::size_t at = 0;
-      while (at < count && load_address(rec.hints[at]) != hint) ++at;
+      std::size_t at = std::min(own.find(hint, count), count);
       if (at == count) add(hint);
       if (at < count) ports.proposed_hints |= static_cast<std::uint8_t>(1U << at);
     }
     if (place->remote) ports.proposed = place->remote->port.number();
   }
-  while (count < kMaxHints) store_address(rec.hints[count++], IpAddress{});
   return ports;
 }
 
@@ -178,10 +162,11 @@ std::optional<DropReason> FlowTable::may_latch(SlotIndex index, const Endpoint& 
   if (source.port.number() == 0) return DropReason::source_invalid;
   if (const auto reason = unreachable(index, source.address)) return reason;
   Record& rec = record(index);
-  if (!rule->has(kFixed) && (rule->has(kOpen) || is_hint(rec, source.address))) {
+  const PartyAddresses own = addresses(index);
+  if (!rule->has(kFixed) && (rule->has(kOpen) || is_hint(rec, own, source.address))) {
     return std::nullopt;
   }
-  store_candidate(rec, source);
+  store_candidate(rec, own, source);
   return DropReason::wrong_source;
 }
 
@@ -193,19 +178,18 @@ std::optional<DropReason> FlowTable::probation(SlotIndex index, const Rule& rule
                                                const Endpoint& source,
                                                const Evidence& evidence) const {
   Record& rec = record(index);
-  const auto [first, second] = source.address.words();
+  const PartyAddresses own = addresses(index);
   const std::uint64_t stream = std::uint64_t{evidence.ssrc} << 32 |
                                std::uint64_t{source.port.number()} << 16 | evidence.sequence;
   const std::uint64_t before = rec.candidate_stream.load(kRelaxed);
   const auto step = static_cast<std::uint16_t>(evidence.kind == Evidence::Kind::rtp ? 1 : 0);
   const bool same_address =
-      !rule.has(kOpen) ||
-      (rec.candidate_port.load(kRelaxed) == source.port.number() &&
-       rec.candidate[0].load(kRelaxed) == first && rec.candidate[1].load(kRelaxed) == second);
+      !rule.has(kOpen) || (rec.candidate_port.load(kRelaxed) == source.port.number() &&
+                           own.load(PartyAddresses::kCandidate) == source.address);
   const bool same_stream = before >> 16 == stream >> 16 &&
                            static_cast<std::uint16_t>(before + step) == evidence.sequence;
   if (same_address && same_stream) return std::nullopt;
-  store_candidate(rec, source);
+  store_candidate(rec, own, source);
   rec.candidate_stream.store(stream, kRelaxed);
   return DropReason::latch_probation;
 }
@@ -223,7 +207,7 @@ bool FlowTable::may_relatch(SlotIndex index, const Rule& rule, const Endpoint& s
                             const Evidence& evidence, Tsc now) const {
   const Record& rec = record(index);
   const SeenLine& seen = slot(index).seen;
-  if (!is_hint(rec, source.address)) return false;
+  if (!is_hint(rec, addresses(index), source.address)) return false;
   const std::uint32_t renewed_at = rec.renewed_at.load(kRelaxed);
   if (renewed_at != 0 && renewed_at == static_cast<std::uint32_t>(seen.packets.load(kRelaxed))) {
     return true;
@@ -250,9 +234,10 @@ std::optional<DropReason> FlowTable::check_source(SlotIndex index, const Rule& r
                                                   Tsc now) const {
   const Record& rec = record(index);
   const SeenLine& seen = slot(index).seen;
+  const PartyAddresses own = addresses(index);
   const bool open = rule.has(kOpen);
   if (!rule.has(kActive)) return DropReason::port_inactive;
-  if (rule.has(kFixed) || !(open || is_hint(rec, source.address)) ||
+  if (rule.has(kFixed) || !(open || is_hint(rec, own, source.address)) ||
       !is_sufficient(rule, evidence.kind)) {
     return DropReason::wrong_source;
   }
@@ -265,10 +250,13 @@ std::optional<DropReason> FlowTable::check_source(SlotIndex index, const Rule& r
     const bool first_rtp = evidence.kind == Evidence::Kind::rtp && seen.sender.load(kRelaxed) == 0;
     const bool may_rebind = !rule.has(kStrict);
     if (may_rebind && continues(seen, evidence, now, tsc_hz_)) return std::nullopt;
-    if (follows_rtp(index, rule, evidence) || returns(rec, rule, source)) return std::nullopt;
+    const RecordPorts ports = rec.ports.load(kAcquire);
+    if (follows_rtp(index, rule, evidence) || returns(ports, own, rule, source)) {
+      return std::nullopt;
+    }
     const bool silent = is_silent(seen, evidence, now, tsc_hz_);
     const bool may_take_over = rule.has(kHandover) && silent;
-    if (!first_rtp && !may_take_over && !is_proposed(rec, rule, source, silent)) {
+    if (!first_rtp && !may_take_over && !is_proposed(ports, own, rule, source, silent)) {
       if (!may_relatch(index, rule, source, evidence, now)) return DropReason::wrong_source;
       return probation(index, rule, source, evidence);
     }
@@ -281,7 +269,7 @@ std::optional<DropReason> FlowTable::latch(SlotIndex index, const Endpoint& sour
   const std::optional<Rule> copy = read_rule(slot(index).rule);
   if (!copy) return DropReason::slot_busy;
   if (const auto refused = check_source(index, *copy, source, evidence, now)) {
-    if (!copy->has(kOpen)) store_candidate(record(index), source);
+    if (!copy->has(kOpen)) store_candidate(record(index), addresses(index), source);
     return refused;
   }
   return move_source(
@@ -295,8 +283,9 @@ void FlowTable::open_provisionally(SlotIndex index, const Endpoint& source, Tsc 
     constexpr std::uint32_t kClosed =
         kSource | kLatched | kProvisional | kFixed | kAsymmetric | kSplitOff;
     const bool open = rule.has(kActive) && (rule.flags & kClosed) == 0;
-    return open && is_hint(record(index), source.address) ? std::nullopt
-                                                          : std::optional(DropReason::wrong_source);
+    return open && is_hint(record(index), addresses(index), source.address)
+               ? std::nullopt
+               : std::optional(DropReason::wrong_source);
   };
   const std::optional<Rule> copy = read_rule(slot(index).rule);
   if (!copy || refuses(*copy)) return;
@@ -319,7 +308,7 @@ std::optional<DropReason> FlowTable::move_source(SlotIndex index, const Endpoint
   const std::optional<NextHop> next_hop = hop ? std::optional(*hop) : std::nullopt;
   if ((state & kLatched) != 0) {
     record(index).latched_at.store(now.ticks, kRelaxed);
-    note_place(record(index), side->rule, source);
+    note_place(record(index), addresses(index), side->rule, source);
   }
   // In this order: see copy_rtp_source().
   set_source(*side, source, state, next_hop);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <type_traits>
 
 #include "dataplane/wire/bytes.h"
 
@@ -44,7 +45,8 @@ std::uint64_t leg_of(std::uint32_t lsr, std::uint32_t dlsr, const Quality& peer,
   return since > waited ? since - waited : 1;
 }
 
-void add(std::atomic<std::uint64_t>& sum, std::uint64_t value) {
+template <typename T>
+void add(std::atomic<T>& sum, std::type_identity_t<T> value) {
   sum.store(sum.load(kRelaxed) + value, kRelaxed);
 }
 
@@ -55,10 +57,8 @@ void store_sample(Quality::Sample& sample, std::uint64_t values, std::uint64_t l
 
 void restart(Quality& quality, std::uint32_t ssrc) {
   quality.subject.store(ssrc, kRelaxed);
-  for (auto* sum : {&quality.loss_sum, &quality.jitter_sum, &quality.legs, &quality.leg_sum,
-                    &quality.complete, &quality.mos_sum, &quality.round_trip_sum}) {
-    sum->store(0, kRelaxed);
-  }
+  clear(quality.loss_sum, quality.jitter_sum, quality.legs, quality.leg_sum, quality.complete,
+        quality.mos_sum, quality.round_trip_sum);
 }
 
 // A report with both legs known, in the units of QualitySample.
@@ -131,7 +131,7 @@ void note_reports(std::span<const std::byte> packet, Quality& own, const Quality
     if (leg == 0) return;
     add(own.legs, 1);
     add(own.leg_sum, leg);
-    own.leg_last.store(leg, kRelaxed);
+    own.leg_last.store(static_cast<std::uint32_t>(leg), kRelaxed);
     const std::uint64_t far_leg = peer.leg_last.load(kRelaxed);
     if (far_leg == 0) return;
     add_complete(own, {loss, jitter, leg, leg + far_leg}, now.ticks / tsc_hz);
@@ -166,9 +166,7 @@ std::optional<QualityReport> report_of(const Quality& quality, Tsc now, std::uin
 
 void reset(Quality& quality) {
   restart(quality, 0);
-  for (auto* word : {&quality.report_ntp, &quality.report_relayed, &quality.leg_last}) {
-    word->store(0, kRelaxed);
-  }
+  clear(quality.report_ntp, quality.report_relayed, quality.leg_last);
 }
 
 }  // namespace millrace

@@ -45,20 +45,26 @@ struct Impairment {
   return std::clamp(mos, 1.0, 5.0);
 }
 
+template <typename... Values>
+void clear(std::atomic<Values>&... words) {
+  (words.store(0, std::memory_order_relaxed), ...);
+}
+
 struct Quality {
   // Last sender report: middle 32 bits of its NTP time, and the Tsc when it was relayed. 0 = none.
-  std::atomic<std::uint64_t> report_ntp{0};
   std::atomic<std::uint64_t> report_relayed{0};
+  std::atomic<std::uint32_t> report_ntp{0};
+
+  std::atomic<std::uint32_t> leg_last{0};  // microseconds, at most kMaxRoundTrip; 0 = unknown
 
   std::atomic<std::uint64_t> subject{0};  // reported SSRC (low 32 bits), number of samples (high)
   std::atomic<std::uint64_t> loss_sum{0};
   std::atomic<std::uint64_t> jitter_sum{0};
-  std::atomic<std::uint64_t> legs{0};  // samples with the own leg
+  std::atomic<std::uint32_t> legs{0};      // samples with the own leg
+  std::atomic<std::uint32_t> complete{0};  // samples with both legs
   std::atomic<std::uint64_t> leg_sum{0};
-  std::atomic<std::uint64_t> complete{0};        // samples with both legs
   std::atomic<std::uint64_t> mos_sum{0};         // in tenths, of complete samples
   std::atomic<std::uint64_t> round_trip_sum{0};  // of complete samples
-  std::atomic<std::uint64_t> leg_last{0};        // microseconds; 0 = unknown
 
   // Two words: MOS (8 bits), loss (8), jitter (16), round trip (32); leg (32), second (32).
   struct Sample {
@@ -67,7 +73,7 @@ struct Quality {
   };
   Sample lowest, highest;  // of the complete samples
 };
-static_assert(sizeof(Quality) == 120);  // docs/capacity.md: memory per media address
+static_assert(sizeof(Quality) == 104);  // docs/capacity.md: memory per media address
 
 // Updates the quality by one compound RTCP packet of a party. `own` is its quality, `peer` the
 // other party's. `stream` is the SSRC that the other party sends, if known, and `clock_hz` its

@@ -20,7 +20,8 @@ METHOD = """millrace-load sends ng requests from core 0 to the relay on core 1. 
 BARS = ("11a", "11b", "11c", "12a", "12b", "12c", "13a", "13b")
 SECONDS = 190
 PAIRS = 3
-SLOTS_KB = 4 * (448 + 120 / 2) / 1024  # slots, records and RTCP quality of a call's four ports
+# Slots, records, IPv4 addresses and RTCP quality of a call's four ports.
+SLOTS_KB = 4 * (328 + 104 / 2) / 1024
 
 
 def cycles(bed, section, side, outstanding, over="udp"):

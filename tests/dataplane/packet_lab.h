@@ -240,7 +240,9 @@ class PacketLab {
     return blocks;
   }
   static void* recycle(std::size_t bytes) {
-    if (spare().empty()) return std::aligned_alloc(64, bytes);
+    // For either family.
+    const std::size_t most = std::max(bytes, FlowTable::bytes_per_address(Family::ipv6));
+    if (spare().empty()) return std::aligned_alloc(64, most);
     void* const block = spare().back().release();
     spare().pop_back();
     return block;

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "dataplane/device/eal.h"
+#include "dataplane/flow/flow_table.h"
 #include "tests/dataplane/device/config_fixture.h"
 
 namespace millrace {
@@ -114,6 +115,22 @@ TEST(Check, CountsTheFlowTables) {
     }
   }
   EXPECT_THAT(refusal(config), HasSubstr("for the flow tables of 49800 media addresses"));
+}
+
+TEST(Check, FlowTablesOfIpv6TakeMore) {
+  // Slots with their records and addresses, and pairs of ports.
+  constexpr std::size_t kSlot = 128 + 160, kPair = 104;
+  EXPECT_EQ(FlowTable::bytes_per_address(Family::ipv4), 65536 * (kSlot + 10 * 4) + 32768 * kPair);
+  EXPECT_EQ(FlowTable::bytes_per_address(Family::ipv6), 65536 * (kSlot + 10 * 16) + 32768 * kPair);
+  const auto megabytes = [](const Prefix& own) {
+    DataplaneConfig config = valid();
+    config.interfaces[0].addresses.assign(40'000, own);
+    const std::string message = refusal(config);
+    const std::size_t end = message.find(" for the flow tables of ");
+    return std::stoul(message.substr(message.rfind(' ', end - 1)));
+  };
+  EXPECT_EQ(megabytes({IpAddress::v4(10, 0, 0, 1), 8}), 950'000U);
+  EXPECT_EQ(megabytes({*IpAddress::parse("2001:db8::1"), 64}), 1'250'000U);
 }
 
 TEST(Check, ReportsAllFaults) {

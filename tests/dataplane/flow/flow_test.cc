@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dataplane/flow/flow.h"
 
+#include <array>
 #include <atomic>
+#include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -42,6 +45,47 @@ TEST(AddressWords, RoundTripBothFamilies) {
     EXPECT_EQ(words[0].load(), address.words()[0]) << text;
     EXPECT_EQ(words[1].load(), address.words()[1]) << text;
   }
+}
+
+TEST(PartyAddresses, RoundTripBothFamilies) {
+  for (const auto& [family, network] :
+       {std::pair{Family::ipv4, "192.0.2."}, std::pair{Family::ipv6, "2001:db8::"}}) {
+    const auto address = [&](std::size_t i) {
+      return *IpAddress::parse(network + std::to_string(i));
+    };
+    std::vector<PartyAddresses::Word> words(PartyAddresses::kCount *
+                                            PartyAddresses::words_of(family));
+    PartyAddresses addresses(words.data(), family);
+    for (std::size_t i = 0; i < PartyAddresses::kCount; ++i) addresses.store(i, address(i));
+    for (std::size_t i = 0; i < PartyAddresses::kCount; ++i) {
+      EXPECT_EQ(addresses.load(i), address(i));
+    }
+    EXPECT_EQ(addresses.find(address(7), kMaxHints), 7U);
+    EXPECT_EQ(addresses.find(address(7), 7), kMaxHints) << "beyond the count";
+    EXPECT_EQ(addresses.find(address(PartyAddresses::kRemote), kMaxHints), kMaxHints) << "no hint";
+  }
+}
+
+// Words of one family never match an address of the other.
+TEST(PartyAddresses, FamiliesDoNotMatch) {
+  std::array<PartyAddresses::Word, PartyAddresses::kCount> words{};
+  PartyAddresses addresses(words.data(), Family::ipv4);
+  addresses.store(0, IpAddress::v4(192, 0, 2, 1));
+  EXPECT_EQ(addresses.find(*IpAddress::parse("2001:db8::c000:201"), kMaxHints), kMaxHints);
+  EXPECT_EQ(addresses.find(IpAddress(), kMaxHints), kMaxHints);
+}
+
+TEST(RecordPorts, CountsHintsInForceAndProposedOnes) {
+  RecordPorts ports;
+  EXPECT_EQ(ports.hints(), 0U);
+  ports.agreed_hints = 3;
+  ports.proposed_hints = 0b001;
+  EXPECT_EQ(ports.hints(), 3U);
+  ports.proposed_hints = 0b1000'0001;
+  EXPECT_EQ(ports.hints(), kMaxHints);
+  EXPECT_TRUE(ports.proposes(7));
+  EXPECT_FALSE(ports.proposes(6));
+  EXPECT_FALSE(ports.proposes(kMaxHints));
 }
 
 TEST(Rule, RoundTrip) {

@@ -152,12 +152,13 @@ TEST_F(LatchProposal, HintsInForceLeaveRoomForProposedOnes) {
   path.b.hints = many;
   propose(std::nullopt, more);
   const Record& record = lab.flows.record(SlotIndex(kPortB));
+  const PartyAddresses addresses = lab.flows.addresses(SlotIndex(kPortB));
   for (std::size_t i = 0; i < kMaxHints; ++i) {
-    EXPECT_EQ(load_address(record.hints[i]), i < 4 ? many[i] : more[i - 4]);
+    EXPECT_EQ(addresses.load(i), i < 4 ? many[i] : more[i - 4]);
   }
   EXPECT_EQ(record.ports.load().proposed_hints, 0xf0);
   drop();
-  EXPECT_EQ(load_address(record.hints[7]), many[7]);
+  EXPECT_EQ(addresses.load(7), many[7]);
 }
 
 // Another address of the party gains nothing by the port of either place.
