@@ -22,12 +22,23 @@ bool routable(const IpAddress& address, const Realm& realm, const IpAddress& sou
          source == address;
 }
 
+// Private and beyond the link: possibly the host of a Contact, not where a message came from.
+bool is_vague(const IpAddress& source, const Realm& realm) {
+  return source.is_private() && !realm.on_link(source);
+}
+
+// Whether media may come from there. A vague source is no evidence that the private addresses of
+// the SDP are behind a NAT.
+bool is_audible(const IpAddress& address, const Realm& realm, const IpAddress& source) {
+  return routable(address, realm, source) ||
+         (is_vague(source, realm) && realm.admits(address) && address.family() == realm.family);
+}
+
 // Candidates never replace the signalling source and the SDP endpoints.
 bool is_pinned(const PartyMedia& media, const IpAddress& hint) {
   return media.signalled_from == hint ||
          std::ranges::any_of(media.components, [&](const PartyMedia::Component& part) {
-           const auto remote = part.remote();
-           return remote && remote->address == hint;
+           return part.known && part.address == hint;
          });
 }
 
@@ -38,11 +49,12 @@ struct Validator {
   const Request& request;
   const Realm& realm;
   const Realms& realms;
+  const PartyMedia& before;
+  const IpAddress source = find_source();  // "::" = unknown
 
   // The source of the SIP message, if media may come from it too. A proxy may report its own
   // address (127.0.0.1) for requests that it generates.
-  // "::" = unknown.
-  [[nodiscard]] IpAddress source() const {
+  [[nodiscard]] IpAddress named_source() const {
     const auto& from = request.latching.received_from;
     if (!from || !realm.admits(*from) || from->family() != realm.family || realms.is_own(*from)) {
       return {};
@@ -50,8 +62,31 @@ struct Validator {
     return *from;
   }
 
+  // If that is unknown or vague: the former one, if the SDP names the same address as then.
+  [[nodiscard]] IpAddress find_source() const {
+    const IpAddress from = named_source(), &former = before.signalled_from;
+    const bool known = !from.is_unspecified();
+    const bool worse = is_vague(from, realm) && !is_vague(former, realm);
+    if (former.is_unspecified() || (known && !worse)) return from;
+    return names_former_address() ? former : from;
+  }
+
+  [[nodiscard]] bool names_former_address() const {
+    const PartyMedia::Component& place = before.components[0];
+    const sdp::Media& section = session.sections[index];
+    if (!place.known || section.held_by_address) return place.known;
+    return place.address ==
+           (request.latching.sip_source_address ? before.signalled_from : section.connection);
+  }
+
+  // The address that replaces those of the SDP.
+  [[nodiscard]] std::optional<IpAddress> replacement() const {
+    if (!request.latching.sip_source_address) return std::nullopt;
+    return source.is_unspecified() ? request.latching.received_from : source;
+  }
+
   [[nodiscard]] bool routable(const IpAddress& address) const {
-    return millrace::routable(address, realm, source());
+    return millrace::routable(address, realm, source);
   }
 
   [[nodiscard]] std::unexpected<Error> refuse(const IpAddress& address, std::string why) const {
@@ -102,13 +137,13 @@ struct Validator {
   // Loopback or link-local, of a party that can latch from elsewhere. The relay never sends there.
   [[nodiscard]] bool is_local(const IpAddress& address) const {
     return (address.is_loopback() || address.is_link_local()) && address.family() == realm.family &&
-           !source().is_unspecified() && !request.latching.asymmetric &&
+           !source.is_unspecified() && !request.latching.asymmetric &&
            realm.interface.latching != Latching::off;
   }
 
   [[nodiscard]] Result<PartyMedia::Component> component(Endpoint endpoint) const {
     PartyMedia::Component result;
-    endpoint.address = request.latching.replacement().value_or(endpoint.address);
+    endpoint.address = replacement().value_or(endpoint.address);
     // Browsers send "a=rtcp:9 IN IP4 0.0.0.0" for "no address".
     if (endpoint.port.number() == 0 || endpoint.address.is_unspecified()) return result;
     if (realms.is_own(endpoint.address)) return own_port(endpoint);
@@ -121,20 +156,29 @@ struct Validator {
     return result;
   }
 
-  [[nodiscard]] PartyMedia::Hints hints(const PartyMedia& media, const PartyMedia& before) const {
+  [[nodiscard]] PartyMedia::Hints hints(const PartyMedia& media) const {
     PartyMedia::Hints result;
     const auto add = [&](const IpAddress& address) {
-      if (result.size() < kMaxHints && std::ranges::find(result, address) == result.end()) {
+      if (!address.is_unspecified() && result.size() < kMaxHints &&
+          std::ranges::find(result, address) == result.end()) {
         result.push_back(address);
       }
     };
-    if (!media.signalled_from.is_unspecified()) add(media.signalled_from);
+    const auto add_audible = [&](const IpAddress& address) {
+      if (is_audible(address, realm, source) && !realms.is_own(address)) add(address);
+    };
+    const sdp::Media& section = session.sections[index];
+    add(source);
     for (const auto& part : media.components) {
-      if (const auto remote = part.remote()) add(remote->address);
+      if (const auto remote = part.remote()) {
+        add(remote->address);
+      } else if (part.known) {
+        add_audible(part.address);
+      }
     }
-    for (const IpAddress& candidate : session.sections[index].candidates) {
-      if (routable(candidate) && !realms.is_own(candidate)) add(candidate);
-    }
+    add(named_source());
+    if (is_vague(source, realm) && section.connection) add_audible(*section.connection);
+    for (const IpAddress& candidate : section.candidates) add_audible(candidate);
     // Candidates may arrive in several SDPs (RFC 8840).
     const bool same_ice = !media.ice_ufrag.empty() && media.ice_ufrag == before.ice_ufrag;
     if (same_ice && !media.components[0].moved) {
@@ -153,8 +197,7 @@ struct Validator {
   }
 
   // Whether ICE selected a path that bypasses the relay, by this SDP or an earlier one.
-  [[nodiscard]] bool direct(const PartyMedia& media, const PartyMedia& before,
-                            const PartyMedia* offered) const {
+  [[nodiscard]] bool direct(const PartyMedia& media, const PartyMedia* offered) const {
     if (!media.ice_concluded || media.on_hold) {
       return before.ice_direct && media.ice_ufrag == before.ice_ufrag;
     }
@@ -169,7 +212,7 @@ struct Validator {
   // next port are the default (RFC 3605). Unspecified: none is usable.
   [[nodiscard]] Endpoint rtcp(const Endpoint& rtp) const {
     const Endpoint& given = session.sections[index].rtcp;
-    if (given.port.number() == 0 || request.latching.replacement()) return given;
+    if (given.port.number() == 0 || replacement()) return given;
     const Endpoint beside{rtp.address, rtp.port.next()};
     for (const Endpoint& each : {given, beside}) {
       const bool usable = each.address.is_unspecified() ||
@@ -181,7 +224,7 @@ struct Validator {
     return {};
   }
 
-  [[nodiscard]] Result<void> components(PartyMedia& media, const PartyMedia& before) const {
+  [[nodiscard]] Result<void> components(PartyMedia& media) const {
     const sdp::Media& section = session.sections[index];
     const Endpoint rtp{section.connection.value_or(IpAddress()), section.port};
     // With ICE, the relay's own address refers to the previous endpoint.
@@ -241,7 +284,7 @@ std::bitset<128> payload_types(const sdp::Session& session, const std::bitset<12
 Result<PartyMedia> describe(const sdp::Session& session, std::size_t index, const Request& request,
                             const Realm& realm, const Realms& realms, const PartyMedia& before,
                             const PartyMedia* offered) {
-  const Validator validator{session, index, request, realm, realms};
+  const Validator validator{session, index, request, realm, realms, before};
   const sdp::Media& media = session.sections[index];
   if (state_of(media) == State::refused && carries(session, before)) {
     PartyMedia carrier = before;
@@ -269,7 +312,7 @@ Result<PartyMedia> describe(const sdp::Session& session, std::size_t index, cons
       media.direction == sdp::Direction::sendrecv || media.direction == sdp::Direction::sendonly;
   result.receives =
       media.direction == sdp::Direction::sendrecv || media.direction == sdp::Direction::recvonly;
-  result.signalled_from = validator.source();
+  result.signalled_from = validator.source;
   if (result.state != State::live) return result;
 
   const IceHandling ice = request.edits.ice;
@@ -281,17 +324,17 @@ Result<PartyMedia> describe(const sdp::Session& session, std::size_t index, cons
     result.state = State::untouched;
     return result;
   }
-  const bool no_address = media.held_by_address && !request.latching.replacement();
+  const bool no_address = media.held_by_address && !validator.replacement();
   if (no_address || result.ice_concluded) {
     // A hold keeps the previous address. With candidates, 0.0.0.0 is no hold (RFC 8840).
     result.on_hold = no_address && media.candidates.empty();
     result.components = before.components;
     for (auto& part : result.components) part.moved = false;
-  } else if (auto ok = validator.components(result, before); !ok) {
+  } else if (auto ok = validator.components(result); !ok) {
     return std::unexpected(ok.error());
   }
-  result.ice_direct = validator.direct(result, before, offered);
-  result.hints = validator.hints(result, before);
+  result.ice_direct = validator.direct(result, offered);
+  result.hints = validator.hints(result);
   return result;
 }
 
@@ -307,7 +350,7 @@ std::size_t add_candidates(PartyMedia& media, const sdp::FragmentMedia& fragment
   std::size_t added = 0;
   for (const IpAddress& address : fragment.candidates) {
     if (std::cmp_equal(at, kMaxHints)) break;
-    if (!routable(address, realm, media.signalled_from) || realms.is_own(address) ||
+    if (!is_audible(address, realm, media.signalled_from) || realms.is_own(address) ||
         std::ranges::find(hints, address) != hints.end()) {
       continue;
     }

@@ -12,6 +12,11 @@
 // whole SDP. In a=rtcp it is ignored. A loopback or link-local address is like a private one behind
 // a NAT, if the signalling source is a hint.
 //
+// A private source that is not on-link is vague: a proxy that makes a request of its own may give
+// the host of a Contact instead. Then the private addresses of the SDP are hints too. A vague or
+// unknown source does not replace an earlier one that is neither, while the SDP names the same
+// address.
+//
 // Hairpin: an SDP that names an address of the relay and a port that a call has joins the two calls
 // inside the relay. The data plane then accepts packets from that port only, whatever the hints. A
 // port that no call has rejects the SDP if it is in m=, and is ignored if it is in a=rtcp.

@@ -1,60 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "control/leg/party_media.h"
+#include "tests/control/leg/party_media_fixture.h"
 
-#include <string>
-#include <string_view>
-#include <utility>
-#include <vector>
-
-#include <gtest/gtest.h>
-
-namespace millrace {
+namespace millrace::test {
 namespace {
 
 using State = PartyMedia::State;
-
-IpAddress ip(std::string_view text) { return IpAddress::parse(text).value(); }
-
-Config config() {
-  Config result;
-  Interface core;
-  core.name = "core";
-  core.addresses = {ip("198.18.0.10"), ip("2001:db8::10")};
-  core.ids = {MediaAddressId{0}, MediaAddressId{1}};
-  result.interfaces = {core};
-  InterfaceConfig device;
-  device.addresses = {Prefix::parse("198.18.0.10/24").value(), Prefix::parse("10.0.0.1/24").value(),
-                      Prefix::parse("2001:db8::10/64").value()};
-  result.dataplane.interfaces = {device};
-  return result;
-}
-
-class PartyMediaTest : public testing::Test {
- protected:
-  Result<PartyMedia> describe_sdp(std::string_view address, std::string_view rest = "",
-                                  Family family = Family::ipv4) {
-    const std::string body = std::string("v=0\r\nc=IN ") +
-                             (family == Family::ipv4 ? "IP4 " : "IP6 ") + std::string(address) +
-                             "\r\nm=audio 4000 RTP/AVP 0 101\r\n" + std::string(rest);
-    const auto session = sdp::parse(body);
-    if (!session) return std::unexpected(session.error());
-    return describe(*session, 0, request, realms.at(*realms.find("", family)), realms, before);
-  }
-  // Describes it and keeps it as the previous SDP.
-  PartyMedia apply_sdp(std::string_view address, std::string_view rest = "") {
-    return before = describe_sdp(address, rest).value();
-  }
-
-  Realms realms{config()};
-  Request request;
-  PartyMedia before;
-};
-
-PartyMedia::Hints list(std::initializer_list<std::string_view> texts) {
-  PartyMedia::Hints result;
-  for (const std::string_view text : texts) result.push_back(ip(text));
-  return result;
-}
 
 TEST_F(PartyMediaTest, PublicAddressIsRemoteAndHint) {
   request.latching.received_from = ip("192.0.2.9");
@@ -101,6 +51,7 @@ TEST_F(PartyMediaTest, ReachablePrivateAddressIsTheRemote) {
   request.latching.received_from = ip("192.0.2.9");
   EXPECT_TRUE(apply_sdp("10.0.0.77").components[0].remote());  // on-link
   EXPECT_FALSE(apply_sdp("10.0.1.77").components[0].remote());
+  before = {};
   request.latching.received_from = ip("10.0.1.77");
   EXPECT_TRUE(apply_sdp("10.0.1.77").components[0].remote());  // no NAT in between
   request.latching.received_from = ip("127.0.0.1");            // the proxy's own request
@@ -447,4 +398,4 @@ TEST_F(PartyMediaTest, DirectionsDecideSendingAndReceiving) {
 }
 
 }  // namespace
-}  // namespace millrace
+}  // namespace millrace::test
