@@ -12,35 +12,35 @@ namespace millrace {
 Call::Call(std::string_view id, const CallContext& context, Dataplane& dataplane)
     : id_(id), context_(context), dataplane_(dataplane) {}
 
+// Puts the change in force that `act` makes, if its result is true.
+template <typename Act>
+auto Call::apply(Clock::time_point now, Act&& act) {
+  Change change(*state_, context_, now);
+  auto result = act(change);
+  if (result) put(change);
+  return result;
+}
+
 Result<Reply> Call::offer(const Request& request, const sdp::Session& session,
                           Clock::time_point now) {
-  Change change(*state_, context_, now);
-  auto reply = change.offer(request, session);
-  if (reply) put(change);
-  return reply;
+  return apply(now, [&](Change& change) { return change.offer(request, session); });
 }
 
 Result<Reply> Call::answer(const Request& request, const sdp::Session& session,
                            Clock::time_point now) {
-  Change change(*state_, context_, now);
-  auto reply = change.answer(request, session);
-  if (reply) put(change);
-  return reply;
+  return apply(now, [&](Change& change) { return change.answer(request, session); });
 }
 
 Result<Reply> Call::update(const Request& request, const sdp::Session& session,
                            Clock::time_point now) {
-  Change change(*state_, context_, now);
-  auto reply = change.update(request, session);
-  if (reply) put(change);
-  return reply;
+  return apply(now, [&](Change& change) { return change.update(request, session); });
 }
 
 std::size_t Call::trickle(const Request& request, std::vector<sdp::FragmentMedia> fragment,
                           Clock::time_point now) {
   Change change(*state_, context_, now);
   const std::size_t added = change.trickle(request, std::move(fragment));
-  put(change);
+  put(change);  // also if it only keeps the fragment for later
   return added;
 }
 
@@ -49,21 +49,13 @@ bool Call::remove(const Request& request, Clock::time_point now) {
   const bool whole = !empty() && request.claim == Claim::none && !request.removal.media &&
                      delay <= delay.zero() &&
                      named_dialogs(*state_, request).count() == state_->dialogs.size();
-  if (whole) {
-    clear();
-    return true;
-  }
-  Change change(*state_, context_, now);
-  const bool found = change.remove(request);
-  if (found) put(change);
-  return found;
+  if (!whole) return apply(now, [&](Change& change) { return change.remove(request); });
+  clear();
+  return true;
 }
 
 Result<void> Call::set_blocking(const Request& request, Clock::time_point now) {
-  Change change(*state_, context_, now);
-  auto done = change.set_blocking(request);
-  if (done) put(change);
-  return done;
+  return apply(now, [&](Change& change) { return change.set_blocking(request); });
 }
 
 // Everything that can fail comes before the first effect.

@@ -86,6 +86,8 @@ class Call {
   std::optional<Clock::time_point> scheduled;
 
  private:
+  template <typename Act>
+  [[nodiscard]] auto apply(Clock::time_point now, Act&& act);
   void put(Change& change);
   void keep_counters(const Flow& flow, CallState& to) const;
 
